@@ -1,0 +1,79 @@
+"""Checks at the door of the lead field: shapes, indices and values, each refused in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from majorant.problem import MajorantError
+
+__all__ = ["as_float", "as_int", "check_indices", "check_parts"]
+
+
+def as_float(array: Tensor | np.ndarray) -> Tensor:
+    return torch.as_tensor(array, dtype=torch.float64)
+
+
+def as_int(array: Tensor | np.ndarray | Sequence[int]) -> Tensor:
+    return torch.as_tensor(array, dtype=torch.int64)
+
+
+def check_indices(name: str, index: Tensor, low: int, high: int) -> None:
+    if index.numel() and not low <= int(index.min()) <= int(index.max()) < high:
+        raise MajorantError(
+            f"{name} refers to {int(index.min())}..{int(index.max())}; expected {low}..{high - 1}"
+        )
+
+
+def check_parts(
+    *,
+    gain: Tensor,
+    n_orient: int,
+    positions: Tensor,
+    normals: Tensor,
+    edges: Tensor,
+    ch_names: tuple[str, ...],
+    hemisphere: Tensor,
+    vertices: Tensor,
+    kind: str,
+    subject: str,
+    parcels: Tensor | None,
+) -> None:
+    """Raise MajorantError unless the parts of a lead field fit together."""
+    n, columns = gain.shape if gain.ndim == 2 else (0, 0)
+    if n == 0 or columns == 0 or n_orient not in (1, 3) or columns % n_orient:
+        raise MajorantError(
+            f"the gain has shape {tuple(gain.shape)} with n_orient {n_orient}; "
+            "expected (sensors, locations * n_orient) with n_orient 1 or 3"
+        )
+    locations = columns // n_orient
+    shapes = {
+        "positions": (positions, (locations, 3)),
+        "normals": (normals, (locations, 3)),
+        "hemisphere": (hemisphere, (locations,)),
+        "vertices": (vertices, (locations,)),
+        "edges": (edges, (len(edges), 2)),
+    }
+    for name, (tensor, shape) in shapes.items():
+        if tuple(tensor.shape) != shape:
+            raise MajorantError(f"{name} has shape {tuple(tensor.shape)}; expected {shape}")
+    for name, tensor in (("gain", gain), ("positions", positions), ("normals", normals)):
+        if not bool(torch.isfinite(tensor).all()):
+            raise MajorantError(f"{name} holds NaN or infinite values; mend it first")
+    if len(ch_names) != n or len(set(ch_names)) != n:
+        raise MajorantError(
+            f"{len(ch_names)} channel names ({len(set(ch_names))} distinct) for "
+            f"{n} rows of gain; give every row its own name"
+        )
+    check_indices("edges", edges, 0, locations)
+    if len(edges) and not bool((edges[:, 0] < edges[:, 1]).all()):
+        raise MajorantError("edges must be pairs (i, j) with i < j")
+    if kind not in ("vertices", "regions") or not isinstance(subject, str):
+        raise MajorantError(f"kind is {kind!r}; expected 'vertices' or 'regions'")
+    if parcels is not None:
+        if parcels.ndim != 2:
+            raise MajorantError(f"parcels has shape {tuple(parcels.shape)}; expected 2-D")
+        check_indices("parcels", parcels, -1, locations)
