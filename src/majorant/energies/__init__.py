@@ -1,0 +1,1 @@
+"""What is minimised: value and closed-form gradient, per sample."""

@@ -1,0 +1,1 @@
+"""How the energy is bounded, and the guard."""

@@ -1,0 +1,64 @@
+"""Majorant and Surrogate: an upper bound of the energy that touches it at the current state.
+
+A step is named by the point it leads to. Sources move additively and variances multiplicatively;
+points need no conversion between the two, so one guard serves both families.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Generic
+
+from torch import Tensor
+
+from majorant.energies.base import Energy, StateT
+from majorant.problem import BoundKind
+
+
+class Surrogate(ABC, Generic[StateT]):
+    """The bound at one state. Building it evaluates the energy there, once, for all who ask.
+
+    Attributes
+    ----------
+    state : State
+        Where the bound touches the energy.
+    energy : Tensor, shape (n_batch,), float64
+        Energy at that state.
+    """
+
+    state: StateT
+    energy: Tensor
+
+    @abstractmethod
+    def change(self, proposed: StateT) -> Tensor:
+        """Upper bound of ``energy(proposed) - energy(state)``, float64, shape (n_batch,)."""
+
+    @abstractmethod
+    def minimiser(self) -> StateT:
+        """The point the classical method would go to: it minimises the bound."""
+
+    @abstractmethod
+    def promise(self) -> Tensor:
+        """Decrease the bound promises at its minimiser, at least 0, float64, shape (n_batch,)."""
+
+
+class Majorant(ABC, Generic[StateT]):
+    """A family of surrogates of one energy.
+
+    Attributes
+    ----------
+    energy : Energy
+        What is bounded.
+    name : str
+        Name of the bound, for the certificate.
+    kind : {"global", "local", "estimated", "none"}
+        Where it holds: everywhere, near the state, or as far as an estimate goes.
+    """
+
+    energy: Energy[StateT]
+    name: str
+    kind: BoundKind
+
+    @abstractmethod
+    def at(self, state: StateT) -> Surrogate[StateT]:
+        """Build the bound at ``state``."""

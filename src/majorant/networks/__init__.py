@@ -1,0 +1,1 @@
+"""Parts with parameters, and what the bounds need of them."""

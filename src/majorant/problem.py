@@ -1,0 +1,386 @@
+"""What is solved and what comes back: Problem, Operator, Solution, Status, Certificate.
+
+A :class:`Problem` is a batch of independent linear inverse problems ``y = L x + e``. No ground
+truth is part of it, so none can reach a solver. A :class:`Solution` carries the estimate, one
+:class:`Status` per sample and the :class:`Certificate` that says what was guaranteed and kept.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+
+class MajorantError(ValueError):
+    """A user's mistake, in one sentence: what was found, what was expected, what to do."""
+
+
+class DamagedFile(MajorantError):
+    """A file whose size, hash or content is not what its header promises."""
+
+
+class Status(enum.Enum):
+    """How a sample ended; the value is the sentence a person reads."""
+
+    DIRECT = "solved in closed form"
+    CONVERGED = "converged: the energy changed by less than the tolerance"
+    LIMIT = "stopped at the iteration limit, before the tolerance was reached"
+    NOT_FINITE = "stopped where the iterate ceased to be finite; the last finite one is returned"
+    NO_DATA = "the data are zero; so is the estimate"
+    NO_SOURCE = "no source explains the data"
+
+
+@dataclass(frozen=True)
+class ThinSVD:
+    """``L = U diag(s) V'`` without the columns that belong to zero.
+
+    Attributes
+    ----------
+    u : Tensor, shape (..., n_sensors, rank)
+    s : Tensor, shape (..., rank)
+        Singular values, largest first.
+    vh : Tensor, shape (..., rank, n_columns)
+    """
+
+    u: Tensor
+    s: Tensor
+    vh: Tensor
+
+
+class Operator(ABC):
+    """A linear map from sources to sensors, as a matrix or matrix-free.
+
+    Attributes
+    ----------
+    n_sensors, n_columns : int
+        Rows and columns of the map.
+    n_orient : int
+        Columns per location: 1 (fixed orientation) or 3; columns of a location are consecutive.
+    """
+
+    n_sensors: int
+    n_columns: int
+    n_orient: int
+
+    @property
+    def n_locations(self) -> int:
+        """Number of source locations."""
+        return self.n_columns // self.n_orient
+
+    @abstractmethod
+    def apply(self, x: Tensor) -> Tensor:
+        """Map sources (n_batch, n_columns, n_times) to sensors (n_batch, n_sensors, n_times)."""
+
+    @abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Map sensors (n_batch, n_sensors, n_times) to sources (n_batch, n_columns, n_times)."""
+
+    @abstractmethod
+    def norm_bound(self) -> Tensor:
+        """Upper bound of the spectral norm, shape () or (n_batch,), float64."""
+
+    @abstractmethod
+    def matrix(self) -> Tensor | None:
+        """The matrix, shape (n_sensors, n_columns) or (n_batch, ...); None where matrix-free."""
+
+    @abstractmethod
+    def svd(self) -> ThinSVD | None:
+        """The thin singular value decomposition; None where matrix-free."""
+
+
+class MatrixOperator(Operator):
+    """A lead field held as a matrix, shared by the batch or one per sample.
+
+    Parameters
+    ----------
+    matrix : Tensor, shape (n_sensors, n_columns) or (n_batch, n_sensors, n_columns)
+        Lead field: V/(A m), T/(A m), or unitless once whitened.
+    n_orient : int
+        Columns per location, 1 or 3.
+
+    Raises
+    ------
+    MajorantError
+        If the matrix has the wrong shape or holds values that are not finite.
+    """
+
+    def __init__(self, matrix: Tensor, n_orient: int = 1) -> None:
+        if matrix.ndim not in (2, 3):
+            raise MajorantError(
+                f"the lead field has shape {tuple(matrix.shape)}; expected (sensors, columns) or "
+                "(batch, sensors, columns)"
+            )
+        if n_orient not in (1, 3) or matrix.shape[-1] % n_orient:
+            raise MajorantError(
+                f"{matrix.shape[-1]} columns cannot be grouped by {n_orient}; n_orient is 1 for "
+                "fixed and 3 for free orientation"
+            )
+        if not torch.isfinite(matrix).all():
+            raise MajorantError("the lead field holds NaN or infinite values; mend it first")
+        self._matrix = matrix
+        self.n_sensors, self.n_columns = int(matrix.shape[-2]), int(matrix.shape[-1])
+        self.n_orient = n_orient
+        self._norm: Tensor | None = None
+        self._svd: ThinSVD | None = None
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Return ``L x``."""
+        return self._matrix @ x
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return ``L' y``."""
+        return self._matrix.mT @ y
+
+    def norm_bound(self) -> Tensor:
+        """Certified upper bound of ``|L|``, computed once from the smaller Gram matrix."""
+        if self._norm is None:
+            from majorant.linalg import spectral_norm_bound
+
+            self._norm = spectral_norm_bound(self._matrix)
+        return self._norm
+
+    def matrix(self) -> Tensor:
+        """Return the matrix itself."""
+        return self._matrix
+
+    def svd(self) -> ThinSVD:
+        """Thin SVD, computed once."""
+        if self._svd is None:
+            from majorant.linalg import thin_svd
+
+            self._svd = thin_svd(self._matrix)
+        return self._svd
+
+
+class FunctionOperator(Operator):
+    """A matrix-free operator: any pair of functions that are each other's adjoint.
+
+    Parameters
+    ----------
+    apply, adjoint : callable
+        Maps between (n_batch, n_columns, n_times) and (n_batch, n_sensors, n_times).
+    n_sensors, n_columns : int
+        Sizes of the two spaces.
+    norm_bound : float
+        An upper bound of the spectral norm; the caller vouches for it.
+    n_orient : int
+        Columns per location.
+    """
+
+    def __init__(
+        self,
+        apply: Callable[[Tensor], Tensor],
+        adjoint: Callable[[Tensor], Tensor],
+        *,
+        n_sensors: int,
+        n_columns: int,
+        norm_bound: float,
+        n_orient: int = 1,
+    ) -> None:
+        self._apply, self._adjoint = apply, adjoint
+        self.n_sensors, self.n_columns, self.n_orient = n_sensors, n_columns, n_orient
+        self._norm = torch.tensor(float(norm_bound), dtype=torch.float64)
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Return ``L x``."""
+        return self._apply(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return ``L' y``."""
+        return self._adjoint(y)
+
+    def norm_bound(self) -> Tensor:
+        """Return the bound given at construction."""
+        return self._norm
+
+    def matrix(self) -> None:
+        """No matrix is held."""
+        return
+
+    def svd(self) -> None:
+        """No decomposition is held."""
+        return
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A batch of independent linear inverse problems.
+
+    Parameters
+    ----------
+    operator : Operator
+        From sources to sensors.
+    y : Tensor, shape (n_batch, n_sensors, n_times)
+        Data, in V (T for MEG), or unitless once whitened.
+    noise : Tensor or None
+        Noise covariance: None stands for the identity (whitened data), else variances of shape
+        (n_sensors,) or a matrix of shape (n_sensors, n_sensors).
+    source_prior : Tensor or None, shape (n_columns,)
+        Relative prior variance of every column (depth and orientation weighting); None is uniform.
+
+    Raises
+    ------
+    MajorantError
+        If shapes disagree, or the data hold values that are not finite.
+    """
+
+    operator: Operator
+    y: Tensor
+    noise: Tensor | None = None
+    source_prior: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        n, y = self.operator.n_sensors, self.y
+        if y.ndim != 3 or y.shape[1] != n:
+            raise MajorantError(
+                f"the data have shape {tuple(y.shape)}; expected (batch, {n}, times) for a lead "
+                f"field of {n} sensors; add a batch axis with y[None]"
+            )
+        if y.shape[0] == 0 or y.shape[2] == 0:
+            raise MajorantError(
+                f"the data have shape {tuple(y.shape)}: there is nothing to image; "
+                "give at least one sample and one time point"
+            )
+        if not torch.isfinite(y).all():
+            bad = (~torch.isfinite(y)).any(dim=2).nonzero()[:, 1].unique().tolist()
+            raise MajorantError(
+                f"the data hold NaN or infinite values at sensors {bad[:8]}; drop or mend them"
+            )
+        if self.noise is not None and tuple(self.noise.shape) not in ((n,), (n, n)):
+            raise MajorantError(
+                f"the noise covariance has shape {tuple(self.noise.shape)}; expected ({n},) or "
+                f"({n}, {n})"
+            )
+        prior = self.source_prior
+        if prior is not None:
+            if tuple(prior.shape) != (self.operator.n_columns,):
+                raise MajorantError(
+                    f"the source prior has shape {tuple(prior.shape)}; expected "
+                    f"({self.operator.n_columns},)"
+                )
+            if not bool((torch.isfinite(prior) & (prior >= 0)).all()):
+                raise MajorantError("the source prior holds negative or non-finite variances")
+
+    @property
+    def n_batch(self) -> int:
+        """Number of independent samples."""
+        return int(self.y.shape[0])
+
+    @property
+    def n_times(self) -> int:
+        """Number of time points."""
+        return int(self.y.shape[2])
+
+
+BoundKind = Literal["global", "local", "estimated", "none"]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was promised and what was kept, per sample.
+
+    Attributes
+    ----------
+    energy : Tensor, shape (n_accepted + 1, n_batch), float64
+        Energy of the start and of every accepted iterate; a sample that did not move repeats its
+        value.
+    violations : Tensor, shape (n_batch,), int64
+        Rises of the returned energy above ``1e-6 max(1, |u|)``. Zero wherever a guard was on.
+    refused : Tensor, shape (n_batch,), int64
+        Windows whose proposal was not taken as it came.
+    halvings : Tensor, shape (n_batch,), int64
+        How often a proposed displacement was halved.
+    fallbacks : Tensor, shape (n_batch,), int64
+        Windows in which the analytic step replaced the proposal.
+    energy_name : str
+        What the energy is, in words.
+    bound : str
+        Which bound decided.
+    kind : {"global", "local", "estimated", "none"}
+        Where the bound holds.
+    guard : str
+        The guard's mode, ``"off"`` if there was none.
+    residual : Tensor or None, shape (n_batch,)
+        Linear solvers: relative residual of the normal equations.
+    """
+
+    energy: Tensor
+    violations: Tensor
+    refused: Tensor
+    halvings: Tensor
+    fallbacks: Tensor
+    energy_name: str
+    bound: str = "none"
+    kind: BoundKind = "none"
+    guard: str = "off"
+    residual: Tensor | None = None
+
+    def holds(self) -> bool:
+        """Whether no returned energy rose, for any sample."""
+        return int(self.violations.sum()) == 0
+
+    def sentence(self) -> str:
+        """Return the certificate as one sentence."""
+        if self.residual is not None:
+            worst = float(self.residual.max())
+            return f"Closed form: the normal equations hold to {worst:.1e} (relative)."
+        steps = self.energy.shape[0] - 1
+        verdict = "never rose" if self.holds() else f"rose {int(self.violations.sum())} times"
+        return (
+            f"The {self.energy_name} {verdict} over {steps} accepted iterates "
+            f"(guard {self.guard}; {int(self.refused.sum())} refused, "
+            f"{int(self.halvings.sum())} halvings, {int(self.fallbacks.sum())} fallbacks)."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and numbers, ready for JSON."""
+        return {
+            "energy_name": self.energy_name,
+            "bound": self.bound,
+            "kind": self.kind,
+            "guard": self.guard,
+            "energy": self.energy.tolist(),
+            "violations": self.violations.tolist(),
+            "refused": self.refused.tolist(),
+            "halvings": self.halvings.tolist(),
+            "fallbacks": self.fallbacks.tolist(),
+            "residual": None if self.residual is None else self.residual.tolist(),
+            "holds": self.holds(),
+            "sentence": self.sentence(),
+        }
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a solver returns.
+
+    Attributes
+    ----------
+    estimate : Tensor, shape (n_batch, n_columns, n_times)
+        Source estimate, in A m (or the solver's statistic, see ``unit``).
+    status : tuple of Status, length n_batch
+    certificate : Certificate
+    trace : tuple
+        The accepted states, if they were asked for; else empty.
+    state : object
+        The last accepted state (hyperparameters for Bayesian solvers); None for linear ones.
+    variance : Tensor or None, shape (n_batch, n_columns)
+        Posterior variance, where the solver has one.
+    unit : str
+        ``"Am"``, or the statistic: ``"dSPM"``, ``"sLORETA"``, ``"eLORETA"``, ``"LCMV"``.
+    """
+
+    estimate: Tensor
+    status: tuple[Status, ...]
+    certificate: Certificate
+    trace: tuple[Any, ...] = ()
+    state: Any = None
+    variance: Tensor | None = None
+    unit: str = "Am"
+    details: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,157 @@
+"""The one list of solvers: what each is, what it promises, what it needs, how to cite it.
+
+Adding a solver is one file and one entry here: the command line's choice, the contract tests, the
+benchmark row, the table in the docs and the citation all come from the entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Literal
+
+from majorant.problem import MajorantError
+
+Orientation = Literal["fixed", "loose", "free"]
+
+
+@dataclass(frozen=True)
+class SolverSpec:
+    """One solver of the package.
+
+    Attributes
+    ----------
+    name : str
+        Name on the command line and in Python.
+    target : str
+        ``"module:Class"``, imported when the solver is made.
+    title : str
+        Name in tables and on pages.
+    summary : str
+        What it does, in one sentence.
+    guarantee : str
+        What holds for every estimate, in one sentence.
+    orientations : tuple of str
+        Orientations it can treat.
+    space : {"any", "regions"}
+        Source spaces it can treat; ``"regions"`` asks for the 994 regions of the template.
+    linear : bool
+        Whether the estimate is linear in the data.
+    depth : float or None
+        Default depth weighting; None for solvers that correct for depth themselves.
+    citation : str
+        How to cite it.
+    options : mapping
+        Arguments of the class that differ from its defaults.
+    """
+
+    name: str
+    target: str
+    title: str
+    summary: str
+    guarantee: str
+    orientations: tuple[Orientation, ...]
+    citation: str
+    space: Literal["any", "regions"] = "any"
+    linear: bool = True
+    depth: float | None = None
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def make(self, **options: Any) -> Any:
+        """Import the class and make the solver."""
+        module, name = self.target.split(":")
+        return getattr(import_module(module), name)(**{**self.options, **options})
+
+
+_ALL = ("fixed", "loose", "free")
+_CLOSED_FORM = "Closed form; the residual of the normal equations is reported."
+
+SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
+    {
+        spec.name: spec
+        for spec in (
+            SolverSpec(
+                "mne",
+                "majorant.solvers.linear:MinimumNorm",
+                "MNE",
+                "Minimum-norm estimate: the smallest sources that explain the data.",
+                _CLOSED_FORM,
+                _ALL,
+                "Hämäläinen & Ilmoniemi (1994), doi:10.1007/BF02512476",
+                depth=0.8,
+            ),
+            SolverSpec(
+                "dspm",
+                "majorant.solvers.linear:DSPM",
+                "dSPM",
+                "Minimum norm divided by its noise: a map of signal-to-noise ratios.",
+                _CLOSED_FORM,
+                _ALL,
+                "Dale et al. (2000), doi:10.1016/S0896-6273(00)81138-1",
+                depth=0.8,
+            ),
+            SolverSpec(
+                "sloreta",
+                "majorant.solvers.linear:SLORETA",
+                "sLORETA",
+                "Minimum norm standardised by its own variance; finds a single source exactly "
+                "where there is no noise.",
+                _CLOSED_FORM + " Zero localisation error for one source without noise.",
+                _ALL,
+                "Pascual-Marqui (2002), Methods Find Exp Clin Pharmacol 24D:5-12",
+            ),
+            SolverSpec(
+                "eloreta",
+                "majorant.solvers.linear:ELORETA",
+                "eLORETA",
+                "Minimum norm with the weights that remove its bias; smooth maps, exact for one "
+                "source without noise.",
+                _CLOSED_FORM + " Zero localisation error for one source without noise.",
+                _ALL,
+                "Pascual-Marqui (2007), arXiv:0710.3341",
+            ),
+            SolverSpec(
+                "lcmv",
+                "majorant.solvers.linear:LCMV",
+                "LCMV",
+                "Beamformer: passes each location and suppresses everything else in the data.",
+                "Unit gain at every location; blind to sources that are correlated.",
+                _ALL,
+                "Van Veen et al. (1997), doi:10.1109/10.623056",
+            ),
+            SolverSpec(
+                "champagne",
+                "majorant.solvers.champagne:Champagne",
+                "Champagne",
+                "Sparse Bayesian learning of source and noise variances together; few, sharp "
+                "sources with posterior variance.",
+                "The evidence cost never rises; every rise would be counted.",
+                _ALL,
+                "Wipf et al. (2010), doi:10.1016/j.neuroimage.2009.06.083; "
+                "Cai et al. (2021), doi:10.1016/j.neuroimage.2020.117411",
+                linear=False,
+            ),
+        )
+    }
+)
+
+
+def spec(name: str) -> SolverSpec:
+    """Look a solver up by name.
+
+    Raises
+    ------
+    MajorantError
+        If there is none of that name; the sentence lists those that exist.
+    """
+    key = name.lower().replace("_", "-")
+    if key not in SOLVERS:
+        raise MajorantError(f"there is no solver {name!r}; choose one of {', '.join(SOLVERS)}")
+    return SOLVERS[key]
+
+
+def make(name: str, **options: Any) -> Any:
+    """Make a solver by name, with the options of its class."""
+    return spec(name).make(**options)

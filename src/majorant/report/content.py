@@ -1,0 +1,133 @@
+"""What a page shows: plain arrays and sentences, with nothing left to compute.
+
+The `eeg` room fills a :class:`PageContent`; `figures.py` draws it and `page.py` writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from majorant.problem import Certificate
+
+
+@dataclass(frozen=True)
+class Peak:
+    """One local maximum of the estimate over space and time.
+
+    Attributes
+    ----------
+    time : float
+        Seconds.
+    hemisphere : str
+        ``"left"`` or ``"right"``.
+    lobe : str
+        Name of the lobe by MNI boxes.
+    mni : tuple of float
+        MNI152 coordinates, mm.
+    location : int
+        Index into the locations of the estimate.
+    amplitude : float
+        Value there, in the estimate's unit.
+    share : float
+        Share of the estimate's energy at that time within 30 mm of the peak, 0 to 1.
+    """
+
+    time: float
+    hemisphere: str
+    lobe: str
+    mni: tuple[float, float, float]
+    location: int
+    amplitude: float
+    share: float
+
+
+@dataclass(frozen=True)
+class SourceMaps:
+    """The estimate as a person looks at it.
+
+    Attributes
+    ----------
+    values : array, shape (n_locations, n_times)
+        Signed for fixed orientation, else the length of the vector.
+    variance : array or None, shape (n_locations,)
+        Posterior variance where the solver has one.
+    positions_mni : array, shape (n_locations, 3)
+        MNI152, mm.
+    hemisphere : array, shape (n_locations,)
+        0 left, 1 right.
+    vertices : array, shape (n_locations,)
+        Vertex numbers on fsaverage5.
+    parcels : array or None, shape (2, 10242)
+        Region of every vertex where the locations are regions, -1 for none.
+    unit : str
+        ``"Am"`` or the name of the statistic.
+    signed : bool
+    """
+
+    values: NDArray[np.float64]
+    positions_mni: NDArray[np.float64]
+    hemisphere: NDArray[np.int64]
+    vertices: NDArray[np.int64]
+    unit: str
+    signed: bool
+    parcels: NDArray[np.int64] | None = None
+    variance: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class PageContent:
+    """Everything `report.html` says.
+
+    Attributes
+    ----------
+    title : str
+        File and condition, as the user would name them; untrusted, so it is escaped.
+    info : mne.Info
+        Sensor names and places of ``data``, EEG only.
+    times : array, shape (n_times,)
+        Seconds.
+    data, predicted : array, shape (n_channels, n_times)
+        Recorded and explained potentials, V, same reference.
+    explained : array, shape (n_times,)
+        Share of the variance that the estimate explains, 0 to 1; NaN-free.
+    sources : SourceMaps
+    peaks : tuple of Peak
+        Strongest first.
+    solver : mapping
+        ``name, title, summary, guarantee, citation``.
+    certificate : Certificate
+    decisions : tuple of str
+        What was decided on the way, one sentence each, in order.
+    cautions : tuple of str
+        What may mislead, one sentence each; the gravest first.
+    settings, versions : mapping
+        Names and values.
+    citations : tuple of str
+    truth : tuple of Peak
+        Simulated sources of a demonstration; empty for recordings.
+    errors : mapping
+        Their errors: name with unit, and value; empty for recordings.
+    """
+
+    title: str
+    info: Any
+    times: NDArray[np.float64]
+    data: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    explained: NDArray[np.float64]
+    sources: SourceMaps
+    peaks: tuple[Peak, ...]
+    solver: Mapping[str, str]
+    certificate: Certificate
+    decisions: tuple[str, ...]
+    cautions: tuple[str, ...]
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    citations: tuple[str, ...]
+    truth: tuple[Peak, ...] = ()
+    errors: Mapping[str, float] | None = None

@@ -1,0 +1,1 @@
+"""Classical solvers, and the one loop."""

@@ -1,0 +1,161 @@
+"""The one loop: a proposal runs a window of steps, the guard decides, the certificate remembers.
+
+Every solver of the package, classical or learned, enters through :func:`solve`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from majorant.majorants.base import Surrogate
+from majorant.majorants.guard import Guard, GuardTest
+from majorant.problem import Certificate, MajorantError, Problem, Solution, Status
+from majorant.solvers.base import IterativeSolver, KernelSolver, Solver
+
+VIOLATION = 1e-6
+"""A rise of the returned energy above this, relative to max(1, |u|), is a violation."""
+
+
+def solve(
+    problem: Problem,
+    solver: Solver,
+    *,
+    max_iter: int | None = None,
+    guard: Guard | GuardTest | None = None,
+    keep_trace: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Solution:
+    """Solve a batch of problems.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is to be solved; samples are independent, and stay so.
+    solver : KernelSolver or IterativeSolver
+        What solves it.
+    max_iter : int or None
+        Iteration limit; None takes the solver's.
+    guard : Guard, "energy", "surrogate", "off" or None
+        Overrides the solver's guard.
+    keep_trace : bool
+        Whether to return every accepted state.
+    progress : callable or None
+        Called with (iterations done, iteration limit).
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    MajorantError
+        If the limit is negative, or the solver cannot treat the problem.
+    """
+    if isinstance(solver, KernelSolver):
+        return solver.kernel(problem).apply(problem)
+    limit = solver.max_iter if max_iter is None else max_iter
+    if limit < 0:
+        raise MajorantError(f"max_iter is {limit}; it counts iterations, give 0 or more")
+    return _iterate(problem, solver, limit, _guard(solver.guard, guard), keep_trace, progress)
+
+
+def _guard(own: Guard, asked: Guard | GuardTest | None) -> Guard:
+    """The solver's guard, another one, or the solver's with another test."""
+    if asked is None:
+        return own
+    if isinstance(asked, Guard):
+        return asked
+    return Guard(asked, own.window, own.sufficient, own.halvings)
+
+
+def _iterate(
+    problem: Problem,
+    solver: IterativeSolver[Any],
+    limit: int,
+    guard: Guard,
+    keep_trace: bool,
+    progress: Callable[[int, int], None] | None,
+) -> Solution:
+    majorant, proposal = solver.majorant(problem), solver.proposal(problem)
+    current = majorant.at(solver.start(problem))
+    memory = proposal.begin(problem, current)
+    silent = (problem.y == 0).flatten(1).all(1)
+    active = ~silent & current.state.finite()
+    converged = torch.zeros_like(active)
+    counts = [torch.zeros_like(active, dtype=torch.int64) for _ in range(3)]
+    energies, trace = [current.energy], [current.state] if keep_trace else []
+    done = 0
+    while done < limit and bool(active.any()):
+        ahead = current
+        for _ in range(min(guard.window, limit - done)):
+            point, memory = proposal.propose(ahead, memory)
+            ahead = majorant.at(majorant.energy.admissible(ahead.state, point))
+            done += 1
+        if not bool(active.all()):
+            ahead = majorant.at(ahead.state.where(active, current.state))
+        verdict = guard.decide(majorant, current, ahead, active)
+        before, current = current, verdict.surrogate
+        tallies = (verdict.refused, verdict.halvings, verdict.fallbacks)
+        counts = [old + new for old, new in zip(counts, tallies, strict=True)]
+        energies.append(current.energy)
+        if keep_trace:
+            trace.append(current.state)
+        stopped = active & solver.converged(before, current)
+        converged, active = converged | stopped, active & ~stopped & current.state.finite()
+        if progress is not None:
+            progress(done, limit)
+    energy = torch.stack(energies)
+    reading = solver.read(problem, current)
+    return Solution(
+        estimate=reading.estimate,
+        status=_status(silent, converged, current),
+        certificate=Certificate(
+            energy=energy,
+            violations=count_rises(energy),
+            refused=counts[0],
+            halvings=counts[1],
+            fallbacks=counts[2],
+            energy_name=majorant.energy.name,
+            bound=majorant.name,
+            kind=majorant.kind,
+            guard=guard.test if guard.test == "off" else f"{guard.test}, window {guard.window}",
+        ),
+        trace=tuple(trace),
+        state=current.state,
+        variance=reading.variance,
+        unit=reading.unit,
+    )
+
+
+def count_rises(energy: Tensor) -> Tensor:
+    """Violations: rises above ``1e-6 max(1, |u|)``, or energies that are not finite, per sample.
+
+    Parameters
+    ----------
+    energy : Tensor, shape (n_accepted + 1, n_batch)
+
+    Returns
+    -------
+    Tensor, shape (n_batch,), int64
+    """
+    allowed = energy[:-1] + VIOLATION * energy[:-1].abs().clamp_min(1.0)
+    return (~(energy[1:] <= allowed)).sum(0)
+
+
+def _status(silent: Tensor, converged: Tensor, last: Surrogate[Any]) -> tuple[Status, ...]:
+    finite = last.state.finite()
+    rows = zip(silent.tolist(), finite.tolist(), converged.tolist(), strict=True)
+    return tuple(
+        Status.NO_DATA
+        if is_silent
+        else Status.NOT_FINITE
+        if not is_finite
+        else Status.CONVERGED
+        if is_converged
+        else Status.LIMIT
+        for is_silent, is_finite, is_converged in rows
+    )

@@ -1,0 +1,1 @@
+"""How learned solvers are trained."""
