@@ -1,0 +1,41 @@
+# Two commands: `make demo` and `make test`. Both set everything up in .venv first, once.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+# One thread for each of the two test workers: more would only get in each other's way.
+TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP) ## Make .venv with the pinned versions
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
+	"Majorant needs Python 3.11 or newer; this is %d.%d. Name another: make PYTHON=python3.12" % v[:2])'
+	@echo "Setting up .venv (once, about a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable ".[test,check]"
+	@touch $@
+
+demo: $(STAMP) ## Image a simulated evoked response with known sources; writes out/demo
+	@$(BIN)/majorant image --demo --out out/demo --overwrite
+
+test: $(STAMP) ## Run the tests
+	@$(TESTS)
+
+check: $(STAMP) ## Lint, types, and the order of the rooms
+	@$(BIN)/ruff check src tests
+	@$(BIN)/ruff format --check src tests
+	@$(BIN)/pyright src
+	@$(BIN)/lint-imports
+
+bench: $(STAMP) ## Measure speed, as ratios side by side
+	@$(BIN)/python -m majorant.bench.speed
+
+clean: ## Remove what was built and written
+	rm -rf .venv out .pytest_cache .ruff_cache .hypothesis build dist
