@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from majorant.majorants.base import Surrogate
 from majorant.majorants.guard import Guard, GuardTest
 from majorant.problem import Certificate, MajorantError, Problem, Solution, Status
 from majorant.solvers.base import IterativeSolver, KernelSolver, Solver
@@ -84,7 +83,8 @@ def _iterate(
     current = majorant.at(solver.start(problem))
     memory = proposal.begin(problem, current)
     silent = (problem.y == 0).flatten(1).all(1)
-    active = ~silent & current.state.finite()
+    broken = ~current.state.finite()
+    active = ~silent & ~broken
     converged = torch.zeros_like(active)
     counts = [torch.zeros_like(active, dtype=torch.int64) for _ in range(3)]
     energies, trace = [current.energy], [current.state] if keep_trace else []
@@ -99,20 +99,24 @@ def _iterate(
             ahead = majorant.at(ahead.state.where(active, current.state))
         verdict = guard.decide(majorant, current, ahead, active)
         before, current = current, verdict.surrogate
+        whole = current.state.finite()
+        if not bool(whole.all()):
+            broken = broken | (active & ~whole)
+            current = majorant.at(current.state.where(whole, before.state))
         tallies = (verdict.refused, verdict.halvings, verdict.fallbacks)
         counts = [old + new for old, new in zip(counts, tallies, strict=True)]
         energies.append(current.energy)
         if keep_trace:
             trace.append(current.state)
         stopped = active & solver.converged(before, current)
-        converged, active = converged | stopped, active & ~stopped & current.state.finite()
+        converged, active = converged | stopped, active & ~stopped & ~broken
         if progress is not None:
             progress(done, limit)
     energy = torch.stack(energies)
     reading = solver.read(problem, current)
     return Solution(
         estimate=reading.estimate,
-        status=_status(silent, converged, current),
+        status=_status(silent, broken, converged),
         certificate=Certificate(
             energy=energy,
             violations=count_rises(energy),
@@ -146,16 +150,15 @@ def count_rises(energy: Tensor) -> Tensor:
     return (~(energy[1:] <= allowed)).sum(0)
 
 
-def _status(silent: Tensor, converged: Tensor, last: Surrogate[Any]) -> tuple[Status, ...]:
-    finite = last.state.finite()
-    rows = zip(silent.tolist(), finite.tolist(), converged.tolist(), strict=True)
+def _status(silent: Tensor, broken: Tensor, converged: Tensor) -> tuple[Status, ...]:
+    rows = zip(silent.tolist(), broken.tolist(), converged.tolist(), strict=True)
     return tuple(
         Status.NO_DATA
         if is_silent
         else Status.NOT_FINITE
-        if not is_finite
+        if is_broken
         else Status.CONVERGED
         if is_converged
         else Status.LIMIT
-        for is_silent, is_finite, is_converged in rows
+        for is_silent, is_broken, is_converged in rows
     )

@@ -1,0 +1,52 @@
+"""Batched algebra agrees with its definitions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from majorant import linalg
+from majorant.problem import MajorantError
+
+
+def spd(n: int, seed: int, batch: int = 3) -> torch.Tensor:
+    g = torch.Generator().manual_seed(seed)
+    a = torch.randn(batch, n, n + 2, generator=g, dtype=torch.float64)
+    return a @ a.mT
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 99), st.floats(-6, 6))
+def test_the_spectral_norm_bound_is_never_below(n: int, s: int, seed: int, power: float) -> None:
+    g = torch.Generator().manual_seed(seed)
+    a = torch.randn(n, s, generator=g, dtype=torch.float64) * 10.0**power
+    norm = torch.linalg.matrix_norm(a, 2)
+    assert norm <= linalg.spectral_norm_bound(a) <= norm * (1 + 1e-8)
+
+
+def test_totals_are_summed_in_double() -> None:
+    x = torch.full((1, 2**20), 0.1, dtype=torch.float32)
+    exact = float(torch.tensor(0.1, dtype=torch.float32).double()) * 2**20
+    assert abs(float(linalg.total(x)) - exact) < 1e-6
+    assert linalg.squared_norm(x).dtype == torch.float64
+
+
+def test_cholesky_names_what_is_not_positive_definite() -> None:
+    factor = linalg.cholesky(spd(4, 0), "the covariance")
+    torch.testing.assert_close(linalg.log_determinant(factor), torch.logdet(spd(4, 0)))
+    with pytest.raises(MajorantError, match="the covariance is not positive definite"):
+        linalg.cholesky(-torch.eye(3), "the covariance")
+
+
+def test_powers_multiply() -> None:
+    a = spd(5, 1)
+    half = linalg.spd_power(a, 0.5)
+    torch.testing.assert_close(half @ half, a)
+    torch.testing.assert_close(linalg.spd_power(a, -1.0), torch.linalg.inv(a))
+
+
+def test_the_geometric_mean_solves_its_equation() -> None:
+    w, q = spd(5, 2), spd(5, 3)
+    x = linalg.geometric_mean(w, q)
+    torch.testing.assert_close(x @ w @ x, q)
