@@ -148,7 +148,7 @@ def test_with_the_guard_off_the_same_proposal_raises_it_and_is_counted() -> None
 
 
 def test_a_sample_that_is_not_finite_is_stopped_with_a_status() -> None:
-    out = solve(problem(1.0, 1.0), Toy((float("nan"), 0.5)), guard="off")
+    out = solve(problem(1.0, 1.0), Toy((float("nan"), 0.9)), guard="off")
     assert out.status == (Status.NOT_FINITE, Status.LIMIT)
     assert torch.isfinite(out.estimate).all()
 

@@ -90,13 +90,12 @@ def _iterate(
     energies, trace = [current.energy], [current.state] if keep_trace else []
     done = 0
     while done < limit and bool(active.any()):
-        ahead = current
+        ahead, everyone = current, bool(active.all())
         for _ in range(min(guard.window, limit - done)):
             point, memory = proposal.propose(ahead, memory)
-            ahead = majorant.at(majorant.energy.admissible(ahead.state, point))
+            point = majorant.energy.admissible(ahead.state, point)
+            ahead = majorant.at(point if everyone else point.where(active, current.state))
             done += 1
-        if not bool(active.all()):
-            ahead = majorant.at(ahead.state.where(active, current.state))
         verdict = guard.decide(majorant, current, ahead, active)
         before, current = current, verdict.surrogate
         whole = current.state.finite()
