@@ -1,0 +1,194 @@
+"""The autoencoder prior, with everything the energy and the bounds need of it.
+
+``Phi(x) = W_n * s(... s(W_1 * x))``: convolutions over time without bias, and the SoftReLU
+``s(z) = (z + sqrt(z^2 + eps^2)) / 2``, which is smooth: ``0 < s' < 1`` and
+``0 < s'' <= 1 / (2 eps)``. Jacobian products are explicit, so an unrolled solver is an ordinary
+forward computation.
+
+Source: the MM-Net paper (arXiv 2026), the manifold prior of section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from majorant.problem import MajorantError
+
+
+def soft_relu(z: Tensor, eps: float) -> Tensor:
+    """Return ``s(z) = (z + sqrt(z^2 + eps^2)) / 2``, without cancellation for negative ``z``."""
+    root = torch.sqrt(z * z + eps * eps)
+    return torch.where(z > 0, 0.5 * (z + root), 0.5 * eps * eps / (root + z.abs()))
+
+
+def soft_relu_slope(z: Tensor, eps: float) -> Tensor:
+    """Return ``s'(z) = (1 + z / sqrt(z^2 + eps^2)) / 2``, in (0, 1)."""
+    return 0.5 + 0.5 * z * torch.rsqrt(z * z + eps * eps)
+
+
+def soft_relu_curvature(z: Tensor, eps: float) -> Tensor:
+    """Return ``s''(z) = eps^2 / (2 (z^2 + eps^2)^(3/2))``, in (0, 1 / (2 eps)]."""
+    return 0.5 * eps * eps * torch.rsqrt(z * z + eps * eps) ** 3
+
+
+class Conv(nn.Module):
+    """A convolution over time that keeps the number of samples.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Channels.
+    kernel : int
+        Odd length in samples; 1 is a pointwise map.
+    generator : torch.Generator or None
+        Draws the start: uniform on ``+-gain / sqrt(n_in * fan)``.
+    bias : bool
+        Whether a bias is added; it starts at zero.
+    fan : int or None
+        Taps counted in the scale of the start; None takes ``kernel``. A 3 x 3 convolution of an
+        image of width 1 has the same middle column and counts 9.
+    gain : float
+        Scale of the start.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        kernel: int = 1,
+        *,
+        generator: torch.Generator | None = None,
+        bias: bool = False,
+        fan: int | None = None,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if kernel < 1 or kernel % 2 == 0:
+            raise MajorantError(f"a convolution of {kernel} taps is not possible; take 1, 3, 5, ..")
+        limit = gain / float(n_in * (fan or kernel)) ** 0.5
+        drawn = torch.rand(n_out, n_in, kernel, generator=generator)
+        self.weight = nn.Parameter((2.0 * drawn - 1.0) * limit)
+        self.bias = nn.Parameter(torch.zeros(n_out)) if bias else None
+
+    @property
+    def kernel(self) -> int:
+        """Number of taps."""
+        return int(self.weight.shape[2])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n_batch, n_in, n_times) to (n_batch, n_out, n_times)."""
+        return F.conv1d(x, self.weight, self.bias, padding=self.kernel // 2)
+
+    def adjoint(self, v: Tensor) -> Tensor:
+        """Return the transpose of the linear part, (n_batch, n_out, n_times) to (.., n_in, ..)."""
+        turned = self.weight.transpose(0, 1)
+        if self.kernel > 1:
+            turned = turned.flip(2)
+        return F.conv1d(v, turned, padding=self.kernel // 2)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass, kept for Jacobian products and bounds.
+
+    Attributes
+    ----------
+    output : Tensor, shape (n_batch, n_sources, n_times)
+        ``Phi(x)``.
+    before : tuple of Tensor, each (n_batch, n_hidden, n_times)
+        What enters the non-linearities, first layer first.
+    """
+
+    output: Tensor
+    before: tuple[Tensor, ...]
+
+
+class Autoencoder(nn.Module):
+    """The prior network ``Phi``.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Channels, input first; the paper's are (994, 128, 128, 994).
+    kernels : sequence of int
+        Taps of each layer; the paper's are (3, 3, 3). (1, 3, 1) projects the sources pointwise in
+        time and convolves in the hidden layer only.
+    eps : float
+        Of the SoftReLU; 0.1 in the paper.
+    generator : torch.Generator or None
+        Draws the start.
+
+    Raises
+    ------
+    MajorantError
+        If the sizes do not describe an autoencoder.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (994, 128, 128, 994),
+        kernels: Sequence[int] = (3, 3, 3),
+        eps: float = 0.1,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if len(widths) != len(kernels) + 1 or len(kernels) < 1 or widths[0] != widths[-1]:
+            raise MajorantError(
+                f"widths {tuple(widths)} and kernels {tuple(kernels)} make no autoencoder; one "
+                "kernel per layer, and as many channels out as in"
+            )
+        if not eps > 0:
+            raise MajorantError(f"eps of the SoftReLU is {eps}; it has to be positive")
+        self.eps = float(eps)
+        self.layers = nn.ModuleList(
+            Conv(a, b, k, generator=generator)
+            for a, b, k in zip(widths[:-1], widths[1:], kernels, strict=True)
+        )
+
+    @property
+    def weights(self) -> tuple[Tensor, ...]:
+        """Weights of the layers, each (n_out, n_in, kernel), first layer first."""
+        return tuple(layer.get_parameter("weight") for layer in self.layers)
+
+    @property
+    def n_sources(self) -> int:
+        """Channels in and out."""
+        return int(self.weights[0].shape[1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``Phi(x)`` for ``x`` of shape (n_batch, n_sources, n_times)."""
+        return self.trace(x).output
+
+    def trace(self, x: Tensor) -> Pass:
+        """Run forward and keep what Jacobian products need."""
+        before: list[Tensor] = []
+        layers = self._convolutions()
+        z = layers[0](x)
+        for layer in layers[1:]:
+            before.append(z)
+            z = layer(soft_relu(z, self.eps))
+        return Pass(z, tuple(before))
+
+    def pullback(self, kept: Pass, v: Tensor) -> Tensor:
+        """Return ``J(x)' v`` by the explicit backward pass, (n_batch, n_sources, n_times)."""
+        layers = self._convolutions()
+        for layer, z in zip(reversed(layers[1:]), reversed(kept.before), strict=True):
+            v = layer.adjoint(v) * soft_relu_slope(z, self.eps)
+        return layers[0].adjoint(v)
+
+    def pushforward(self, kept: Pass, v: Tensor) -> Tensor:
+        """Return ``J(x) v``, (n_batch, n_sources, n_times)."""
+        layers = self._convolutions()
+        v = layers[0](v)
+        for layer, z in zip(layers[1:], kept.before, strict=True):
+            v = layer(soft_relu_slope(z, self.eps) * v)
+        return v
+
+    def _convolutions(self) -> list[Conv]:
+        return [layer for layer in self.layers if isinstance(layer, Conv)]
