@@ -15,7 +15,7 @@ _HOMES = {
     "FunctionOperator": "majorant.problem",
     "Guard": "majorant.majorants.guard",
     "Leadfield": "majorant.forward.leadfield",
-    "MajorantError": "majorant.problem",
+    "MajorantError": "majorant.errors",
     "MatrixOperator": "majorant.problem",
     "Problem": "majorant.problem",
     "Solution": "majorant.problem",

@@ -16,13 +16,20 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from majorant.errors import DamagedFile, MajorantError
 
-class MajorantError(ValueError):
-    """A user's mistake, in one sentence: what was found, what was expected, what to do."""
-
-
-class DamagedFile(MajorantError):
-    """A file whose size, hash or content is not what its header promises."""
+__all__ = [
+    "Certificate",
+    "DamagedFile",
+    "FunctionOperator",
+    "MajorantError",
+    "MatrixOperator",
+    "Operator",
+    "Problem",
+    "Solution",
+    "Status",
+    "ThinSVD",
+]
 
 
 class Status(enum.Enum):

@@ -12,7 +12,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Literal
 
-from majorant.problem import MajorantError
+from majorant.errors import MajorantError
 
 Orientation = Literal["fixed", "loose", "free"]
 
