@@ -1,1 +1,1 @@
-"""How estimates are judged."""
+"""How an estimate is judged against a known truth."""

@@ -1,0 +1,1 @@
+"""Where pairs of sources and data come from."""

@@ -1,0 +1,186 @@
+"""Rows of the localisation table: published numbers, our numbers, and how they are written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from majorant.metrics.localisation import Interval
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+METRICS = MappingProxyType({"LE": "le", "AUC": "auc", "nMSE": "nmse", "PSNR": "psnr", "TE": "te"})
+"""Columns of the published table and the scores they hold."""
+UNITS = MappingProxyType({"LE": "mm", "AUC": "%", "nMSE": "", "PSNR": "dB", "TE": "ms"})
+DIGITS = MappingProxyType({"LE": 2, "AUC": 2, "nMSE": 3, "PSNR": 2, "TE": 2})
+EXTRA = MappingProxyType({"LE_cortex": "le_cortex", "PSNR_unit": "psnr_unit"})
+"""Beside the published ones: the maximum over the whole cortex, and the PSNR of range 1."""
+
+NOT_TRAINED = "-"
+
+
+def _published(*values: float) -> Mapping[str, float]:
+    return MappingProxyType(dict(zip(METRICS, values, strict=True)))
+
+
+PAPER: Mapping[tuple[str, str, str], Mapping[str, float]] = MappingProxyType(
+    {
+        ("sereega", NOT_TRAINED, "mne"): _published(21.06, 82.05, 0.02, 21.85, 2.72),
+        ("sereega", NOT_TRAINED, "sloreta"): _published(14.82, 86.75, 0.05, 18.29, 1.57),
+        ("sereega", "sereega", "meta-curvature"): _published(10.22, 97.86, 0.01, 27.90, 0.72),
+        ("sereega", "sereega", "modgrad"): _published(28.68, 69.12, 0.06, 21.54, 1.60),
+        ("sereega", "sereega", "4dvarnet"): _published(9.17, 99.52, 0.01, 30.35, 1.04),
+        ("sereega", "sereega", "r-mm-net"): _published(4.07, 99.86, 0.00, 37.81, 0.85),
+        ("sereega", "sereega", "mm-net"): _published(3.92, 99.90, 0.00, 38.74, 0.79),
+    }
+)
+"""Table I of the MM-Net paper by test data, training data and method."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one kind of data.
+
+    Attributes
+    ----------
+    test, trained_on, method : str
+        ``trained_on`` is "-" for methods that are not trained.
+    n : int
+        Samples.
+    metrics : mapping of str to Interval
+        As :meth:`majorant.metrics.localisation.Scores.summary` returns them.
+    empty : int
+        Samples whose estimate was zero at the true peak, scored as blind guesses.
+    violations, refused : int
+        Sums over the samples, from the certificates.
+    ms_per_sample : float
+        Wall time of solving, ms.
+    parameters : int
+        Trained ones.
+    """
+
+    test: str
+    trained_on: str
+    method: str
+    n: int
+    metrics: Mapping[str, Interval]
+    empty: int
+    violations: int
+    refused: int
+    ms_per_sample: float
+    parameters: int
+
+    @property
+    def paper(self) -> Mapping[str, float] | None:
+        """The published numbers of this row, where there are any."""
+        return PAPER.get((self.test, self.trained_on, self.method))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, ready for JSON; every metric with its interval ``_ci``."""
+        row: dict[str, Any] = {
+            "test": self.test,
+            "trained_on": self.trained_on,
+            "method": self.method,
+            "n": self.n,
+        }
+        for column, name in (*METRICS.items(), *EXTRA.items()):
+            interval = self.metrics[name]
+            row[column] = interval.mean
+            row[f"{column}_ci"] = [interval.low, interval.high]
+        return row | {
+            "violations": self.violations,
+            "refused": self.refused,
+            "ms_per_sample": self.ms_per_sample,
+            "parameters": self.parameters,
+            "empty": self.empty,
+            "paper": None if self.paper is None else dict(self.paper),
+        }
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """Write rows as a JSON list."""
+    return json.dumps([row.to_dict() for row in rows], indent=2, allow_nan=False) + "\n"
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Write rows as CSV: an interval becomes two columns, a published number one of its own."""
+    text = io.StringIO()
+    flat = [_flat(row) for row in rows]
+    writer = csv.DictWriter(text, fieldnames=list(flat[0]) if flat else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in row.to_dict().items():
+        if key == "paper":
+            flat |= {f"{name}_paper": (value or {}).get(name, "") for name in METRICS}
+        elif key.endswith("_ci"):
+            flat |= {f"{key[:-3]}_low": value[0], f"{key[:-3]}_high": value[1]}
+        else:
+            flat[key] = value
+    return flat
+
+
+def _header() -> list[str]:
+    columns = [f"{name} {UNITS[name]}".strip() for name in METRICS]
+    return ["test", "trained on", "method", *columns, "violations", "refused", "ms", "parameters"]
+
+
+def _cells(row: Row) -> list[str]:
+    """Return the cells of a row; a metric as mean, interval and published number."""
+    cells = [row.test, row.trained_on, row.method]
+    for column, name in METRICS.items():
+        interval, digits = row.metrics[name], DIGITS[column]
+        mean, low, high = (f"{x:.{digits}f}" for x in (interval.mean, interval.low, interval.high))
+        published = "" if row.paper is None else f" (paper {row.paper[column]:.2f})"
+        cells.append(f"{mean} [{low}, {high}]{published}")
+    return [
+        *cells,
+        str(row.violations),
+        str(row.refused),
+        f"{row.ms_per_sample:.2f}",
+        f"{row.parameters:,}",
+    ]
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Write rows as a Markdown table with a note on what the numbers are."""
+    header = _header()
+    lines = [" | ".join(header), "|".join("---" for _ in header)]
+    lines += [" | ".join(_cells(row)) for row in rows]
+    return "\n".join(f"| {line} |" for line in lines) + f"\n\n{_note(rows)}\n"
+
+
+def _note(rows: Sequence[Row]) -> str:
+    samples = ", ".join(sorted({str(row.n) for row in rows})) or "no"
+    return (
+        f"Mean of {samples} samples and 95 % bootstrap interval; published value in brackets; "
+        "ms per sample."
+    )
+
+
+def as_table(rows: Sequence[Row]) -> Table:
+    """Return rows as a table for the terminal: ours, its interval and the paper's, stacked."""
+    from rich.table import Table
+
+    table = Table(title="Table I", caption=_note(rows))
+    for number, name in enumerate(_header()):
+        table.add_column(name, justify="left" if number < 3 else "right")
+    for row in rows:
+        stacked = (
+            cell.replace(" [", "\n[dim]\\[", 1).replace("]", "][/dim]", 1).replace(" (", "\n(")
+            if "[" in cell
+            else cell
+            for cell in _cells(row)
+        )
+        table.add_row(*stacked, end_section=True)
+    return table

@@ -1,0 +1,274 @@
+"""Table I of the MM-Net paper: localisation metrics of every solver on simulated data.
+
+Published numbers stand beside ours. Solvers come from the registry by name; ``limit`` is the
+matched filter of :mod:`majorant.bench.limit`, which knows the family the data come from.
+
+Needs no MNE: the packaged lead field of the template is enough.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from majorant import registry
+from majorant.bench.limit import MatchedFilter
+from majorant.bench.rows import NOT_TRAINED, Row, as_csv, as_json, as_markdown, as_table
+from majorant.forward.leadfield import Leadfield
+from majorant.metrics.localisation import Localisation, Scores
+from majorant.problem import MajorantError
+from majorant.simulate.dataset import Batch, SereegaLike, SereegaSettings
+from majorant.solvers.loop import solve
+
+LIMIT = "limit"
+METHODS = ("mne", "sloreta", "meta-curvature", "modgrad", "4dvarnet", "r-mm-net", "mm-net", LIMIT)
+"""Rows of the table, in its order; those that the registry does not hold are left out."""
+
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "mne": {"lambda2": 1.0 / 25.0},
+    "sloreta": {"lambda2": 1.0 / 25.0},
+}
+"""The linear rows: fixed orientation, no depth weighting, signal-to-noise ratio 5."""
+
+TESTS = ("sereega",)
+BATCH = 50
+WRITERS: Mapping[str, Callable[[Sequence[Row]], str]] = {
+    ".json": as_json,
+    ".csv": as_csv,
+    ".md": as_markdown,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one method made of one batch.
+
+    Attributes
+    ----------
+    estimate : Tensor, shape (n_batch, n_locations, n_times)
+    violations, refused : int
+        Sums over the batch, from the certificate.
+    """
+
+    estimate: Tensor
+    violations: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row's solver, ready to run.
+
+    Attributes
+    ----------
+    solve : callable
+        From a batch to an outcome.
+    trained_on : str
+        "-" where nothing was trained.
+    parameters : int
+        Trained ones.
+    """
+
+    solve: Callable[[Batch], Outcome]
+    trained_on: str = NOT_TRAINED
+    parameters: int = 0
+
+
+def run(
+    test: str = "sereega",
+    methods: Sequence[str] | None = None,
+    n: int = 500,
+    *,
+    seed: int = 333,
+    leadfield: Leadfield | None = None,
+    settings: SereegaSettings | None = None,
+    device: str = "cpu",
+    files: Sequence[str | os.PathLike[str]] = (),
+    show: bool = True,
+) -> list[Row]:
+    """Make the table, show it and write it.
+
+    Parameters
+    ----------
+    test : {"sereega"}
+        Kind of the test data.
+    methods : sequence of str, optional
+        Rows wanted; every known one by default.
+    n : int
+        Test samples; a longer run begins with the samples of a shorter one.
+    seed : int
+        Of the data.
+    leadfield : Leadfield, optional
+        The packaged template by default: 994 regions, 90 electrodes.
+    settings : SereegaSettings, optional
+        Of the data.
+    device : str
+        Where data and solvers live.
+    files : sequence of path
+        Written as JSON, CSV or Markdown, by their suffix, whole or not at all.
+    show : bool
+        Whether to print a progress bar and the table.
+
+    Returns
+    -------
+    list of Row
+
+    Raises
+    ------
+    MajorantError
+        If a name is unknown or a file cannot be written; before anything is computed.
+    """
+    chosen = _methods(methods)
+    targets = [_target(path) for path in files]
+    if test not in TESTS:
+        raise MajorantError(f"there is no test {test!r}; choose from {', '.join(TESTS)}")
+    head = leadfield if leadfield is not None else Leadfield.template_small()
+    data = SereegaLike(head, n, seed, part="test", settings=settings, device=device)
+    with _bar(len(chosen) * len(data), show) as progress:
+        rows = table1(data, chosen, progress=progress)
+    for target in targets:
+        _write(target, WRITERS[target.suffix.lower()](rows))
+    if show:
+        from rich.console import Console
+
+        Console().print(as_table(rows))
+    return rows
+
+
+def table1(
+    data: SereegaLike,
+    methods: Sequence[str],
+    *,
+    progress: Callable[[str, int], None] | None = None,
+) -> list[Row]:
+    """Score methods on a data set.
+
+    Parameters
+    ----------
+    data : SereegaLike
+    methods : sequence of str
+        Names of the registry, or ``"limit"``.
+    progress : callable, optional
+        Called with the method and the number of samples just done.
+
+    Returns
+    -------
+    list of Row
+        In the order of ``methods``.
+    """
+    judge = Localisation(data.leadfield, data.sfreq)
+    return [_row(name, data, judge, progress) for name in methods]
+
+
+def _row(
+    name: str,
+    data: SereegaLike,
+    judge: Localisation,
+    progress: Callable[[str, int], None] | None,
+) -> Row:
+    method = _method(name, data)
+    parts, seconds, violations, refused = [], 0.0, 0, 0
+    for batch in data.batches(BATCH):
+        began = time.perf_counter()
+        with torch.no_grad():
+            outcome = method.solve(batch)
+        if batch.y.is_cuda:
+            torch.cuda.synchronize()
+        seconds += time.perf_counter() - began
+        violations, refused = violations + outcome.violations, refused + outcome.refused
+        parts.append(judge.score(batch.x, outcome.estimate, batch.seed))
+        if progress is not None:
+            progress(name, len(batch))
+    scores = Scores.cat(parts)
+    return Row(
+        test=TESTS[0],
+        trained_on=method.trained_on,
+        method=name,
+        n=len(data),
+        metrics=scores.summary(),
+        empty=int(scores.empty.sum()),
+        violations=violations,
+        refused=refused,
+        ms_per_sample=1000.0 * seconds / len(data),
+        parameters=method.parameters,
+    )
+
+
+def _method(name: str, data: SereegaLike) -> Method:
+    """Make the method of a row."""
+    if name == LIMIT:
+        search = MatchedFilter(data)
+        return Method(lambda batch: Outcome(search.estimate(batch)))
+    solver = registry.make(name, **OPTIONS.get(name, {}))
+    trained = isinstance(solver, torch.nn.Module)
+
+    def run_solver(batch: Batch) -> Outcome:
+        solution = solve(data.problem(batch), solver)
+        kept = solution.certificate
+        return Outcome(solution.estimate, int(kept.violations.sum()), int(kept.refused.sum()))
+
+    return Method(
+        run_solver,
+        trained_on=TESTS[0] if trained else NOT_TRAINED,
+        parameters=sum(p.numel() for p in solver.parameters()) if trained else 0,
+    )
+
+
+def _methods(asked: Sequence[str] | None) -> list[str]:
+    """Return the rows wanted, refusing names that do not exist and names given twice."""
+    known = [name for name in METHODS if name == LIMIT or name in registry.SOLVERS]
+    if asked is None:
+        return known
+    unknown = [name for name in asked if name != LIMIT and name not in registry.SOLVERS]
+    if unknown or not asked or len(set(asked)) != len(asked):
+        raise MajorantError(
+            f"the methods are {', '.join(asked) or '(none)'}; expected different ones out of "
+            f"{', '.join([*registry.SOLVERS, LIMIT])}"
+        )
+    return list(asked)
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """Return a path that can be written and whose suffix says how."""
+    target = Path(path)
+    if target.suffix.lower() not in WRITERS:
+        raise MajorantError(
+            f"{target} does not say how to write the table; end it in {', '.join(WRITERS)}"
+        )
+    folder = target.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK) or target.is_dir():
+        raise MajorantError(f"{target} cannot be written; give a file in a folder that exists")
+    return target
+
+
+def _write(target: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(target)
+    except OSError as error:
+        raise MajorantError(f"{target} cannot be written ({error.strerror})") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _bar(total: int, show: bool) -> Iterator[Callable[[str, int], None] | None]:
+    """Yield what moves a progress bar, or None where none is wanted."""
+    if not show:
+        yield None
+        return
+    from rich.progress import Progress
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda name, done: bar.update(task, description=name, advance=done)
