@@ -1,0 +1,136 @@
+"""``majorant info``: versions, cache, solvers, and checks that can fail."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from majorant import __version__
+from majorant.errors import MajorantError
+
+PACKAGES = ("torch", "numpy", "scipy", "mne", "nilearn", "matplotlib", "safetensors")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the self-check: what was checked, whether it held, what was seen."""
+
+    what: str
+    good: bool
+    seen: str
+
+
+def versions() -> dict[str, str]:
+    """Versions of Majorant, Python and the libraries whose numbers ours depend on."""
+    found = {"majorant": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def check_leadfield() -> Finding:
+    """The packaged lead field is there and is what its hash says."""
+    from majorant.forward.leadfield import Leadfield
+
+    head = Leadfield.template_small()
+    shape = f"{head.n_sensors} electrodes, {head.n_locations} regions"
+    return Finding("packaged lead field", (head.n_sensors, head.n_locations) == (90, 994), shape)
+
+
+def check_localisation() -> Finding:
+    """sLORETA finds single sources without noise exactly, which is its theorem."""
+    import torch
+
+    from majorant import registry
+    from majorant.forward.leadfield import Leadfield, average_reference
+    from majorant.problem import MatrixOperator, Problem
+    from majorant.solvers.loop import solve
+
+    head = Leadfield.template_small()
+    lead = head.transformed(average_reference(head.n_sensors)).gain.to(torch.float64)
+    lead = lead / lead.norm()
+    chosen = torch.arange(0, head.n_locations, 97)
+    problem = Problem(MatrixOperator(lead), lead[:, chosen].mT[:, :, None].contiguous())
+    found = solve(problem, registry.make("sloreta")).estimate.abs()[..., 0].argmax(1)
+    hits = int((found == chosen).sum())
+    return Finding("sLORETA without noise", hits == len(chosen), f"{hits} of {len(chosen)} exact")
+
+
+def check_descent() -> Finding:
+    """Champagne's evidence cost does not rise."""
+    import torch
+
+    from majorant import registry
+    from majorant.problem import MatrixOperator, Problem
+    from majorant.solvers.loop import solve
+
+    generator = torch.Generator().manual_seed(0)
+    lead = torch.randn(16, 60, generator=generator, dtype=torch.float64)
+    y = torch.randn(4, 16, 8, generator=generator, dtype=torch.float64)
+    certificate = solve(Problem(MatrixOperator(lead), y), registry.make("champagne")).certificate
+    return Finding("Champagne descends", certificate.holds(), certificate.sentence())
+
+
+def check_cache() -> Finding:
+    """The cache folder can be written; without it the head is built every time."""
+    from majorant.forward.template import cache_folder
+
+    folder = cache_folder()
+    probe = folder / ".probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        return Finding("cache", False, f"{folder} cannot be written ({error.strerror})")
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return Finding("cache", True, f"{folder}, {size / 1e6:.0f} MB")
+
+
+CHECKS: tuple[Callable[[], Finding], ...] = (
+    check_leadfield,
+    check_localisation,
+    check_descent,
+    check_cache,
+)
+
+
+def findings() -> Iterator[Finding]:
+    """Run the checks; one that cannot run is one that failed."""
+    for check in CHECKS:
+        try:
+            yield check()
+        except MajorantError as error:
+            name = (check.__doc__ or check.__name__).split(";")[0].rstrip(".")
+            yield Finding(name, False, str(error))
+
+
+def print_info() -> bool:
+    """Print everything; return whether every check held."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from majorant.registry import SOLVERS
+
+    console = Console(highlight=False)
+    about = Table(title="Versions", show_header=False, box=None, title_justify="left")
+    for name, number in versions().items():
+        about.add_row(name, number)
+    console.print(about)
+    solvers = Table(title="\nSolvers", show_header=False, box=None, title_justify="left")
+    for spec in SOLVERS.values():
+        solvers.add_row(spec.name, spec.summary, style=None)
+    console.print(solvers)
+    console.print("\n[italic]Self-check[/]")
+    good = True
+    for finding in findings():
+        good = good and finding.good
+        mark = "[green]ok  [/]" if finding.good else "[red]fail[/]"
+        console.print(f" {mark} {finding.what}: ", end="")
+        console.print(finding.seen, markup=False)
+    return good

@@ -1,0 +1,132 @@
+"""What things cost, as ratios measured side by side: ``make bench``.
+
+A time alone says as much about the machine as about the program, so each row stands beside a
+reference run in the same minutes on the same machine. Medians, because machines are shared.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One row.
+
+    Attributes
+    ----------
+    what : str
+        What was measured.
+    ours, theirs : float
+        Milliseconds, ours and the reference's (or the limit we set ourselves).
+    beside : str
+        What the reference is.
+    """
+
+    what: str
+    ours: float
+    theirs: float
+    beside: str
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster than the reference; above 1 is faster."""
+        return self.theirs / self.ours
+
+
+def median_ms(function: Callable[[], object], repeats: int = 5) -> float:
+    """Median wall time of a call in milliseconds, after one call to warm up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(times)
+
+
+def run_python(code: str, **environment: str) -> None:
+    """Run a line of code in a Python of its own."""
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **environment})
+
+
+def import_rows() -> Iterator[Timing]:
+    """What ``import majorant`` adds to a bare Python; the limit is 60 ms."""
+    bare = median_ms(lambda: run_python("pass"), 9)
+    ours = median_ms(lambda: run_python("import majorant"), 9)
+    yield Timing("import majorant, over bare Python", max(ours - bare, 1e-3), 60.0, "limit")
+
+
+def head_rows() -> Iterator[Timing]:
+    """The template head, made for the first time and from the cache."""
+    code = (
+        "import time; from majorant.forward.template import template_leadfield as f;"
+        "t = time.perf_counter(); f('standard_90', space='regions');"
+        "print(time.perf_counter() - t)"
+    )
+    with tempfile.TemporaryDirectory() as cache:
+        seconds = []
+        for _ in range(4):
+            out = subprocess.run(
+                [sys.executable, "-W", "ignore", "-c", code],
+                check=True,
+                capture_output=True,
+                text=True,
+                env={**os.environ, "MAJORANT_CACHE": cache},
+            )
+            seconds.append(float(out.stdout.split()[-1]))
+    yield Timing("template head, first time", 1e3 * seconds[0], 20_000.0, "limit")
+    yield Timing("template head, cached", 1e3 * statistics.median(seconds[1:]), 500.0, "limit")
+
+
+def image_rows() -> Iterator[Timing]:
+    """``majorant image`` as a user runs it, from start to exit; the limit is 15 s."""
+    with tempfile.TemporaryDirectory() as folder:
+        for solver in ("sloreta", "champagne"):
+            command = [sys.executable, "-m", "majorant.cli", "image", "--demo"]
+            command += ["--solver", solver, "--out", f"{folder}/{solver}", "--overwrite"]
+
+            def run(command: list[str] = command) -> None:
+                subprocess.run(command, check=True, capture_output=True)
+
+            yield Timing(f"image --demo --solver {solver}", median_ms(run, 1), 15_000.0, "limit")
+
+
+def rows() -> Iterator[Timing]:
+    """Every row, in the order of the table."""
+    from majorant.bench.speed_champagne import champagne_rows
+
+    yield from import_rows()
+    yield from head_rows()
+    yield from image_rows()
+    for name, ours, theirs, _ in champagne_rows():
+        yield Timing(name, ours, theirs, "MNE, gamma only")
+
+
+def main() -> None:
+    """Measure and print."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=f"Speed, {os.cpu_count()} cores", caption="ratio above 1: faster")
+    for name in ("what", "ours, ms", "beside it, ms", "beside", "ratio"):
+        table.add_column(name, justify="left" if name in ("what", "beside") else "right")
+    with console.status("measuring") as status:
+        for row in rows():
+            status.update(f"measured: {row.what}")
+            table.add_row(
+                row.what, f"{row.ours:.3g}", f"{row.theirs:.3g}", row.beside, f"{row.ratio:.2f}"
+            )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The command line: it parses, speaks and exits; it computes nothing.
+
+A user's mistake is one sentence on standard error and exit status 2; nothing is left half-written.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from majorant import __version__
+from majorant.errors import MajorantError
+from majorant.registry import SOLVERS
+
+app = typer.Typer(
+    help="Image brain activity from EEG with solvers whose guarantees hold.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+bench = typer.Typer(help="Benchmarks: accuracy as tables, speed as ratios.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+RECORDING, SOURCES, OUTPUT = "Recording", "Sources", "Output"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"majorant {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Image brain activity from EEG with solvers whose guarantees hold."""
+
+
+@bench.command("table1")
+def table1(
+    test: Annotated[str, typer.Option(help="Test set: sereega.")] = "sereega",
+    methods: Annotated[
+        str | None, typer.Option(help="Methods, separated by commas; default all.")
+    ] = None,
+    n: Annotated[int, typer.Option(min=1, help="Test samples.")] = 500,
+    json: Annotated[Path | None, typer.Option(help="Write the rows as JSON.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the rows as CSV.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the test set.")] = 333,
+) -> None:
+    """Table I of the MM-Net paper, published numbers beside ours."""
+    from majorant.bench.table1 import run
+
+    asked = None if methods is None else [m.strip() for m in methods.split(",") if m.strip()]
+    files = [path for path in (json, csv, markdown) if path is not None]
+    run(test, asked, n, seed=seed, files=files)
+
+
+@bench.command("speed")
+def speed() -> None:
+    """Ratios of speed, measured side by side."""
+    from majorant.bench.speed import main as measure
+
+    measure()
+
+
+@app.command()
+def info() -> None:
+    """Versions, cache, solvers, and a self-check."""
+    from majorant.bench.selfcheck import print_info
+
+    if not print_info():
+        raise typer.Exit(1)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; a user's mistake becomes one sentence and exit status 2."""
+    try:
+        return app(args=arguments, standalone_mode=True)
+    except MajorantError as mistake:
+        _complain(str(mistake))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _complain("stopped by the keyboard; nothing was written")
+        sys.exit(130)
+
+
+def _complain(sentence: str) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    console.print("[bold red]Error:[/]", end=" ")
+    console.print(sentence, markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
