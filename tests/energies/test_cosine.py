@@ -1,0 +1,129 @@
+"""The cosine energy: closed form against automatic differentiation, and the corners."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from majorant.energies.cosine import CosineEnergy, SourceState, cosine_distance
+from majorant.networks.autoencoder import Autoencoder
+from majorant.problem import MajorantError, MatrixOperator, Problem
+
+
+def parts(
+    seed: int = 0, batch: int = 4, times: int = 6, **options: float
+) -> tuple[CosineEnergy, torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    gain = torch.randn(5, 9, generator=g, dtype=torch.float64)
+    y = torch.randn(batch, 5, times, generator=g, dtype=torch.float64)
+    prior = Autoencoder((9, 4, 4, 9), (1, 3, 1), generator=g).double()
+    x = torch.randn(batch, 9, times, generator=g, dtype=torch.float64)
+    return CosineEnergy(Problem(MatrixOperator(gain), y), prior, **options), x
+
+
+def plain(energy: CosineEnergy, x: torch.Tensor) -> torch.Tensor:
+    """The energy as it is written on paper."""
+    flat = torch.nn.functional.cosine_similarity
+    lx, y = energy.problem.operator.apply(x), energy.problem.y
+    if energy.tikhonov:
+        lx, y = torch.cat([lx, energy.tikhonov * x], 1), torch.cat([y, torch.zeros_like(x)], 1)
+    u = 1 - flat(lx.flatten(1), y.flatten(1))
+    assert energy.prior is not None
+    return u + energy.weight * (1 - flat(x.flatten(1), energy.prior(x).flatten(1)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    exponent=st.floats(-6, 6),
+    weight=st.sampled_from([1.0, 0.3]),
+    tikhonov=st.sampled_from([0.0, 0.5]),
+)
+def test_value_and_gradient_equal_autograd(
+    seed: int, exponent: float, weight: float, tikhonov: float
+) -> None:
+    energy, x = parts(seed, weight=weight, tikhonov=tikhonov)
+    x = (x * 10.0**exponent).requires_grad_()
+    expected = plain(energy, x)
+    (slope,) = torch.autograd.grad(expected.sum(), x)
+    with torch.no_grad():
+        point = energy.evaluate(x.detach())
+    torch.testing.assert_close(point.energy, expected.detach(), rtol=1e-10, atol=1e-12)
+    error = ((point.gradient - slope).norm() / slope.norm()).detach()
+    assert float(error) < 1e-10
+    torch.testing.assert_close(
+        energy.value(SourceState(x.detach())).detach(), point.energy.detach()
+    )
+    torch.testing.assert_close(energy.gradient(x.detach()).detach(), point.gradient)
+
+
+def test_small_angles_survive_single_precision() -> None:
+    g = torch.Generator().manual_seed(2)
+    a, e = (torch.randn(200, 90, 64, generator=g, dtype=torch.float64) for _ in range(2))
+    b = a + 1e-4 * e
+    truth = cosine_distance(a, b)
+    single = cosine_distance(a.float(), b.float())
+    assert float(((single - truth) / truth).abs().max()) < 1e-3
+    naive = 1 - torch.nn.functional.cosine_similarity(a.float().flatten(1), b.float().flatten(1))
+    assert float(((naive - truth) / truth).abs().max()) > 1e-1
+
+
+@pytest.mark.parametrize("tikhonov", [0.0, 0.5])
+def test_zero_vectors_are_defined(tikhonov: float) -> None:
+    energy, x = parts(tikhonov=tikhonov)
+    y = energy.problem.y.clone()
+    y[0] = 0
+    x[1] = 0
+    assert energy.prior is not None
+    with torch.no_grad():
+        energy.prior.get_parameter("layers.2.weight").zero_()
+    zeroed = CosineEnergy(Problem(energy.problem.operator, y), energy.prior, tikhonov=tikhonov)
+    point = zeroed.evaluate(x)
+    assert torch.isfinite(point.gradient).all()
+    torch.testing.assert_close(point.fidelity[:2], torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(point.prior, torch.ones(4, dtype=torch.float64))
+    assert point.gradient[1].eq(0).all()
+    alone = CosineEnergy(Problem(energy.problem.operator, y)).evaluate(x)
+    torch.testing.assert_close(alone.energy, alone.fidelity)
+
+
+def test_samples_do_not_see_each_other() -> None:
+    energy, x = parts(batch=4)
+    whole = energy.evaluate(x)
+    one = CosineEnergy(
+        Problem(energy.problem.operator, energy.problem.y[2:3]), energy.prior
+    ).evaluate(x[2:3])
+    torch.testing.assert_close(one.gradient[0], whole.gradient[2], rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(one.energy[0], whole.energy[2], rtol=1e-12, atol=1e-14)
+
+
+def test_long_steps_are_shortened_and_others_left_alone() -> None:
+    energy, x = parts()
+    target = x.clone()
+    target[0] += 1e9
+    target[1] += 0.1
+    target[2] = torch.nan
+    limited = energy.admissible(SourceState(x), SourceState(target))
+    step = (limited.x - x).flatten(1).norm(dim=1)
+    torch.testing.assert_close(step[0], 10 * x[0].norm())
+    assert torch.equal(limited.x[1], target[1])
+    assert limited.finite().tolist() == [True, True, False, True]
+
+
+def test_states_are_selected_not_mixed() -> None:
+    bad = SourceState(torch.full((2, 3, 4), torch.nan))
+    good = SourceState(torch.ones(2, 3, 4))
+    chosen = good.where(torch.tensor([True, False]), bad)
+    assert chosen.finite().tolist() == [True, False]
+    half = good.toward(SourceState(torch.zeros(2, 3, 4)), 0.5)
+    assert half.x.eq(0.5).all()
+
+
+def test_mistakes_are_named() -> None:
+    energy, _ = parts()
+    with pytest.raises(MajorantError, match="negative"):
+        CosineEnergy(energy.problem, weight=-1.0)
+    with pytest.raises(MajorantError, match="made for 7 sources"):
+        CosineEnergy(energy.problem, Autoencoder((7, 2, 7), (1, 1)))
