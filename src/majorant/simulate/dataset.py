@@ -182,8 +182,8 @@ class SereegaLike:
         self.leadfield, electrodes = _referenced(leadfield, self.settings.reference)
         bank = PatchBank.grow(leadfield, self.settings.patch)
         topographies = bank.topographies(self.leadfield.gain)
-        visible = topographies.norm(dim=2).amin()
-        if not bool(visible > 0):
+        visible = topographies.norm(dim=2)
+        if not bool(visible.amin() > 1e-12 * leadfield.gain.norm()):
             raise MajorantError("the sensors see nothing of some patch; drop zero columns first")
         self.patches = bank.to(self.device, dtype)
         self._topographies = topographies.to(self.device, dtype)
@@ -233,6 +233,8 @@ class SereegaLike:
         snr_db = low + (high - low) * streams.uniform(streams.fork(key, LEVEL), 1)[:, 0]
         of_noise = streams.fork(streams.fork(key, NOISE), epoch if self.redraw else 0)
         drawn = noise.white(of_noise, signal.shape[1], signal.shape[2], self.dtype)
+        if self.settings.reference == "centred":
+            drawn = drawn - drawn.mean(dim=1, keepdim=True)
         y = signal + noise.at_snr(signal, drawn, snr_db)
         if self.settings.rescale_range:
             y = _rescaled(y, signal)
