@@ -59,6 +59,10 @@ class Exact(Surrogate[Point]):
     def change(self, proposed: Point) -> Tensor:
         return self.goal.value(proposed) - self.energy
 
+    def slope(self, proposed: Point) -> Tensor:
+        residual = self.state.x - self.goal.target
+        return (residual * (proposed.x - self.state.x)).flatten(1).sum(1)
+
     def minimiser(self) -> Point:
         return Point(self.goal.target)
 

@@ -34,6 +34,14 @@ class Surrogate(ABC, Generic[StateT]):
         """Upper bound of ``energy(proposed) - energy(state)``, float64, shape (n_batch,)."""
 
     @abstractmethod
+    def slope(self, proposed: StateT) -> Tensor:
+        """Directional derivative of the energy towards a point: what a step wins to first order.
+
+        ``<grad u, proposed - state>``, in log-variances for Type-II; float64, shape (n_batch,).
+        Negative where the step points downhill.
+        """
+
+    @abstractmethod
     def minimiser(self) -> StateT:
         """The point the classical method would go to: it minimises the bound."""
 
