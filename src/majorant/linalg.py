@@ -100,6 +100,18 @@ def spd_power(matrix: Tensor, power: float) -> Tensor:
     return (vectors * scaled[..., None, :]) @ vectors.mT
 
 
+def pseudo_power(matrix: Tensor, power: float, tolerance: float = 1e-7) -> Tensor:
+    """Real power of symmetric positive semi-definite matrices (..., n, n) on their range.
+
+    Eigenvalues up to ``tolerance`` times the largest count as zero and stay zero, also for
+    negative powers; the zero matrix stays zero.
+    """
+    values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
+    kept = values > tolerance * values[..., -1:].clamp_min(0)
+    scaled = torch.where(kept, values, 1.0).pow(power) * kept
+    return (vectors * scaled[..., None, :]) @ vectors.mT
+
+
 def geometric_mean(inverse_of: Tensor, other: Tensor) -> Tensor:
     """Geometric mean of ``P = inverse_of^-1`` and ``Q = other``, both (..., n, n).
 

@@ -36,7 +36,7 @@ class Status(enum.Enum):
     """How a sample ended; the value is the sentence a person reads."""
 
     DIRECT = "solved in closed form"
-    CONVERGED = "converged: the energy changed by less than the tolerance"
+    CONVERGED = "converged: the last change was below the tolerance"
     LIMIT = "stopped at the iteration limit, before the tolerance was reached"
     NOT_FINITE = "stopped where the iterate ceased to be finite; the last finite one is returned"
     NO_DATA = "the data are zero; so is the estimate"
@@ -258,6 +258,12 @@ class Problem:
             bad = (~torch.isfinite(y)).any(dim=2).nonzero()[:, 1].unique().tolist()
             raise MajorantError(
                 f"the data hold NaN or infinite values at sensors {bad[:8]}; drop or mend them"
+            )
+        matrix = self.operator.matrix()
+        if matrix is not None and matrix.ndim == 3 and matrix.shape[0] != y.shape[0]:
+            raise MajorantError(
+                f"there are {matrix.shape[0]} lead fields for {y.shape[0]} samples of data; give "
+                "one for all, or one per sample"
             )
         if self.noise is not None and tuple(self.noise.shape) not in ((n,), (n, n)):
             raise MajorantError(

@@ -104,7 +104,7 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
             ),
             SolverSpec(
                 "eloreta",
-                "majorant.solvers.linear:ELORETA",
+                "majorant.solvers.eloreta:ELORETA",
                 "eLORETA",
                 "Minimum norm with the weights that remove its bias; smooth maps, exact for one "
                 "source without noise.",
@@ -114,7 +114,7 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
             ),
             SolverSpec(
                 "lcmv",
-                "majorant.solvers.linear:LCMV",
+                "majorant.solvers.lcmv:LCMV",
                 "LCMV",
                 "Beamformer: passes each location and suppresses everything else in the data.",
                 "Unit gain at every location; blind to sources that are correlated.",

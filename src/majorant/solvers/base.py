@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from majorant.energies.base import StateT
+from majorant.linalg import cholesky, squared_norm
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.guard import Guard
-from majorant.problem import Certificate, Problem, Solution, Status
+from majorant.problem import Certificate, MajorantError, Problem, Solution, Status
 
 MemoryT = TypeVar("MemoryT")
 
@@ -107,56 +109,95 @@ class IterativeSolver(ABC, Generic[StateT]):
 
 @dataclass(frozen=True)
 class Kernel:
-    """A linear inverse operator.
+    """A linear inverse operator, shared by the batch or one per sample.
 
     Attributes
     ----------
-    matrix : Tensor, shape (n_columns, n_sensors)
+    matrix : Tensor, shape (n_columns, n_sensors) or (n_batch, n_columns, n_sensors)
         Maps data to sources, already in ``unit``.
     unit : str
         ``"Am"`` or the statistic.
-    residual : float
-        Relative residual of the normal equations, ``|K M - R L'| / |R L'|``.
-    regularised : Tensor, shape (n_sensors, n_sensors)
-        ``M = L R L' + lambda^2 C``, for the value of the minimised energy.
+    target : Tensor, shape of ``matrix``, float64
+        What ``K M`` must equal: ``D R L'``, with the source covariance ``R`` and the rescaling
+        ``D`` of the statistic.
+    regularised : Tensor, shape (n_sensors, n_sensors) or (n_batch, n_sensors, n_sensors), float64
+        ``M = L R L' + lambda^2 C``; for a beamformer, the loaded covariance of the data.
     lambda2 : float
         Regularisation.
-    noise_norm : Tensor or None, shape (n_locations,)
+    noise_norm : Tensor or None, shape (n_locations,) or (n_batch, n_locations)
         Factor by which a location's minimum-norm estimate was multiplied.
+    energy : Tensor or None, shape (n_batch,), float64
+        The minimised energy, where it does not depend on the data that the kernel is applied to;
+        None stands for Tikhonov's, ``lambda^2 tr(y' M^-1 y)``.
+    energy_name : str
+        What the energy is, in words.
+    status : tuple of Status
+        One for all samples, or one per sample.
     details : dict
-        What the solver has to say for itself (iterations, for instance).
+        What the solver has to say for itself (iterations, for instance), ready for JSON.
     """
 
     matrix: Tensor
     unit: str
-    residual: float
+    target: Tensor
     regularised: Tensor
     lambda2: float
     noise_norm: Tensor | None = None
+    energy: Tensor | None = None
+    energy_name: str = "Tikhonov energy"
+    status: tuple[Status, ...] = (Status.DIRECT,)
     details: dict[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def residual(self) -> Tensor:
+        """Relative residual of the normal equations, ``|K M - D R L'| / |D R L'|``, () or (B,)."""
+        miss = self.matrix.to(self.target.dtype) @ self.regularised - self.target
+        return torch.linalg.matrix_norm(miss) / torch.linalg.matrix_norm(self.target)
+
     def apply(self, problem: Problem) -> Solution:
-        """Apply the kernel to the data of a problem."""
-        y = problem.y.to(self.matrix.dtype)
-        white = torch.linalg.solve(self.regularised, y.to(self.regularised.dtype))
-        energy = self.lambda2 * (y * white).flatten(1).sum(1, dtype=torch.float64)
-        zero = torch.zeros(problem.n_batch, dtype=torch.int64)
+        """Apply the kernel to the data of a problem.
+
+        Raises
+        ------
+        MajorantError
+            If the problem has other sensors, or another number of samples than a kernel that
+            holds one matrix per sample.
+        """
+        n_batch, n_sensors = problem.n_batch, problem.operator.n_sensors
+        if self.matrix.shape[-1] != n_sensors:
+            raise MajorantError(
+                f"the kernel reads {self.matrix.shape[-1]} sensors and the problem has "
+                f"{n_sensors}; make a kernel for this problem"
+            )
+        if self.matrix.ndim == 3 and self.matrix.shape[0] != n_batch:
+            raise MajorantError(
+                f"the kernel holds {self.matrix.shape[0]} samples and the problem has {n_batch}; "
+                "make a kernel for this problem"
+            )
+        zero = torch.zeros(n_batch, dtype=torch.int64, device=problem.y.device)
         certificate = Certificate(
-            energy=energy[None],
+            energy=self._energy(problem)[None],
             violations=zero,
             refused=zero,
             halvings=zero,
             fallbacks=zero,
-            energy_name="Tikhonov energy",
+            energy_name=self.energy_name,
             bound="closed form",
             kind="global",
-            residual=torch.full((problem.n_batch,), self.residual, dtype=torch.float64),
+            residual=self.residual.expand(n_batch),
         )
         silent = (problem.y == 0).flatten(1).all(1).tolist()
-        status = tuple(Status.NO_DATA if s else Status.DIRECT for s in silent)
-        return Solution(
-            self.matrix @ y, status, certificate, unit=self.unit, details=dict(self.details)
-        )
+        own = self.status if len(self.status) == n_batch else self.status[:1] * n_batch
+        status = tuple(Status.NO_DATA if s else o for s, o in zip(silent, own, strict=True))
+        estimate = self.matrix @ problem.y.to(self.matrix.dtype)
+        return Solution(estimate, status, certificate, unit=self.unit, details=dict(self.details))
+
+    def _energy(self, problem: Problem) -> Tensor:
+        if self.energy is not None:
+            return self.energy
+        factor = cholesky(self.regularised, "the regularised data covariance")
+        white = torch.linalg.solve_triangular(factor, problem.y.to(factor.dtype), upper=False)
+        return self.lambda2 * squared_norm(white)
 
 
 class KernelSolver(ABC):
