@@ -39,9 +39,12 @@ def unique_edges(pairs: Tensor) -> Tensor:
     Tensor, shape (n_edges, 2), int64
         Each with i < j.
     """
-    ordered = torch.sort(pairs.reshape(-1, 2), dim=1).values
-    ordered = ordered[ordered[:, 0] != ordered[:, 1]]
-    return torch.unique(ordered, dim=0) if len(ordered) else ordered
+    if len(pairs) == 0:
+        return pairs.reshape(0, 2)
+    low, high = pairs.aminmax(dim=1)
+    size = int(high.max()) + 1
+    keys = torch.unique((low * size + high)[low != high])
+    return torch.stack([keys // size, keys % size], dim=1)
 
 
 def mesh_edges(faces: Tensor) -> Tensor:

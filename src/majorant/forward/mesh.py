@@ -1,0 +1,129 @@
+"""Geometry of closed triangle surfaces: rays, nearest points, coarser icosahedra."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+__all__ = ["cast_rays", "coarser_faces", "nearest_on_surface", "octahedron"]
+
+
+def cast_rays(
+    centre: np.ndarray, directions: np.ndarray, vertices: np.ndarray, faces: np.ndarray
+) -> np.ndarray:
+    """Return how far rays from a centre travel until they first meet a surface.
+
+    Parameters
+    ----------
+    centre : ndarray, shape (3,)
+    directions : ndarray, shape (n, 3)
+        Unit vectors.
+    vertices, faces : ndarray
+        The surface.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Infinite where a ray misses.
+
+    Notes
+    -----
+    Moeller and Trumbore, "Fast, minimum storage ray-triangle intersection", 1997.
+    """
+    a, b, c = (vertices[faces[:, k]] - centre for k in range(3))
+    edge1, edge2 = b - a, c - a
+    q = np.cross(-a, edge1)
+    out = np.full(len(directions), np.inf)
+    for start in range(0, len(directions), 256):
+        d = directions[start : start + 256]
+        p = np.cross(d[:, None], edge2[None])
+        det = (p * edge1).sum(-1)
+        det[np.abs(det) < 1e-30] = np.nan
+        u = (p * -a).sum(-1) / det
+        v = d @ q.T / det
+        t = (q * edge2).sum(-1) / det
+        hit = (u >= -1e-9) & (v >= -1e-9) & (u + v <= 1 + 1e-9) & (t > 0)
+        out[start : start + 256] = np.where(hit, t, np.inf).min(axis=1)
+    return out
+
+
+def nearest_on_surface(
+    points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, n_candidates: int = 24
+) -> np.ndarray:
+    """Return the point of a surface that is nearest to each point, shape (n, 3).
+
+    The triangles whose centres are nearest are searched; on a mesh of even density that is exact.
+
+    Notes
+    -----
+    Ericson, *Real-time collision detection*, 2005, section 5.1.5, written as: the foot on the
+    plane where it lies inside the triangle, else the nearest of the feet on its three sides.
+    """
+    k = min(n_candidates, len(faces))
+    index = cKDTree(vertices[faces].mean(axis=1)).query(points, k=k)[1].reshape(len(points), k)
+    corners = vertices[faces[index]]
+    p = points[:, None, :]
+    sides = [_foot_on_side(p, corners[:, :, i], corners[:, :, (i + 1) % 3]) for i in range(3)]
+    origin = corners[:, :, 0]
+    u, v, w = corners[:, :, 1] - origin, corners[:, :, 2] - origin, p - origin
+    normal = np.cross(u, v)
+    square = (normal**2).sum(-1)
+    beta = (np.cross(w, v) * normal).sum(-1) / square
+    gamma = (np.cross(u, w) * normal).sum(-1) / square
+    inside = (beta >= 0) & (gamma >= 0) & (beta + gamma <= 1)
+    plane = origin + beta[..., None] * u + gamma[..., None] * v
+    feet = np.stack([plane, *sides], axis=2)
+    distance = np.linalg.norm(feet - p[:, :, None], axis=-1)
+    distance[:, :, 0][~inside] = np.inf
+    best = distance.reshape(len(points), -1).argmin(axis=1)
+    return feet.reshape(len(points), -1, 3)[np.arange(len(points)), best]
+
+
+def _foot_on_side(p: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    side = stop - start
+    along = ((p - start) * side).sum(-1) / (side**2).sum(-1)
+    return start + np.clip(along, 0, 1)[..., None] * side
+
+
+def coarser_faces(faces: np.ndarray) -> np.ndarray:
+    """Return the faces of the icosahedral mesh of which a mesh is the next subdivision.
+
+    Parameters
+    ----------
+    faces : ndarray, shape (4 * n, 3)
+        Vertices of the coarser mesh come first in the numbering.
+
+    Returns
+    -------
+    ndarray, shape (n, 3)
+        Oriented alike.
+    """
+    n_old = 10 * ((int(faces.max()) + 1 - 2) // 40) + 2
+    opposite = {}
+    for a, b, c in faces.tolist():
+        opposite[a, b], opposite[b, c], opposite[c, a] = c, a, b
+    middle = faces[(faces >= n_old).all(axis=1)]
+    return np.array(
+        [[opposite[b, a], opposite[c, b], opposite[a, c]] for a, b, c in middle.tolist()]
+    )
+
+
+def octahedron(depth: int) -> np.ndarray:
+    """Return the vertices of an octahedron on the unit sphere, subdivided `depth` times over.
+
+    Parameters
+    ----------
+    depth : int
+        The octahedron itself is 1.
+
+    Returns
+    -------
+    ndarray, shape (4 ** depth + 2, 3)
+    """
+    n = 2 ** (depth - 1)
+    steps = np.arange(-n, n + 1)
+    grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    points = grid[np.abs(grid).sum(axis=1) == n].astype(np.float64)
+    angle = np.pi / 2 * np.abs(points) / n
+    points = np.sign(points) * np.sin(angle)
+    return points / np.linalg.norm(points, axis=1, keepdims=True)
