@@ -24,10 +24,13 @@ class Surrogate(ABC, Generic[StateT]):
         Where the bound touches the energy.
     energy : Tensor, shape (n_batch,), float64
         Energy at that state.
+    rounding : Tensor, shape (n_batch,), or float
+        How far rounding may have moved ``energy``; 0 where the guard's own allowance is enough.
     """
 
     state: StateT
     energy: Tensor
+    rounding: Tensor | float = 0.0
 
     @abstractmethod
     def change(self, proposed: StateT) -> Tensor:

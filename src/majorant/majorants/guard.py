@@ -3,7 +3,9 @@
 Theorem. Let ``u`` be any energy, ``s_0`` any start and let proposals come from anywhere: a
 classical rule, a trained network, a random one, an adversary. Let ``s_{k+1}`` be what
 :meth:`Guard.decide` returns from ``s_k``. Then ``u(s_{k+1}) <= u(s_k) + r_k`` for every k and
-every sample, with ``r_k = rounding * max(1, |u(s_k)|)`` the rounding of the energy itself.
+every sample, with ``r_k`` the rounding of the energy itself: ``rounding * max(1, |u(s_k)|)``, or
+what the surrogates say of theirs where that is more, but never above half of what the certificate
+calls a violation.
 
 Proof. A sample of ``s_{k+1}`` is one of four points. (1) The proposal, taken only if its energy,
 or the upper bound of the change, passed the test. (2) A point part of the way to it, taken only
@@ -34,6 +36,9 @@ from majorant.majorants.base import Majorant, Surrogate
 from majorant.problem import MajorantError
 
 GuardTest = Literal["off", "surrogate", "energy"]
+
+VIOLATION = 1e-6
+"""A rise of the returned energy above this, relative to max(1, |u|), is a violation."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +96,14 @@ class Guard:
     ) -> Verdict[StateT]:
         """Accept, shrink or replace what was proposed; per sample, without raising the energy.
 
-        ``active`` (n_batch,) marks the samples still at work; the others keep their state.
+        ``active`` (n_batch,) marks the samples still at work; of the others, ``proposed`` already
+        holds the current state, and they keep it.
         """
         none = torch.zeros_like(current.energy, dtype=torch.int64)
         if self.test == "off":
             return Verdict(proposed, none, none, none)
         passed = self.passes(current, proposed, self.sufficient)
-        if bool((passed & active).all()):
+        if bool((passed | ~active).all()):
             return Verdict(proposed, none, none, none)
         search = _Search(self, majorant, current, active & ~passed)
         search.state = proposed.state.where(active & passed, current.state)
@@ -108,11 +114,12 @@ class Guard:
 
     def passes(self, current: Surrogate[StateT], trial: Surrogate[StateT], demand: float) -> Tensor:
         """Whether each sample of ``trial`` may be taken, bool (n_batch,); False for NaN."""
-        slack = self.rounding * current.energy.abs().clamp_min(1.0)
+        size = current.energy.abs().clamp_min(1.0)
         if self.test == "surrogate":
-            change = current.change(trial.state)
+            change, own = current.change(trial.state), current.rounding
         else:
-            change = trial.energy - current.energy
+            change, own = trial.energy - current.energy, current.rounding + trial.rounding
+        slack = (self.rounding * size + own).minimum(0.5 * VIOLATION * size)
         required = demand * current.promise() if demand else 0.0
         return trial.state.finite() & (change <= slack - required)
 

@@ -65,11 +65,14 @@ class Reading:
     estimate : Tensor, shape (n_batch, n_columns, n_times)
     variance : Tensor or None, shape (n_batch, n_columns)
     unit : str
+    details : dict
+        What the solver has to say for itself, as plain numbers (log evidence, for instance).
     """
 
     estimate: Tensor
     variance: Tensor | None = None
     unit: str = "Am"
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 class IterativeSolver(ABC, Generic[StateT]):

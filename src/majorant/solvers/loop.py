@@ -6,17 +6,15 @@ Every solver of the package, classical or learned, enters through :func:`solve`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from majorant.majorants.guard import Guard, GuardTest
+from majorant.majorants.guard import VIOLATION, Guard, GuardTest
 from majorant.problem import Certificate, MajorantError, Problem, Solution, Status
 from majorant.solvers.base import IterativeSolver, KernelSolver, Solver
-
-VIOLATION = 1e-6
-"""A rise of the returned energy above this, relative to max(1, |u|), is a violation."""
 
 
 def solve(
@@ -68,7 +66,7 @@ def _guard(own: Guard, asked: Guard | GuardTest | None) -> Guard:
         return own
     if isinstance(asked, Guard):
         return asked
-    return Guard(asked, own.window, own.sufficient, own.halvings)
+    return replace(own, test=asked)
 
 
 def _iterate(
@@ -83,7 +81,7 @@ def _iterate(
     current = majorant.at(solver.start(problem))
     memory = proposal.begin(problem, current)
     silent = (problem.y == 0).flatten(1).all(1)
-    broken = ~current.state.finite()
+    broken = ~_whole(current)
     active = ~silent & ~broken
     converged = torch.zeros_like(active)
     counts = [torch.zeros_like(active, dtype=torch.int64) for _ in range(3)]
@@ -98,7 +96,7 @@ def _iterate(
             done += 1
         verdict = guard.decide(majorant, current, ahead, active)
         before, current = current, verdict.surrogate
-        whole = current.state.finite()
+        whole = _whole(current)
         if not bool(whole.all()):
             broken = broken | (active & ~whole)
             current = majorant.at(current.state.where(whole, before.state))
@@ -131,7 +129,13 @@ def _iterate(
         state=current.state,
         variance=reading.variance,
         unit=reading.unit,
+        details=dict(reading.details),
     )
+
+
+def _whole(surrogate: Surrogate[Any]) -> Tensor:
+    """Which samples are finite, and have a finite energy."""
+    return surrogate.state.finite() & torch.isfinite(surrogate.energy)
 
 
 def count_rises(energy: Tensor) -> Tensor:
