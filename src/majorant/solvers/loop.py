@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from majorant.majorants.base import Surrogate
 from majorant.majorants.guard import VIOLATION, Guard, GuardTest
 from majorant.problem import Certificate, MajorantError, Problem, Solution, Status
 from majorant.solvers.base import IterativeSolver, KernelSolver, Solver
