@@ -1,0 +1,218 @@
+"""Quadratic bounds: ``Q(x + d) = u(x) + <d, g> + <d, P d> / 2`` with a curvature ``P``.
+
+A :class:`Curvature` knows two things about its ``P``: the form ``<d, P d>`` and the solution of
+``P d = g``. Scalar, diagonal, Gram-structured and matrix-free curvatures differ in nothing else.
+
+Source: the MM-Net paper (arXiv 2026), section 2; ``docs/guarantees.md``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from majorant.energies.cosine import CosinePoint, SourceState
+from majorant.linalg import squared_norm, total
+from majorant.majorants.base import Surrogate
+from majorant.majorants.spectral import expand
+from majorant.problem import ThinSVD
+
+
+class Curvature(ABC):
+    """A symmetric positive definite ``P`` per sample; infinite where no bound is known."""
+
+    @abstractmethod
+    def form(self, step: Tensor) -> Tensor:
+        """``<d, P d>`` for ``d`` of shape (n_batch, n_columns, n_times); float64, (n_batch,)."""
+
+    @abstractmethod
+    def solve(self, gradient: Tensor) -> Tensor:
+        """``P^-1 g``, like ``g``; zero where ``P`` is infinite."""
+
+    @abstractmethod
+    def step_limit(self) -> Tensor:
+        """The largest ``p`` for which ``Diag(1/p) >= P``; broadcasts to the shape of ``x``."""
+
+
+@dataclass(frozen=True)
+class ScalarCurvature(Curvature):
+    """``P = mu I``.
+
+    Attributes
+    ----------
+    mu : Tensor, shape (n_batch,), float64
+    """
+
+    mu: Tensor
+
+    def form(self, step: Tensor) -> Tensor:
+        """``mu |d|^2``."""
+        return self.mu * squared_norm(step)
+
+    def solve(self, gradient: Tensor) -> Tensor:
+        """``g / mu``."""
+        return gradient * self.step_limit().to(gradient.dtype)
+
+    def step_limit(self) -> Tensor:
+        """``1 / mu``, shape (n_batch, 1, 1)."""
+        return 1.0 / self.mu[:, None, None]
+
+
+@dataclass(frozen=True)
+class DiagonalCurvature(Curvature):
+    """``P = Diag(d)``.
+
+    Attributes
+    ----------
+    diagonal : Tensor, float64, broadcasts to (n_batch, n_columns, n_times)
+    """
+
+    diagonal: Tensor
+
+    def form(self, step: Tensor) -> Tensor:
+        """Sum of ``d_i step_i^2``."""
+        wide = step.to(self.diagonal.dtype)
+        return total(self.diagonal * wide * wide)
+
+    def solve(self, gradient: Tensor) -> Tensor:
+        """``g / d``, element by element."""
+        return gradient * self.step_limit().to(gradient.dtype)
+
+    def step_limit(self) -> Tensor:
+        """``1 / d``."""
+        return 1.0 / self.diagonal
+
+
+@dataclass(frozen=True)
+class GramCurvature(Curvature):
+    """``P = alpha L'L + beta I``, solved with the thin singular value decomposition of ``L``.
+
+    Attributes
+    ----------
+    alpha, beta : Tensor, shape (n_batch,), float64
+        With ``beta = 0``, ``P^-1`` is the pseudo-inverse: the gradient lies in the range of ``L'``.
+    svd : ThinSVD
+    """
+
+    alpha: Tensor
+    beta: Tensor
+    svd: ThinSVD
+
+    def form(self, step: Tensor) -> Tensor:
+        """``alpha |L d|^2 + beta |d|^2``."""
+        seen = self.svd.s[..., None] * (self.svd.vh @ step.to(self.svd.vh.dtype))
+        return self.alpha * squared_norm(seen) + self.beta * squared_norm(step)
+
+    def solve(self, gradient: Tensor) -> Tensor:
+        """Divide by ``alpha s^2 + beta`` in the row space of ``L`` and by ``beta`` outside."""
+        vh = self.svd.vh.to(gradient.dtype)
+        inside = 1.0 / (self.alpha[:, None] * self.svd.s**2 + self.beta[:, None])
+        outside = torch.where(self.beta > 0, 1.0 / self.beta, 0.0)
+        row = vh @ gradient
+        correction = vh.mT @ ((inside - outside[:, None])[..., None].to(row.dtype) * row)
+        return expand(outside.to(gradient.dtype), gradient) * gradient + correction
+
+    def step_limit(self) -> Tensor:
+        """``1 / (alpha |L|^2 + beta)``, shape (n_batch, 1, 1)."""
+        return 1.0 / (self.alpha * self.svd.s[..., 0] ** 2 + self.beta)[:, None, None]
+
+
+@dataclass(frozen=True)
+class OperatorCurvature(Curvature):
+    """A curvature known by its products, solved by conjugate gradients.
+
+    Whatever the number of iterations, the solution minimises the quadratic over a subspace, so
+    the decrease it promises, ``<g, solve(g)> / 2``, is the true one.
+
+    Attributes
+    ----------
+    product : callable
+        ``d -> P d`` for (n_batch, n_columns, n_times).
+    mu : Tensor, shape (n_batch,)
+        An upper bound of ``|P|``.
+    n_iter : int
+    tolerance : float
+        Relative residual at which a sample stops.
+    """
+
+    product: Callable[[Tensor], Tensor]
+    mu: Tensor
+    n_iter: int = 50
+    tolerance: float = 1e-6
+
+    def form(self, step: Tensor) -> Tensor:
+        """``<d, P d>``."""
+        return total(step * self.product(step))
+
+    def solve(self, gradient: Tensor) -> Tensor:
+        """Conjugate gradients from zero; finished samples stand still."""
+        solution = torch.zeros_like(gradient)
+        residual, direction = gradient, gradient
+        size = squared_norm(residual)
+        enough = self.tolerance**2 * size
+        for _ in range(self.n_iter):
+            busy = (size > enough) & torch.isfinite(self.mu)
+            if not bool(busy.any()):
+                break
+            bent = self.product(direction)
+            length = torch.where(busy, size / total(direction * bent), 0.0)
+            step = expand(length.to(gradient.dtype), gradient)
+            solution = torch.where(expand(busy, step), solution + step * direction, solution)
+            residual = torch.where(expand(busy, step), residual - step * bent, residual)
+            size, before = squared_norm(residual), size
+            ratio = torch.where(busy, size / before, 0.0)
+            direction = residual + expand(ratio.to(gradient.dtype), gradient) * direction
+        return solution
+
+    def step_limit(self) -> Tensor:
+        """``1 / mu``, shape (n_batch, 1, 1)."""
+        return 1.0 / self.mu[:, None, None]
+
+
+@dataclass(frozen=True)
+class QuadraticSurrogate(Surrogate[SourceState]):
+    """A quadratic bound at one state; its curvature is computed when it is first asked for.
+
+    Attributes
+    ----------
+    state : SourceState
+    energy : Tensor, shape (n_batch,), float64
+    gradient : Tensor, like ``state.x``
+    bend : callable
+        Computes the curvature.
+    point : CosinePoint or None
+        The cosine energy's own record of the evaluation, for proposals that look at its parts.
+    """
+
+    state: SourceState
+    energy: Tensor
+    gradient: Tensor
+    bend: Callable[[], Curvature]
+    point: CosinePoint | None = None
+
+    @cached_property
+    def curvature(self) -> Curvature:
+        """The curvature ``P``."""
+        return self.bend()
+
+    def change(self, proposed: SourceState) -> Tensor:
+        """``<d, g> + <d, P d> / 2`` with ``d = proposed - state``."""
+        step = proposed.x - self.state.x
+        return total(step * self.gradient) + 0.5 * self.curvature.form(step)
+
+    def slope(self, proposed: SourceState) -> Tensor:
+        """``<d, g>``."""
+        return total((proposed.x - self.state.x) * self.gradient)
+
+    def minimiser(self) -> SourceState:
+        """``x - P^-1 g``."""
+        return SourceState(self.state.x - self.curvature.solve(self.gradient))
+
+    def promise(self) -> Tensor:
+        """``<g, P^-1 g> / 2``."""
+        return 0.5 * total(self.gradient * self.curvature.solve(self.gradient))
