@@ -63,5 +63,8 @@ def test_the_template_hides_nothing_at_5_db(template: Leadfield, waveform: Knowl
     found = judged(template, waveform, 5.0, 150).summary()
     assert found["le"].mean < 0.3
     assert found["auc"].mean > 99.0
-    assert found["psnr"].mean == pytest.approx(112 if waveform == "known" else 57, abs=6)
+    if waveform == "known":
+        assert found["psnr"].mean > 105
+    else:
+        assert found["psnr"].mean == pytest.approx(57, abs=2)
     assert found["te"].mean == pytest.approx(0.0 if waveform == "known" else 0.7, abs=0.3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -82,12 +83,14 @@ def test_markdown_and_terminal_show_mean_interval_and_paper(rows: dict[str, Row]
     widths = {line.count("|") for line in lines[:5]}
     assert len(widths) == 1
     assert "(paper 21.06)" in lines[2]
-    console = Console(width=160, record=True, quiet=True)
-    console.print(as_table(made))
-    shown = console.export_text()
+    screen = io.StringIO()
+    Console(file=screen, width=80).print(as_table(made))
+    shown = screen.getvalue()
     interval = rows["mne"].metrics["le"]
-    assert f"[{interval.low:.2f}, {interval.high:.2f}]" in shown
+    assert f"{interval.mean:.2f}" in shown
+    assert f"{interval.low:.1f}–{interval.high:.1f}" in shown
     assert "21.06" in shown
+    assert "…" not in shown
 
 
 def test_files_are_written_whole_and_by_suffix(template: Leadfield, tmp_path: Path) -> None:

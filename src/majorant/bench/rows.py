@@ -169,18 +169,42 @@ def _note(rows: Sequence[Row]) -> str:
 
 
 def as_table(rows: Sequence[Row]) -> Table:
-    """Return rows as a table for the terminal: ours, its interval and the paper's, stacked."""
+    """Return rows as a table for an 80-column terminal: ours, its interval, the paper's number."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(title="Table I", caption=_note(rows))
-    for number, name in enumerate(_header()):
-        table.add_column(name, justify="left" if number < 3 else "right")
+    table = Table(
+        title=f"Table I on {', '.join(dict.fromkeys(row.test for row in rows))}",
+        caption=f"{_note(rows)} Rises are violations: of the returned energy.",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+    table.add_column("method\nms a sample\nparameters", no_wrap=True)
+    for name in METRICS:
+        table.add_column(f"{name} {UNITS[name]}\n95 %\npaper", justify="right", no_wrap=True)
+    table.add_column("rises\nrefused", justify="right", no_wrap=True)
     for row in rows:
-        stacked = (
-            cell.replace(" [", "\n[dim]\\[", 1).replace("]", "][/dim]", 1).replace(" (", "\n(")
-            if "[" in cell
-            else cell
-            for cell in _cells(row)
+        parts = [f"[bold]{row.method}[/]", f"{row.ms_per_sample:.2f} ms", f"{row.parameters:,}"]
+        if row.trained_on != NOT_TRAINED:
+            parts.append(f"on {row.trained_on}")
+        cells = [_stacked(row, column) for column in METRICS]
+        table.add_row(
+            "\n".join(parts), *cells, f"{row.violations}\n{row.refused}", end_section=True
         )
-        table.add_row(*stacked, end_section=True)
     return table
+
+
+def _stacked(row: Row, column: str) -> str:
+    """Return mean, interval and published number of a metric on three lines."""
+    interval, digits = row.metrics[METRICS[column]], DIGITS[column]
+    low, high = (_short(edge, digits) for edge in (interval.low, interval.high))
+    published = "-" if row.paper is None else f"{row.paper[column]:.2f}"
+    return f"[bold]{interval.mean:.{digits}f}[/]\n[dim]{low}–{high}[/]\n{published}"
+
+
+def _short(value: float, digits: int) -> str:
+    """Write a number in some four characters."""
+    whole = len(f"{abs(value):.0f}")
+    return f"{value:.{max(digits - whole + 1, 0)}f}"
