@@ -13,6 +13,7 @@ Source: the MM-Net paper (arXiv 2026), equations 2, 8 and 13. A Tikhonov term re
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -96,9 +97,47 @@ class CosinePoint:
         return SourceState(self.x)
 
 
+class _Norm(torch.autograd.Function):
+    """Norm of every sample in float64, with a backward pass in the dtype of the array."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        size = torch.linalg.vector_norm(x.flatten(1), dim=1, dtype=ENERGY_DTYPE)
+        ctx.save_for_backward(x, size)
+        return size
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        x, size = ctx.saved_tensors
+        return x * _like(grads[0] * inverse(size), x)
+
+
+class _Dot(torch.autograd.Function):
+    """Inner product of every sample in float64, with a backward pass in the arrays' dtype."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        return (a * b).flatten(1).sum(dim=1, dtype=ENERGY_DTYPE)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, b = ctx.saved_tensors
+        scale = _like(grads[0], a)
+        return (
+            b * scale if ctx.needs_input_grad[0] else None,
+            a * scale if ctx.needs_input_grad[1] else None,
+        )
+
+
 def norm(x: Tensor) -> Tensor:
     """Euclidean norm of every sample, summed in float64, shape (n_batch,)."""
-    return torch.linalg.vector_norm(x.flatten(1), dim=1, dtype=ENERGY_DTYPE)
+    return cast(Tensor, _Norm.apply(x))
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Inner product of every sample, summed in float64, shape (n_batch,)."""
+    return cast(Tensor, _Dot.apply(a, b))
 
 
 def inverse(size: Tensor) -> Tensor:
@@ -165,7 +204,7 @@ class CosineEnergy(Energy[SourceState]):
         self.weight, self.tikhonov = float(weight), float(tikhonov)
         size = norm(problem.y)
         self._size_y = size
-        self._unit_y = problem.y * _spread(inverse(size), problem.y)
+        self._unit_y = problem.y * _like(inverse(size), problem.y)
 
     def value(self, state: SourceState) -> Tensor:
         """Energy per sample, float64, shape (n_batch,)."""
@@ -187,7 +226,7 @@ class CosineEnergy(Energy[SourceState]):
         if not bool(long.any()):
             return proposed
         scale = torch.where(long, limit * inverse(length), 1.0)
-        short = origin.x + _spread(scale, step) * step
+        short = origin.x + _like(scale, step) * step
         return SourceState(short).where(long, proposed)
 
     def gradient(self, x: Tensor) -> Tensor:
@@ -232,8 +271,8 @@ class CosineEnergy(Energy[SourceState]):
             return cosine_distance(a, y)
         extra = self.tikhonov**2 * squared_norm(x)
         size = torch.sqrt(squared_norm(a) + extra)
-        apart = a.to(ENERGY_DTYPE) * _spread(inverse(size), size)
-        apart = apart - y.to(ENERGY_DTYPE) * _spread(inverse(self._size_y), size)
+        a, y = a.to(ENERGY_DTYPE), y.to(ENERGY_DTYPE)
+        apart = a * _like(inverse(size), a) - y * _like(inverse(self._size_y), y)
         half = 0.5 * (squared_norm(apart) + extra * inverse(size) ** 2)
         return torch.where((size == 0) | (self._size_y == 0), 1.0, half)
 
@@ -245,11 +284,11 @@ class CosineEnergy(Energy[SourceState]):
         if self.tikhonov:
             size_a = torch.sqrt(size_a**2 + (self.tikhonov * size_x) ** 2)
         over_a = inverse(size_a)
-        cos = _dot(a, unit_y) * over_a
-        residual = unit_y * _spread(over_a, a) - a * _spread(cos * over_a**2, a)
+        cos = dot(a, unit_y) * over_a
+        residual = unit_y * _like(over_a, a) - a * _like(cos * over_a**2, a)
         grad = -self.problem.operator.adjoint(residual)
         if self.tikhonov:
-            grad = grad + x * _spread(self.tikhonov**2 * cos * over_a**2, x)
+            grad = grad + x * _like(self.tikhonov**2 * cos * over_a**2, x)
         zero = torch.zeros_like(cos)
         if self.prior is None:
             return grad, _Parts(cos, size_a, size_x, zero, zero, None, None)
@@ -258,9 +297,9 @@ class CosineEnergy(Energy[SourceState]):
         size_p = norm(p)
         over_x, over_p = inverse(size_x), inverse(size_p)
         both = over_x * over_p
-        cos_prior = _dot(x, p) * both
-        slope_p = p * _spread(cos_prior * over_p**2, p) - x * _spread(both, p)
-        slope_x = x * _spread(cos_prior * over_x**2, x) - p * _spread(both, x)
+        cos_prior = dot(x, p) * both
+        slope_p = p * _like(cos_prior * over_p**2, p) - x * _like(both, p)
+        slope_x = x * _like(cos_prior * over_x**2, x) - p * _like(both, x)
         of_prior = slope_x + self.prior.pullback(kept, slope_p)
         grad = grad + (of_prior if self.weight == 1.0 else self.weight * of_prior)
         return grad, _Parts(cos, size_a, size_x, cos_prior, size_p, kept, slope_p)
@@ -277,10 +316,6 @@ class _Parts:
     slope_phi: Tensor | None
 
 
-def _spread(scale: Tensor, like: Tensor) -> Tensor:
-    """One number per sample, (n_batch,), to the dtype of ``like`` and three axes."""
-    return scale.to(like.dtype)[:, None, None]
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).flatten(1).sum(dim=1, dtype=ENERGY_DTYPE)
+def _like(scale: Tensor, x: Tensor) -> Tensor:
+    """One number per sample, (n_batch,), to the dtype and the number of axes of ``x``."""
+    return scale.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))

@@ -1,0 +1,245 @@
+"""The network of MM-Net: prior, curvature and one step of it; used by training and by the solver.
+
+One step from ``x`` with gradient ``g`` of the cosine energy: both are divided by their own root
+mean square, two ConvLSTMs read them, and ``p = (rms x / rms g) softplus(f1 * f2 + b)`` is an
+inverse curvature of the right scale. It is projected onto ``[nu, open)`` with
+``nu = 1e-8 |x|^2``, and ``x <- x - gamma p * g``.
+
+The Gram-structured step replaces ``g`` by ``d = (L'L + r I)^-1 g`` (thin SVD): the curvature of
+the data term is ``L'L`` up to a factor, so ``d`` undoes its ill-conditioning and ``p`` has to
+learn the rest only.
+
+Source: the MM-Net paper (arXiv 2026), equations 12 and 13, algorithms 1 and 2. Normalisation is
+per sample here; the public reference code divides by a number of the whole batch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from majorant.energies.cosine import inverse, norm
+from majorant.networks.autoencoder import Autoencoder
+from majorant.networks.convlstm import CurvatureNetwork, Memory
+from majorant.problem import MajorantError, Operator, Problem
+
+FLOOR = 1e-8
+"""Lowest inverse curvature, relative to ``|x|^2``; the paper's ``nu``."""
+
+RIDGE = 1.0 / 25.0
+"""Regularisation of linear starts, relative to the mean squared singular value."""
+
+
+@dataclass(frozen=True)
+class MMNetSettings:
+    """Sizes and rules of an MM-Net; the defaults are the paper's.
+
+    Attributes
+    ----------
+    n_sources : int
+        Sources; the networks live in source space, sensors never enter a size.
+    prior_hidden, prior_kernels
+        Hidden channels and taps of the three layers of the prior.
+    eps : float
+        Of the SoftReLU.
+    hidden, outer, inner : int
+        Channels of the ConvLSTMs, taps of encoders and decoders, taps of the cells.
+    iterations : int
+        Steps it is trained for.
+    step : {"diagonal", "gram"}
+        ``p * g``, or ``p * (L'L + r I)^-1 g`` with a learned ``r``.
+    start : {"noise", "minimum-norm", "sloreta"}
+        ``1e-3 N(0, 1)`` as in the paper, or a linear estimate of root mean square 1.
+    positive : bool
+        Whether the softplus and the projection keep ``p`` positive; without them it is R-MM-Net.
+    initial : float
+        What the softplus starts at: the first step in units of ``|x|``.
+    rate : float
+        Sampling rate the networks work at, Hz.
+    weight : float
+        Of the prior term (``lambda``).
+    gamma : float
+        Step length.
+    """
+
+    n_sources: int = 994
+    prior_hidden: int = 128
+    prior_kernels: tuple[int, int, int] = (3, 3, 3)
+    eps: float = 0.1
+    hidden: int = 48
+    outer: int = 3
+    inner: int = 3
+    iterations: int = 10
+    step: Literal["diagonal", "gram"] = "diagonal"
+    start: Literal["noise", "minimum-norm", "sloreta"] = "noise"
+    positive: bool = True
+    initial: float = 0.5
+    rate: float = 512.0
+    weight: float = 1.0
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        sizes = (self.n_sources, self.prior_hidden, self.hidden, self.iterations)
+        if min(sizes) < 1:
+            raise MajorantError(f"sizes {sizes} of the network must all be 1 or more")
+        for name, allowed in (
+            ("step", ("diagonal", "gram")),
+            ("start", ("noise", "minimum-norm", "sloreta")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise MajorantError(
+                    f"{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}"
+                )
+        if not (self.rate > 0 and self.initial > 0 and 0 < self.gamma < 2):
+            raise MajorantError(
+                f"rate {self.rate}, initial {self.initial} and gamma {self.gamma} were given; "
+                "they must be positive, and gamma below 2"
+            )
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a step needs of the operator.
+
+    Attributes
+    ----------
+    vh : Tensor or None, shape (..., rank, n_columns)
+        Right singular vectors.
+    power : Tensor or None, shape (..., rank)
+        Squared singular values divided by their mean.
+    """
+
+    vh: Tensor | None = None
+    power: Tensor | None = None
+
+
+class MMNetwork(nn.Module):
+    """Prior and curvature network of MM-Net.
+
+    Parameters
+    ----------
+    settings : MMNetSettings
+    generator : torch.Generator or None
+        Draws the start of all parameters.
+    """
+
+    def __init__(self, settings: MMNetSettings, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        s = settings
+        self.settings = s
+        self.prior = Autoencoder(
+            (s.n_sources, s.prior_hidden, s.prior_hidden, s.n_sources),
+            s.prior_kernels,
+            s.eps,
+            generator=generator,
+        )
+        self.curvature = CurvatureNetwork(
+            s.n_sources, s.hidden, s.outer, s.inner, generator=generator
+        )
+        self.log_ridge = nn.Parameter(torch.tensor(math.log(RIDGE))) if s.step == "gram" else None
+        self.offset = math.log(math.expm1(s.initial)) if s.positive else s.initial
+
+    def geometry(self, operator: Operator, dtype: torch.dtype) -> Geometry:
+        """Prepare the step for an operator.
+
+        Raises
+        ------
+        MajorantError
+            If the Gram-structured step is asked of a matrix-free operator.
+        """
+        if self.settings.step == "diagonal":
+            return Geometry()
+        svd = operator.svd()
+        if svd is None:
+            raise MajorantError(
+                "the Gram-structured step needs a matrix, and the operator is matrix-free; use a "
+                "network with step='diagonal'"
+            )
+        power = svd.s**2
+        return Geometry(svd.vh.to(dtype), (power / power.mean(-1, keepdim=True)).to(dtype))
+
+    def start(self, problem: Problem, generator: torch.Generator | None = None) -> Tensor:
+        """Return the first point, shape (n_batch, n_columns, n_times).
+
+        Noise is drawn anew from ``generator``, or the same for every sample without one, so that
+        an estimate does not depend on its batch.
+        """
+        y, operator = problem.y, problem.operator
+        if self.settings.start == "noise":
+            n = problem.n_batch if generator is not None else 1
+            drawn = torch.randn(
+                (n, operator.n_columns, problem.n_times),
+                generator=generator or torch.Generator().manual_seed(0),
+            )
+            return 1e-3 * drawn.to(y).expand(problem.n_batch, -1, -1)
+        x = linear_start(problem, standardised=self.settings.start == "sloreta")
+        return x * _spread(inverse(_rms(x)), x)
+
+    def begin(self, x: Tensor) -> Memory:
+        """Return the empty memory."""
+        return self.curvature.begin(x)
+
+    def step(
+        self, x: Tensor, gradient: Tensor, memory: Memory, geometry: Geometry
+    ) -> tuple[Tensor, Memory]:
+        """Return the point one step leads to, and the memory after it."""
+        s = self.settings
+        direction = self._direction(gradient, geometry)
+        size_x, over_d = _rms(x), inverse(_rms(direction))
+        unit = direction * _spread(over_d, x)
+        raw, memory = self.curvature(unit, x * _spread(inverse(size_x), x), memory)
+        p = raw + self.offset
+        if s.positive:
+            p = F.softplus(p)
+            nu = FLOOR * norm(x) ** 2 * inverse(size_x * over_d)
+            p = torch.maximum(p, _spread(nu, x))
+        return x - _spread(s.gamma * size_x, x) * (p * unit), memory
+
+    def _direction(self, gradient: Tensor, geometry: Geometry) -> Tensor:
+        """``g``, or ``r (L'L + r I)^-1 g``; the scale is taken out again by the step."""
+        if geometry.vh is None or geometry.power is None or self.log_ridge is None:
+            return gradient
+        keep = geometry.power / (geometry.power + self.log_ridge.exp())
+        inside = keep[..., :, None] * (geometry.vh @ gradient)
+        return gradient - geometry.vh.mT @ inside
+
+
+def linear_start(problem: Problem, standardised: bool) -> Tensor:
+    """Minimum-norm or sLORETA estimate as a start; the adjoint where there is no matrix.
+
+    Parameters
+    ----------
+    problem : Problem
+    standardised : bool
+        Divide every source by the square root of its resolution (sLORETA).
+
+    Returns
+    -------
+    Tensor, shape (n_batch, n_columns, n_times)
+        In the dtype of the data.
+    """
+    y, svd = problem.y, problem.operator.svd()
+    if svd is None:
+        return problem.operator.adjoint(y)
+    power = svd.s**2
+    damped = power + RIDGE * power.mean(-1, keepdim=True)
+    inside = (svd.s / damped)[..., :, None] * (svd.u.mT @ y.to(svd.u.dtype))
+    x = svd.vh.mT @ inside
+    if standardised:
+        resolution = ((power / damped)[..., :, None] * svd.vh**2).sum(-2)
+        x = x * inverse(resolution.sqrt())[..., :, None]
+    return x.to(y.dtype)
+
+
+def _rms(x: Tensor) -> Tensor:
+    """Root mean square of every sample, float64, shape (n_batch,)."""
+    return norm(x) / math.sqrt(x[0].numel())
+
+
+def _spread(scale: Tensor, like: Tensor) -> Tensor:
+    return scale.to(like.dtype)[:, None, None]
