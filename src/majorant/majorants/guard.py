@@ -1,32 +1,39 @@
 """The guard: a proposal moves the estimate only where the energy does not rise.
 
-Theorem. Let ``u`` be any energy, ``s_0`` any start and let proposals come from anywhere: a
-classical rule, a trained network, a random one, an adversary. Let ``s_{k+1}`` be what
-:meth:`Guard.decide` returns from ``s_k``. Then ``u(s_{k+1}) <= u(s_k) + r_k`` for every k and
-every sample, with ``r_k`` the rounding of the energy itself: ``rounding * max(1, |u(s_k)|)``, or
-what the surrogates say of theirs where that is more, but never above half of what the certificate
-calls a violation.
+**Theorem (descent).** Let ``u`` be any energy, ``s_0`` any start and let proposals come from
+anywhere: a classical rule, a trained network, a random one, an adversary. Let ``s_{k+1}`` be what
+:meth:`Guard.decide` returns from ``s_k``. Where the energy itself is tested, the computed energies
+satisfy ``u(s_{k+1}) <= u(s_k)``, without any allowance, for every k and every sample. Where the
+bound is tested they satisfy ``u(s_{k+1}) <= u(s_k) + r_k`` if the bound is a majorant, with
+``r_k`` the rounding of the energy, never above half of what the certificate calls a violation.
 
-Proof. A sample of ``s_{k+1}`` is one of four points. (1) The proposal, taken only if its energy,
+*Proof.* A sample of ``s_{k+1}`` is one of four points. (1) The proposal, taken only if its energy,
 or the upper bound of the change, passed the test. (2) A point part of the way to it, taken only
 after the same test. (3) A point part of the way to the analytic step, taken only after the same
-test. (4) ``s_k`` itself. In the first three the test is the inequality claimed; in the fourth it
-holds with equality. NaN passes no test, because a comparison with NaN is false. Samples are
-selected, never mixed, so the claim holds for each one alone.
+test. (4) ``s_k`` itself. In the first three the test contains the inequality claimed; in the
+fourth it holds with equality. NaN passes no test, because a comparison with NaN is false. Samples
+are selected, never mixed, so the claim holds for each one alone. ∎
+
+**Theorem (stationarity).** Descent is not yet convergence: a network that proposes nothing for
+ever descends. So a proposal must win at least ``sufficient`` (c) of the decrease ``D(s)`` that the
+analytic step promises, or that step is taken in its place, backtracked until it wins the same
+share of what is left of the promise. Then, for an energy bounded below, the sum over k of
+``t_k D(s_k)`` is at most ``(u(s_0) - inf u) / c``, with ``t_k`` = 1 where a proposal was taken and
+the accepted fraction of the analytic step elsewhere; and since ``t_k`` is bounded below wherever
+the gradient is Lipschitz, ``D(s_k) = <g, P^-1 g>/2`` tends to zero, and with it the gradient.
+
+*Proof.* ``docs/guarantees.md``, theorem 5; it names the constants. ∎
 
 The test by ``energy`` needs nothing of the bound. The test by ``surrogate`` is a theorem only
 where the bound is a majorant on the segment it is asked about; the certificate says which bound
-was used and of what kind it is.
-
-Descent is not yet convergence: a network that proposes nothing for ever descends. So a proposal
-must win at least ``sufficient`` of the decrease that the analytic step promises, or that step
-is taken in its place.
+was used and of what kind it is. The strict form ``majorant`` asks after every single step whether
+the predicted curvature majorises the energy at the new point.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Literal
+from typing import Generic, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -35,7 +42,7 @@ from majorant.energies.base import StateT
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.problem import MajorantError
 
-GuardTest = Literal["off", "surrogate", "energy"]
+GuardTest = Literal["off", "surrogate", "energy", "descent", "majorant"]
 
 VIOLATION = 1e-6
 """A rise of the returned energy above this, relative to max(1, |u|), is a violation."""
@@ -57,11 +64,16 @@ class Guard:
 
     Parameters
     ----------
-    test : {"energy", "surrogate", "off"}
-        What decides: the energy at the new point, the upper bound of its change, or nothing.
+    test : {"energy", "descent", "majorant", "surrogate", "off"}
+        What decides. ``"energy"``: the energy falls by a share of what the analytic step promises.
+        ``"descent"``: the energy does not rise. ``"majorant"``: the strict form, after every step:
+        ``u(x + d) <= u(x) + (1 - gamma/2) <g, d>``, which for ``d = -gamma tau p*g`` says that
+        ``Diag(1/(tau p))`` majorises the energy at the new point. ``"surrogate"``: the upper bound
+        of the change is not positive. ``"off"``: nothing.
     window : int
         Steps a proposal may run before it is judged. Learned proposals overshoot every other
-        step, and what descends is the pair: 2 costs nothing, 1 is the strict form.
+        step, and what descends is the pair: 2 costs nothing, 1 is the strict form, the only one
+        that ``"majorant"`` is defined for.
     sufficient : float
         Share of the promised decrease that a proposal must win; 0 asks for descent alone.
     halvings : int
@@ -69,7 +81,15 @@ class Guard:
     fallback_halvings : int
         How often the analytic step is halved before the sample stays where it is.
     rounding : float
-        Relative rounding of the energy; differences below it are not a rise.
+        Relative rounding of the energy; a rise below it is none, but is not taken either: the
+        sample stays, and that is no refusal.
+    gamma : float
+        Step length of the proposal, in (0, 2); ``"majorant"`` only.
+
+    Raises
+    ------
+    MajorantError
+        If a setting is unknown or out of range.
     """
 
     test: GuardTest = "energy"
@@ -78,14 +98,26 @@ class Guard:
     halvings: int = 4
     fallback_halvings: int = 30
     rounding: float = 1e-13
+    gamma: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.test not in ("off", "surrogate", "energy"):
+        if self.test not in get_args(GuardTest):
             raise MajorantError(
-                f"guard {self.test!r} is unknown; choose 'energy', 'surrogate' or 'off'"
+                f"guard {self.test!r} is unknown; choose 'energy', 'descent', 'majorant', "
+                "'surrogate' or 'off'"
             )
         if self.window < 1:
             raise MajorantError(f"a guard window of {self.window} is not possible; give 1 or more")
+        if self.test == "majorant" and self.window != 1:
+            raise MajorantError(
+                f"the guard 'majorant' judges single steps and the window is {self.window}; "
+                "give window=1, or choose 'energy'"
+            )
+        if not (0 <= self.sufficient < 1 and 0 < self.gamma < 2):
+            raise MajorantError(
+                f"sufficient {self.sufficient} and gamma {self.gamma} were given; they belong in "
+                "[0, 1) and (0, 2)"
+            )
 
     def decide(
         self,
@@ -102,50 +134,76 @@ class Guard:
         none = torch.zeros_like(current.energy, dtype=torch.int64)
         if self.test == "off":
             return Verdict(proposed, none, none, none)
-        passed = self.passes(current, proposed, self.sufficient)
-        if bool((passed | ~active).all()):
+        search = _Search(self, majorant, current, active)
+        if bool((search.take(proposed, active) | ~active).all()):
             return Verdict(proposed, none, none, none)
-        search = _Search(self, majorant, current, active & ~passed)
-        search.state = proposed.state.where(active & passed, current.state)
         refused = search.open.to(torch.int64)
-        halvings, _ = search.along(proposed.state, 1, self.halvings, self.sufficient)
-        _, fallbacks = search.along(current.minimiser(), 0, self.fallback_halvings, 0.0)
-        return Verdict(majorant.at(search.state), refused, halvings, fallbacks)
-
-    def passes(self, current: Surrogate[StateT], trial: Surrogate[StateT], demand: float) -> Tensor:
-        """Whether each sample of ``trial`` may be taken, bool (n_batch,); False for NaN."""
-        size = current.energy.abs().clamp_min(1.0)
-        if self.test == "surrogate":
-            change, own = current.change(trial.state), current.rounding
-        else:
-            change, own = trial.energy - current.energy, current.rounding + trial.rounding
-        slack = (self.rounding * size + own).minimum(0.5 * VIOLATION * size)
-        required = demand * current.promise() if demand else 0.0
-        return trial.state.finite() & (change <= slack - required)
+        halvings, _ = search.along(proposed.state, 1, self.halvings, shrink=False)
+        fallbacks = none
+        if bool(search.open.any()):
+            analytic = majorant.energy.admissible(current.state, current.minimiser())
+            _, fallbacks = search.along(analytic, 0, self.fallback_halvings, shrink=True)
+        surrogate = majorant.at(search.state) if bool(search.moved.any()) else current
+        return Verdict(surrogate, refused, halvings, fallbacks)
 
 
 class _Search(Generic[StateT]):
-    """Looks for a point that passes, for the samples still ``open``; takes it into ``state``."""
+    """Looks for a point that passes, for the samples still ``open``; takes it into ``state``.
 
-    state: StateT
+    ``moved`` marks the samples that took one. A sample that is neither open nor moved stays.
+    """
 
     def __init__(
         self, guard: Guard, majorant: Majorant[StateT], current: Surrogate[StateT], open_: Tensor
     ) -> None:
-        self.guard, self.majorant, self.current, self.open = guard, majorant, current, open_
+        self.guard, self.majorant, self.current = guard, majorant, current
+        self.open, self.moved = open_, torch.zeros_like(open_)
+        self.state = current.state
+        self.size = current.energy.abs().clamp_min(1.0)
+        demand = 0.0 if guard.test == "descent" else guard.sufficient
+        self.demand = demand * current.promise() if demand else torch.zeros_like(self.size)
 
-    def along(self, target: StateT, first: int, last: int, demand: float) -> tuple[Tensor, Tensor]:
-        """Try ``2^-first .. 2^-last`` of the way to ``target``; count tries and successes."""
+    def take(self, trial: Surrogate[StateT], asked: Tensor, share: float = 1.0) -> Tensor:
+        """Take the samples of ``trial`` that pass; return which did, bool (n_batch,).
+
+        ``share`` scales the decrease that is asked for. NaN passes nothing.
+        """
+        guard, current, by_bound = self.guard, self.current, self.guard.test == "surrogate"
+        if by_bound:
+            change, own = current.change(trial.state), current.rounding
+        else:
+            change, own = trial.energy - current.energy, current.rounding + trial.rounding
+        slack = (guard.rounding * self.size + own).minimum(0.5 * VIOLATION * self.size)
+        required = share * self.demand
+        if guard.test == "majorant":
+            won = -(1.0 - guard.gamma / 2.0) * current.slope(trial.state)
+            required = torch.where(won >= 0, torch.maximum(required, won), torch.inf)
+        asked = asked & trial.state.finite()
+        passed = asked & (change <= slack - required)
+        level = torch.zeros_like(passed)
+        if not by_bound:
+            passed = passed & (change <= 0)
+            level = asked & ~passed & (change <= slack) & (required <= slack)
+        self.state = trial.state.where(passed, self.state)
+        self.moved, self.open = self.moved | passed, self.open & ~(passed | level)
+        return passed
+
+    def along(
+        self, target: StateT, first: int, last: int, *, shrink: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Try ``2^-first .. 2^-last`` of the way to ``target``; count tries and successes.
+
+        With ``shrink`` the decrease asked for shrinks with the step (Armijo's rule).
+        """
         tried = torch.zeros_like(self.open, dtype=torch.int64)
         taken = torch.zeros_like(tried)
-        possible = self.open & target.finite()
+        reachable = target.finite()
         for k in range(first, last + 1):
+            possible = self.open & reachable
             if not bool(possible.any()):
                 break
             part = self.current.state.toward(target, 0.5**k)
             trial = self.majorant.at(part.where(possible, self.current.state))
-            passed = possible & self.guard.passes(self.current, trial, demand)
-            self.state = trial.state.where(passed, self.state)
+            passed = self.take(trial, possible, 0.5**k if shrink else 1.0)
             tried, taken = tried + possible, taken + passed
-            self.open, possible = self.open & ~passed, possible & ~passed
         return tried, taken

@@ -37,8 +37,9 @@ def solve(
         What solves it.
     max_iter : int or None
         Iteration limit; None takes the solver's.
-    guard : Guard, "energy", "surrogate", "off" or None
-        Overrides the solver's guard.
+    guard : Guard, its test as a word, or None
+        Overrides the solver's guard. Under any but ``"off"`` the answer is the accepted iterate
+        of lowest energy, which is the last one unless the bound that was tested is none.
     keep_trace : bool
         Whether to return every accepted state.
     progress : callable or None
@@ -67,7 +68,7 @@ def _guard(own: Guard, asked: Guard | GuardTest | None) -> Guard:
         return own
     if isinstance(asked, Guard):
         return asked
-    return replace(own, test=asked)
+    return replace(own, test=asked, window=1 if asked == "majorant" else own.window)
 
 
 def _iterate(
@@ -86,6 +87,7 @@ def _iterate(
     active = ~silent & ~broken
     converged = torch.zeros_like(active)
     counts = [torch.zeros_like(active, dtype=torch.int64) for _ in range(3)]
+    lowest = current
     energies, trace = [current.energy], [current.state] if keep_trace else []
     done = 0
     while done < limit and bool(active.any()):
@@ -103,6 +105,9 @@ def _iterate(
             current = majorant.at(current.state.where(whole, before.state))
         tallies = (verdict.refused, verdict.halvings, verdict.fallbacks)
         counts = [old + new for old, new in zip(counts, tallies, strict=True)]
+        higher = (current.energy > lowest.energy) & (guard.test != "off")
+        mixed = bool(higher.any())
+        lowest = majorant.at(lowest.state.where(higher, current.state)) if mixed else current
         energies.append(current.energy)
         if keep_trace:
             trace.append(current.state)
@@ -110,7 +115,7 @@ def _iterate(
         converged, active = converged | stopped, active & ~stopped & ~broken
         if progress is not None:
             progress(done, limit)
-    energy = torch.stack(energies)
+    current, energy = lowest, torch.stack(energies)
     reading = solver.read(problem, current)
     return Solution(
         estimate=reading.estimate,
