@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from majorant.majorants.base import Surrogate
+from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.guard import VIOLATION, Guard, GuardTest
 from majorant.problem import Certificate, MajorantError, Problem, Solution, Status
 from majorant.solvers.base import IterativeSolver, KernelSolver, Solver
@@ -115,27 +115,33 @@ def _iterate(
         converged, active = converged | stopped, active & ~stopped & ~broken
         if progress is not None:
             progress(done, limit)
-    current, energy = lowest, torch.stack(energies)
-    reading = solver.read(problem, current)
+    reading = solver.read(problem, lowest)
     return Solution(
         estimate=reading.estimate,
         status=_status(silent, broken, converged),
-        certificate=Certificate(
-            energy=energy,
-            violations=count_rises(energy),
-            refused=counts[0],
-            halvings=counts[1],
-            fallbacks=counts[2],
-            energy_name=majorant.energy.name,
-            bound=majorant.name,
-            kind=majorant.kind,
-            guard=guard.test if guard.test == "off" else f"{guard.test}, window {guard.window}",
-        ),
+        certificate=_certificate(majorant, guard, torch.stack(energies), counts),
         trace=tuple(trace),
-        state=current.state,
+        state=lowest.state,
         variance=reading.variance,
         unit=reading.unit,
         details=dict(reading.details),
+    )
+
+
+def _certificate(
+    majorant: Majorant[Any], guard: Guard, energy: Tensor, counts: list[Tensor]
+) -> Certificate:
+    """What was promised and kept, from the energies and the tallies."""
+    return Certificate(
+        energy=energy,
+        violations=count_rises(energy),
+        refused=counts[0],
+        halvings=counts[1],
+        fallbacks=counts[2],
+        energy_name=majorant.energy.name,
+        bound=majorant.name,
+        kind=majorant.kind,
+        guard=guard.test if guard.test == "off" else f"{guard.test}, window {guard.window}",
     )
 
 
