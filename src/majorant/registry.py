@@ -96,9 +96,9 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
                 "sloreta",
                 "majorant.solvers.linear:SLORETA",
                 "sLORETA",
-                "Minimum norm standardised by its own variance; finds a single source exactly "
-                "where there is no noise.",
-                _CLOSED_FORM + " Zero localisation error for one source without noise.",
+                "Minimum norm standardised by the variance that it expects of itself.",
+                _CLOSED_FORM
+                + " Zero localisation error for one source of fixed orientation without noise.",
                 _ALL,
                 "Pascual-Marqui (2002), Methods Find Exp Clin Pharmacol 24D:5-12",
             ),
@@ -108,7 +108,9 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
                 "eLORETA",
                 "Minimum norm with the weights that remove its bias; smooth maps, exact for one "
                 "source without noise.",
-                _CLOSED_FORM + " Zero localisation error for one source without noise.",
+                _CLOSED_FORM
+                + " Zero localisation error for one source of fixed or free orientation "
+                "without noise.",
                 _ALL,
                 "Pascual-Marqui (2007), arXiv:0710.3341",
             ),
@@ -117,9 +119,10 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
                 "majorant.solvers.lcmv:LCMV",
                 "LCMV",
                 "Beamformer: passes each location and suppresses everything else in the data.",
-                "Unit gain at every location; blind to sources that are correlated.",
+                "Unit noise gain at every location; blind to sources that are correlated.",
                 _ALL,
                 "Van Veen et al. (1997), doi:10.1109/10.623056",
+                linear=False,
             ),
             SolverSpec(
                 "champagne",

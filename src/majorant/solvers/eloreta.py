@@ -49,6 +49,9 @@ class Weights:
 class ELORETA(KernelSolver):
     """Exact low-resolution tomography.
 
+    A single source without noise is found exactly where orientation is fixed or free; a loose prior
+    or equal weights give that up for smoother orientations.
+
     Depth weighting has no effect: only the relative variances of the columns within a location
     (the orientation prior) are kept of ``source_prior``.
 

@@ -87,7 +87,7 @@ class LCMV(KernelSolver):
         )
 
     def _covariance(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Loaded covariance (n_batch, n, n) and loading (n_batch,); silence becomes the identity."""
+        """Loaded covariance (n_batch, n, n), the identity for silence, and its loading."""
         n_sensors, n_times = y.shape[-2:]
         if self.reg == 0 and n_times < n_sensors:
             raise MajorantError(

@@ -100,7 +100,7 @@ class Whitened:
         plain = dense_gain(problem.operator, problem.y)
         if problem.noise is None:
             return cls(plain, plain, None)
-        noise = problem.noise.to(ENERGY_DTYPE)
+        noise = problem.noise.to(plain.device, ENERGY_DTYPE)
         noise = noise.diag() if noise.ndim == 1 else noise
         factor = positive_definite(noise, "the noise covariance")
         gain = torch.linalg.solve_triangular(factor, plain, upper=False)
