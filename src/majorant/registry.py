@@ -59,10 +59,14 @@ class SolverSpec:
     depth: float | None = None
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
+    def load(self) -> Any:
+        """Import the class."""
+        module, name = self.target.split(":")
+        return getattr(import_module(module), name)
+
     def make(self, **options: Any) -> Any:
         """Import the class and make the solver."""
-        module, name = self.target.split(":")
-        return getattr(import_module(module), name)(**{**self.options, **options})
+        return self.load()(**{**self.options, **options})
 
 
 _ALL = ("fixed", "loose", "free")
