@@ -13,7 +13,6 @@ import typer
 
 from majorant import __version__
 from majorant.errors import MajorantError
-from majorant.registry import SOLVERS
 
 app = typer.Typer(
     help="Image brain activity from EEG with solvers whose guarantees hold.",

@@ -7,10 +7,30 @@ policy costs little, and it is what makes a certificate worth reading.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from majorant.problem import MajorantError, ThinSVD
+from majorant.errors import MajorantError
+
+
+@dataclass(frozen=True)
+class ThinSVD:
+    """``L = U diag(s) V'`` without the columns that belong to zero.
+
+    Attributes
+    ----------
+    u : Tensor, shape (..., n_sensors, rank)
+    s : Tensor, shape (..., rank)
+        Singular values, largest first.
+    vh : Tensor, shape (..., rank, n_columns)
+    """
+
+    u: Tensor
+    s: Tensor
+    vh: Tensor
+
 
 ENERGY_DTYPE = torch.float64
 """Energies and sensor-space algebra are held in this dtype."""
@@ -117,8 +137,35 @@ def geometric_mean(inverse_of: Tensor, other: Tensor) -> Tensor:
 
     ``W^-1/2 (W^1/2 Q W^1/2)^1/2 W^-1/2`` with ``W = P^-1``: the symmetric positive definite ``X``
     that minimises ``tr(W X) + tr(X^-1 Q)``, since its stationary point solves ``X W X = Q``.
+
+    ``Q`` may be singular. Eigenvalues of the middle factor within rounding of zero become zero:
+    their square roots would be noise of the order of the root of the rounding.
     """
-    half, inverse_half = spd_power(inverse_of, 0.5), spd_power(inverse_of, -0.5)
-    middle = spd_power(half @ other @ half, 0.5)
-    mean = inverse_half @ middle @ inverse_half
-    return (mean + mean.mT) / 2
+    n, dtype = inverse_of.shape[-1], inverse_of.dtype
+    eps, tiny = torch.finfo(dtype).eps, torch.finfo(dtype).tiny
+    values, vectors = torch.linalg.eigh((inverse_of + inverse_of.mT) / 2)
+    root = values.maximum(n * eps * values[..., -1:]).clamp_min(tiny).sqrt()
+    half = (vectors * root[..., None, :]) @ vectors.mT
+    middle = half @ other @ half
+    values, axes = torch.linalg.eigh((middle + middle.mT) / 2)
+    values = torch.where(values > n * eps * values[..., -1:], values, 0.0)
+    quarter = ((vectors / root[..., None, :]) @ vectors.mT @ axes) * values.pow(0.25)[..., None, :]
+    return quarter @ quarter.mT
+
+
+def psd_part(matrix: Tensor) -> Tensor:
+    """Symmetric part of (..., n, n) without its negative eigenvalues.
+
+    What is positive semi-definite up to rounding comes back as it is.
+    """
+    matrix = (matrix + matrix.mT) / 2
+    n, eps = matrix.shape[-1], torch.finfo(matrix.dtype).eps
+    size = matrix.diagonal(dim1=-2, dim2=-1).abs().amax(-1)
+    lifted = matrix + torch.diag_embed((8 * n * eps * size)[..., None].expand(*size.shape, n))
+    _, info = torch.linalg.cholesky_ex(lifted)
+    bad = (info > 0) & torch.isfinite(matrix).all(-1).all(-1) & (size > 0)
+    if not bool(bad.any()):
+        return matrix
+    values, vectors = torch.linalg.eigh(torch.where(bad[..., None, None], matrix, 0.0))
+    clipped = (vectors * values.clamp_min(0)[..., None, :]) @ vectors.mT
+    return torch.where(bad[..., None, None], clipped, matrix)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from majorant.errors import DamagedFile, MajorantError
+from majorant.linalg import ThinSVD, spectral_norm_bound, thin_svd
 
 __all__ = [
     "Certificate",
@@ -41,23 +42,6 @@ class Status(enum.Enum):
     NOT_FINITE = "stopped where the iterate ceased to be finite; the last finite one is returned"
     NO_DATA = "the data are zero; so is the estimate"
     NO_SOURCE = "no source explains the data"
-
-
-@dataclass(frozen=True)
-class ThinSVD:
-    """``L = U diag(s) V'`` without the columns that belong to zero.
-
-    Attributes
-    ----------
-    u : Tensor, shape (..., n_sensors, rank)
-    s : Tensor, shape (..., rank)
-        Singular values, largest first.
-    vh : Tensor, shape (..., rank, n_columns)
-    """
-
-    u: Tensor
-    s: Tensor
-    vh: Tensor
 
 
 class Operator(ABC):
@@ -147,8 +131,6 @@ class MatrixOperator(Operator):
     def norm_bound(self) -> Tensor:
         """Certified upper bound of ``|L|``, computed once from the smaller Gram matrix."""
         if self._norm is None:
-            from majorant.linalg import spectral_norm_bound
-
             self._norm = spectral_norm_bound(self._matrix)
         return self._norm
 
@@ -159,8 +141,6 @@ class MatrixOperator(Operator):
     def svd(self) -> ThinSVD:
         """Thin SVD, computed once."""
         if self._svd is None:
-            from majorant.linalg import thin_svd
-
             self._svd = thin_svd(self._matrix)
         return self._svd
 
