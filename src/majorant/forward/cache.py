@@ -83,7 +83,7 @@ class Cache:
         path = self.path(kind, [version, key])
         try:
             return read_archive(path, kind=kind, version=version)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         except (DamagedFile, OSError) as error:
             self.mishap(f"A file of the cache is made again: {error}")

@@ -41,7 +41,7 @@ def unique_edges(pairs: Tensor) -> Tensor:
     """
     if len(pairs) == 0:
         return pairs.reshape(0, 2)
-    low, high = pairs.aminmax(dim=1)
+    low, high = torch.minimum(*pairs.T), torch.maximum(*pairs.T)
     size = int(high.max()) + 1
     keys = torch.unique((low * size + high)[low != high])
     return torch.stack([keys // size, keys % size], dim=1)

@@ -130,6 +130,8 @@ class Leadfield:
         n, s = matrix.shape[0], matrix.shape[1] // max(n_orient, 1)
         up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).expand(s, 3).clone()
         pairs = torch.zeros(0, 2) if edges is None else torch.as_tensor(edges)
+        if pairs.ndim != 2 or pairs.shape[1] != 2:
+            raise MajorantError(f"edges has shape {tuple(pairs.shape)}; expected (edges, 2)")
         return cls(
             gain=matrix,
             n_orient=n_orient,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 __all__ = ["cast_rays", "coarser_faces", "nearest_on_surface", "octahedron"]
 
@@ -60,7 +60,7 @@ def nearest_on_surface(
     plane where it lies inside the triangle, else the nearest of the feet on its three sides.
     """
     k = min(n_candidates, len(faces))
-    index = cKDTree(vertices[faces].mean(axis=1)).query(points, k=k)[1].reshape(len(points), k)
+    index = KDTree(vertices[faces].mean(axis=1)).query(points, k=k)[1].reshape(len(points), k)
     corners = vertices[faces[index]]
     p = points[:, None, :]
     sides = [_foot_on_side(p, corners[:, :, i], corners[:, :, (i + 1) % 3]) for i in range(3)]

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,10 +76,12 @@ def build_head(conductivity: tuple[float, float, float]) -> Head:
     folder = package_folder("mne") / "data" / "fsaverage"
     inner = mne.read_bem_surfaces(folder / "fsaverage-inner_skull-bem.fif", verbose="error")[0]
     scalp = mne.read_bem_surfaces(folder / "fsaverage-head.fif", verbose="error")[0]
-    points = mne.io.read_fiducials(folder / "fsaverage-fiducials.fif", verbose="error")[0]
-    trans = mne.read_trans(folder / "fsaverage-trans.fif")
+    fiducials: Any = mne.io.read_fiducials(folder / "fsaverage-fiducials.fif", verbose="error")
+    trans: Any = mne.read_trans(folder / "fsaverage-trans.fif")
     shells, faces = _shells(inner["rr"], inner["tris"], scalp["rr"], scalp["tris"])
-    order = {int(point["ident"]): np.asarray(point["r"], dtype=np.float64) for point in points}
+    order = {
+        int(point["ident"]): np.asarray(point["r"], dtype=np.float64) for point in fiducials[0]
+    }
     return Head(
         shells=shells,
         shell_faces=faces,
@@ -119,8 +122,9 @@ def _solve(
         folder.mkdir(parents=True)
         for name, shell in zip(("inner_skull", "outer_skull", "outer_skin"), shells, strict=True):
             mne.write_surface(folder / f"{name}.surf", shell * 1e3, faces, verbose="error")
+        as_it_is: Any = None
         model = mne.make_bem_model(
-            "template", ico=None, conductivity=conductivity, subjects_dir=root, verbose="error"
+            "template", ico=as_it_is, conductivity=conductivity, subjects_dir=root, verbose="error"
         )
         solution = mne.make_bem_solution(model, verbose="error")
         path = Path(root) / "template-bem-sol.fif"
@@ -188,7 +192,8 @@ def compute_gain(
         dict(zip(names, electrodes, strict=True)), nasion, lpa, rpa, coord_frame="head"
     )
     info = mne.create_info(names, 1000.0, "eeg", verbose="error").set_montage(montage)
-    source = mne.setup_volume_source_space(pos={"rr": positions, "nn": normals}, verbose="error")
+    dipoles: Any = {"rr": positions, "nn": normals}
+    source = mne.setup_volume_source_space(pos=dipoles, verbose="error")
     identity = mne.transforms.Transform("head", "mri")
     forward = mne.make_forward_solution(
         info, identity, source, solution, meg=False, eeg=True, mindist=0.0, verbose="error"

@@ -98,7 +98,8 @@ def read_surfaces() -> Surfaces:
 
 
 def _gifti(path: Path) -> list[np.ndarray]:
-    import nibabel
+    import nibabel.gifti
+    import nibabel.loadsave
 
     if not path.is_file():
         raise MajorantError(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from majorant.forward import electrodes as electrode_room
@@ -374,8 +374,8 @@ def _octahedral(surfaces: Surfaces, depth: int, edges: Tensor) -> tuple[Tensor, 
     for hemisphere in range(2):
         sphere = surfaces.sphere[hemisphere].astype(np.float64)
         sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
-        index = np.unique(cKDTree(sphere).query(points)[1])
-        labels.append(cKDTree(sphere[index]).query(sphere)[1] + start)
+        index = np.unique(KDTree(sphere).query(points)[1])
+        labels.append(KDTree(sphere[index]).query(sphere)[1] + start)
         chosen.append(index + hemisphere * n_vertices)
         start += len(index)
     cells = torch.from_numpy(np.concatenate(labels))
