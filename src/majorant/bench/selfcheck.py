@@ -78,7 +78,7 @@ def check_descent() -> Finding:
 
 def check_cache() -> Finding:
     """The cache folder can be written; without it the head is built every time."""
-    from majorant.forward.template import cache_folder
+    from majorant.forward.cache import cache_folder
 
     folder = cache_folder()
     probe = folder / ".probe"
