@@ -80,6 +80,25 @@ class SourceMaps:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """A time at which the page shows maps.
+
+    Attributes
+    ----------
+    sample : int
+        Index into the times.
+    time : float
+        Seconds.
+    peaks : tuple of (int, Peak)
+        The peaks then, each with its rank from 1 (the strongest); empty where nothing stands out.
+    """
+
+    sample: int
+    time: float
+    peaks: tuple[tuple[int, Peak], ...]
+
+
+@dataclass(frozen=True)
 class PageContent:
     """Everything `report.html` says.
 
@@ -131,3 +150,18 @@ class PageContent:
     citations: tuple[str, ...]
     truth: tuple[Peak, ...] = ()
     errors: Mapping[str, float] | None = None
+
+    def moments(self, most: int = 5) -> tuple[Moment, ...]:
+        """Return the times worth a map, the strongest first; peaks at one sample share a map.
+
+        Without peaks this is the one time at which the data vary most over the sensors.
+        """
+        ranks: dict[int, list[tuple[int, Peak]]] = {}
+        for rank, peak in enumerate(self.peaks, start=1):
+            ranks.setdefault(int(np.abs(self.times - peak.time).argmin()), []).append((rank, peak))
+        if not ranks:
+            ranks = {int(self.data.std(axis=0).argmax()): []}
+        return tuple(
+            Moment(sample, float(self.times[sample]), tuple(peaks))
+            for sample, peaks in list(ranks.items())[:most]
+        )

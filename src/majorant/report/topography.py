@@ -1,0 +1,177 @@
+"""Maps of potentials over the head, interpolated by spherical splines.
+
+The spline is exact at the electrodes, smooth in between, and tame beyond the last of them, also
+with eight electrodes (Perrin et al. 1989, Electroencephalogr. Clin. Neurophysiol. 72:184-187, with
+m = 4). One small matrix serves every map of a page.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from majorant.report.pictures import data_uri
+from majorant.report.words import escape
+
+__all__ = ["Head", "diverging", "gradient", "spherical_spline"]
+
+TERMS, STIFFNESS, RIDGE = 40, 4, 1e-7
+GRID = 96
+"""Pixels across a map; the reader's browser smooths them."""
+TRUSTED = 0.5
+"""Distance to the nearest electrode, in radii of the head's circle (45 degrees), beyond which a map
+is a guess and shown pale."""
+LEVELS = (-0.75, -0.5, -0.25, 0.25, 0.5, 0.75)
+"""Contours, as shares of the colour bar's end."""
+_STOPS = (
+    *("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7"),
+    *("#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f"),
+)  # ColorBrewer's RdBu: blue and red differ for every kind of colour vision
+
+
+def diverging(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return RGB between 0 and 1 for values between -1 (blue) and 1 (red)."""
+    rgb = np.array([[int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)] for code in _STOPS])
+    at = np.linspace(-1, 1, len(rgb))
+    return np.stack([np.interp(values, at, rgb[:, channel]) for channel in range(3)], axis=-1)
+
+
+def gradient() -> str:
+    """Return the colours as a CSS gradient, from the lowest value on the left to the highest."""
+    return f"linear-gradient(to right, {', '.join(_STOPS)})"
+
+
+def spherical_spline(
+    sensors: NDArray[np.float64], targets: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the matrix that carries values at sensors to targets.
+
+    Parameters
+    ----------
+    sensors, targets : array, shape (n, 3), (m, 3)
+        Unit vectors.
+
+    Returns
+    -------
+    array, shape (m, n)
+        Rows sum to one.
+    """
+    n = len(sensors)
+    kernel = _kernel(sensors @ sensors.T)
+    system = np.ones((n + 1, n + 1))
+    system[:n, :n] = kernel + RIDGE * np.trace(kernel) / n * np.eye(n)
+    system[n, n] = 0.0
+    weights = np.linalg.solve(system, np.vstack([np.eye(n), np.zeros(n)]))
+    return np.hstack([_kernel(targets @ sensors.T), np.ones((len(targets), 1))]) @ weights
+
+
+def _kernel(cosine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Perrin's g: a sum of Legendre polynomials of the cosine between two directions."""
+    n = np.arange(1, TERMS + 1)
+    factors = (2 * n + 1) / (n * (n + 1.0)) ** STIFFNESS / (4 * np.pi)
+    series = np.concatenate([[0.0], factors])
+    return np.asarray(np.polynomial.legendre.legval(np.clip(cosine, -1, 1), series), np.float64)
+
+
+def _lift(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Undo the azimuthal equidistant projection: unit vectors, shape (n, 3)."""
+    radius = np.hypot(*xy.T)
+    with np.errstate(invalid="ignore"):
+        aside = np.where(radius > 0, np.sin(radius * np.pi / 2) / radius, np.pi / 2)
+    return np.column_stack([xy * aside[:, None], np.cos(radius * np.pi / 2)])
+
+
+class Head:
+    """A head seen from above, nose up, on which maps are drawn.
+
+    Parameters
+    ----------
+    xy : array, shape (n_channels, 2)
+        Places of the electrodes as :func:`majorant.report.figures.sensor_positions` gives them.
+    names : sequence of str
+        Of the channels; shown when the pointer rests on an electrode.
+
+    Attributes
+    ----------
+    reach : float
+        Radius of the maps: the head's circle, or the lowest electrode.
+    sparse : bool
+        Whether parts of the head are far from all electrodes.
+    """
+
+    def __init__(self, xy: NDArray[np.float64], names: tuple[str, ...]) -> None:
+        self.xy, self.names = xy, names
+        self.reach = max(1.0, 1.03 * float(np.hypot(*xy.T).max()))
+        self._line = np.linspace(-self.reach, self.reach, GRID)
+        x, y = np.meshgrid(self._line, self._line)
+        distance = np.hypot(x, y)
+        step = self._line[1] - self._line[0]
+        self._inside = distance <= self.reach
+        gap = np.min(np.hypot(x[..., None] - xy[:, 0], y[..., None] - xy[:, 1]), axis=2)
+        self.sparse = bool((gap[self._inside] > TRUSTED).any())
+        faith = np.clip(1 - (gap - TRUSTED) / 0.2, 0.12, 1.0)
+        self._alpha = np.clip((self.reach - distance) / step, 0.0, 1.0) * faith
+        # The corners are beyond the map; they take the values of its rim.
+        shrink = np.minimum(1.0, 1.02 * self.reach / np.maximum(distance, 1e-9))
+        points = np.stack([(x * shrink).ravel(), (y * shrink).ravel()], axis=1)
+        self._matrix = spherical_spline(_lift(xy), _lift(points))
+
+    @property
+    def box(self) -> str:
+        """The SVG view box of every map, in hundredths of the head's radius."""
+        half = 100 * max(self.reach, 1.2) + 4
+        return f"{-half:.0f} {-half:.0f} {2 * half:.0f} {2 * half:.0f}"
+
+    def outline(self) -> str:
+        """Return the SVG symbol `#head` (circle, nose, ears, electrodes) that maps refer to."""
+        size = 2.6 if len(self.names) <= 80 else 1.5
+        dots = "".join(
+            f'<circle cx="{100 * x:.1f}" cy="{-100 * y:.1f}" r="{size}">'
+            f"<title>{escape(name)}</title></circle>"
+            for (x, y), name in zip(self.xy, self.names, strict=True)
+        )
+        shape = (
+            '<circle r="100"/><path d="M-16 -98.7L0 -116L16 -98.7"/>'
+            '<path d="M-99 -18Q-113 -22 -110 0T-99 20"/><path d="M99 -18Q113 -22 110 0T99 20"/>'
+        )
+        return (
+            '<svg class="hidden" aria-hidden="true"><defs><g id="head">'
+            f'<g class="skull">{shape}</g><g class="electrodes">{dots}</g></g></defs></svg>'
+        )
+
+    def draw(self, values: NDArray[np.float64], limit: float, alt: str) -> str:
+        """Return a map as an SVG element.
+
+        Parameters
+        ----------
+        values : array, shape (n_channels,)
+        limit : float
+            Value of the strongest colour, in the unit of the values.
+        alt : str
+            What the map shows; plain text.
+        """
+        grid = (self._matrix @ values).reshape(GRID, GRID) / (limit or 1.0)
+        paint = np.dstack([diverging(grid), self._alpha])[::-1]
+        picture = Image.fromarray(np.rint(paint * 255).astype(np.uint8), "RGBA")
+        corner, side = -100 * self.reach, 200 * self.reach
+        return (
+            f'<svg class="topography" viewBox="{self.box}" role="img" aria-label="{escape(alt)}">'
+            f'<image href="{data_uri(picture)}" x="{corner:.1f}" y="{corner:.1f}" '
+            f'width="{side:.1f}" height="{side:.1f}"/>'
+            f'<path class="contour" d="{self._contours(grid)}"/><use href="#head"/></svg>'
+        )
+
+    def _contours(self, grid: NDArray[np.float64]) -> str:
+        import contourpy
+
+        inside = np.ma.masked_array(grid, mask=~self._inside)
+        generator = contourpy.contour_generator(self._line, self._line, inside)
+        strokes = []
+        for level in LEVELS:
+            for line in generator.lines(level):
+                assert isinstance(line, np.ndarray)
+                thin = line[:: 2 if len(line) > 12 else 1] if len(line) > 3 else line
+                ends = np.vstack([thin, line[-1:]]) * (100, -100)
+                strokes.append("M" + "L".join(f"{x:.0f} {y:.0f}" for x, y in ends))
+        return "".join(strokes)

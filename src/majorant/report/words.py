@@ -1,0 +1,168 @@
+"""Numbers and sentences of the page: units, places, times, and what the estimate says."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from majorant.report.content import PageContent, Peak, SourceMaps
+
+__all__ = [
+    "Scaled",
+    "clock",
+    "escape",
+    "headline",
+    "instant",
+    "mni",
+    "nearest",
+    "number",
+    "percent",
+    "place",
+    "source_scale",
+]
+
+THIN = "\u202f"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_LOBES = {"frontal", "parietal", "temporal", "occipital"}
+_PREFIXES = (("fAm", 1e15), ("pAm", 1e12), ("nAm", 1e9), ("µAm", 1e6), ("mAm", 1e3), ("Am", 1.0))
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A unit for reading: multiply by `factor`, write `label` behind (or along the axis).
+
+    Attributes
+    ----------
+    factor : float
+    label : str
+        Unit as written behind a number.
+    axis : str
+        Quantity and unit as written along an axis or over a column.
+    """
+
+    factor: float
+    label: str
+    axis: str
+
+    def say(self, value: float) -> str:
+        """Return the value with its unit."""
+        return f"{number(value * self.factor)}{THIN}{self.label}"
+
+
+def escape(text: Any) -> str:
+    """Return text from outside, safe within HTML: escaped, without control or bidi characters."""
+    return html.escape("".join(_calm(c) for c in str(text)), quote=True)
+
+
+def _calm(character: str) -> str:
+    """Return a space for any blank, a question mark for what steers instead of showing."""
+    if character.isspace():
+        return character if character in (THIN, "\u00a0") else " "
+    return character if character.isprintable() else "\ufffd"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number with so many significant digits and a true minus sign."""
+    if not math.isfinite(value):
+        return "not finite"
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
+    if size >= max(5, digits) or size < -3:
+        mantissa, power = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa} × 10{str(int(power)).translate(_RAISED)}".replace("-", "−")
+    return f"{value:.{max(0, digits - 1 - size)}f}".replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """Return a share of 0 to 1 in percent; never rounds up to all or down to nothing."""
+    if 0 < share < 0.005:
+        return f"less than 1{THIN}%"
+    if 0.995 <= share < 1:
+        return f"over 99{THIN}%"
+    return f"{100 * share:.0f}{THIN}%"
+
+
+def clock(times: NDArray[np.floating]) -> Scaled:
+    """Return the unit of a time axis: milliseconds, or seconds where it is long."""
+    span = float(np.ptp(times)) if len(times) else 0.0
+    if span > 10 or (len(times) and float(np.abs(times).max()) > 100):
+        return Scaled(1.0, "s", "Time (s)")
+    return Scaled(1e3, "ms", "Time (ms)")
+
+
+def instant(time: float, unit: Scaled) -> str:
+    """Return a time with its unit, to the millisecond."""
+    digits = 0 if unit.label == "ms" else 3
+    shown = f"{time * unit.factor:.{digits}f}"
+    shown = shown.lstrip("-") if float(shown) == 0 else shown.replace("-", "−")
+    return f"{shown}{THIN}{unit.label}"
+
+
+def nearest(times: NDArray[np.floating], time: float) -> int:
+    """Return the index of the sample nearest a time."""
+    return int(np.abs(np.asarray(times) - time).argmin())
+
+
+def source_scale(maps: SourceMaps, largest: float) -> Scaled:
+    """Return the unit in which amplitudes up to `largest` (in the estimate's unit) are written."""
+    if maps.unit != "Am":
+        return Scaled(1.0, f"({maps.unit}, no unit)", f"{maps.unit} statistic (no unit)")
+    label, factor = "nAm", 1e9
+    if largest > 0 and math.isfinite(largest):
+        fitting = [pair for pair in _PREFIXES if largest * pair[1] >= 1]
+        label, factor = fitting[0] if largest * 1e9 >= 1e4 else ("nAm", 1e9)
+        if largest * 1e9 < 0.1:
+            label, factor = fitting[0] if fitting else _PREFIXES[0]
+    return Scaled(factor, label, f"Source amplitude ({label})")
+
+
+def place(peak: Peak) -> str:
+    """Return side and lobe in words."""
+    noun = " lobe" if peak.lobe in _LOBES else "" if peak.lobe == "insula" else " cortex"
+    return f"{peak.hemisphere} {peak.lobe}{noun}".strip()
+
+
+def mni(position: tuple[float, float, float]) -> str:
+    """Return MNI coordinates, whole millimetres."""
+    whole = (f"{v:.0f}" for v in position)
+    return ", ".join("0" if v == "-0" else v.replace("-", "−") for v in whole)
+
+
+def headline(content: PageContent) -> tuple[str, str]:
+    """Return what the estimate says: one sentence, and how far it can be leaned on.
+
+    Returns
+    -------
+    tuple of str
+        Plain text, to be escaped.
+    """
+    if not content.peaks:
+        zero = not np.any(content.sources.values)
+        why = "the estimate is zero everywhere" if zero else "the estimate has no clear maximum"
+        return f"Nothing stands out: {why}.", _explained(content)
+    peak = content.peaks[0]
+    unit = clock(content.times)
+    scale = source_scale(content.sources, abs(peak.amplitude))
+    first = (
+        f"The strongest activity is at {instant(peak.time, unit)} in the {place(peak)} "
+        f"(MNI {mni(peak.mni)}{THIN}mm): {scale.say(peak.amplitude)}."
+    )
+    explained = float(content.explained[nearest(content.times, peak.time)])
+    second = (
+        f"{percent(peak.share)} of the estimate’s energy at that moment lies within 30{THIN}mm of "
+        f"it; the estimate explains {percent(explained)} of the variance recorded then."
+    )
+    return first, second
+
+
+def _explained(content: PageContent) -> str:
+    best = float(np.max(content.explained)) if len(content.explained) else 0.0
+    if best <= 0:
+        return "It explains nothing of the recorded variance."
+    return f"At no moment does it explain more than {percent(best)} of the recorded variance."
