@@ -40,6 +40,9 @@ from majorant.problem import BoundKind
 FLOOR = 1e-3
 """Floor of ``1 + c``: where the data point the other way the step stays finite."""
 
+NOTHING = 1e-6
+"""An estimated curvature below this share of the analytic bound is taken for none."""
+
 
 def cosine_eigenvalues(cosine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Eigenvalues of the Hessian of ``a -> 1 - cos(a, y)``, times ``|a|^2``.
@@ -249,7 +252,7 @@ class HessianEstimate(Majorant[SourceState]):
         limit = self.fallback.curvature(point).step_limit()
         analytic = 1.0 / limit.flatten(1).amin(1)
         estimate = self.estimate(point.state, analytic)
-        return ScalarCurvature(torch.where(estimate > 0, estimate, analytic))
+        return ScalarCurvature(torch.where(estimate > NOTHING * analytic, estimate, analytic))
 
     def estimate(self, state: SourceState, shift: Tensor) -> Tensor:
         """The estimate itself, (n_batch,); ``shift`` serves the power iteration."""
