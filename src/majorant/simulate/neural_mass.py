@@ -1,0 +1,399 @@
+"""Jansen-Rit columns: all regions and many runs at once.
+
+A column is three populations whose synapses are critically damped filters of second order:
+
+    y0'' = A a S(y1 - y2) - 2 a y0' - a^2 y0
+    y1'' = A a (mu + a_2 J S(a_1 J y0) + c) - 2 a y1' - a^2 y1 + noise
+    y2'' = B b a_4 J S(a_3 J y0) - 2 b y2' - b^2 y2,      S(v) = 2 nu_max / (1 + exp(r (v0 - v)))
+
+and its output is ``v = y1 - y2``. Columns are coupled through the delayed sigmoid of that output.
+Integration is Heun's method for additive noise. Every random number is a function of the key of
+its run, its region and its step, and arrays are cut into blocks whose width is a whole number of
+vector registers, so that a run is the same to the last bit whatever runs it is simulated with.
+
+Source: Jansen and Rit, Biol. Cybern. 73, 1995; the parameters, the coupling and the noise are
+those of the neural-mass data of the MM-Net paper, which follow DeepSIF (Sun et al., PNAS 119,
+2022) and The Virtual Brain (Sanz-Leon et al., NeuroImage 111, 2015).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from majorant.problem import MajorantError
+from majorant.simulate import streams
+from majorant.simulate.connectome import Connectome
+
+BLOCK = 8160
+"""Columns simulated at once on a CPU: what fits into its cache. Blocks run in parallel, and torch
+uses one thread within each, so that no result depends on the number of threads."""
+LANES = 32
+"""Blocks are a multiple of this wide: the last elements of an odd width are computed by scalar
+code, which rounds differently."""
+TOGETHER = 8
+"""Coupled runs simulated side by side."""
+CHUNK = 16
+"""Steps whose noise is drawn at once."""
+MARGIN = 64
+"""Steps after which the memory of the coupling is moved."""
+
+
+@dataclass(frozen=True)
+class JansenRit:
+    """Parameters of a column; times in ms, potentials in mV.
+
+    Attributes
+    ----------
+    A, B : float
+        Excitatory and inhibitory gain of the synapses, mV. ``A = 3.6`` makes a source that spikes.
+    a, b : float
+        Inverse time constants of the synapses, 1/ms.
+    nu_max : float
+        Half the largest firing rate, 1/ms.
+    r, v0 : float
+        Steepness, 1/mV, and midpoint, mV, of the firing rate. The textbook has ``v0 = 6``; The
+        Virtual Brain's default is 5.52.
+    J : float
+        Mean number of synapses.
+    a_1, a_2, a_3, a_4 : float
+        Shares of it in the four connections.
+    mu : float
+        Mean input, 1/ms: 0.087 rests and 0.22 makes the alpha rhythm.
+    noise : float
+        Standard deviation of the input noise, mV/ms over a root of ms, on the derivative of
+        ``y1``.
+    """
+
+    A: float = 3.25
+    B: float = 22.0
+    a: float = 0.1
+    b: float = 0.05
+    nu_max: float = 0.0025
+    r: float = 0.56
+    v0: float = 6.0
+    J: float = 135.0
+    a_1: float = 1.0
+    a_2: float = 0.8
+    a_3: float = 0.25
+    a_4: float = 0.25
+    mu: float = 0.087
+    noise: float = 0.0195
+
+    def __post_init__(self) -> None:
+        values = [getattr(self, name) for name in self.__dataclass_fields__]
+        if not all(math.isfinite(value) and value >= 0 for value in values):
+            raise MajorantError(f"{self} holds a parameter that is negative or not finite")
+        if not (self.a > 0 and self.b > 0):
+            raise MajorantError(f"a = {self.a} and b = {self.b} per ms; both have to be positive")
+
+
+@dataclass(frozen=True)
+class Integration:
+    """How columns are stepped.
+
+    Attributes
+    ----------
+    dt : float
+        Step, ms.
+    every : int
+        Steps from one sample to the next.
+    warmup : int
+        Steps before the first sample, for the transient of the start.
+    """
+
+    dt: float = 0.5
+    every: int = 4
+    warmup: int = 1000
+
+    def __post_init__(self) -> None:
+        if not (self.dt > 0 and self.every >= 1 and self.warmup >= 0):
+            raise MajorantError(
+                f"dt {self.dt}, every {self.every} and warmup {self.warmup} were given; expected a "
+                "positive step, at least one step a sample and no negative warm-up"
+            )
+
+    @property
+    def sfreq(self) -> float:
+        """Sampling rate, Hz."""
+        return 1000.0 / (self.dt * self.every)
+
+
+@dataclass(frozen=True)
+class NeuralMass:
+    """A network of columns, ready to run.
+
+    Attributes
+    ----------
+    column : JansenRit
+    integration : Integration
+    connectome : Connectome or None
+        None leaves the columns alone.
+
+    Raises
+    ------
+    MajorantError
+        If the step is so large that the integration is unstable.
+    """
+
+    column: JansenRit = field(default_factory=JansenRit)
+    integration: Integration = field(default_factory=Integration)
+    connectome: Connectome | None = None
+
+    def __post_init__(self) -> None:
+        fastest = max(self.column.a, self.column.b)
+        if self.integration.dt * fastest >= 2.0:
+            raise MajorantError(
+                f"a step of {self.integration.dt} ms is unstable for synapses of {1 / fastest:g} "
+                f"ms: take less than {2 / fastest:g} ms, and less than {0.1 / fastest:g} ms for "
+                "waveforms good to some percent"
+            )
+
+    def run(
+        self,
+        gain: Tensor,
+        key: Tensor,
+        n_times: int,
+        *,
+        dtype: torch.dtype = torch.float32,
+        progress: Callable[[int], None] | None = None,
+    ) -> Tensor:
+        """Simulate.
+
+        Parameters
+        ----------
+        gain : Tensor, shape (n_runs, n_regions)
+            Excitatory gain ``A`` of every column, mV; in place of the one of ``column``.
+        key : Tensor, shape (n_runs,), int64
+            One key per run, see :func:`majorant.simulate.streams.keys`.
+        n_times : int
+            Samples to return.
+        dtype : torch.dtype
+        progress : callable, optional
+            Called with the number of runs (of columns, where they are alone) just done.
+
+        Returns
+        -------
+        Tensor, shape (n_runs, n_regions, n_times)
+            ``v = y1 - y2`` of every column, mV, on the device of ``gain``.
+
+        Raises
+        ------
+        MajorantError
+            If shapes disagree, or the potentials do not stay finite.
+        """
+        if gain.ndim != 2 or tuple(key.shape) != (gain.shape[0],) or n_times < 1:
+            raise MajorantError(
+                f"gains have shape {tuple(gain.shape)} and keys {tuple(key.shape)} for {n_times} "
+                "samples; expected (runs, regions), (runs,) and at least one sample"
+            )
+        n_runs, n_regions = gain.shape
+        keys = streams.bits(key, n_regions)
+        if self.connectome is None:
+            columns = (gain.reshape(-1, 1), keys.reshape(-1, 1))
+            out = self._blocks(*columns, n_times, dtype, _share(len(columns[0]), gain), progress)
+            out = out.reshape(n_runs, n_regions, n_times)
+        elif self.connectome.n_regions != n_regions:
+            raise MajorantError(
+                f"the connectome has {self.connectome.n_regions} regions and there are "
+                f"{n_regions} gains a run; give one gain per region"
+            )
+        else:
+            width = TOGETHER
+            while width > 1 and width * _up(n_regions, LANES // width) > _limit(gain):
+                width //= 2
+            out = self._blocks(gain, keys, n_times, dtype, width, progress)
+        if not bool(torch.isfinite(out).all()):
+            bad = (~torch.isfinite(out)).flatten(1).any(1).sum()
+            raise MajorantError(
+                f"{int(bad)} of {n_runs} runs did not stay finite; take a smaller step than "
+                f"{self.integration.dt} ms, or smaller gains"
+            )
+        return out
+
+    def _blocks(
+        self,
+        gain: Tensor,
+        keys: Tensor,
+        n_times: int,
+        dtype: torch.dtype,
+        width: int,
+        progress: Callable[[int], None] | None,
+    ) -> Tensor:
+        """Run ``width`` runs at a time, padded so that rows are whole registers."""
+        n_runs, n_regions = gain.shape
+        padded = _up(n_regions, LANES // math.gcd(width, LANES))
+        out = torch.empty(n_runs, n_regions, n_times, dtype=dtype, device=gain.device)
+
+        def block(first: int) -> None:
+            chosen = slice(first, min(first + width, n_runs))
+            columns = _Columns(self, _padded(gain[chosen], width, padded, self.column.A), dtype)
+            v = columns.advance(_padded(keys[chosen], width, padded, 0), n_times)
+            v = v.reshape(n_times, padded, width)[:, :n_regions, : chosen.stop - first]
+            out[chosen] = v.permute(2, 1, 0)
+            if progress is not None:
+                progress(chosen.stop - first)
+
+        _in_parallel(block, range(0, n_runs, width), gain.device.type == "cpu")
+        return out
+
+
+class _Columns:
+    """State of a block of columns and the memory its steps work in.
+
+    Rows are the three populations; columns are regions, each with its runs side by side.
+    """
+
+    def __init__(self, model: NeuralMass, gain: Tensor, dtype: torch.dtype) -> None:
+        p, self.model = model.column, model
+        like = {"dtype": dtype, "device": gain.device}
+        self.gain = gain.to(dtype).flatten()
+        n, double = len(self.gain), 2.0 * p.nu_max
+        top = torch.full_like(self.gain, p.B * p.b * p.a_4 * p.J * double)
+        self.swing = torch.stack(
+            [self.gain * (p.a * double), self.gain * (p.a * p.a_2 * p.J * double), top]
+        )
+        self.drive = torch.zeros(3, n, **like)
+        self.drive[1] = self.gain * (p.a * p.mu)
+        rate = torch.tensor([[p.a], [p.a], [p.b]], **like)
+        self.damping, self.spring = -2.0 * rate, -rate.square()
+        self.slopes = torch.tensor([[p.r * p.a_1 * p.J], [p.r * p.a_3 * p.J]], **like)
+        self.offset = torch.tensor([[-p.r * p.v0]], **like)
+        self.y, self.z = torch.zeros(3, n, **like), torch.zeros(3, n, **like)
+        self.ahead_y, self.ahead_z, self.fired, self.first, self.second = (
+            torch.zeros(3, n, **like) for _ in range(5)
+        )
+        coupled = model.connectome
+        self.coupling = None if coupled is None else _Coupling(coupled, model, gain, dtype)
+
+    def advance(self, keys: Tensor, n_times: int) -> Tensor:
+        """Return ``n_times`` samples after the warm-up, shape (n_times, n_columns)."""
+        setting, keys = self.model.integration, keys.flatten()
+        size = self.model.column.noise * math.sqrt(setting.dt)
+        out = self.y.new_empty(n_times, self.y.shape[1])
+        n_steps = setting.warmup + n_times * setting.every
+        noise = self.y.new_zeros(CHUNK, self.y.shape[1])
+        with torch.no_grad():
+            for step in range(n_steps):
+                if size and step % CHUNK == 0:
+                    drawn = streams.normal(streams.fork(keys, step // CHUNK), (CHUNK,), noise.dtype)
+                    noise.copy_(drawn.T).mul_(size)
+                self._step(setting.dt, noise[step % CHUNK])
+                done = step + 1 - setting.warmup
+                if done > 0 and done % setting.every == 0:
+                    torch.sub(self.y[1], self.y[2], out=out[done // setting.every - 1])
+        return out
+
+    def _step(self, dt: float, noise: Tensor) -> None:
+        """Heun: a step along the slope here, then along the mean of the slopes here and there."""
+        y, z = self.y, self.z
+        if self.coupling is not None:
+            p = self.model.column
+            arriving = self.coupling.arriving(y)
+            torch.add(arriving, p.mu, out=self.drive[1])
+            self.drive[1].mul_(self.gain).mul_(p.a)
+        self._force(y, z, self.first)
+        torch.add(y, z, alpha=dt, out=self.ahead_y)
+        torch.add(z, self.first, alpha=dt, out=self.ahead_z)
+        self.ahead_z[1].add_(noise)
+        self._force(self.ahead_y, self.ahead_z, self.second)
+        y.add_(z, alpha=dt / 2).add_(self.ahead_z, alpha=dt / 2)
+        z.add_(self.first, alpha=dt / 2).add_(self.second, alpha=dt / 2)
+        z[1].add_(noise)
+
+    def _force(self, y: Tensor, z: Tensor, out: Tensor) -> None:
+        """``y''`` of the three populations."""
+        r, fired = self.model.column.r, self.fired
+        torch.sub(y[1], y[2], out=fired[0])
+        fired[0].mul_(r).add_(self.offset[0])
+        torch.addcmul(self.offset, y[:1], self.slopes, out=fired[1:])
+        fired.sigmoid_()
+        torch.addcmul(self.drive, fired, self.swing, out=out)
+        out.addcmul_(z, self.damping).addcmul_(y, self.spring)
+
+
+class _Coupling:
+    """What arrives from other regions: weighted rates of the past, gathered from a buffer.
+
+    The buffer holds the rates of the last steps as rows; when it is full its tail moves to its
+    head. The gather treats the current window of it as an embedding table.
+    """
+
+    def __init__(
+        self, connectome: Connectome, model: NeuralMass, gain: Tensor, dtype: torch.dtype
+    ) -> None:
+        n_regions, width = gain.shape
+        table = connectome.table(model.integration.dt)
+        self.length, self.width, self.r = table.longest + 1, width, model.column.r
+        rows = (self.length - 1 - table.delay) * n_regions + table.source
+        extra = n_regions - connectome.n_regions
+        self.rows = F.pad(rows, (0, 0, 0, extra)).to(gain.device)
+        self.weights = F.pad(table.weight, (0, 0, 0, extra)).to(gain.device, dtype)
+        self.buffer = torch.zeros(
+            self.length + MARGIN, n_regions, width, dtype=dtype, device=gain.device
+        )
+        self.at = self.length - 1
+        self.connectome, self.started = connectome, False
+
+    def arriving(self, y: Tensor) -> Tensor:
+        """Input of every column, 1/ms, shape (n_columns,); remembers the rates of now."""
+        c = self.connectome
+        rate = torch.sub(y[1], y[2]).sub_(c.midpoint).mul_(self.r).sigmoid_()
+        now = rate.mul_(c.rate_max).view(-1, self.width)
+        if not self.started:
+            self.buffer[: self.length] = now
+            self.started = True
+        self.buffer[self.at] = now
+        past = self.buffer[self.at + 1 - self.length : self.at + 1].view(-1, self.width)
+        total = F.embedding_bag(self.rows, past, mode="sum", per_sample_weights=self.weights)
+        self.at += 1
+        if self.at == len(self.buffer):
+            self.buffer[: self.length - 1] = self.buffer[self.at - self.length + 1 :].clone()
+            self.at = self.length - 1
+        return total.flatten().mul_(c.gain)
+
+
+def _in_parallel(work: Callable[[int], None], items: Sequence[int], on_cpu: bool) -> None:
+    """Do all items, on a CPU several at once and each with one thread of torch."""
+    if not on_cpu:
+        for item in items:
+            work(item)
+        return
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(max(1, threads), initializer=_one_thread) as pool:
+            list(pool.map(work, items))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _one_thread() -> None:
+    """The number of threads is kept per thread; the caller's stays what it is."""
+    torch.set_num_threads(1)
+
+
+def _padded(rows: Tensor, n_runs: int, n_regions: int, value: float) -> Tensor:
+    """Bring (runs, regions) to (n_regions, n_runs) with a filling."""
+    missing = (0, n_regions - rows.shape[1], 0, n_runs - rows.shape[0])
+    return F.pad(rows, missing, value=value).T.contiguous()
+
+
+def _limit(like: Tensor) -> int:
+    """Columns a block may hold."""
+    return BLOCK if like.device.type == "cpu" else 64 * BLOCK
+
+
+def _share(n: int, like: Tensor) -> int:
+    """Columns a block, so that the fewest possible blocks hold alike."""
+    n_blocks = -(-n // _limit(like))
+    return _up(-(-n // n_blocks), LANES)
+
+
+def _up(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
