@@ -134,7 +134,7 @@ class Cortex:
         Pixels of a picture; its width follows from the view.
     """
 
-    def __init__(self, surfaces: Surfaces, height: int = 440) -> None:
+    def __init__(self, surfaces: Surfaces, height: int) -> None:
         self.surfaces, self.height = surfaces, height
         self._rasters: dict[View, Raster] = {}
         self._bare: dict[View, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}

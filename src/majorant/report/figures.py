@@ -181,10 +181,10 @@ def fit(content: PageContent) -> Drawing:
 def certificate(content: PageContent) -> Drawing | None:
     """The energy of every accepted iterate; None for solvers that do not iterate."""
     proof = content.certificate
-    energy = np.asarray(proof.energy, dtype=np.float64).reshape(len(proof.energy), -1)
-    steps = len(energy) - 1
+    steps = len(proof.energy) - 1
     if proof.residual is not None or steps < 1:
         return None
+    energy = np.asarray(proof.energy, dtype=np.float64).reshape(steps + 1, -1)
     from matplotlib.ticker import MaxNLocator
 
     with drawing():
@@ -193,7 +193,7 @@ def certificate(content: PageContent) -> Drawing | None:
         for sample in energy.T:
             few = "o" if steps < 40 else ""
             axes.plot(x, sample, color=COLOUR["s1"], lw=1.6, marker=few, ms=3)
-        axes.set(xlabel="Accepted iterate", ylabel=_capital(proof.energy_name))
+        axes.set(xlabel="Accepted iterate", ylabel="Energy (no unit)")
         axes.set_xlim(-0.01 * steps, 1.01 * steps)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.ticklabel_format(axis="y", useOffset=False)
@@ -202,7 +202,7 @@ def certificate(content: PageContent) -> Drawing | None:
             f"{number(energy[-1, 0], 6)} after {steps} accepted iterates."
         )
         svg = to_svg(figure, "energy", alt)
-    return Drawing("energy", svg, f"{alt} Iterate 0 is the start. The energy has no unit.")
+    return Drawing("energy", svg, f"{alt} Iterate 0 is the start.")
 
 
 def sensor_positions(info: object) -> NDArray[np.float64] | None:
@@ -223,10 +223,6 @@ def sensor_positions(info: object) -> NDArray[np.float64] | None:
 def rms(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the root mean square over channels, shape (n_times,)."""
     return np.sqrt(np.mean(values**2, axis=0))
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _headroom(*curves: NDArray[np.float64]) -> float:

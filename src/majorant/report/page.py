@@ -20,10 +20,16 @@ from majorant.report.words import escape
 
 __all__ = ["render_page", "write_page"]
 
+CORTEX_HEIGHT = 440
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 
 
-def render_page(content: PageContent, progress: Callable[[str], None] | None = None) -> str:
+def render_page(
+    content: PageContent,
+    progress: Callable[[str], None] | None = None,
+    *,
+    height: int = CORTEX_HEIGHT,
+) -> str:
     """Return the page as a string of HTML.
 
     Parameters
@@ -31,10 +37,12 @@ def render_page(content: PageContent, progress: Callable[[str], None] | None = N
     content : PageContent
     progress : callable, optional
         Called with the title of each section once it is drawn.
+    height : int
+        Pixels of a picture of the cortex; the default is sharp on dense screens.
     """
     style = resources.files("majorant.report").joinpath("page.css").read_text("utf-8")
     parts = []
-    for section in sections(content, Cortex(read_surfaces())):
+    for section in sections(content, Cortex(read_surfaces(), height)):
         parts.append(section)
         if progress is not None:
             progress(section.title)

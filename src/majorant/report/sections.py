@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from majorant.report import figures
-from majorant.report.content import PageContent, Peak
+from majorant.report.content import PageContent
 from majorant.report.cortex import Cortex
 from majorant.report.maps import cortex_section, topographies
 from majorant.report.parts import Section, figure, linked, table
@@ -64,7 +64,9 @@ def _facts(content: PageContent) -> str:
             ("Variance explained then", percent(float(explained))),
         ]
     if proof.residual is not None:
-        facts.append(("Solved in closed form", f"residual {float(proof.residual.max()):.0e}"))
+        facts.append(
+            ("Solved in closed form", f"residual {number(float(proof.residual.max()), 1)}")
+        )
     else:
         rises = int(proof.violations.sum())
         facts.append(
@@ -106,20 +108,9 @@ def _peaks(content: PageContent) -> Section:
     if not content.peaks:
         text = "<p>No local maximum of the estimate stands out, so there is nothing to list.</p>"
         return Section("peaks", "Peaks", text)
-    table = _peak_table(
-        content,
-        content.peaks,
-        "Local maxima over space and time, the strongest first. MNI152 coordinates; lobes by "
-        "boxes in these, so only a guide near their borders. Share: of the estimate’s energy at "
-        "that time, within 30 mm of the peak.",
-    )
-    return Section("peaks", "Peaks", table)
-
-
-def _peak_table(content: PageContent, peaks: Sequence[Peak], caption: str) -> str:
-    clk = clock(content.times)
+    clk, peaks = clock(content.times), content.peaks
     scale = source_scale(content.sources, max(abs(peak.amplitude) for peak in peaks))
-    heads = ("", clk.axis, "Hemisphere", "Lobe", "MNI x, y, z (mm)", scale.axis, "Share (%)")
+    heads = ("Rank", clk.axis, "Hemisphere", "Lobe", "MNI x, y, z (mm)", scale.axis, "Share (%)")
     rows = [
         (
             str(rank),
@@ -132,15 +123,34 @@ def _peak_table(content: PageContent, peaks: Sequence[Peak], caption: str) -> st
         )
         for rank, peak in enumerate(peaks, 1)
     ]
-    return table(heads, rows, caption, numeric=(1, 4, 5, 6))
+    caption = (
+        "Local maxima over space and time, the strongest first. MNI152 coordinates; lobes by boxes "
+        "in these, so only a guide near their borders. Share: of the estimate’s energy at that "
+        "time, within 30 mm of the peak."
+    )
+    return Section("peaks", "Peaks", table(heads, rows, caption, numeric=(1, 4, 5, 6)))
 
 
 def _truth(content: PageContent) -> Section:
-    caption = "Sources that were simulated, to be compared with the peaks above."
-    body = _peak_table(content, content.truth, caption)
+    """Simulated sources, each beside the peak nearest to it."""
+    clk = clock(content.times)
+    scale = source_scale(content.sources, max(abs(peak.amplitude) for peak in content.truth))
+    heads = ("Simulated", "MNI x, y, z (mm)", "Nearest peak", "Distance (mm)", "Later by (ms)")
+    rows = []
+    for source in content.truth:
+        shown = f"{instant(source.time, clk)}, {place(source)}, {scale.say(source.amplitude)}"
+        row = [shown, mni(source.mni), "none", "", ""]
+        if content.peaks:
+            apart = [float(np.linalg.norm(np.subtract(p.mni, source.mni))) for p in content.peaks]
+            best = int(np.argmin(apart))
+            late = 1e3 * (content.peaks[best].time - source.time)
+            row[2:] = [str(best + 1), f"{apart[best]:.0f}", number(round(late, 1), 2)]
+        rows.append(row)
+    caption = "The simulated sources, and the peak of the estimate nearest to each in space."
+    body = table(heads, rows, caption, numeric=(1, 2, 3, 4))
     if content.errors:
-        rows = [(name, number(float(value))) for name, value in content.errors.items()]
-        body += table(("Error", "Value"), rows, "Errors of the estimate.", (1,), "pairs")
+        errors = [(name, number(float(value))) for name, value in content.errors.items()]
+        body += table(("Error", "Value"), errors, "Errors of the estimate", (1,), "pairs")
     return Section("truth", "Truth and estimate", body)
 
 
@@ -188,7 +198,7 @@ def _certificate(content: PageContent) -> Section:
             ("bound", f"{proof.bound} ({proof.kind})"),
             ("guard", proof.guard),
         ]
-        body += table(("", ""), rows, "What the guard counted.", kind="pairs")
+        body += table(("", ""), rows, "What the guard counted", kind="pairs")
     return Section("certificate", "The certificate", body)
 
 
@@ -202,8 +212,8 @@ def _settings(content: PageContent) -> Section:
     return Section(
         "settings",
         "Settings and versions",
-        f'<div class="two">{_pairs(content.settings, "Settings.")}'
-        f"{_pairs(content.versions, 'Versions.')}</div>",
+        f'<div class="two">{_pairs(content.settings, "Settings")}'
+        f"{_pairs(content.versions, 'Versions')}</div>",
     )
 
 

@@ -6,12 +6,13 @@ dark and print. Text stays text, in the reader's own font.
 
 from __future__ import annotations
 
-import html
 import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from majorant.report.words import escape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,11 +114,11 @@ def tidy(text: str, key: str, alt: str, titles: Mapping[str, str]) -> str:
         body = body.replace(code, f"var(--{name})")
     for group, title in titles.items():
         opening = f'<g id="{group}">'
-        body = body.replace(opening, f"{opening}<title>{html.escape(title)}</title>", 1)
+        body = body.replace(opening, f"{opening}<title>{escape(title)}</title>", 1)
     body = _IDENTIFIER.sub(rf"\g<1>{key}-", body)
     for i, picture in enumerate(pictures):
         body = body.replace(f"@picture{i}@", picture)
-    label = html.escape(alt, quote=True)
+    label = escape(alt)
     return f'<svg viewBox="{box[1]}" role="img" aria-label="{label}">{body}'.strip()
 
 

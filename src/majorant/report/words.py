@@ -114,11 +114,9 @@ def source_scale(maps: SourceMaps, largest: float) -> Scaled:
     if maps.unit != "Am":
         return Scaled(1.0, f"({maps.unit}, no unit)", f"{maps.unit} statistic (no unit)")
     label, factor = "nAm", 1e9
-    if largest > 0 and math.isfinite(largest):
+    if largest > 0 and not 0.1 <= largest * factor < 1e4:
         fitting = [pair for pair in _PREFIXES if largest * pair[1] >= 1]
-        label, factor = fitting[0] if largest * 1e9 >= 1e4 else ("nAm", 1e9)
-        if largest * 1e9 < 0.1:
-            label, factor = fitting[0] if fitting else _PREFIXES[0]
+        label, factor = fitting[-1] if fitting else _PREFIXES[0]
     return Scaled(factor, label, f"Source amplitude ({label})")
 
 
