@@ -122,10 +122,14 @@ class MatrixOperator(Operator):
 
     def apply(self, x: Tensor) -> Tensor:
         """Return ``L x``."""
+        if self._matrix.ndim == 2:
+            return (x.mT @ self._matrix.mT).mT
         return self._matrix @ x
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return ``L' y``."""
+        if self._matrix.ndim == 2:
+            return (y.mT @ self._matrix).mT
         return self._matrix.mT @ y
 
     def norm_bound(self) -> Tensor:

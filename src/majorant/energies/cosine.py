@@ -102,7 +102,7 @@ class _Norm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        size = torch.linalg.vector_norm(x.flatten(1), dim=1, dtype=ENERGY_DTYPE)
+        size = torch.linalg.vector_norm(x, dim=_axes(x), dtype=ENERGY_DTYPE)
         ctx.save_for_backward(x, size)
         return size
 
@@ -118,7 +118,7 @@ class _Dot(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        return (a * b).flatten(1).sum(dim=1, dtype=ENERGY_DTYPE)
+        return (a * b).sum(dim=_axes(a), dtype=ENERGY_DTYPE)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -314,6 +314,11 @@ class _Parts:
     norm_phi: Tensor
     kept: Pass | None
     slope_phi: Tensor | None
+
+
+def _axes(x: Tensor) -> tuple[int, ...]:
+    """Every axis but the first."""
+    return tuple(range(1, x.ndim))
 
 
 def _like(scale: Tensor, x: Tensor) -> Tensor:

@@ -205,8 +205,8 @@ class MMNetwork(nn.Module):
         if geometry.vh is None or geometry.power is None or self.log_ridge is None:
             return gradient
         keep = geometry.power / (geometry.power + self.log_ridge.exp())
-        inside = keep[..., :, None] * (geometry.vh @ gradient)
-        return gradient - geometry.vh.mT @ inside
+        inside = (gradient.mT @ geometry.vh.mT) * keep[..., None, :]
+        return gradient - (inside @ geometry.vh).mT
 
 
 def linear_start(problem: Problem, standardised: bool) -> Tensor:

@@ -1,0 +1,116 @@
+"""Truncated bilevel training: unroll a few steps, differentiate through all of them.
+
+The inner problem is the solver's own: ``I`` steps of the network on the cosine energy, free of the
+guard (a guard in training from the start slows learning, see ``docs/training.md``). The outer loss
+compares the last iterate with the truth. Gradients of the energy are in closed form, so the
+unrolled solver is an ordinary forward computation and one backward pass is enough.
+
+Source: the MM-Net paper (arXiv 2026), the training loss of both versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from majorant.energies.cosine import CosineEnergy, dot, inverse, norm
+from majorant.learned.unrolled import Geometry, MMNetwork
+from majorant.problem import Problem
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The outer loss of a batch.
+
+    Attributes
+    ----------
+    total : Tensor, shape ()
+        What is minimised.
+    truth, prior : Tensor, shape ()
+        ``mean (1 - cos(x*, x_I))``, and the prior's part.
+    """
+
+    total: Tensor
+    truth: Tensor
+    prior: Tensor
+
+
+def unroll(
+    network: MMNetwork,
+    problem: Problem,
+    geometry: Geometry,
+    *,
+    iterations: int | None = None,
+    generator: torch.Generator | None = None,
+    bfloat16: bool = False,
+) -> list[Tensor]:
+    """Run the network without a guard and keep every iterate.
+
+    Parameters
+    ----------
+    network : MMNetwork
+    problem : Problem
+        At the rate of the network.
+    geometry : Geometry
+        Of the problem's operator, from ``network.geometry``.
+    iterations : int or None
+        None takes the network's own number.
+    generator : torch.Generator or None
+        Draws starts from noise anew; None takes the solver's fixed start.
+    bfloat16 : bool
+        Run convolutions and products in bfloat16 (autocast); norms stay in float64.
+
+    Returns
+    -------
+    list of Tensor, each (n_batch, n_columns, n_times)
+    """
+    energy = CosineEnergy(problem, network.prior, network.settings.weight)
+    x = network.start(problem, generator)
+    memory, iterates = network.begin(x), []
+    device = problem.y.device.type
+    for _ in range(network.settings.iterations if iterations is None else iterations):
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+            x, memory = network.step(x, energy.gradient(x), memory, geometry)
+        iterates.append(x)
+    return iterates
+
+
+def bilevel_loss(
+    network: MMNetwork,
+    iterates: Sequence[Tensor],
+    truth: Tensor,
+    *,
+    version: Literal[1, 2] = 2,
+    deep: float = 0.0,
+) -> Loss:
+    """Return the outer loss of unrolled iterates.
+
+    Parameters
+    ----------
+    network : MMNetwork
+    iterates : sequence of Tensor, each (n_batch, n_columns, n_times)
+    truth : Tensor, shape (n_batch, n_columns, n_times)
+    version : {1, 2}
+        The prior's part: ``1 - cos(x*, Phi(x*))`` in the first version of the paper,
+        ``1 - cos(x_I, Phi(x_I))`` in the second.
+    deep : float
+        Weight of the mean loss of the earlier iterates; 0 in the paper.
+    """
+    last = iterates[-1]
+    judged = truth if version == 1 else last
+    of_truth = distance(truth, last).mean()
+    of_prior = distance(judged, network.prior(judged)).mean()
+    total = of_truth + of_prior
+    if deep and len(iterates) > 1:
+        earlier = torch.stack([distance(truth, x).mean() for x in iterates[:-1]])
+        total = total + deep * earlier.mean()
+    return Loss(total, of_truth, of_prior)
+
+
+def distance(a: Tensor, b: Tensor) -> Tensor:
+    """``1 - cos(a, b)`` in the plain form, cheap to differentiate; float64, shape (n_batch,)."""
+    return 1.0 - dot(a, b) * inverse(norm(a)) * inverse(norm(b))
