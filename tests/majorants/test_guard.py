@@ -1,0 +1,466 @@
+"""The guard: whatever proposes, the energy does not rise; without the guard it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Literal
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from majorant.energies.cosine import CosineEnergy, SourceState, norm
+from majorant.majorants.base import Majorant, Surrogate
+from majorant.majorants.cosine import CosineMajorant
+from majorant.majorants.guard import Guard
+from majorant.majorants.quadratic import QuadraticSurrogate
+from majorant.networks.autoencoder import Autoencoder
+from majorant.networks.convlstm import CurvatureNetwork
+from majorant.problem import MajorantError, MatrixOperator, Problem, Solution, Status
+from majorant.solvers.base import IterativeSolver, Proposal, Reading
+from majorant.solvers.loop import solve
+from majorant.solvers.mm import ClassicalMM, Cosine
+from majorant.solvers.reference import CountedMajorant
+
+from .conftest import SOURCES, build
+
+Rule = Callable[[QuadraticSurrogate, int], Tensor]
+"""From a bound and the number of the step to the point proposed."""
+
+
+@dataclass(frozen=True)
+class Obey(Proposal[SourceState, int]):
+    """Proposes what a rule says."""
+
+    rule: Rule
+
+    def begin(self, problem: Problem, surrogate: Surrogate[SourceState]) -> int:
+        return 0
+
+    def propose(self, surrogate: Surrogate[SourceState], memory: int) -> tuple[SourceState, int]:
+        assert isinstance(surrogate, QuadraticSurrogate)
+        return SourceState(self.rule(surrogate, memory)), memory + 1
+
+
+@dataclass(frozen=True)
+class Subject(IterativeSolver[SourceState]):
+    """A solver whose proposals come from a rule."""
+
+    energy: CosineEnergy
+    x: Tensor
+    rule: Rule
+    bound: str = "v2"
+    max_iter: int = 1000
+    guard: Guard = field(default=Guard())
+    tally: list[CountedMajorant] = field(default_factory=list)
+
+    def majorant(self, problem: Problem) -> Majorant[SourceState]:
+        self.tally.append(CountedMajorant(CosineMajorant(self.energy, self.bound)))
+        return self.tally[-1]
+
+    def start(self, problem: Problem) -> SourceState:
+        return SourceState(self.x)
+
+    def proposal(self, problem: Problem) -> Obey:
+        return Obey(self.rule)
+
+    def converged(self, before: Surrogate[SourceState], after: Surrogate[SourceState]) -> Tensor:
+        return torch.zeros_like(before.energy, dtype=torch.bool)
+
+    def read(self, problem: Problem, surrogate: Surrogate[SourceState]) -> Reading:
+        return Reading(surrogate.state.x)
+
+    def run(self, **options: object) -> Solution:
+        return solve(self.energy.problem, self, keep_trace=True, **options)  # pyright: ignore
+
+
+def rng(step: int) -> torch.Generator:
+    return torch.Generator().manual_seed(step)
+
+
+def at_random(size: float) -> Rule:
+    """Anywhere, ``size`` times the norm of ``x`` away."""
+
+    def rule(s: QuadraticSurrogate, step: int) -> Tensor:
+        x = s.state.x
+        noise = torch.randn(x.shape[1:], generator=rng(step), dtype=torch.float64).to(x)
+        return x + size * noise * (norm(x) / norm(noise[None])).to(x)[:, None, None]
+
+    return rule
+
+
+def along_gradient(size: float) -> Rule:
+    """``size`` times the norm of ``x`` up the gradient, or down if negative."""
+
+    def rule(s: QuadraticSurrogate, step: int) -> Tensor:
+        length = (norm(s.state.x) / norm(s.gradient).clamp_min(1e-300)).to(s.gradient)
+        return s.state.x + size * length[:, None, None] * s.gradient
+
+    return rule
+
+
+def constant(value: float) -> Rule:
+    return lambda s, step: torch.full_like(s.state.x, value)
+
+
+def nothing(s: QuadraticSurrogate, step: int) -> Tensor:
+    return s.state.x
+
+
+class Learned(nn.Module):
+    """A recurrent network that predicts an inverse curvature, as MM-Net's does.
+
+    ``positive`` keeps it so; without, it is what R-MM-Net is: free to go anywhere.
+    """
+
+    def __init__(self, seed: int, dtype: torch.dtype, positive: bool) -> None:
+        super().__init__()
+        self.positive = positive
+        self.net = CurvatureNetwork(SOURCES, 4, 3, 3, generator=rng(seed)).to(dtype)
+
+    def forward(self, x: Tensor, g: Tensor) -> Tensor:
+        size_x, size_g = norm(x).to(x), norm(g).clamp_min(1e-300).to(x)
+        unit_x, unit_g = x / size_x[:, None, None], g / size_g[:, None, None]
+        raw, _ = self.net(unit_g, unit_x, self.net.begin(x))
+        p = F.softplus(raw) if self.positive else raw
+        return x - p * size_x[:, None, None] * unit_g
+
+    def rule(self, s: QuadraticSurrogate, step: int) -> Tensor:
+        return self(s.state.x, s.gradient).detach()
+
+
+Weights = Literal["random", "wild", "huge", "nan", "adversarial"]
+
+
+def network(weights: Weights, energy: CosineEnergy, x: Tensor) -> Learned:
+    net = Learned(0, x.dtype, positive=weights != "adversarial")
+    if weights == "adversarial":
+        _train_against(net, energy, x)
+    with torch.no_grad():
+        for p in net.parameters():
+            if weights == "wild":
+                p.mul_(1e3)
+            if weights == "huge":
+                p.copy_(1e20 * torch.randn(p.shape, generator=rng(1), dtype=torch.float64))
+            if weights == "nan":
+                p.fill_(torch.nan)
+    return net.requires_grad_(False)
+
+
+def _train_against(net: Learned, energy: CosineEnergy, x: Tensor) -> None:
+    """Adam on the weights, *up* the energy after two steps."""
+    optimiser = torch.optim.Adam(net.parameters(), lr=0.03)
+    for _ in range(40):
+        z = x
+        for _ in range(2):
+            z = net(z, energy.gradient(z))
+        optimiser.zero_grad()
+        (-energy.value(SourceState(z)).sum()).backward()
+        optimiser.step()
+
+
+def never_rises(out: Solution) -> bool:
+    """No computed energy above the one before it: not by one bit."""
+    u = out.certificate.energy
+    return bool((u[1:] <= u[:-1]).all()) and out.certificate.holds()
+
+
+WEIGHTS: tuple[Weights, ...] = ("random", "wild", "huge", "nan", "adversarial")
+
+
+def each(rules: list[Rule]) -> Rule:
+    """One rule for each sample of the batch."""
+
+    def rule(s: QuadraticSurrogate, step: int) -> Tensor:
+        return torch.stack([r(s, step)[i] for i, r in enumerate(rules)])
+
+    return rule
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_for_any_weights_no_returned_energy_rises_in_1000_iterations(dtype: torch.dtype) -> None:
+    energy, x = build(1, len(WEIGHTS), dtype=dtype)
+    subject = Subject(energy, x, each([network(w, energy, x).rule for w in WEIGHTS]))
+    out = subject.run()
+    u = out.certificate.energy
+    assert u.shape == (501, len(WEIGHTS))
+    assert never_rises(out)
+    assert (u[-1] < u[0] - 0.05).all()  # and it moves
+    wide = CosineEnergy(
+        Problem(MatrixOperator(_matrix(energy).double()), energy.problem.y.double()),
+        _double(energy.prior),
+    )
+    again = torch.stack([wide.value(SourceState(s.x.double())) for s in out.trace])
+    assert (again[1:] <= again[:-1] + 1e-6 * again[:-1].clamp_min(1)).all()  # in float64
+    free = subject.run(guard="off", max_iter=60)  # the same without the guard
+    broken = torch.tensor([s is Status.NOT_FINITE for s in free.status])
+    assert ((free.certificate.violations > 0) | broken).all()
+    assert int((free.certificate.violations > 0).sum()) >= 3
+
+
+HOSTILE: dict[str, Rule] = {
+    "random, near": at_random(0.1),
+    "random, far": at_random(5.0),
+    "random, 1e20": at_random(1e20),
+    "uphill": along_gradient(0.3),
+    "far uphill": along_gradient(1e12),
+    "overshooting": along_gradient(-2.5),
+    "zero": constant(0.0),
+    "nan": constant(torch.nan),
+    "inf": constant(torch.inf),
+    "1e38": constant(1e38),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("test", ["energy", "descent", "majorant"])
+def test_hostile_proposals_of_every_kind_at_once(
+    test: Literal["energy", "descent", "majorant"], dtype: torch.dtype
+) -> None:
+    energy, x = build(2, len(HOSTILE), dtype=dtype)
+    subject = Subject(energy, x, each([*HOSTILE.values()]))
+    out = subject.run(guard=test, max_iter=200)
+    assert never_rises(out)
+    assert (out.certificate.energy[-1] < out.certificate.energy[0] - 0.02).all()
+    assert torch.isfinite(out.estimate).all()
+    free = subject.run(guard="off", max_iter=200)
+    assert not free.certificate.holds() or Status.NOT_FINITE in free.status
+
+
+def test_an_adversary_that_optimises_its_proposal_raises_nothing() -> None:
+    energy, x = build(3, 4)
+
+    def worst(s: QuadraticSurrogate, step: int) -> Tensor:
+        z = (s.state.x + 1e-2 * s.gradient).detach()
+        for _ in range(5):
+            g = energy.gradient(z)
+            z = z + 0.3 * g * (norm(z) / norm(g).clamp_min(1e-300))[:, None, None]
+        return z
+
+    for window in (1, 2, 5):
+        out = Subject(energy, x, worst).run(max_iter=100, guard=Guard(window=window))
+        assert out.certificate.energy.shape[0] == -(-100 // window) + 1
+        assert never_rises(out)
+        assert (out.certificate.refused == out.certificate.energy.shape[0] - 1).all()
+    assert not Subject(energy, x, worst).run(max_iter=50, guard="off").certificate.holds()
+
+
+def test_the_counts_are_of_what_happened() -> None:
+    energy, x = build(4, 3)
+    rules = [constant(torch.nan), along_gradient(-1e-3), along_gradient(0.5)]
+    out = Subject(energy, x, each(rules)).run(max_iter=40)
+    c = out.certificate
+    assert c.refused.tolist() == [20, 0, 20]
+    assert c.fallbacks.tolist() == [20, 0, 20]
+    assert c.halvings.tolist() == [0, 0, 80]  # NaN cannot be halved
+    assert c.guard == "energy, window 2"
+    assert (c.bound, c.kind) == ("version 2", "local")
+    assert "40 refused" in c.sentence()
+
+
+def test_a_network_that_proposes_nan_is_classical_majorisation_minimisation() -> None:
+    energy, x = build(5, 3)
+    dead = Subject(energy, x, constant(torch.nan), bound="gram").run(max_iter=60)
+    classical = ClassicalMM(Cosine(energy.prior, bound="gram"), tolerance=-1.0)
+    alive = solve(energy.problem, _From(classical, x), max_iter=30)
+    assert torch.equal(dead.trace[-1].x, alive.state.x)
+
+
+@dataclass(frozen=True)
+class _From(IterativeSolver[SourceState]):
+    """Classical MM from a given point."""
+
+    inner: ClassicalMM
+    x: Tensor
+    max_iter: int = 10
+    guard: Guard = field(default=Guard(window=1))
+
+    def majorant(self, problem: Problem) -> Majorant[SourceState]:
+        return self.inner.majorant(problem)
+
+    def start(self, problem: Problem) -> SourceState:
+        return SourceState(self.x)
+
+    def proposal(self, problem: Problem) -> Proposal[SourceState, None]:
+        return self.inner.proposal(problem)
+
+    def converged(self, before: Surrogate[SourceState], after: Surrogate[SourceState]) -> Tensor:
+        return self.inner.converged(before, after)
+
+    def read(self, problem: Problem, surrogate: Surrogate[SourceState]) -> Reading:
+        return Reading(surrogate.state.x)
+
+
+@pytest.mark.parametrize("rule", [nothing, along_gradient(-1e-9)], ids=["nothing", "next to it"])
+def test_the_gradient_tends_to_zero_even_if_the_network_stands_still(rule: Rule) -> None:
+    energy, x = build(6, 3, gain=0.3, weight=0.1)
+
+    def relative_gradient(out: Solution) -> Tensor:
+        point = energy.evaluate(out.estimate)
+        return norm(point.gradient) * point.norm_x
+
+    before = norm(energy.evaluate(x).gradient) * norm(x)
+    moved = Subject(energy, x, rule, bound="gram").run(max_iter=600)
+    assert (relative_gradient(moved) < 0.01 * before).all()
+    # without sufficient decrease it descends, if at all, and arrives nowhere
+    stuck = Subject(energy, x, rule, bound="gram").run(max_iter=600, guard="descent")
+    assert never_rises(stuck)
+    assert (relative_gradient(stuck) > 0.5 * before).all()
+
+
+def test_the_sum_of_what_was_promised_is_bounded_by_what_was_won() -> None:
+    energy, x = build(7, 4)
+    guard = Guard(sufficient=1e-2, window=1)
+    rules = [nothing, at_random(0.3), along_gradient(0.3), along_gradient(-0.3)]
+    subject = Subject(energy, x, each(rules), guard=guard)
+    out = subject.run(max_iter=300)
+    majorant = CosineMajorant(energy, "v2")
+    promised = sum(majorant.at(s).promise() for s in out.trace[:-1])
+    u = out.certificate.energy
+    assert (guard.sufficient * promised <= (u[0] - u[-1]) + 1e-9).all()  # t_k = 1 here
+
+
+def test_the_strict_form_accepts_only_curvatures_that_majorise_at_the_new_point() -> None:
+    energy, x = build(8, 4)
+    for gamma in (0.5, 1.0, 1.9):
+        subject = Subject(
+            energy,
+            x,
+            lambda s, step, gamma=gamma: (
+                s.state.x - gamma * 0.8 * (norm(s.state.x) ** 2)[:, None, None] * s.gradient
+            ),
+        )
+        out = subject.run(max_iter=40, guard=Guard("majorant", window=1, gamma=gamma))
+        states = [SourceState(s.x) for s in out.trace]
+        moved = 0
+        for before, after in pairwise(states):
+            here = energy.evaluate(before.x)
+            slope = ((after.x - before.x) * here.gradient).flatten(1).sum(1)
+            change = energy.value(after) - here.energy
+            assert (change <= (1 - gamma / 2) * slope + 1e-12).all()
+            moved += int((slope < 0).sum())
+        assert moved > 80
+        if gamma > 1:
+            assert int(out.certificate.refused.sum()) > 0
+
+
+def test_a_test_by_a_bound_that_is_none_is_counted_and_the_lowest_point_returned() -> None:
+    energy, x = counterexample()
+    subject = Subject(energy, x, lambda s, step: s.minimiser().x, max_iter=1)
+    out = subject.run(guard=Guard("surrogate", window=1))
+    assert out.certificate.energy[1] > out.certificate.energy[0] + 0.5
+    assert out.certificate.violations.tolist() == [1]  # nothing is hidden
+    assert torch.equal(out.estimate, x)  # the lowest accepted iterate
+    assert out.certificate.kind == "local"
+    assert never_rises(subject.run(guard="energy"))
+    sure = replace(subject, bound="global", max_iter=50)
+    assert never_rises(sure.run(guard=Guard("surrogate", window=1)))
+
+
+def counterexample() -> tuple[CosineEnergy, Tensor]:
+    """The prior of docs/guarantees.md on which version 2's own step raises the energy."""
+    prior = Autoencoder((2, 1, 2, 2), (1, 1, 1)).double().requires_grad_(False)
+    values = ([[0.0, 10.0]], [[1.0], [0.0]], [[-1.0, 1.0], [0.1, 0.1]])
+    for w, v in zip(prior.weights, values, strict=True):
+        w.copy_(torch.tensor(v, dtype=torch.float64)[..., None])
+    # data along x: the data term is at its minimum, and stays out of the way
+    x = torch.tensor([[[1.0], [-0.5]]], dtype=torch.float64)
+    problem = Problem(MatrixOperator(1e-3 * torch.eye(2, dtype=torch.float64)), x.clone())
+    return CosineEnergy(problem, prior, weight=100.0), x
+
+
+def test_a_refused_sample_does_not_touch_its_batch_mates() -> None:
+    energy, x = build(9, len(HOSTILE))
+    rules = [*HOSTILE.values()]
+    whole = Subject(energy, x, each(rules)).run(max_iter=60)
+    for i, rule in enumerate(rules):
+        one = CosineEnergy(
+            Problem(energy.problem.operator, energy.problem.y[i : i + 1]), energy.prior
+        )
+        alone = Subject(one, x[i : i + 1], rule).run(max_iter=60)
+        assert torch.allclose(
+            whole.certificate.energy[:, i], alone.certificate.energy[:, 0], rtol=0, atol=1e-12
+        )
+        assert whole.certificate.refused[i] == alone.certificate.refused[0]
+
+
+def test_a_guard_that_refuses_nothing_costs_no_evaluation() -> None:
+    energy, x = build(10, 4)
+    subject = Subject(energy, x, along_gradient(-1e-3))
+    for guard, window in (("off", 2), ("energy", 2), ("descent", 2), ("energy", 5)):
+        subject.run(max_iter=30, guard=Guard(guard, window=window))  # pyright: ignore
+        assert subject.tally[-1].count == 31
+    refused = Subject(energy, x, along_gradient(0.5))
+    refused.run(max_iter=30)
+    assert refused.tally[-1].count > 31
+
+
+def test_a_window_of_two_lets_a_step_overshoot_that_the_next_repairs() -> None:
+    energy, x = build(11, 4)
+    down = along_gradient(-1e-3)
+
+    def over_and_back(s: QuadraticSurrogate, step: int) -> Tensor:
+        return s.state.x * -1.0 if step % 2 == 0 else down(s, step) * -1.0
+
+    pairs = Subject(energy, x, over_and_back).run(max_iter=20, guard=Guard("descent", window=2))
+    single = Subject(energy, x, over_and_back).run(max_iter=20, guard=Guard("descent", window=1))
+    assert never_rises(pairs)
+    assert never_rises(single)
+    assert int(pairs.certificate.refused.sum()) < int(single.certificate.refused.sum())
+
+
+def test_silent_data_stay_where_they_are() -> None:
+    energy, x = build(12, 2)
+    y = energy.problem.y.clone()
+    y[0] = 0.0
+    quiet = CosineEnergy(Problem(energy.problem.operator, y), energy.prior)
+    out = Subject(quiet, x, at_random(1.0)).run(max_iter=20)
+    assert out.status == (Status.NO_DATA, Status.LIMIT)
+    assert torch.equal(out.estimate[0], x[0])
+
+
+def test_a_rise_within_rounding_is_neither_taken_nor_refused() -> None:
+    energy, _ = build(13, 2, prior=False)
+    best = solve(energy.problem, ClassicalMM(Cosine(bound="gram"), max_iter=3000, tolerance=0.0))
+    here = SourceState(best.state.x)
+    u = energy.value(here)
+
+    def shimmer(s: QuadraticSurrogate, step: int) -> Tensor:
+        noise = torch.randn(s.state.x.shape, generator=rng(step), dtype=torch.float64)
+        return s.state.x + 1e-9 * noise * norm(s.state.x)[:, None, None]
+
+    out = Subject(energy, here.x, shimmer).run(max_iter=50)
+    assert never_rises(out)
+    assert int(out.certificate.refused.sum()) == 0
+    assert torch.allclose(out.certificate.energy[-1], u, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"test": "hope"}, "choose 'energy', 'descent', 'majorant', 'surrogate' or 'off'"),
+        ({"window": 0}, "a guard window of 0 is not possible"),
+        ({"test": "majorant", "window": 2}, "judges single steps and the window is 2"),
+        ({"sufficient": 1.5}, r"belong in \[0, 1\)"),
+        ({"gamma": 2.0}, r"belong in \[0, 1\)"),
+    ],
+)
+def test_settings_out_of_range_are_refused(options: dict[str, object], words: str) -> None:
+    with pytest.raises(MajorantError, match=words):
+        Guard(**options)  # pyright: ignore[reportArgumentType]
+
+
+def _matrix(energy: CosineEnergy) -> Tensor:
+    return torch.as_tensor(energy.problem.operator.matrix())
+
+
+def _double(prior: Autoencoder | None) -> Autoencoder | None:
+    if prior is None:
+        return None
+    wide = Autoencoder((5, 6, 6, 5)).double().requires_grad_(False)
+    for mine, theirs in zip(wide.weights, prior.weights, strict=True):
+        mine.copy_(theirs)
+    return wide
