@@ -103,7 +103,7 @@ class SquaresMajorant(Majorant[SourceState]):
             mu = energy.norm_bound() ** 2 + weight2
             if root is not None:
                 mu = mu / root.min() ** 2
-            return OperatorCurvature(energy.hessian, mu)
+            return OperatorCurvature(energy.hessian, mu, n_iter=200, tolerance=1e-9)
         inner = self._inner(bound, weight2, root)
         return inner if root is None else ScaledCurvature(inner, root)
 

@@ -97,7 +97,7 @@ class QuasiNewton(Memoryless[SourceState]):
     def _run(self, index: int, start: Tensor) -> Tensor:
         energy = self.objective.majorant(_sample(self.problem, index)).energy
         scale = float(norm(start)) or 1.0
-        z = (start / scale).clone()
+        z = (start / scale).contiguous()
         optimiser = torch.optim.LBFGS(
             [z],
             max_iter=self.evaluations,
@@ -110,7 +110,7 @@ class QuasiNewton(Memoryless[SourceState]):
 
         def closure() -> Tensor:
             value, gradient = energy.value_and_grad(SourceState(scale * z.detach()))
-            z.grad = scale * gradient.x
+            z.grad = (scale * gradient.x).contiguous()
             return value[0].to(z.dtype)
 
         optimiser.step(closure)  # pyright: ignore[reportArgumentType]
