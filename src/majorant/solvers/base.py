@@ -67,12 +67,15 @@ class Reading:
     unit : str
     details : dict
         What the solver has to say for itself, as plain numbers (log evidence, for instance).
+    unexplained : Tensor or None, shape (n_batch,), bool
+        Samples whose data no source explains; None stands for none.
     """
 
     estimate: Tensor
     variance: Tensor | None = None
     unit: str = "Am"
     details: dict[str, Any] = field(default_factory=dict)
+    unexplained: Tensor | None = None
 
 
 class IterativeSolver(ABC, Generic[StateT]):

@@ -118,7 +118,7 @@ def _iterate(
     reading = solver.read(problem, lowest)
     return Solution(
         estimate=reading.estimate,
-        status=_status(silent, broken, converged),
+        status=_status(silent, broken, reading.unexplained, converged),
         certificate=_certificate(majorant, guard, torch.stack(energies), counts),
         trace=tuple(trace),
         state=lowest.state,
@@ -165,15 +165,21 @@ def count_rises(energy: Tensor) -> Tensor:
     return (~(energy[1:] <= allowed)).sum(0)
 
 
-def _status(silent: Tensor, broken: Tensor, converged: Tensor) -> tuple[Status, ...]:
-    rows = zip(silent.tolist(), broken.tolist(), converged.tolist(), strict=True)
+def _status(
+    silent: Tensor, broken: Tensor, unexplained: Tensor | None, converged: Tensor
+) -> tuple[Status, ...]:
+    lost = torch.zeros_like(silent) if unexplained is None else unexplained
+    columns = (silent, broken, lost, converged)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
     return tuple(
         Status.NO_DATA
         if is_silent
         else Status.NOT_FINITE
         if is_broken
+        else Status.NO_SOURCE
+        if is_lost
         else Status.CONVERGED
         if is_converged
         else Status.LIMIT
-        for is_silent, is_broken, is_converged in rows
+        for is_silent, is_broken, is_lost, is_converged in rows
     )

@@ -1,0 +1,232 @@
+"""MM-Net and R-MM-Net as solvers: a network proposes, the guard decides.
+
+Under the guard no weights, however bad, can raise the returned energy. R-MM-Net is the paper's
+variant without softplus, projection and guard: nothing is promised, rises are counted.
+
+The energy fixes the direction of the estimate only. What is returned is ``s x`` with the amplitude
+``s = <L x, y> / |L x|^2`` that the data ask for, one number per sample; where it is not positive
+the status says that no source explains the data, and the estimate is zero. The certificate refers
+to ``x`` before ``s``, at the sampling rate of the network.
+
+Source: the MM-Net paper (arXiv 2026), equations 12 and 13, algorithm 2; ``docs/guarantees.md``.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from majorant.energies.cosine import CosineEnergy, SourceState, inverse
+from majorant.forward.leadfield import Leadfield
+from majorant.learned.timegrid import TimeGrid
+from majorant.learned.unrolled import Geometry, MMNetwork
+from majorant.linalg import squared_norm, total
+from majorant.majorants.base import Surrogate
+from majorant.majorants.cosine import CosineMajorant
+from majorant.majorants.guard import Guard
+from majorant.majorants.prior import LayerNorms
+from majorant.majorants.quadratic import QuadraticSurrogate
+from majorant.networks.card import Card
+from majorant.networks.convlstm import Memory
+from majorant.problem import MajorantError, Problem
+from majorant.solvers.base import IterativeSolver, Proposal, Reading
+
+WINDOW = 2
+"""Steps between two decisions of the guard: trained networks overshoot every other step."""
+
+TOLERANCE = 1e-12
+"""A sample whose energy falls by less, after a window, has converged."""
+
+
+@dataclass(frozen=True)
+class CurvatureProposal(Proposal[SourceState, Memory]):
+    """One step of the network.
+
+    Attributes
+    ----------
+    network : MMNetwork
+    geometry : Geometry
+        Of the problem's operator.
+    """
+
+    network: MMNetwork
+    geometry: Geometry
+
+    def begin(self, problem: Problem, surrogate: Surrogate[SourceState]) -> Memory:
+        """Empty cells."""
+        return self.network.begin(surrogate.state.x)
+
+    @torch.no_grad()
+    def propose(
+        self, surrogate: Surrogate[SourceState], memory: Memory
+    ) -> tuple[SourceState, Memory]:
+        """``x - gamma p * d`` with the predicted inverse curvature ``p``."""
+        if not isinstance(surrogate, QuadraticSurrogate):
+            raise MajorantError("MM-Net proposes on the cosine energy only")
+        x, memory = self.network.step(surrogate.state.x, surrogate.gradient, memory, self.geometry)
+        return SourceState(x), memory
+
+
+class MMNet(IterativeSolver[SourceState]):
+    """MM-Net: a recurrent network predicts the curvature, a guard keeps the descent.
+
+    Parameters
+    ----------
+    network : MMNetwork
+        Trained, random or adversarial: the guarantee does not depend on it.
+    sfreq : float or None
+        Sampling rate of the data, Hz. None takes the network's, and nothing is resampled.
+    max_iter : int or None
+        Steps; None takes those of the training.
+    guard : Guard or None
+        None takes the test by energy with a window of 2; without softplus and projection, none.
+    bound : str or None
+        A name of :data:`majorant.majorants.cosine.BOUNDS`: the analytic step that replaces refused
+        proposals. None takes the Gram-structured bound, or version 2 where there is no matrix.
+    card : Card or None
+        What the weights are.
+
+    Raises
+    ------
+    MajorantError
+        If the weights hold NaN, or the sampling rate is not positive.
+    """
+
+    def __init__(
+        self,
+        network: MMNetwork,
+        *,
+        sfreq: float | None = None,
+        max_iter: int | None = None,
+        guard: Guard | None = None,
+        bound: str | None = None,
+        card: Card | None = None,
+    ) -> None:
+        if sfreq is not None and not sfreq > 0:
+            raise MajorantError(f"the sampling rate is {sfreq} Hz; give a positive number")
+        settings = network.settings
+        free = Guard("off", window=1)
+        self.network, self.card, self.bound = network, card, bound
+        self.sfreq = settings.rate if sfreq is None else float(sfreq)
+        self.max_iter = settings.iterations if max_iter is None else max_iter
+        self.guard = guard or (Guard(window=WINDOW) if settings.positive else free)
+        self._norms: LayerNorms | None = None
+        self._copies: dict[tuple[torch.dtype, torch.device], MMNetwork] = {}
+
+    def with_sfreq(self, sfreq: float) -> MMNet:
+        """Return the same solver for data of another sampling rate, Hz."""
+        return MMNet(
+            self.network,
+            sfreq=sfreq,
+            max_iter=self.max_iter,
+            guard=self.guard,
+            bound=self.bound,
+            card=self.card,
+        )
+
+    def require(self, leadfield: Leadfield) -> None:
+        """Refuse a lead field of other sources than those of the training.
+
+        Raises
+        ------
+        MajorantError
+            If the card says that the sources are others.
+        """
+        if self.card is not None:
+            self.card.require(leadfield)
+
+    @torch.no_grad()
+    def majorant(self, problem: Problem) -> CosineMajorant:
+        """The cosine energy with the network's prior, and the analytic bound of it."""
+        coarse = self._coarse(problem)
+        network = self._network(coarse)
+        energy = CosineEnergy(coarse, network.prior, network.settings.weight)
+        if self._norms is None:
+            self._norms = LayerNorms.of(self.network.prior)
+        matrix = coarse.operator.svd() is not None
+        return CosineMajorant(energy, self.bound or ("gram" if matrix else "v2"), self._norms)
+
+    @torch.no_grad()
+    def start(self, problem: Problem) -> SourceState:
+        """The network's start; the same for every sample, or linear in its data."""
+        coarse = self._coarse(problem)
+        return SourceState(self._network(coarse).start(coarse).contiguous())
+
+    def proposal(self, problem: Problem) -> CurvatureProposal:
+        """The network's step on this operator."""
+        coarse = self._coarse(problem)
+        network = self._network(coarse)
+        return CurvatureProposal(network, network.geometry(coarse.operator, coarse.y.dtype))
+
+    def converged(self, before: Surrogate[SourceState], after: Surrogate[SourceState]) -> Tensor:
+        """Where a whole window, and the analytic step after it, no longer lower the energy."""
+        return (before.energy - after.energy).abs() <= TOLERANCE
+
+    def read(self, problem: Problem, surrogate: Surrogate[SourceState]) -> Reading:
+        """``s x`` at the rate of the data."""
+        x, coarse = surrogate.state.x, self._coarse(problem)
+        seen = coarse.operator.apply(x)
+        scale = total(seen * coarse.y) * inverse(squared_norm(seen))
+        grid = self._grid(problem)
+        fine = x if grid is None else x @ grid.up.to(x)
+        positive = torch.isfinite(scale) & (scale > 0)
+        size = torch.where(positive, scale, 0.0).to(x.dtype)[:, None, None]
+        return Reading(
+            torch.where(positive[:, None, None], fine * size, 0.0),
+            details={"amplitude": scale.tolist(), "network_rate": self.network.settings.rate},
+            unexplained=~positive,
+        )
+
+    def _grid(self, problem: Problem) -> TimeGrid | None:
+        return TimeGrid.between(problem.n_times, self.sfreq, self.network.settings.rate)
+
+    def _coarse(self, problem: Problem) -> Problem:
+        """The problem at the network's rate, in the dtype of its operator."""
+        n, expected = problem.operator.n_columns, self.network.settings.n_sources
+        if n != expected:
+            raise MajorantError(
+                f"the network is made for {expected} sources and the lead field has {n}; image on "
+                "the source space it was trained on (the template's regions)"
+            )
+        matrix = problem.operator.matrix()
+        y = problem.y if matrix is None else problem.y.to(matrix)
+        grid = self._grid(problem)
+        y = y if grid is None else y @ grid.down.to(y)
+        return replace(problem, y=y)
+
+    def _network(self, problem: Problem) -> MMNetwork:
+        """The network in the dtype and on the device of the data."""
+        key = (problem.y.dtype, problem.y.device)
+        if key not in self._copies:
+            frozen = copy.deepcopy(self.network).to(device=key[1], dtype=key[0])
+            self._copies[key] = frozen.requires_grad_(False).eval()
+        return self._copies[key]
+
+
+def r_mm_net(
+    network: MMNetwork,
+    *,
+    sfreq: float | None = None,
+    max_iter: int | None = None,
+    card: Card | None = None,
+) -> MMNet:
+    """R-MM-Net: a network without softplus and projection, run without a guard.
+
+    Nothing is promised; rises of the energy are counted in the certificate. Parameters as of
+    :class:`MMNet`.
+
+    Raises
+    ------
+    MajorantError
+        If the network keeps its curvature positive: that is MM-Net.
+    """
+    if network.settings.positive:
+        raise MajorantError(
+            "this network has a softplus and a projection (positive=True), so it is MM-Net; "
+            "R-MM-Net needs positive=False"
+        )
+    free = Guard("off", window=1)
+    return MMNet(network, sfreq=sfreq, max_iter=max_iter, guard=free, card=card)

@@ -1,0 +1,104 @@
+"""The card that goes with weights: what they are, where they hold, what they reached.
+
+Networks live in source space. Sensors are free to change, the sources are not: the fingerprint is
+taken of the source space (positions and parcels), not of the sensors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from majorant.forward.leadfield import Leadfield
+from majorant.problem import DamagedFile, MajorantError
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is said of a set of weights.
+
+    Attributes
+    ----------
+    name : str
+        Solver the weights belong to, ``"mm-net"`` or ``"r-mm-net"``.
+    settings : dict
+        Sizes and rules of the network.
+    source_space : str
+        Fingerprint of the sources they were trained on, from :func:`source_fingerprint`.
+    sfreq : float
+        Sampling rate of the networks, Hz; data are resampled to it and back.
+    recipe : dict
+        How they were trained.
+    metrics : dict
+        What they reached, on what, by which command.
+    versions : dict
+        Of the packages they were made with.
+    sha256 : str
+        Of the tensors, see :func:`majorant.weights.store.tensor_hash`.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    source_space: str
+    sfreq: float
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    sha256: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], origin: str) -> Card:
+        """Read a card; ``origin`` names the file in errors.
+
+        Raises
+        ------
+        DamagedFile
+            If entries are missing or of the wrong kind.
+        """
+        kinds = {"name": str, "settings": dict, "source_space": str, "sfreq": (int, float)}
+        for key, kind in kinds.items():
+            if not isinstance(values.get(key), kind):
+                raise DamagedFile(
+                    f"the card of {origin} has {values.get(key)!r} for {key!r}; the file is "
+                    "damaged, or no card of weights: take it anew"
+                )
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+    def require(self, leadfield: Leadfield) -> None:
+        """Refuse a lead field of other sources.
+
+        Raises
+        ------
+        MajorantError
+            If the sources are not those of the training.
+        """
+        found = source_fingerprint(leadfield)
+        if found != self.source_space:
+            raise MajorantError(
+                f"{self.name} was trained on the source space {self.source_space[:12]} and this "
+                f"lead field has {found[:12]} ({leadfield.n_locations} {leadfield.kind}); image "
+                "on the template's 994 regions, or train on this lead field"
+            )
+
+
+def source_fingerprint(leadfield: Leadfield) -> str:
+    """Return the sha256 of a source space: positions to 0.1 mm, orientation count, parcels.
+
+    Sensors do not enter, so every montage on the same sources has the same fingerprint.
+    """
+    digest = hashlib.sha256(f"{leadfield.kind} {leadfield.n_orient} ".encode())
+    tenths = (leadfield.positions * 1e4).round().to(torch.int32).contiguous()
+    digest.update(tenths.numpy().tobytes())
+    if leadfield.parcels is not None:
+        digest.update(leadfield.parcels.to(torch.int16).contiguous().numpy().tobytes())
+    return digest.hexdigest()
