@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
-from majorant import __version__
 from majorant.errors import MajorantError
-
-PACKAGES = ("torch", "numpy", "scipy", "mne", "nilearn", "matplotlib", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -20,17 +15,6 @@ class Finding:
     what: str
     good: bool
     seen: str
-
-
-def versions() -> dict[str, str]:
-    """Versions of Majorant, Python and the libraries whose numbers ours depend on."""
-    found = {"majorant": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def check_leadfield() -> Finding:
@@ -115,6 +99,7 @@ def print_info() -> bool:
     from rich.console import Console
     from rich.table import Table
 
+    from majorant.eeg.result import versions
     from majorant.registry import SOLVERS
 
     console = Console(highlight=False)

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from majorant import __version__
+from majorant.cli.image import image
+from majorant.cli.voice import complain, explain
 from majorant.errors import MajorantError
 
 app = typer.Typer(
@@ -24,8 +26,6 @@ app = typer.Typer(
 )
 bench = typer.Typer(help="Benchmarks: accuracy as tables, speed as ratios.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
-
-RECORDING, SOURCES, OUTPUT = "Recording", "Sources", "Output"
 
 
 def _version(asked: bool) -> None:
@@ -81,25 +81,16 @@ def info() -> None:
         raise typer.Exit(1)
 
 
+app.command()(image)
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; a user's mistake becomes one sentence and exit status 2."""
     try:
-        return app(args=arguments, standalone_mode=True)
+        return app(args=arguments)
     except MajorantError as mistake:
-        _complain(str(mistake))
+        explain(mistake)
         sys.exit(2)
     except KeyboardInterrupt:
-        _complain("stopped by the keyboard; nothing was written")
+        complain("stopped by the keyboard; nothing was written")
         sys.exit(130)
-
-
-def _complain(sentence: str) -> None:
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False)
-    console.print("[bold red]Error:[/]", end=" ")
-    console.print(sentence, markup=False, soft_wrap=True)
-
-
-if __name__ == "__main__":
-    main()

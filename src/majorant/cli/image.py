@@ -1,0 +1,251 @@
+"""``majorant image``: a recording in; an estimate, a summary and a page out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from majorant.cli.voice import Voice, err, out, show_table, timed
+from majorant.errors import MajorantError
+from majorant.registry import SOLVERS
+
+if TYPE_CHECKING:
+    from majorant.eeg.prepare import Prepared
+    from majorant.eeg.result import ImageResult, ImageSettings
+    from majorant.eeg.settings import Preparation
+
+RECORDING, SOURCES, OUTPUT = "Recording", "Sources", "Output"
+
+
+def image(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Any file that MNE-Python reads: continuous, epochs or averages."),
+    ] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Simulate a response with known sources, and image it.")
+    ] = False,
+    event: Annotated[
+        str | None,
+        typer.Option(help="Events to average; several with commas.", rich_help_panel=RECORDING),
+    ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(help="Which average of the file.", rich_help_panel=RECORDING),
+    ] = None,
+    tmin: Annotated[
+        float | None, typer.Option(help="Start of the window, s.", rich_help_panel=RECORDING)
+    ] = None,
+    tmax: Annotated[
+        float | None, typer.Option(help="End of the window, s.", rich_help_panel=RECORDING)
+    ] = None,
+    baseline: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            help="Window whose mean is removed and whose noise is learned, s; default: before 0.",
+            rich_help_panel=RECORDING,
+        ),
+    ] = None,
+    filter: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Band-pass edges, Hz; 0 leaves an edge out.", rich_help_panel=RECORDING),
+    ] = None,
+    reference: Annotated[
+        str,
+        typer.Option(
+            help="'average', or the electrodes that were the reference, with commas.",
+            rich_help_panel=RECORDING,
+        ),
+    ] = "average",
+    bad: Annotated[
+        list[str] | None,
+        typer.Option(help="A channel to leave out; may be repeated.", rich_help_panel=RECORDING),
+    ] = None,
+    montage: Annotated[
+        str | None,
+        typer.Option(
+            help="Electrode places: a name MNE knows, or a file.", rich_help_panel=RECORDING
+        ),
+    ] = None,
+    noise_cov: Annotated[
+        Path | None,
+        typer.Option(help="Noise covariance of single trials.", rich_help_panel=RECORDING),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(help="From the file's numbers to volts.", rich_help_panel=RECORDING),
+    ] = None,
+    reject: Annotated[
+        float | None,
+        typer.Option(help="Leave out trials beyond this, µV.", rich_help_panel=RECORDING),
+    ] = None,
+    solver: Annotated[
+        str, typer.Option(help=f"One of {', '.join(SOLVERS)}.", rich_help_panel=SOURCES)
+    ] = "sloreta",
+    loose: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="0 along the normal, 1 free; default 0.2.",
+            rich_help_panel=SOURCES,
+        ),
+    ] = None,
+    depth: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="Depth weighting; default: the solver's.", rich_help_panel=SOURCES
+        ),
+    ] = None,
+    snr: Annotated[
+        float,
+        typer.Option(help="Signal-to-noise ratio of amplitudes.", rich_help_panel=SOURCES),
+    ] = 3.0,
+    space: Annotated[
+        str,
+        typer.Option(
+            help="ico3, ico4, ico5, oct4, oct5, oct6, regions or auto.", rich_help_panel=SOURCES
+        ),
+    ] = "auto",
+    forward: Annotated[
+        Path | None,
+        typer.Option(help="An mne.Forward of your own head.", rich_help_panel=SOURCES),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--out", help="Output folder.", rich_help_panel=OUTPUT)
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results.", rich_help_panel=OUTPUT)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing but mistakes.", rich_help_panel=OUTPUT)
+    ] = False,
+) -> None:
+    """Image a recording: a source estimate, summary.json and report.html.
+
+    \b
+    majorant image rec.fif --condition "Left Auditory"
+    majorant image rec.set --montage caps.locs --event square --filter 1 40
+    majorant image --demo
+    """
+    from majorant.eeg.result import ImageSettings
+    from majorant.eeg.settings import Preparation
+
+    preparation = Preparation(
+        event=event,
+        condition=condition,
+        tmin=tmin,
+        tmax=tmax,
+        baseline="auto" if baseline is None else baseline,
+        filter=_edges(filter),
+        reference=reference,
+        bads=tuple(bad or ()),
+        montage=montage,
+        noise_cov=None if noise_cov is None else str(noise_cov),
+        scale=scale,
+        reject=None if reject is None else 1e-6 * reject,
+    )
+    imaging = ImageSettings(
+        solver=solver,
+        snr=snr,
+        loose="auto" if loose is None else loose,
+        depth="auto" if depth is None else (depth or None),
+        space=space,
+        forward=None if forward is None else str(forward),
+    )
+    if demo == (file is not None):
+        raise MajorantError(
+            "a recording and --demo were both given; choose one"
+            if demo
+            else "no recording was given; name a file, or take --demo"
+        )
+    target = output if output is not None else Path("out") / (file.stem if file else "demo")
+    run(file, preparation, imaging, target, overwrite=overwrite, voice=Voice(quiet))
+
+
+def run(
+    file: Path | None,
+    preparation: Preparation,
+    imaging: ImageSettings,
+    target: Path,
+    *,
+    overwrite: bool,
+    voice: Voice,
+) -> None:
+    """Run the main job: prepare, image, write, tell."""
+    from majorant.eeg.image import image as estimate
+    from majorant.eeg.output import check_output, save_results
+
+    check_output(target, overwrite=overwrite)
+    imaging.imager()
+    with timed() as seconds:
+        prepared, judge = _prepared(file, preparation, voice)
+        voice.step("Imaging")
+        with voice.waiting(SOLVERS[imaging.solver].title) as move:
+            result = estimate(prepared, imaging, voice.say, move)
+        result = judge(result)
+        voice.step("Writing")
+        with voice.waiting("report.html") as move:
+            save_results(result, target, overwrite=overwrite, command=sys.argv)
+        _tell(result, target, seconds(), voice)
+
+
+def _prepared(file: Path | None, preparation: Preparation, voice: Voice) -> tuple[Prepared, Any]:
+    """The recording or the simulated response, and what adds the errors where truth is known."""
+    if file is None:
+        from majorant.eeg.demo import demo_recording, judged
+
+        voice.step("Simulating")
+        simulated = demo_recording(say=voice.say)
+        return simulated.prepared, lambda result: judged(result, simulated)
+    from majorant.eeg.prepare import prepare
+    from majorant.eeg.recording import load_recording
+
+    voice.step(f"Reading {file.name}")
+    recording = load_recording(file)
+    return prepare(recording, preparation, voice.say), lambda result: result
+
+
+def _edges(
+    edges: tuple[float, float] | None,
+) -> tuple[float | None, float | None] | None:
+    return None if edges is None else (edges[0] or None, edges[1] or None)
+
+
+def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> None:
+    """Print the peaks, the errors of a demonstration, the certificate, the cautions."""
+    if voice.quiet:
+        return
+    content, unit = result.content, result.unit
+    factor, shown = (1e9, "nAm") if unit == "Am" else (1.0, unit)
+    rows = [
+        (
+            f"{1e3 * peak.time:.0f}",
+            peak.hemisphere,
+            peak.lobe,
+            " ".join(f"{value:.0f}" for value in peak.mni),
+            f"{factor * peak.amplitude:.3g}",
+            f"{100 * peak.share:.0f} %",
+        )
+        for peak in content.peaks
+    ]
+    columns = ("ms", "hemisphere", "lobe", "MNI152, mm", shown, "share")
+    show_table("Peaks, strongest first", columns, rows)
+    if content.errors:
+        errors = [(name, f"{value:.3g}") for name, value in content.errors.items()]
+        show_table("Against the simulated truth", ("error", "value"), errors)
+    out.print(f"Explained: {100 * result.explained:.0f} % of the variance of the window.")
+    out.print(content.certificate.sentence())
+    for caution in content.cautions:
+        out.print(f"[yellow]Caution:[/] {_plain(caution)}")
+    out.print(f"\n[bold]{_plain(str(target / 'report.html'))}[/]", soft_wrap=True)
+    err.print(f"{seconds:.1f} s", style="dim")
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,92 @@
+"""How the command line speaks: what it does as it goes, a bar where one waits, tables at the end.
+
+Sentences go to standard error, so that standard output holds only what was asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from majorant.errors import MajorantError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def complain(mistake: str, options: Mapping[str, int] | None = None) -> None:
+    """Say a mistake as one sentence, with the choices there are."""
+    line = Text("Error: ", style="bold red")
+    line.append(mistake, style="not bold default")
+    err.print(line, soft_wrap=True)
+    for name, count in (options or {}).items():
+        err.print(Text(f"  {name}  ({count})"), soft_wrap=True)
+
+
+class Voice:
+    """Speaks while a job runs; quiet where nobody listens.
+
+    Parameters
+    ----------
+    quiet : bool
+        Say nothing but mistakes.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._bar: Progress | None = None
+
+    def step(self, title: str) -> None:
+        """Begin a step."""
+        if not self.quiet:
+            err.print(Text(title, style="bold"))
+
+    def say(self, sentence: str) -> None:
+        """Say what was decided."""
+        if not self.quiet:
+            err.print(Padding(Text(sentence, style="dim"), (0, 0, 0, 2)))
+
+    @contextmanager
+    def waiting(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        """Show a bar where there is a terminal; yields what moves it (done, total)."""
+        if self.quiet or not err.is_terminal:
+            yield lambda done, total: None
+            return
+        columns = (TextColumn("  {task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=err, transient=True) as bar:
+            task = bar.add_task(title, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def timed() -> Iterator[Callable[[], float]]:
+    """Yield a function that tells the seconds since the start."""
+    start = time.perf_counter()
+    yield lambda: time.perf_counter() - start
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; columns whose entries are numbers are right-aligned."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    for k, name in enumerate(columns):
+        numeric = all(_is_number(row[k]) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    out.print(table)
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace("-", "").replace("−", "").replace(".", "").strip("% ").isdigit()
+
+
+def explain(mistake: MajorantError) -> None:
+    """Say a mistake, and list the choices if it was that none was made."""
+    complain(str(mistake), getattr(mistake, "options", None))
