@@ -103,15 +103,9 @@ class Recipe:
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Rebuild a recipe from :meth:`to_dict`."""
         held = dict(values)
-        held["network"] = settings_from_dict(held["network"])
+        kernels = tuple(held["network"]["prior_kernels"])
+        held["network"] = MMNetSettings(**{**held["network"], "prior_kernels": kernels})
         return cls(**held)
-
-
-def settings_from_dict(values: Mapping[str, Any]) -> MMNetSettings:
-    """Rebuild the sizes of a network from JSON."""
-    held = dict(values)
-    held["prior_kernels"] = tuple(held["prior_kernels"])
-    return MMNetSettings(**held)
 
 
 PRESETS: Mapping[str, Recipe] = MappingProxyType(

@@ -1,0 +1,163 @@
+"""Weights in a file: verified tensors with their card, checked before anything uses them.
+
+A file is refused, with what was found and expected, when it is truncated or altered, of another
+kind, of another size than its card says, or holds values that are not finite.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from majorant.forward.archive import read_archive, write_archive
+from majorant.learned.unrolled import MMNetSettings, MMNetwork
+from majorant.networks.card import Card
+from majorant.problem import DamagedFile, MajorantError
+
+KIND, VERSION = "set of weights", 1
+LARGEST = 50_000
+"""More sources, channels or taps than this are no network of this family."""
+
+
+def write_weights(
+    path: Path,
+    network: MMNetwork,
+    *,
+    name: str,
+    source_space: str,
+    recipe: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+) -> Card:
+    """Write weights with their card, and the card once more as JSON beside them.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.safetensors`` file.
+    network : MMNetwork
+    name : str
+        Solver they belong to.
+    source_space : str
+        Fingerprint of the sources, from :func:`majorant.networks.card.source_fingerprint`.
+    recipe, metrics : mapping
+        How they were trained and what they reached; JSON.
+
+    Returns
+    -------
+    Card
+    """
+    tensors = {key: value.detach().float() for key, value in network.state_dict().items()}
+    card = Card(
+        name=name,
+        settings=dataclasses.asdict(network.settings),
+        source_space=source_space,
+        sfreq=network.settings.rate,
+        recipe=dict(recipe),
+        metrics=dict(metrics),
+        versions=versions(),
+        sha256=tensor_hash(tensors),
+    )
+    write_archive(path, tensors, card.to_dict(), kind=KIND, version=VERSION)
+    text = json.dumps({**card.to_dict(), "file": path.name, "bytes": path.stat().st_size}, indent=1)
+    path.with_suffix(".json").write_text(text + "\n")
+    return card
+
+
+def read_weights(path: Path) -> tuple[MMNetwork, Card]:
+    """Read and check weights.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    network : MMNetwork
+        In float32, not to be trained further unless asked to.
+    card : Card
+
+    Raises
+    ------
+    DamagedFile
+        If the file is not what it says it is.
+    MajorantError
+        If there is no such file.
+    """
+    if not path.is_file():
+        raise MajorantError(f"there are no weights at {path}; train some with `majorant train`")
+    tensors, info = read_archive(path, kind=KIND, version=VERSION)
+    card = Card.from_dict(info, path.name)
+    settings = settings_from_card(card, path)
+    network = MMNetwork(settings)
+    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in tensors.items()}
+    if found != expected:
+        names = sorted(k for k in found.keys() | expected if found.get(k) != expected.get(k))
+        raise DamagedFile(
+            f"{path.name} holds weights of another size: {names[0]} is {found.get(names[0])}, and "
+            f"its card makes it {expected.get(names[0])}; take the file anew"
+        )
+    if tensor_hash(tensors) != card.sha256:
+        raise DamagedFile(
+            f"the weights in {path.name} do not have the sha256 of their card; take the file anew"
+        )
+    for key, value in tensors.items():
+        if not bool(torch.isfinite(value).all()):
+            n = int((~torch.isfinite(value)).sum())
+            raise DamagedFile(
+                f"{path.name} holds {n} values in {key} that are NaN or infinite; expected finite "
+                "weights: train again from the last good checkpoint"
+            )
+    network.load_state_dict(tensors)
+    return network.requires_grad_(False).eval(), card
+
+
+def settings_from_card(card: Card, path: Path) -> MMNetSettings:
+    """Read the sizes of the network; sizes beyond reason are refused before they are built."""
+    held = dict(card.settings)
+    kernels = held.get("prior_kernels")
+    known = {f.name for f in dataclasses.fields(MMNetSettings)}
+    sizes = ("n_sources", "prior_hidden", "hidden", "outer", "inner", "iterations")
+    sane = (
+        set(held) <= known
+        and isinstance(kernels, list | tuple)
+        and len(kernels) == 3
+        and all(type(v) is int and 0 < v <= LARGEST for v in (*kernels, *map(held.get, sizes)))
+    )
+    if not sane:
+        raise DamagedFile(
+            f"the sizes on the card of {path.name} are no MM-Net's ({held}); take the file anew"
+        )
+    held["prior_kernels"] = tuple(held["prior_kernels"])
+    return MMNetSettings(**held)
+
+
+def tensor_hash(tensors: Mapping[str, Tensor]) -> str:
+    """Return the sha256 over names, shapes and values of tensors."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].contiguous()
+        total.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        total.update(value.cpu().numpy().reshape(-1).view(np.uint8).data)
+    return total.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what weights are made with."""
+    found = {"python": platform.python_version()}
+    for package in ("majorant", "torch", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "source"
+    return found

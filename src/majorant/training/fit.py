@@ -1,0 +1,307 @@
+"""The training loop: a run folder, exact resume, validation, progress.
+
+A run folder holds ``config.json`` (the recipe, frozen once set), ``log.jsonl``, ``curves.png``,
+``last.safetensors`` (a checkpoint to continue from) and ``best.safetensors`` (weights and card,
+what the solver loads). Whatever a step depends on is a function of the step number: samples,
+their order, starts from noise and the learning rate. So a run that is killed and continued gives
+the same weights bit for bit on one machine.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from majorant.forward.leadfield import Leadfield
+from majorant.learned.mmnet import MMNet
+from majorant.learned.stored import versions, write_weights
+from majorant.learned.timegrid import TimeGrid
+from majorant.learned.unrolled import MMNetwork
+from majorant.metrics.localisation import Localisation, Scores
+from majorant.networks.card import source_fingerprint
+from majorant.problem import MajorantError, Problem
+from majorant.simulate.dataset import Batch, SereegaLike, SereegaSettings
+from majorant.solvers.loop import solve
+from majorant.training.bilevel import Loss, bilevel_loss, unroll
+from majorant.training.checkpoint import load_checkpoint, save_checkpoint
+from majorant.training.presets import Recipe
+
+Report = Callable[[dict[str, Any]], None]
+"""Called after every step with ``step``, ``steps``, ``loss`` and, when validated, metrics."""
+
+CONFIG, LOG, LAST, BEST = "config.json", "log.jsonl", "last.safetensors", "best.safetensors"
+LIMIT_VALIDATION = 100
+"""Samples solved at once in validation."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training run came to.
+
+    Attributes
+    ----------
+    folder : Path
+    step : int
+        Steps done.
+    metrics : dict
+        Of the best validation.
+    """
+
+    folder: Path
+    step: int
+    metrics: dict[str, Any]
+
+
+class Trainer:
+    """One training run.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    leadfield : Leadfield
+        Fixed orientation, with neighbours; the packaged template by default in the command.
+    folder : Path
+        Run folder.
+    resume : bool
+        Continue the run of that folder; its own recipe must be the one given.
+    report : callable or None
+        Takes what happened after every step.
+
+    Raises
+    ------
+    MajorantError
+        If the folder holds another run, or there is none to continue.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        leadfield: Leadfield,
+        folder: Path,
+        *,
+        resume: bool = False,
+        report: Report | None = None,
+    ) -> None:
+        space = source_fingerprint(leadfield)
+        if recipe.network.n_sources != leadfield.n_locations:
+            sized = replace(recipe.network, n_sources=leadfield.n_locations)
+            recipe = replace(recipe, network=sized)
+        self.recipe, self.folder, self.report, self.space = recipe, folder, report, space
+        self._claim(resume)
+        simulated = SereegaSettings()
+        self.train = SereegaLike(leadfield, recipe.n_train, recipe.data_seed, settings=simulated)
+        self.valid = SereegaLike(
+            leadfield,
+            recipe.n_validation,
+            recipe.data_seed,
+            part="validation",
+            settings=simulated,
+        )
+        self.judge = Localisation(leadfield, self.train.sfreq)
+        self.network = MMNetwork(recipe.network, torch.Generator().manual_seed(recipe.seed))
+        self.operator = self.train.operator()
+        self.geometry = self.network.geometry(self.operator, torch.float32)
+        n_times = simulated.waveform.n_times
+        grid = TimeGrid.between(n_times, self.train.sfreq, recipe.network.rate)
+        self.down = None if grid is None else grid.down.float()
+        prior = set(self.network.prior.parameters())
+        rest = [p for p in self.network.parameters() if p not in prior]
+        self.optimiser = torch.optim.Adam(
+            [{"params": rest}, {"params": list(self.network.prior.parameters())}], lr=recipe.rate
+        )
+        self.average = (
+            {n: p.detach().clone() for n, p in self.network.named_parameters()}
+            if recipe.average
+            else {}
+        )
+        self.step, self.best, self.order = 0, None, (-1, torch.empty(0))
+        self.history: list[dict[str, Any]] = []
+        if resume:
+            self._restore()
+
+    def run(self, until: int | None = None) -> Outcome:
+        """Train to the end, or until a step; return the best validation."""
+        last = self.recipe.steps if until is None else min(until, self.recipe.steps)
+        began, losses = time.monotonic(), []
+        while self.step < last:
+            loss = self._update()
+            losses.append([float(v.detach()) for v in (loss.total, loss.truth, loss.prior)])
+            self.step += 1
+            line: dict[str, Any] = {
+                "step": self.step,
+                "steps": self.recipe.steps,
+                "loss": losses[-1][0],
+            }
+            final = self.step == self.recipe.steps
+            if self.step % self.recipe.log_every == 0 or final:
+                mean = torch.tensor(losses, dtype=torch.float64).mean(0).tolist()
+                seconds = time.monotonic() - began
+                entry = {"step": self.step, "loss": mean[0], "truth": mean[1], "prior": mean[2]}
+                self._write({**entry, "seconds": round(seconds, 1)})
+                losses = []
+            if self.step % self.recipe.validate_every == 0 or final:
+                line |= self._validate()
+            if self.step % self.recipe.save_every == 0 or final or self.step == last:
+                self._save()
+            if self.report is not None:
+                self.report(line)
+        draw_curves(self.history, self.folder / "curves.png")
+        return Outcome(self.folder, self.step, self.best or {})
+
+    def _update(self) -> Loss:
+        """One step of Adam."""
+        r = self.recipe
+        batch = self._batch()
+        y = batch.y if self.down is None else batch.y @ self.down
+        time_ = batch.time if self.down is None else batch.time @ self.down
+        truth = (time_[:, :, None] * batch.space[:, None, :]).mT
+        problem = Problem(self.operator, y.mT.contiguous().mT)
+        noise = torch.Generator().manual_seed(1_000_003 * r.seed + self.step)
+        with torch.autocast("cpu", torch.bfloat16, enabled=r.bfloat16):
+            iterates = unroll(self.network, problem, self.geometry, generator=noise)
+            loss = bilevel_loss(self.network, iterates, truth, version=r.version, deep=r.deep)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.total.backward()
+        size = torch.nn.utils.clip_grad_norm_(self.network.parameters(), r.clip)
+        scale = self._schedule()
+        for group, rate in zip(self.optimiser.param_groups, (r.rate, r.prior_rate), strict=True):
+            group["lr"] = rate * scale
+        if bool(torch.isfinite(size)):
+            self.optimiser.step()
+        with torch.no_grad():
+            decay = min(r.average, (1.0 + self.step) / (10.0 + self.step))
+            for name, p in self.network.named_parameters():
+                if name in self.average:
+                    self.average[name].lerp_(p, 1.0 - decay)
+        return loss
+
+    def _batch(self) -> Batch:
+        """The samples of this step."""
+        epoch, place = divmod(self.step, self.recipe.steps_per_epoch)
+        if self.order[0] != epoch:
+            self.order = (epoch, self.train.permutation(epoch))
+        size = self.recipe.batch
+        return self.train.batch(self.order[1][place * size : (place + 1) * size], epoch)
+
+    def _schedule(self) -> float:
+        """Factor of the learning rate at this step."""
+        r = self.recipe
+        rise = min(1.0, (self.step + 1) / r.warmup) if r.warmup else 1.0
+        if r.schedule == "constant":
+            return rise
+        return rise * 0.5 * (1.0 + math.cos(math.pi * self.step / r.steps))
+
+    def solver(self) -> MMNet:
+        """The solver with the averaged weights, guarded."""
+        network = MMNetwork(self.recipe.network)
+        state = {**self.network.state_dict(), **self.average}
+        network.load_state_dict(state)
+        return MMNet(network, sfreq=self.train.sfreq)
+
+    def _validate(self) -> dict[str, Any]:
+        """Score the guarded solver; keep the weights if they are the best so far."""
+        solver, scores, rises, refused = self.solver(), [], 0, 0
+        for batch in self.valid.batches(LIMIT_VALIDATION):
+            solution = solve(self.valid.problem(batch), solver)
+            scores.append(self.judge.score(batch.x, solution.estimate, batch.seed))
+            rises += int(solution.certificate.violations.sum())
+            refused += int(solution.certificate.refused.sum())
+        joined = Scores.cat(scores)
+        names = {"LE": "le", "AUC": "auc", "nMSE": "nmse", "PSNR": "psnr", "TE": "te"}
+        metrics: dict[str, Any] = {
+            key: round(float(getattr(joined, name).mean()), 5) for key, name in names.items()
+        }
+        metrics |= {"violations": rises, "refused": refused, "n": len(self.valid)}
+        metrics |= {"step": self.step}
+        self._write({"step": self.step, "validation": metrics})
+        draw_curves(self.history, self.folder / "curves.png")
+        if self.best is None or metrics["PSNR"] > self.best["PSNR"]:
+            self.best = metrics
+            name = "mm-net" if self.recipe.network.positive else "r-mm-net"
+            write_weights(
+                self.folder / BEST,
+                solver.network,
+                name=name,
+                source_space=self.space,
+                recipe=self.recipe.to_dict(),
+                metrics={"validation": metrics},
+            )
+        return metrics
+
+    def _claim(self, resume: bool) -> None:
+        """Freeze the recipe in the folder, or find it there unchanged."""
+        config = {"recipe": self.recipe.to_dict(), "source_space": self.space}
+        plain = json.loads(json.dumps(config))
+        path = self.folder / CONFIG
+        if not resume:
+            if (self.folder / LAST).exists():
+                raise MajorantError(
+                    f"{self.folder} holds a run already; continue it with --resume, or give "
+                    "another folder"
+                )
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({**plain, "versions": versions()}, indent=1) + "\n")
+            (self.folder / LOG).write_text("")
+            return
+        if not path.exists():
+            raise MajorantError(f"{self.folder} holds no run to continue; leave out --resume")
+        held = json.loads(path.read_text())
+        for key, value in plain.items():
+            if held.get(key) != value:
+                raise MajorantError(
+                    f"the {key.replace('_', ' ')} of {self.folder} is frozen and differs from the "
+                    "one asked for; continue with the preset it was started with"
+                )
+
+    def _save(self) -> None:
+        info = {"step": self.step, "best": self.best, "history": self.history}
+        save_checkpoint(self.folder / LAST, self.network, self.optimiser, self.average, info)
+
+    def _restore(self) -> None:
+        path = self.folder / LAST
+        if not path.exists():
+            return
+        info = load_checkpoint(path, self.network, self.optimiser, self.average)
+        self.step, self.best, self.history = info["step"], info["best"], info["history"]
+        text = "".join(json.dumps(entry) + "\n" for entry in self.history)
+        (self.folder / LOG).write_text(text)
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        self.history.append(entry)
+        with (self.folder / LOG).open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def draw_curves(history: list[dict[str, Any]], path: Path) -> None:
+    """Draw loss and validation metrics over steps.
+
+    Parameters
+    ----------
+    history : list of dict
+        Entries of the log.
+    path : Path
+        PNG to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, middle, right = figure.subplots(1, 3)
+    losses = [entry for entry in history if "truth" in entry]
+    for key, words in (("truth", "1 - cos(x*, x)"), ("prior", "prior")):
+        left.plot([e["step"] for e in losses], [e[key] for e in losses], label=words)
+    left.set(xlabel="step", title="training loss", yscale="log")
+    left.legend(frameon=False)
+    checks = [entry["validation"] for entry in history if "validation" in entry]
+    for axis, key, unit in ((middle, "LE", "mm"), (right, "PSNR", "dB")):
+        axis.plot([e["step"] for e in checks], [e[key] for e in checks], marker=".")
+        axis.set(xlabel="step", title=f"validation {key}, {unit}")
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,170 @@
+"""What growing an unfolded solver layer by layer consists of: settings, plan and loss.
+
+Layer ``l`` is appended as a step that corrects nothing. Phase 1 trains it alone, phase 2 all layers
+at a tenth of the rate. A last phase, ours, trains all layers together. ``training/layerwise.py``
+carries the plan out.
+
+Source: arXiv:2606.07196, training of the unfolded solver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from torch import Tensor
+
+from majorant.learned.unfolded import Mode
+from majorant.majorants.evidence import EvidenceSurrogate
+from majorant.networks.corrections import CorrectionSettings
+from majorant.problem import MajorantError
+from majorant.simulate.sparse import SparseBatch, SparseSettings
+
+MAP_CLAMP = 4.0
+"""Normalised errors above this are cut off: a bad sample must not lead the others."""
+
+
+@dataclass(frozen=True)
+class LayerwiseSettings:
+    """How a network is grown.
+
+    Attributes
+    ----------
+    correction : CorrectionSettings
+    mode : {"gated", "theta", "free", "exact"}
+        Trained as it will be used; ``exact`` trains as ``free``.
+    data : SparseSettings
+    batch : int
+    steps_new, steps_all, steps_last : int
+        Of phase 1, of phase 2, and of the last phase.
+    rate : float
+        Of Adam.
+    fine : float
+        Rate of phase 2, relative to it.
+    deep : float
+        Weight of the earlier layer's loss.
+    noise_weight : float
+        Weight of the error of the logarithms of the noise variances.
+    clip : float
+        Largest norm of a gradient.
+    validation : int
+        Samples per head.
+    worthwhile : float
+        Relative decrease of the validation loss below which a new layer is not worth keeping.
+    save_every : int
+        Steps between checkpoints.
+    seed : int
+    """
+
+    correction: CorrectionSettings = field(default_factory=CorrectionSettings)
+    mode: Mode = "gated"
+    data: SparseSettings = field(default_factory=SparseSettings)
+    batch: int = 16
+    steps_new: int = 500
+    steps_all: int = 500
+    steps_last: int = 10_000
+    rate: float = 3e-3
+    fine: float = 0.1
+    deep: float = 0.3
+    noise_weight: float = 0.1
+    clip: float = 1.0
+    validation: int = 32
+    worthwhile: float = 1e-3
+    save_every: int = 50
+    seed: int = 333
+
+    def __post_init__(self) -> None:
+        if min(self.batch, self.validation, self.save_every) < 1:
+            raise MajorantError(
+                f"batch {self.batch}, validation {self.validation} and save_every "
+                f"{self.save_every} were given; all are at least 1"
+            )
+        if min(self.steps_new, self.steps_all, self.steps_last) < 0 or not self.rate > 0:
+            raise MajorantError("numbers of steps are 0 or more, and the rate is positive")
+
+
+PRESETS: Mapping[str, LayerwiseSettings] = MappingProxyType(
+    {
+        "tiny": LayerwiseSettings(
+            correction=CorrectionSettings(layers=5),
+            batch=8,
+            steps_new=10,
+            steps_all=0,
+            steps_last=60,
+            rate=1e-2,
+            validation=8,
+        ),
+        "cpu": LayerwiseSettings(
+            batch=8, steps_new=15, steps_all=5, steps_last=400, rate=5e-3, validation=8
+        ),
+        "paper": LayerwiseSettings(),
+    }
+)
+"""``tiny`` takes minutes, ``cpu`` half an hour on one core, ``paper`` a GPU."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some steps of one kind.
+
+    Attributes
+    ----------
+    name : {"new", "all", "last"}
+    layers : int
+        Layers that are run.
+    steps : int
+    rate : float
+    frozen : int
+        Leading layers that are not trained.
+    """
+
+    name: str
+    layers: int
+    steps: int
+    rate: float
+    frozen: int = 0
+
+
+def stages(settings: LayerwiseSettings) -> Iterator[Stage]:
+    """The plan of a run in which every layer helps."""
+    s, total = settings, settings.correction.layers
+    shared = settings.correction.shared
+    for layers in range(1, total + 1):
+        frozen = 0 if shared else layers - 1
+        yield Stage("new", layers, s.steps_new, s.rate, frozen)
+        if layers > 1:
+            yield Stage("all", layers, s.steps_all, s.fine * s.rate)
+    yield Stage("last", total, s.steps_last, s.rate)
+
+
+def layer_loss(
+    surrogate: EvidenceSurrogate, batch: SparseBatch, noise_weight: float = 0.0
+) -> Tensor:
+    """Loss of what a layer led to, shape ().
+
+    ``min(|x - x^|^2 / |x|^2, 4) + 1 - cos(row norms) + weight mean (log lambda - truth)^2``, mean
+    over samples.
+
+    Parameters
+    ----------
+    surrogate : EvidenceSurrogate
+    batch : SparseBatch
+    noise_weight : float
+    """
+    truth = batch.x
+    estimate = surrogate.evidence.mean(batch.y)
+    error = (truth - estimate).square().sum((1, 2)) / truth.square().sum((1, 2))
+    real, found = (_norms(x) for x in (truth, estimate))
+    cosine = (real * found).sum(1) / (real.norm(dim=1) * found.norm(dim=1))
+    loss = error.clamp_max(MAP_CLAMP).mean() + (1.0 - cosine).mean()
+    if noise_weight:
+        miss = surrogate.evidence.noise_variance().log() - batch.noise.double().log()
+        loss = loss + noise_weight * miss.square().mean()
+    return loss
+
+
+def _norms(x: Tensor) -> Tensor:
+    """Norms of rows, smooth at zero."""
+    power = x.square().sum(2)
+    return (power + 1e-12 * power.amax(1, keepdim=True).detach()).sqrt()
