@@ -1,0 +1,240 @@
+"""The main job: a prepared recording in, an estimate with everything that belongs to it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from majorant.eeg.account import Account
+from majorant.eeg.cautions import Evidence, find_cautions
+from majorant.eeg.estimate import as_estimate, combined
+from majorant.eeg.forward import as_tensor, read_forward
+from majorant.eeg.imager import SourceImager
+from majorant.eeg.peaks import find_peaks
+from majorant.eeg.places import Places, locate
+from majorant.eeg.prepare import Prepared
+from majorant.eeg.result import ImageResult, ImageSettings, citations, versions
+from majorant.problem import MajorantError, Problem, Solution
+from majorant.report.content import PageContent, SourceMaps
+
+__all__ = ["image"]
+
+LARGEST = 1_000_000_000
+"""Bytes of an estimate above which the window must be shortened."""
+
+
+def image(
+    prepared: Prepared,
+    settings: ImageSettings | None = None,
+    say: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageResult:
+    """Image a prepared recording.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    settings : ImageSettings, optional
+    say : callable, optional
+        Called with every decision as it is made.
+    progress : callable, optional
+        Called by iterative solvers with (iterations done, iteration limit).
+
+    Returns
+    -------
+    ImageResult
+
+    Raises
+    ------
+    MajorantError
+        If recording, forward, source space and solver do not fit together.
+    """
+    settings = settings or ImageSettings()
+    account = Account(say) if say else Account()
+    account.decisions.extend(prepared.decisions)
+    imager = _fitted(prepared, settings, account)
+    evoked = prepared.evoked
+    _refuse_too_long(imager.leadfield_.n_columns, len(evoked.times))
+    problem = imager.problem(evoked)
+    solution = imager.solve(evoked, progress)
+    account.note(f"{imager.spec_.title}: {solution.status[0].value}.")
+    values = combined(solution.estimate[0].numpy(), imager.model, None)
+    data = evoked.data[[evoked.ch_names.index(name) for name in imager.info_["ch_names"]]]
+    data = data - data.mean(axis=0)
+    predicted = _predicted(imager, problem, solution, account)
+    places = locate(imager.leadfield_)
+    content = _content(prepared, settings, imager, places, values, data, predicted, problem)
+    total, left = float((data**2).sum()), float(((data - predicted) ** 2).sum())
+    return ImageResult(
+        stc=as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"]),
+        imager=imager,
+        prepared=prepared,
+        content=replace(content, decisions=tuple(account.decisions)),
+        settings=settings,
+        places=places,
+        explained=min(1.0, max(0.0, 1.0 - left / total)) if total > 0 else 0.0,
+    )
+
+
+def _content(
+    prepared: Prepared,
+    settings: ImageSettings,
+    imager: SourceImager,
+    places: Places,
+    values: NDArray[np.float64],
+    data: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    problem: Problem,
+) -> PageContent:
+    """Gather what the page shows, peaks and cautions included."""
+    solution = imager.solution_
+    times = np.asarray(prepared.evoked.times, float)
+    peaks = find_peaks(values, times, places)
+    explained = _explained(data, predicted)
+    evidence = Evidence(
+        prepared=prepared,
+        times=times,
+        amplitude=np.abs(values).max(axis=0),
+        peaks=peaks,
+        explained=explained,
+        white_rms=np.sqrt((problem.y[0].numpy() ** 2).mean(axis=0)),
+        loose=imager.model.loose,
+        certificate=solution.certificate,
+        status=solution.status[0],
+        alignment=imager.alignment_,
+        exact_places=places.exact,
+    )
+    return PageContent(
+        title=prepared.title,
+        info=imager.info_,
+        times=times,
+        data=data,
+        predicted=predicted,
+        explained=explained,
+        sources=_maps(values, solution, imager, places),
+        peaks=peaks,
+        solver=_solver(imager),
+        certificate=solution.certificate,
+        decisions=prepared.decisions,
+        cautions=find_cautions(evidence),
+        settings=_settings(prepared, settings, imager),
+        versions=versions(),
+        citations=citations(imager),
+    )
+
+
+def _fitted(prepared: Prepared, settings: ImageSettings, account: Account) -> SourceImager:
+    imager = settings.imager()
+    forward = None if settings.forward is None else read_forward(settings.forward)
+    imager.fit(prepared.evoked.info, forward, prepared.noise_cov, progress=account.say)
+    lost = [n for n in prepared.evoked.ch_names if n not in imager.info_["ch_names"]]
+    if lost:
+        account.note(f"Left out, for the forward or the covariance lacks them: {', '.join(lost)}.")
+    if imager.alignment_ is not None:
+        account.note(imager.alignment_.sentence())
+    lead = imager.leadfield_
+    what = "regions" if lead.kind == "regions" else "locations"
+    loose = imager.model.loose
+    how = (
+        "held to the cortical normal"
+        if loose == 0
+        else "free"
+        if loose == 1
+        else f"loose ({loose:g})"
+    )
+    account.note(f"Source space: {lead.n_locations} {what}, orientation {how}.")
+    account.note(
+        f"Whitened with rank {imager.rank_} of {len(imager.info_['ch_names'])} channels; data and "
+        "lead field by the same matrix."
+    )
+    if imager.uses_snr:
+        account.note(f"Regularisation: signal-to-noise ratio {settings.snr:g} (lambda² = 1/snr²).")
+    else:
+        account.note(f"{imager.spec_.title} sets its regularisation itself; the snr is not used.")
+    return imager
+
+
+def _refuse_too_long(n_columns: int, n_times: int) -> None:
+    if 8 * n_columns * n_times > LARGEST:
+        most = LARGEST // (8 * n_columns)
+        raise MajorantError(
+            f"the window holds {n_times} samples, and {n_columns} source columns leave room for "
+            f"{most}; shorten the window with tmin and tmax, or take a smaller source space"
+        )
+
+
+def _predicted(
+    imager: SourceImager, problem: Problem, solution: Solution, account: Account
+) -> NDArray[np.float64]:
+    """Potentials that the estimated currents would give, V, average reference."""
+    currents = solution.estimate[0]
+    if solution.unit != "Am":
+        from majorant.solvers.linear import MinimumNorm
+        from majorant.solvers.loop import solve
+
+        behind = solve(problem, MinimumNorm(snr=imager.snr))
+        currents = behind.estimate[0]
+        account.note(
+            f"{imager.spec_.title} is a statistic, not a current: what it explains of the data is "
+            "what the minimum-norm currents with the same prior and regularisation explain."
+        )
+    potentials = (imager.leadfield_.gain @ as_tensor(currents.numpy())).numpy()
+    return potentials - potentials.mean(axis=0)
+
+
+def _explained(data: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the variance explained at every time, shape (n_times,), 0 to 1."""
+    power = (data**2).sum(axis=0)
+    left = ((data - predicted) ** 2).sum(axis=0)
+    share = 1.0 - left / np.where(power > 0, power, 1.0)
+    return np.clip(np.where(power > 0, share, 0.0), 0.0, 1.0)
+
+
+def _maps(
+    values: NDArray[np.float64], solution: Solution, imager: SourceImager, places: Places
+) -> SourceMaps:
+    variance = solution.variance
+    if variance is not None:
+        variance = variance[0].numpy().reshape(len(values), -1).sum(axis=1).astype(float)
+    return SourceMaps(
+        values=values,
+        positions_mni=places.mni,
+        hemisphere=places.hemisphere,
+        vertices=places.vertices,
+        unit=solution.unit,
+        signed=imager.leadfield_.n_orient == 1,
+        parcels=places.parcels,
+        variance=variance,
+    )
+
+
+def _solver(imager: SourceImager) -> dict[str, str]:
+    own = imager.spec_
+    return {
+        "name": own.name,
+        "title": own.title,
+        "summary": own.summary,
+        "guarantee": own.guarantee,
+        "citation": own.citation,
+    }
+
+
+def _settings(prepared: Prepared, settings: ImageSettings, imager: SourceImager) -> dict[str, Any]:
+    """Settings as the page lists them: what was asked for, and what "auto" became."""
+    depth = imager.spec_.depth if settings.depth == "auto" else settings.depth
+    loose = imager.model.loose
+    own = {
+        "solver": settings.solver,
+        "snr": settings.snr if imager.uses_snr else "not used",
+        "loose": loose if settings.loose == loose else f"{loose:g} ({settings.loose})",
+        "depth": depth if settings.depth == depth else f"{depth} ({settings.depth})",
+        "space": settings.space,
+        "forward": settings.forward or "template",
+        **{f"option {name}": value for name, value in settings.options.items()},
+    }
+    asked = {name: v for name, v in prepared.settings.to_dict().items() if v not in (None, ())}
+    return {**asked, **own}

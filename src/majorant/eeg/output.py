@@ -1,0 +1,159 @@
+"""Writing results: everything into a folder beside the target, which is then moved into place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from majorant.eeg.result import ImageResult
+from majorant.problem import MajorantError
+
+__all__ = ["check_output", "save_results"]
+
+STEM = "estimate"
+
+
+def check_output(out_dir: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Check, before any work, that results can be written.
+
+    Parameters
+    ----------
+    out_dir : path
+        The folder that will hold the results; it need not exist yet.
+    overwrite : bool
+        Whether a folder that exists and is not empty may be replaced.
+
+    Raises
+    ------
+    MajorantError
+        If it cannot be written, is a file, or holds something that may not be replaced.
+    """
+    target = Path(out_dir).expanduser().absolute()
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise MajorantError(f"{target} is there and is no folder; choose another output folder")
+    if target.is_dir() and any(target.iterdir()):
+        if not overwrite:
+            raise MajorantError(
+                f"the output folder {target} is not empty; choose another, or allow overwriting"
+            )
+        if not (target / "summary.json").is_file():
+            raise MajorantError(
+                f"the output folder {target} holds no results of Majorant, so it is not replaced; "
+                "choose another"
+            )
+    parent = target.parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise MajorantError(
+            f"the output folder {target} cannot be written: {parent} is not writable"
+        )
+    return target
+
+
+def save_results(
+    result: ImageResult,
+    out_dir: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    command: Sequence[str] | str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Path:
+    """Write the estimate, `summary.json` and `report.html`, all or nothing.
+
+    Parameters
+    ----------
+    result : ImageResult
+    out_dir : path
+        Made if need be. Files: ``estimate-lh.stc`` and ``estimate-rh.stc`` (or one ``.stc`` or
+        ``.h5`` for other source spaces), opened by ``mne.read_source_estimate(out_dir /
+        "estimate")``; ``summary.json``; ``report.html``.
+    overwrite : bool
+        Whether earlier results in the folder are replaced.
+    command : str or sequence of str, optional
+        What was asked for, for the summary.
+    progress : callable, optional
+        Called with the title of each section of the page once it is drawn.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    MajorantError
+        If the folder cannot be written; nothing is left half-written.
+    """
+    from majorant.report.page import write_page
+
+    target = check_output(out_dir, overwrite=overwrite)
+    summary = {**result.summary(), "command": command}
+    with _beside(target) as folder:
+        result.stc.save(folder / STEM, overwrite=True, verbose="error")
+        summary["files"] = sorted([*(f.name for f in folder.iterdir()), "report.html"])
+        text = json.dumps(summary, indent=2, ensure_ascii=False, default=_plain) + "\n"
+        (folder / "summary.json").write_text(text, encoding="utf-8")
+        write_page(result.content, folder / "report.html", progress)
+        _swap(folder, target)
+    return target
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """Give a temporary folder on the same file system; it is gone afterwards."""
+    folder: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        folder.chmod(0o777 & ~_umask())
+        yield folder
+    except OSError as error:
+        raise MajorantError(
+            f"the results cannot be written to {target}: {error.strerror or error}; choose another "
+            "output folder"
+        ) from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _swap(folder: Path, target: Path) -> None:
+    """Move a finished folder into place; what was there is kept until that has worked."""
+    if not target.exists():
+        os.rename(folder, target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    os.rename(target, old / target.name)
+    try:
+        os.rename(folder, target)
+    except OSError:
+        os.rename(old / target.name, target)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know, as what it knows."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple | set | frozenset):
+        return list(value)
+    return str(value)

@@ -1,0 +1,246 @@
+"""Reading a recording: any file that MNE opens as continuous data, epochs or averages."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from majorant.eeg.account import Account, listening
+from majorant.problem import MajorantError
+
+__all__ = ["ChoiceNeeded", "Recording", "load_recording"]
+
+Kind = Literal["raw", "epochs", "evoked"]
+
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    RuntimeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    ImportError,
+    struct.error,
+    zlib.error,
+)
+"""What readers raise on files that are not what their names say."""
+
+NOT_A_STIMULUS = re.compile(r"^(bad|edge|boundary|new segment)", re.IGNORECASE)
+"""Annotations that mark stretches of the file and no event."""
+
+
+class ChoiceNeeded(MajorantError):
+    """A recording holds several conditions or events, and none was chosen.
+
+    Attributes
+    ----------
+    what : str
+        ``"event"`` or ``"condition"``.
+    options : mapping
+        Names, and how often each occurs (events) or how many trials it averages (conditions).
+    """
+
+    def __init__(self, sentence: str, what: str, options: Mapping[str, int]) -> None:
+        super().__init__(sentence)
+        self.what = what
+        self.options = dict(options)
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A recording as MNE read it.
+
+    Attributes
+    ----------
+    path : Path
+    kind : {"raw", "epochs", "evoked"}
+    data : mne.io.BaseRaw, mne.BaseEpochs, or tuple of mne.Evoked
+    events : mapping
+        Event names and their samples (continuous data), empty otherwise.
+    notes : tuple of str
+        What was found and what MNE warned of while reading.
+    """
+
+    path: Path
+    kind: Kind
+    data: Any
+    events: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def info(self) -> Any:
+        """The `mne.Info` of the recording."""
+        return self.data[0].info if self.kind == "evoked" else self.data.info
+
+    @property
+    def options(self) -> dict[str, int]:
+        """Events or conditions to choose from, with their counts."""
+        if self.kind == "raw":
+            return {name: len(samples) for name, samples in self.events.items()}
+        if self.kind == "epochs":
+            return {name: len(self.data[name]) for name in self.data.event_id}
+        return {evoked.comment: int(evoked.nave) for evoked in self.data}
+
+    def sha256(self) -> str:
+        """Hash of every file that the recording was read from."""
+        files = [self.path] if self.path.is_file() else []
+        if self.kind == "raw":
+            extra = {Path(name) for name in self.data.filenames if name is not None}
+            files += sorted(extra - set(files))
+        total = hashlib.sha256()
+        for file in files:
+            with open(file, "rb") as stream:
+                while block := stream.read(1 << 20):
+                    total.update(block)
+        return total.hexdigest()
+
+
+def load_recording(
+    path: str | os.PathLike[str], say: Callable[[str], None] | None = None
+) -> Recording:
+    """Read a recording.
+
+    Parameters
+    ----------
+    path : path
+        Any file (or folder, for formats that are one) that `mne.io.read_raw`, `mne.read_epochs`
+        or `mne.read_evokeds` opens. Files in FIF format are told apart by what they hold.
+    say : callable, optional
+        Called with one sentence on what was found.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    MajorantError
+        If there is no such file, or no reader can open it.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise MajorantError(f"there is no file {path}; check the path")
+    account = Account(say) if say else Account()
+    with listening(account, "reading"):
+        kind, data = _read_fif(path) if _is_fif(path) else _read_other(path)
+        events = _events(data) if kind == "raw" else {}
+    notes = list(account.decisions)
+    account.note(_describe(path, kind, data))
+    return Recording(path, kind, data, events, (account.decisions[-1], *notes))
+
+
+def _is_fif(path: Path) -> bool:
+    return path.name.lower().endswith((".fif", ".fif.gz"))
+
+
+def _read_raw(path: Path) -> Any:
+    import mne
+
+    return mne.io.read_raw(path, preload=False)
+
+
+def _read_averages(path: Path) -> Any:
+    import mne
+
+    averages: Any = mne.read_evokeds(path)
+    return tuple(averages)
+
+
+def _read_fif(path: Path) -> tuple[Kind, Any]:
+    """Try what the name suggests first; the content decides."""
+    import mne
+
+    readers: dict[Kind, Callable[[Path], Any]] = {
+        "raw": _read_raw,
+        "epochs": lambda p: mne.read_epochs(p, preload=True),
+        "evoked": _read_averages,
+    }
+    stem = path.name.lower()
+    first: Kind = "evoked" if "ave" in stem else "epochs" if "epo" in stem else "raw"
+    for kind in sorted(readers, key=lambda name: name != first):
+        try:
+            data = readers[kind](path)
+        except UNREADABLE:
+            continue
+        if kind != "evoked" or data:
+            return kind, data
+    held = mne.what(path)
+    if held == "unknown":
+        raise MajorantError(
+            f"{path} cannot be read: MNE finds no recording in it; it may be damaged, or written "
+            "by another program"
+        )
+    raise MajorantError(
+        f"{path} holds no recording but something else ({held}); give the file with the EEG"
+    )
+
+
+def _read_other(path: Path) -> tuple[Kind, Any]:
+    import mne
+
+    try:
+        return "raw", _read_raw(path)
+    except UNREADABLE as error:
+        if path.suffix.lower() == ".set":
+            try:
+                return "epochs", mne.read_epochs_eeglab(path)
+            except UNREADABLE:
+                pass
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        if "Got extension" in reason or "Unsupported file type" in reason:
+            suffix = path.suffix or "none"
+            reason = f"no reader knows its suffix ({suffix})"
+        raise MajorantError(
+            f"{path} cannot be read as a recording: {reason[:300]}; give a file in a format that "
+            "MNE reads (.fif, .edf, .bdf, .vhdr, .set, .cnt, .mff, ...)"
+        ) from error
+
+
+def _events(raw: Any) -> dict[str, NDArray[np.int64]]:
+    """Samples of every event, from the annotations and from stimulus channels."""
+    import mne
+
+    found: dict[str, NDArray[np.int64]] = {}
+    names = [d for d in dict.fromkeys(raw.annotations.description) if not NOT_A_STIMULUS.match(d)]
+    if names:
+        ids: Any = {str(name): k + 1 for k, name in enumerate(names)}
+        events, _ = mne.events_from_annotations(raw, event_id=ids)
+        for name, code in ids.items():
+            samples = events[events[:, 2] == code, 0]
+            if len(samples):
+                found[name] = samples
+    if "stim" in raw.get_channel_types():
+        events = mne.find_events(raw, shortest_event=1)
+        for code in np.unique(events[:, 2]):
+            found.setdefault(str(code), events[events[:, 2] == code, 0])
+    return found
+
+
+def _describe(path: Path, kind: Kind, data: Any) -> str:
+    if kind == "raw":
+        seconds = data.times[-1] if len(data.times) else 0.0
+        what, inst = f"continuous recording of {seconds:.1f} s", data
+    elif kind == "epochs":
+        what, inst = f"{len(data)} epochs, {data.tmin:g} to {data.tmax:g} s", data
+    else:
+        first = data[0]
+        what = f"{len(data)} average(s), {first.times[0]:.3g} to {first.times[-1]:.3g} s"
+        inst = first
+    n_eeg = inst.get_channel_types().count("eeg")
+    return (
+        f"Read {path.name}: {what}, {n_eeg} EEG of {len(inst.ch_names)} channels, "
+        f"{inst.info['sfreq']:.6g} Hz."
+    )
