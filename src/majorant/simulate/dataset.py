@@ -11,6 +11,7 @@ noise at 5 dB.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -123,7 +124,147 @@ class Batch:
         return int(self.y.shape[0])
 
 
-class SereegaLike:
+class SimulatedPairs(ABC):
+    """A data set of pairs: what training, benchmarks and audits ask of one, whatever its recipe.
+
+    A sample is a function of its number, the seed and the part of the data set.
+
+    Parameters
+    ----------
+    leadfield : Leadfield
+        Fixed orientation, with neighbours.
+    n : int or None
+        Number of samples; None takes the size of the part.
+    seed : int
+    part : {"train", "validation", "test"}
+    patch : PatchSettings
+    reference : {"average", "centred", "none"}
+        See :class:`SereegaSettings`.
+    redraw : bool or None
+        Whether noise is drawn anew in every epoch; None says for training only.
+    device, dtype
+        Where and in what precision batches are made.
+
+    Attributes
+    ----------
+    leadfield : Leadfield
+        The referenced one: give this to solvers, it belongs to ``y``.
+    patches : PatchBank
+
+    Raises
+    ------
+    MajorantError
+        If orientation is free, there are no edges, or the sensors see nothing of a patch.
+    """
+
+    def __init__(
+        self,
+        leadfield: Leadfield,
+        n: int | None,
+        seed: int,
+        part: Part,
+        patch: PatchSettings,
+        reference: str,
+        redraw: bool | None,
+        device: torch.device | str,
+        dtype: torch.dtype,
+    ) -> None:
+        if part not in SIZES:
+            raise MajorantError(f"there is no part {part!r}; choose from {', '.join(SIZES)}")
+        if leadfield.n_orient != 1:
+            raise MajorantError(
+                "simulations need one column per location; this lead field has free orientation: "
+                "take leadfield.fixed()"
+            )
+        self.seed, self.part = seed, part
+        self.n = SIZES[part] if n is None else n
+        if self.n < 1:
+            raise MajorantError(f"a data set of {self.n} samples is empty; give n of at least 1")
+        self.redraw = part == "train" if redraw is None else redraw
+        self.device, self.dtype = torch.device(device), dtype
+        self.leadfield, electrodes = _referenced(leadfield, reference)
+        bank = PatchBank.grow(leadfield, patch)
+        topographies = bank.topographies(self.leadfield.gain)
+        visible = topographies.norm(dim=2)
+        if not bool(visible.amin() > 1e-12 * leadfield.gain.norm()):
+            raise MajorantError("the sensors see nothing of some patch; drop zero columns first")
+        self.patches = bank.to(self.device, dtype)
+        self._topographies = topographies.to(self.device, dtype)
+        self._electrodes = None if electrodes is None else electrodes.to(self.device, dtype)
+
+    @property
+    @abstractmethod
+    def sfreq(self) -> float:
+        """Sampling rate, Hz."""
+
+    @property
+    @abstractmethod
+    def n_times(self) -> int:
+        """Samples of a waveform."""
+
+    @abstractmethod
+    def batch(self, index: Tensor | Sequence[int] | range, epoch: int = 0) -> Batch:
+        """Make samples.
+
+        Parameters
+        ----------
+        index : sequence of int, shape (n_batch,)
+            Which ones, in any order.
+        epoch : int
+            Noise of training samples depends on it; nothing else does.
+
+        Raises
+        ------
+        MajorantError
+            If an index lies outside the data set.
+        """
+
+    def __len__(self) -> int:
+        return self.n
+
+    def operator(self) -> MatrixOperator:
+        """Return the operator that belongs to ``y``, on the device of the batches."""
+        return MatrixOperator(self.leadfield.gain.to(self.device, self.dtype))
+
+    def problem(self, batch: Batch) -> Problem:
+        """Return what a solver may see of a batch: the operator and the data."""
+        return Problem(self.operator(), batch.y)
+
+    def chosen(self, index: Tensor | Sequence[int] | range) -> tuple[Tensor, Tensor]:
+        """Return sample numbers on the device, and their keys, both (n_batch,) int64."""
+        chosen = torch.as_tensor(index, dtype=torch.int64).flatten()
+        if len(chosen) == 0 or int(chosen.min()) < 0 or int(chosen.max()) >= self.n:
+            raise MajorantError(f"sample numbers run from 0 to {self.n - 1}; found {index}")
+        chosen = chosen.to(self.device)
+        return chosen, streams.keys(self.seed, chosen, list(SIZES).index(self.part))
+
+    def largest(self, y: Tensor) -> Tensor:
+        """Return the largest electrode value of every sample, (n_batch,)."""
+        return (y if self._electrodes is None else self._electrodes @ y).abs().amax(dim=(1, 2))
+
+    def batches(self, size: int, *, epoch: int = 0, shuffle: bool = False) -> Iterator[Batch]:
+        """Go through the data set once.
+
+        Parameters
+        ----------
+        size : int
+            Samples a batch; the last one may be smaller.
+        epoch : int
+            See :meth:`batch`; also decides the order.
+        shuffle : bool
+            Whether to go in an order of its own in every epoch.
+        """
+        order = self.permutation(epoch) if shuffle else torch.arange(self.n)
+        for chosen in order.split(size):
+            yield self.batch(chosen, epoch)
+
+    def permutation(self, epoch: int) -> Tensor:
+        """Return the order of an epoch, shape (n,), int64, the same on every device."""
+        key = streams.keys(self.seed, torch.zeros(1, dtype=torch.int64), SHUFFLE, epoch)
+        return streams.bits(key, self.n)[0].argsort()
+
+
+class SereegaLike(SimulatedPairs):
     """A data set of SEREEGA type on any source space.
 
     Parameters
@@ -165,66 +306,32 @@ class SereegaLike:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        if part not in SIZES:
-            raise MajorantError(f"there is no part {part!r}; choose from {', '.join(SIZES)}")
-        if leadfield.n_orient != 1:
-            raise MajorantError(
-                "simulations need one column per location; this lead field has free orientation: "
-                "take leadfield.fixed()"
-            )
         self.settings = settings or SereegaSettings()
-        self.seed, self.part = seed, part
-        self.n = SIZES[part] if n is None else n
-        if self.n < 1:
-            raise MajorantError(f"a data set of {self.n} samples is empty; give n of at least 1")
-        self.redraw = part == "train" if redraw is None else redraw
-        self.device, self.dtype = torch.device(device), dtype
-        self.leadfield, electrodes = _referenced(leadfield, self.settings.reference)
-        bank = PatchBank.grow(leadfield, self.settings.patch)
-        topographies = bank.topographies(self.leadfield.gain)
-        visible = topographies.norm(dim=2)
-        if not bool(visible.amin() > 1e-12 * leadfield.gain.norm()):
-            raise MajorantError("the sensors see nothing of some patch; drop zero columns first")
-        self.patches = bank.to(self.device, dtype)
-        self._topographies = topographies.to(self.device, dtype)
-        self._electrodes = None if electrodes is None else electrodes.to(self.device, dtype)
-
-    def __len__(self) -> int:
-        return self.n
+        super().__init__(
+            leadfield,
+            n,
+            seed,
+            part,
+            self.settings.patch,
+            self.settings.reference,
+            redraw,
+            device,
+            dtype,
+        )
 
     @property
     def sfreq(self) -> float:
         """Sampling rate, Hz."""
         return self.settings.waveform.sfreq
 
-    def operator(self) -> MatrixOperator:
-        """Return the operator that belongs to ``y``, on the device of the batches."""
-        return MatrixOperator(self.leadfield.gain.to(self.device, self.dtype))
-
-    def problem(self, batch: Batch) -> Problem:
-        """Return what a solver may see of a batch: the operator and the data."""
-        return Problem(self.operator(), batch.y)
+    @property
+    def n_times(self) -> int:
+        """Samples of a waveform."""
+        return self.settings.waveform.n_times
 
     def batch(self, index: Tensor | Sequence[int] | range, epoch: int = 0) -> Batch:
-        """Make samples.
-
-        Parameters
-        ----------
-        index : sequence of int, shape (n_batch,)
-            Which ones, in any order.
-        epoch : int
-            Noise of training samples depends on it; nothing else does.
-
-        Raises
-        ------
-        MajorantError
-            If an index lies outside the data set.
-        """
-        chosen = torch.as_tensor(index, dtype=torch.int64).flatten()
-        if len(chosen) == 0 or int(chosen.min()) < 0 or int(chosen.max()) >= self.n:
-            raise MajorantError(f"sample numbers run from 0 to {self.n - 1}; found {index}")
-        chosen = chosen.to(self.device)
-        key = streams.keys(self.seed, chosen, list(SIZES).index(self.part))
+        """Make samples; see :meth:`SimulatedPairs.batch`."""
+        chosen, key = self.chosen(index)
         seed, row = (draw[:, 0] for draw in self.patches.draw(streams.fork(key, PATCH)))
         width, centre = draw_gaussians(streams.fork(key, WAVEFORM), self.settings.waveform)
         time = gaussians(width, centre, self.settings.waveform, self.dtype)
@@ -238,7 +345,7 @@ class SereegaLike:
         y = signal + noise.at_snr(signal, drawn, snr_db)
         if self.settings.rescale_range:
             y = _rescaled(y, signal)
-        scale = (y if self._electrodes is None else self._electrodes @ y).abs().amax(dim=(1, 2))
+        scale = self.largest(y)
         return Batch(
             y=y / scale[:, None, None],
             space=self.patches.maps(seed, row),
@@ -251,27 +358,6 @@ class SereegaLike:
             snr_db=snr_db,
             scale=scale,
         )
-
-    def batches(self, size: int, *, epoch: int = 0, shuffle: bool = False) -> Iterator[Batch]:
-        """Go through the data set once.
-
-        Parameters
-        ----------
-        size : int
-            Samples a batch; the last one may be smaller.
-        epoch : int
-            See :meth:`batch`; also decides the order.
-        shuffle : bool
-            Whether to go in an order of its own in every epoch.
-        """
-        order = self.permutation(epoch) if shuffle else torch.arange(self.n)
-        for chosen in order.split(size):
-            yield self.batch(chosen, epoch)
-
-    def permutation(self, epoch: int) -> Tensor:
-        """Return the order of an epoch, shape (n,), int64, the same on every device."""
-        key = streams.keys(self.seed, torch.zeros(1, dtype=torch.int64), SHUFFLE, epoch)
-        return streams.bits(key, self.n)[0].argsort()
 
 
 def _referenced(leadfield: Leadfield, reference: str) -> tuple[Leadfield, Tensor | None]:
