@@ -165,7 +165,13 @@ class Trainer:
         problem = Problem(self.operator, y.mT.contiguous().mT)
         noise = torch.Generator().manual_seed(1_000_003 * r.seed + self.step)
         with torch.autocast("cpu", torch.bfloat16, enabled=r.bfloat16):
-            iterates = unroll(self.network, problem, self.geometry, generator=noise)
+            iterates = unroll(
+                self.network,
+                problem,
+                self.geometry,
+                iterations=self._iterations(),
+                generator=noise,
+            )
             loss = bilevel_loss(self.network, iterates, truth, version=r.version, deep=r.deep)
         self.optimiser.zero_grad(set_to_none=True)
         loss.total.backward()
@@ -189,6 +195,12 @@ class Trainer:
             self.order = (epoch, self.train.permutation(epoch))
         size = self.recipe.batch
         return self.train.batch(self.order[1][place * size : (place + 1) * size], epoch)
+
+    def _iterations(self) -> int:
+        """Iterations unrolled at this step."""
+        r = self.recipe
+        early = r.short and self.step < r.lengthen * r.steps
+        return r.short if early else r.network.iterations
 
     def _schedule(self) -> float:
         """Factor of the learning rate at this step."""

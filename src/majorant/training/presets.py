@@ -51,6 +51,10 @@ class Recipe:
         Which version of the outer loss, see :func:`majorant.training.bilevel.bilevel_loss`.
     deep : float
         Weight of the loss of earlier iterates.
+    short : int
+        Iterations unrolled early in training, which costs less; see ``lengthen``.
+    lengthen : float
+        Share of the steps after which the network's own number of iterations is unrolled.
     average : float
         Decay of the moving average of the parameters that is validated and kept; 0 keeps the
         parameters themselves.
@@ -76,6 +80,8 @@ class Recipe:
     clip: float = 0.5
     version: Literal[1, 2] = 2
     deep: float = 0.0
+    short: int = 0
+    lengthen: float = 0.0
     average: float = 0.0
     bfloat16: bool = False
     validate_every: int = 250
@@ -116,35 +122,40 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
             Recipe(
                 "cpu",
                 FAST,
-                n_train=128_000,
+                n_train=160_000,
                 epochs=1,
                 batch=16,
-                rate=1e-3,
-                prior_rate=1e-3,
+                rate=3e-3,
+                prior_rate=3e-3,
                 schedule="cosine",
-                warmup=100,
+                warmup=200,
                 clip=1.0,
-                average=0.995,
+                deep=0.5,
+                short=4,
+                lengthen=0.6,
+                average=0.998,
                 bfloat16=True,
                 n_validation=100,
-                validate_every=500,
-                save_every=100,
+                validate_every=1000,
             ),
             Recipe(
                 "tiny",
                 FAST,
-                n_train=6_400,
+                n_train=8_000,
                 epochs=1,
                 batch=16,
-                rate=1.5e-3,
-                prior_rate=1.5e-3,
+                rate=4e-3,
+                prior_rate=4e-3,
                 schedule="cosine",
                 warmup=50,
                 clip=1.0,
+                deep=0.5,
+                short=4,
+                lengthen=0.8,
                 average=0.98,
                 bfloat16=True,
                 n_validation=100,
-                validate_every=200,
+                validate_every=250,
                 log_every=20,
                 save_every=100,
             ),
