@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from majorant.report.content import SourceMaps
-from majorant.report.cortex import VIEWS, Cortex, Mark, Scale, colours, ramp
-from majorant.report.figures import sensor_positions
+from majorant.report.cortex import VIEWS, Cortex, Mark, Scale, Veil, colours, ramp
 from majorant.report.raster import Camera, rasterise
+from majorant.report.sensors import reach, sensor_positions
 from majorant.report.spread import fill_between, spread
 from majorant.report.topography import diverging, spherical_spline
 from majorant.report.words import clock, escape, instant, mni, number, percent, source_scale
@@ -78,6 +78,19 @@ def test_vertices_far_from_all_locations_stay_empty(surfaces):
     assert 50 < np.isfinite(full[1]).sum() < 300
 
 
+def test_of_locations_that_share_a_vertex_the_strongest_shows(surfaces):
+    shared = SourceMaps(
+        values=np.zeros((3, 1)),
+        positions_mni=np.zeros((3, 3)),
+        hemisphere=np.array([0, 0, 1]),
+        vertices=np.array([7, 7, 7]),
+        unit="Am",
+        signed=True,
+    )
+    full = spread(shared, np.array([[1.0, -4.0], [-3.0, 2.0], [9.0, 9.0]]), surfaces.faces)
+    np.testing.assert_array_equal(full[0, 7], [-3.0, -4.0])
+
+
 def test_regions_colour_their_vertices_and_nothing_else(surfaces):
     parcels = np.full((2, 10242), -1)
     parcels[0, :100], parcels[1, :50] = 0, 1
@@ -143,7 +156,7 @@ def test_values_below_the_threshold_stay_grey_and_marks_stay_on_their_side(surfa
     values = np.zeros((2, 10242))
     values[0] = np.where(surfaces.inflated[0][:, 0] < 0, 1.0, 0.2)
     for view, coloured in zip(VIEWS[:2] + VIEWS[3:5], (True, False, False, False), strict=True):
-        image = np.asarray(cortex.draw(view, values, Scale(1.0, True), 0.5), dtype=float)
+        image = np.asarray(cortex.draw(view, values, Scale(1.0, True), Veil(0.4, 0.5)), dtype=float)
         opaque = image[..., 3] == 255
         spread_of_rgb = np.ptp(image[..., :3], axis=2)[opaque]
         assert (np.median(spread_of_rgb) > 50) == coloured
@@ -192,6 +205,20 @@ def test_the_vertex_of_the_head_is_in_the_middle_and_the_nose_is_up():
     np.testing.assert_allclose(xy, [[0, 0], [0, 1], [1, 0], [-1, 0]], atol=1e-12)
     chs[0]["loc"][:3] = 0
     assert sensor_positions({"chs": chs}) is None
+
+
+def test_electrodes_are_seen_from_the_centre_of_the_sphere_they_lie_on():
+    turn = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    rings = [
+        np.column_stack([np.sin(a) * np.cos(turn), np.sin(a) * np.sin(turn), np.cos(a) + 0 * turn])
+        for a in (0.4, 0.9, 1.7)
+    ]
+    ball = np.vstack(rings)
+    chs = [{"loc": np.append(0.09 * p + (0.002, 0.01, 0.045), np.zeros(9))} for p in ball]
+    xy = sensor_positions({"chs": chs})
+    angles = np.repeat([0.4, 0.9, 1.7], 12) / (np.pi / 2)
+    np.testing.assert_allclose(np.hypot(*xy.T), angles, atol=1e-9)
+    assert reach(xy) == pytest.approx(1.03 * 1.7 / (np.pi / 2))
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def test_closed_form_solvers_have_a_residual_and_no_curve(make):
     assert "figure-energy" not in {attrs.get("id") for _, attrs in reader.tags}
     assert "sLORETA statistic (no unit)" in reader.said
     assert "Magnitudes, without a sign" in reader.said
-    assert "Pale: farther than 45° from any electrode" in reader.said
+    assert "Pale: far from all electrodes" in reader.said
 
 
 def test_a_broken_guarantee_comes_first(make):

@@ -1,6 +1,6 @@
 """Pictures of the cortex: the template, inflated, with an estimate on it.
 
-Grey is the folding (dark sulci, light gyri), colour the estimate where it exceeds a threshold.
+Grey is the folding (dark sulci, light gyri); colour fades in where the estimate is large.
 The colours differ in lightness as much as in hue and avoid red against green: magnitudes run from
 dark red to pale yellow, signed values also from dark blue to pale cyan.
 """
@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from majorant.forward.surfaces import Surfaces, vertex_normals
 from majorant.report.raster import Camera, Raster, rasterise
 
-__all__ = ["VIEWS", "Cortex", "Mark", "Scale", "View", "colours", "ramp"]
+__all__ = ["VIEWS", "Cortex", "Mark", "Scale", "Veil", "View", "colours", "ramp"]
 
 _WARM = ((0.0, "#3f0f12"), (0.3, "#8f1d1a"), (0.55, "#dd5a16"), (0.8, "#fbb03b"), (1.0, "#fff6c4"))
 _COLD = ((0.0, "#0b1b4a"), (0.3, "#173f9e"), (0.55, "#2280dd"), (0.8, "#5fc4f2"), (1.0, "#d6fbff"))
@@ -77,6 +77,29 @@ class Scale:
 
     limit: float
     signed: bool
+
+
+@dataclass(frozen=True)
+class Veil:
+    """Which sizes are covered by the grey of the cortex, in the unit of the estimate.
+
+    A single threshold makes any map look focal; between two, colour fades in.
+
+    Attributes
+    ----------
+    clear_from : float
+        Sizes from here on hide the grey.
+    hidden_to : float
+        Sizes up to here leave it bare; smaller than `clear_from`.
+    """
+
+    hidden_to: float
+    clear_from: float
+
+    def opacity(self, size: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return 0 where hidden, 1 where clear."""
+        width = max(self.clear_from - self.hidden_to, np.finfo(float).tiny)
+        return np.clip((size - self.hidden_to) / width, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -172,7 +195,7 @@ class Cortex:
         view: View,
         values: NDArray[np.floating],
         scale: Scale,
-        threshold: float,
+        veil: Veil,
         marks: Sequence[Mark] = (),
         mark_size: float = 1.0,
     ) -> Image.Image:
@@ -184,8 +207,7 @@ class Cortex:
         values : array, shape (2, n_vertices)
             In the estimate's unit; NaN where there is none.
         scale : Scale
-        threshold : float
-            Sizes below it stay grey; in the estimate's unit.
+        veil : Veil
         marks : sequence of Mark
             Those on the far side are left out.
         mark_size : float
@@ -200,8 +222,7 @@ class Cortex:
         grey, light = self._ground(view)
         at_pixels = raster.interpolate(self._of(view, values))
         size = np.nan_to_num(np.abs(at_pixels))
-        edge = max(0.04 * threshold, np.finfo(float).tiny)
-        opacity = np.clip((size - threshold) / edge + 0.5, 0.0, 1.0)[:, None]
+        opacity = veil.opacity(size)[:, None]
         paint = colours(np.nan_to_num(at_pixels), scale) * (0.55 + 0.45 * light)[:, None]
         rgb = (1 - opacity) * grey[:, None] + opacity * paint
 

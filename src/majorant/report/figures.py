@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.report.content import PageContent, Peak
+from majorant.report.content import PageContent
+from majorant.report.sensors import sensor_positions
 from majorant.report.svg import COLOUR, SERIES, WIDTH, drawing, plain, to_svg
 from majorant.report.words import Scaled, clock, instant, mni, number, percent, place, source_scale
 
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Drawing", "butterfly", "certificate", "fit", "rms", "sensor_positions", "time_courses"]
+__all__ = ["Drawing", "butterfly", "certificate", "fit", "rms", "time_courses"]
 
 DRAWN_SAMPLES = 60_000
 """Channels times samples up to which traces are drawn as vectors; above, as a picture."""
 MICROVOLT = 1e6
+APART = 20.0
+"""Millimetres between locations whose time courses are both drawn."""
 
 Colour = str | tuple[float, float, float]
 
@@ -205,21 +208,6 @@ def certificate(content: PageContent) -> Drawing | None:
     return Drawing("energy", svg, f"{alt} Iterate 0 is the start.")
 
 
-def sensor_positions(info: object) -> NDArray[np.float64] | None:
-    """Return where electrodes lie on the head seen from above, shape (n_channels, 2).
-
-    The nose is up, the circle through the fiducials' plane has radius 1 (azimuthal equidistant
-    projection from the head's origin). None where any position is missing.
-    """
-    places = np.array([channel["loc"][:3] for channel in info["chs"]], dtype=np.float64)  # type: ignore[index]
-    radius = np.linalg.norm(places, axis=1)
-    if not np.isfinite(places).all() or (radius < 1e-6).any():
-        return None
-    angle = np.arccos(np.clip(places[:, 2] / radius, -1, 1)) / (np.pi / 2)
-    azimuth = np.arctan2(places[:, 1], places[:, 0])
-    return np.stack([angle * np.cos(azimuth), angle * np.sin(azimuth)], axis=1)
-
-
 def rms(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the root mean square over channels, shape (n_times,)."""
     return np.sqrt(np.mean(values**2, axis=0))
@@ -260,7 +248,7 @@ def _peak_lines(content: PageContent, panels: Sequence[Axes], clk: Scaled) -> No
     for time, rank in sorted((peak.time, rank) for rank, peak in enumerate(content.peaks, 1)):
         for axes in panels:
             axes.axvline(time * clk.factor, color=COLOUR["mark"], lw=0.9, ls=(0, (4, 3)))
-        if labels and time - labels[-1][0] < 0.018 * span:
+        if labels and time - labels[-1][0] < 0.024 * span:
             labels[-1][1].append(str(rank))
         else:
             labels.append((time, [str(rank)]))
@@ -294,22 +282,30 @@ def _head_inset(figure: Figure, xy: NDArray[np.float64], colours: Sequence[Colou
     turn = np.linspace(0, 2 * np.pi, 61)
     axes.plot(np.cos(turn), np.sin(turn), color=COLOUR["muted"], lw=0.9)
     axes.plot([-0.15, 0, 0.15], [0.99, 1.16, 0.99], color=COLOUR["muted"], lw=0.9)
-    axes.scatter(*xy.T, s=7 if len(xy) <= 80 else 3, c=list(colours), lw=0)
-    reach = max(1.2, float(np.abs(xy).max()) + 0.05)
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    axes.scatter(
+        *(xy / max(1.0, 1.03 * float(np.hypot(*xy.T).max()))).T,
+        s=7 if len(xy) <= 80 else 3,
+        c=list(colours),
+        lw=0,
+    )
+    axes.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
 
 
 def _distinct(content: PageContent, most: int) -> list[tuple[str, int]]:
-    """Return name and location of the strongest peaks, each location once.
+    """Return name and location of the strongest peaks that are not next to a stronger one.
 
     Without peaks, of the location whose largest value is largest.
     """
-    found: dict[int, tuple[str, Peak | None]] = {}
+    found: list[tuple[str, int]] = []
+    places: list[tuple[float, float, float]] = []
     for rank, peak in enumerate(content.peaks, 1):
-        name = f"{rank}: {place(peak)} ({mni(peak.mni)} mm)"
-        found.setdefault(int(peak.location), (name, peak))
+        if len(found) < most and all(
+            np.linalg.norm(np.subtract(peak.mni, p)) > APART for p in places
+        ):
+            found.append((f"{rank}: {place(peak)} ({mni(peak.mni)} mm)", peak.location))
+            places.append(peak.mni)
     if not found:
         location = int(np.abs(content.sources.values).max(axis=1).argmax())
         where = mni(tuple(content.sources.positions_mni[location]))
-        found[location] = (f"largest value, MNI ({where} mm)", None)
-    return [(name, location) for location, (name, _) in list(found.items())[:most]]
+        found.append((f"largest value, MNI ({where} mm)", location))
+    return found

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.report.content import Moment, PageContent
-from majorant.report.cortex import VIEWS, Cortex, Mark, Scale, ramp
-from majorant.report.figures import sensor_positions
+from majorant.report.cortex import VIEWS, Cortex, Mark, Scale, Veil, ramp
 from majorant.report.parts import Section
 from majorant.report.pictures import data_uri
+from majorant.report.sensors import sensor_positions
 from majorant.report.spread import spread
 from majorant.report.topography import Head, gradient
 from majorant.report.words import clock, escape, instant, number, percent, place, source_scale
 
 __all__ = ["cortex_section", "topographies"]
 
-SHARE_SHOWN = 0.5
-"""Values below this share of a map's maximum stay grey."""
+HIDDEN, CLEAR = 0.25, 0.5
+"""Shares of a moment's largest value up to which the map is grey, and from which it is coloured."""
 SMALL_MARKS = 1.9
 """How much larger marks are in the maps that are shown smaller."""
 _PLACES = (1, 2, 5, 3, 4, 6)
@@ -59,8 +59,9 @@ def _key(content: PageContent, scale: Scale) -> str:
     if content.truth:
         marks += " Crosses: simulated sources."
     lead = (
-        f"One colour bar for all maps. {what} Grey: less than {percent(SHARE_SHOWN)} of the "
-        f"largest value at the same moment; dark grey are sulci.{marks}"
+        f"One colour bar for all maps. {what} Colour fades in from {percent(HIDDEN)} to "
+        f"{percent(CLEAR)} of the largest value at the same moment; below is grey, and the sulci "
+        f"are darker.{marks}"
     )
     return (
         f'<p class="lead">{escape(lead)}</p>\n<div class="bar" role="img" aria-label="Colour bar '
@@ -83,7 +84,7 @@ def _moment(
     maps, unit = content.sources, source_scale(content.sources, scale.limit)
     when = instant(moment.time, clock(content.times))
     largest = float(np.nanmax(np.abs(values), initial=0.0))
-    threshold = SHARE_SHOWN * largest
+    veil = Veil(HIDDEN * largest, CLEAR * largest)
     peaks, truth = (
         [
             Mark(int(maps.hemisphere[p.location]), int(maps.vertices[p.location]), label, crossed)
@@ -97,7 +98,7 @@ def _moment(
     cells = []
     for view, order in zip(VIEWS, _PLACES, strict=True):
         size = 1.0 if large else SMALL_MARKS
-        picture = cortex.draw(view, values, scale, threshold, [*truth, *peaks], size)
+        picture = cortex.draw(view, values, scale, veil, [*truth, *peaks], size)
         alt = f"Cortex, {view.name}, at {when}. {_in_view(cortex.seen(view, peaks))}"
         cells.append(
             f'<div style="--place:{order}"><img src="{data_uri(picture)}" width="{picture.width}" '
@@ -109,8 +110,8 @@ def _moment(
     caption = "The estimate is zero at this moment."
     if largest > 0:
         caption = (
-            f"Largest value {unit.say(largest)}; coloured from {unit.say(threshold)} "
-            f"({percent(SHARE_SHOWN)} of it)."
+            f"Largest value {unit.say(largest)}; colour fades in from {unit.say(veil.hidden_to)} "
+            f"to {unit.say(veil.clear_from)}."
         )
     return (
         f'<figure class="maps" id="map-{rank}" data-sample="{moment.sample}">'
@@ -153,7 +154,7 @@ def topographies(content: PageContent) -> str:
         "contours at quarters of it."
     )
     if head.sparse:
-        note += " Pale: farther than 45° from any electrode, so guessed."
+        note += " Pale: far from all electrodes, so guessed."
     return (
         f'{head.outline()}<figure id="figure-topographies"><div class="wide"><table class="heads">'
         f"<caption>Potentials {moments}</caption><thead><tr><td></td>{''.join(tops)}</tr></thead>"

@@ -3,7 +3,7 @@
 Regions colour all their vertices. Values at vertices are carried to the vertices in between so
 that each of these equals the mean of its neighbours (the discrete harmonic extension): constants
 stay constant, nothing exceeds the values it comes from, and vertices farther than `REACH` edges
-from any location stay empty.
+from any location stay empty. Where locations share a vertex, it shows the strongest.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ def spread(
     full = np.full((2, n_vertices, values.shape[1]), np.nan)
     for side in (0, 1):
         here = np.flatnonzero(maps.hemisphere == side)
-        full[side, maps.vertices[here]] = values[here]
+        for column, mapped in enumerate(values[here].T):
+            # Of locations that share a vertex, the strongest is written last and shows.
+            order = np.argsort(np.abs(mapped), kind="stable")
+            full[side, maps.vertices[here][order], column] = mapped[order]
         fill_between(full[side], faces[side])
     return full
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from majorant.report.pictures import data_uri
+from majorant.report.sensors import reach
 from majorant.report.words import escape
 
 __all__ = ["Head", "diverging", "gradient", "spherical_spline"]
@@ -19,9 +20,11 @@ __all__ = ["Head", "diverging", "gradient", "spherical_spline"]
 TERMS, STIFFNESS, RIDGE = 40, 4, 1e-7
 GRID = 96
 """Pixels across a map; the reader's browser smooths them."""
-TRUSTED = 0.5
-"""Distance to the nearest electrode, in radii of the head's circle (45 degrees), beyond which a map
-is a guess and shown pale."""
+TRUSTED = (0.28, 0.5)
+"""Least and largest distance to the nearest electrode, in radii of the head's circle (90 degrees),
+beyond which a map is a guess and fades; between, one and a half times the usual spacing."""
+BOX = "-122 -122 244 244"
+"""View box of a map whose head has radius 100: leaves room for nose and ears."""
 LEVELS = (-0.75, -0.5, -0.25, 0.25, 0.5, 0.75)
 """Contours, as shares of the colour bar's end."""
 _STOPS = (
@@ -82,46 +85,52 @@ def _lift(xy: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.column_stack([xy * aside[:, None], np.cos(radius * np.pi / 2)])
 
 
+def _spacing(xy: NDArray[np.float64]) -> float:
+    """Return the median distance to the nearest other electrode."""
+    if len(xy) < 2:
+        return 0.0
+    apart = np.hypot(xy[:, None, 0] - xy[:, 0], xy[:, None, 1] - xy[:, 1])
+    np.fill_diagonal(apart, np.inf)
+    return float(np.median(apart.min(axis=1)))
+
+
 class Head:
     """A head seen from above, nose up, on which maps are drawn.
 
     Parameters
     ----------
     xy : array, shape (n_channels, 2)
-        Places of the electrodes as :func:`majorant.report.figures.sensor_positions` gives them.
+        Places of the electrodes as :func:`majorant.report.sensors.sensor_positions` gives them.
     names : sequence of str
         Of the channels; shown when the pointer rests on an electrode.
 
     Attributes
     ----------
     reach : float
-        Radius of the maps: the head's circle, or the lowest electrode.
+        Angle from the top at the head's circle, in units of 90 degrees: 1, or as far as the lowest
+        electrode.
     sparse : bool
         Whether parts of the head are far from all electrodes.
     """
 
     def __init__(self, xy: NDArray[np.float64], names: tuple[str, ...]) -> None:
         self.xy, self.names = xy, names
-        self.reach = max(1.0, 1.03 * float(np.hypot(*xy.T).max()))
+        self.reach = reach(xy)
         self._line = np.linspace(-self.reach, self.reach, GRID)
         x, y = np.meshgrid(self._line, self._line)
         distance = np.hypot(x, y)
         step = self._line[1] - self._line[0]
         self._inside = distance <= self.reach
         gap = np.min(np.hypot(x[..., None] - xy[:, 0], y[..., None] - xy[:, 1]), axis=2)
-        self.sparse = bool((gap[self._inside] > TRUSTED).any())
-        faith = np.clip(1 - (gap - TRUSTED) / 0.2, 0.12, 1.0)
+        trusted = 1.5 * _spacing(xy)
+        trusted = min(max(trusted, TRUSTED[0]), TRUSTED[1])
+        self.sparse = bool((gap[self._inside] > trusted).any())
+        faith = np.clip(1 - (gap - trusted) / 0.15, 0.1, 1.0)
         self._alpha = np.clip((self.reach - distance) / step, 0.0, 1.0) * faith
         # The corners are beyond the map; they take the values of its rim.
         shrink = np.minimum(1.0, 1.02 * self.reach / np.maximum(distance, 1e-9))
         points = np.stack([(x * shrink).ravel(), (y * shrink).ravel()], axis=1)
         self._matrix = spherical_spline(_lift(xy), _lift(points))
-
-    @property
-    def box(self) -> str:
-        """The SVG view box of every map, in hundredths of the head's radius."""
-        half = 100 * max(self.reach, 1.2) + 4
-        return f"{-half:.0f} {-half:.0f} {2 * half:.0f} {2 * half:.0f}"
 
     def outline(self) -> str:
         """Return the SVG symbol `#head` (circle, nose, ears, electrodes) that maps refer to."""
@@ -129,7 +138,7 @@ class Head:
         dots = "".join(
             f'<circle cx="{100 * x:.1f}" cy="{-100 * y:.1f}" r="{size}">'
             f"<title>{escape(name)}</title></circle>"
-            for (x, y), name in zip(self.xy, self.names, strict=True)
+            for (x, y), name in zip(self.xy / self.reach, self.names, strict=True)
         )
         shape = (
             '<circle r="100"/><path d="M-16 -98.7L0 -116L16 -98.7"/>'
@@ -154,11 +163,9 @@ class Head:
         grid = (self._matrix @ values).reshape(GRID, GRID) / (limit or 1.0)
         paint = np.dstack([diverging(grid), self._alpha])[::-1]
         picture = Image.fromarray(np.rint(paint * 255).astype(np.uint8), "RGBA")
-        corner, side = -100 * self.reach, 200 * self.reach
         return (
-            f'<svg class="topography" viewBox="{self.box}" role="img" aria-label="{escape(alt)}">'
-            f'<image href="{data_uri(picture)}" x="{corner:.1f}" y="{corner:.1f}" '
-            f'width="{side:.1f}" height="{side:.1f}"/>'
+            f'<svg class="topography" viewBox="{BOX}" role="img" aria-label="{escape(alt)}">'
+            f'<image href="{data_uri(picture)}" x="-100" y="-100" width="200" height="200"/>'
             f'<path class="contour" d="{self._contours(grid)}"/><use href="#head"/></svg>'
         )
 
@@ -172,6 +179,6 @@ class Head:
             for line in generator.lines(level):
                 assert isinstance(line, np.ndarray)
                 thin = line[:: 2 if len(line) > 12 else 1] if len(line) > 3 else line
-                ends = np.vstack([thin, line[-1:]]) * (100, -100)
+                ends = np.vstack([thin, line[-1:]]) * (100 / self.reach, -100 / self.reach)
                 strokes.append("M" + "L".join(f"{x:.0f} {y:.0f}" for x, y in ends))
         return "".join(strokes)

@@ -27,6 +27,8 @@ __all__ = [
 ]
 
 THIN = "\u202f"
+SMALL_SHARE = 0.2
+"""Share of the energy near the strongest peak below which the headline calls it one of many."""
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LOBES = {"frontal", "parietal", "temporal", "occipital"}
 _PREFIXES = (("fAm", 1e15), ("pAm", 1e12), ("nAm", 1e9), ("µAm", 1e6), ("mAm", 1e3), ("Am", 1.0))
@@ -112,7 +114,7 @@ def nearest(times: NDArray[np.floating], time: float) -> int:
 def source_scale(maps: SourceMaps, largest: float) -> Scaled:
     """Return the unit in which amplitudes up to `largest` (in the estimate's unit) are written."""
     if maps.unit != "Am":
-        return Scaled(1.0, f"({maps.unit}, no unit)", f"{maps.unit} statistic (no unit)")
+        return Scaled(1.0, f"({maps.unit})", f"{maps.unit} statistic (no unit)")
     label, factor = "nAm", 1e9
     if largest > 0 and not 0.1 <= largest * factor < 1e4:
         fitting = [pair for pair in _PREFIXES if largest * pair[1] >= 1]
@@ -152,9 +154,12 @@ def headline(content: PageContent) -> tuple[str, str]:
         f"(MNI {mni(peak.mni)}{THIN}mm): {scale.say(peak.amplitude)}."
     )
     explained = float(content.explained[nearest(content.times, peak.time)])
+    alone = ", so it is one of many" if peak.share < SMALL_SHARE else ""
+    rest = "; most of it remains unexplained" if explained < 0.5 else ""
     second = (
         f"{percent(peak.share)} of the estimate’s energy at that moment lies within 30{THIN}mm of "
-        f"it; the estimate explains {percent(explained)} of the variance recorded then."
+        f"it{alone}. The estimate explains {percent(explained)} of the variance recorded "
+        f"then{rest}."
     )
     return first, second
 
