@@ -1,0 +1,115 @@
+"""What ``majorant train`` runs: names to recipe, a progress bar, one sentence at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from majorant.forward.leadfield import Leadfield
+from majorant.problem import MajorantError
+from majorant.training.fit import Outcome, Report, Trainer
+from majorant.training.presets import preset
+
+SOLVERS = ("mm-net", "r-mm-net")
+DATA = ("sereega",)
+
+
+def train(
+    solver: str = "mm-net",
+    *,
+    data: str = "sereega",
+    preset_name: str = "tiny",
+    folder: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    leadfield: Leadfield | None = None,
+    threads: int | None = None,
+    quiet: bool = False,
+) -> Outcome:
+    """Train a solver on simulations.
+
+    Parameters
+    ----------
+    solver : {"mm-net", "r-mm-net"}
+    data : {"sereega"}
+    preset_name : {"paper", "cpu", "tiny"}
+        The recipe, see :mod:`majorant.training.presets`.
+    folder : path or None
+        Run folder; None takes ``runs/SOLVER-DATA-PRESET``.
+    resume : bool
+        Continue the run of that folder.
+    leadfield : Leadfield or None
+        None takes the packaged template, 994 regions and 90 electrodes.
+    threads : int or None
+        Threads of torch; None leaves them as they are. Set back afterwards.
+    quiet : bool
+        No progress bar.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    MajorantError
+        If a name is unknown, or the folder holds another run.
+    """
+    if solver not in SOLVERS or data not in DATA:
+        raise MajorantError(
+            f"cannot train {solver!r} on {data!r}; choose from {', '.join(SOLVERS)} and "
+            f"{', '.join(DATA)}"
+        )
+    recipe = preset(preset_name)
+    if solver == "r-mm-net":
+        recipe = replace(recipe, network=replace(recipe.network, positive=False))
+    place = Path(folder) if folder is not None else Path("runs") / f"{solver}-{data}-{preset_name}"
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        with _progress(recipe.steps, quiet) as report:
+            trainer = Trainer(
+                recipe, leadfield or Leadfield.template_small(), place, resume=resume, report=report
+            )
+            return trainer.run()
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _progress(steps: int, quiet: bool) -> Iterator[Report | None]:
+    """A bar with loss, localisation error and violations."""
+    if quiet:
+        yield None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    with Progress(
+        TextColumn("train"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    ) as bar:
+        task = bar.add_task("", total=steps)
+        seen: dict[str, Any] = {}
+
+        def report(line: dict[str, Any]) -> None:
+            seen.update(line)
+            words = f"loss {seen['loss']:.3f}"
+            if "LE" in seen:
+                words += f", LE {seen['LE']:.1f} mm, {seen['violations']} violations"
+            bar.update(task, completed=line["step"], description=words)
+
+        yield report
