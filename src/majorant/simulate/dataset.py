@@ -176,7 +176,8 @@ class SimulatedPairs(ABC):
                 "simulations need one column per location; this lead field has free orientation: "
                 "take leadfield.fixed()"
             )
-        self.seed, self.part = seed, part
+        self.seed = seed
+        self.part: Part = part
         self.n = SIZES[part] if n is None else n
         if self.n < 1:
             raise MajorantError(f"a data set of {self.n} samples is empty; give n of at least 1")
