@@ -127,3 +127,23 @@ def test_mistakes_are_named() -> None:
         CosineEnergy(energy.problem, weight=-1.0)
     with pytest.raises(MajorantError, match="made for 7 sources"):
         CosineEnergy(energy.problem, Autoencoder((7, 2, 7), (1, 1)))
+
+
+def test_a_prior_that_overflows_says_nothing() -> None:
+    energy, x = parts()
+    assert energy.prior is not None
+    x, problem = (
+        x.float(),
+        Problem(
+            MatrixOperator(torch.randn(5, 9, generator=torch.Generator().manual_seed(1))),
+            energy.problem.y.float(),
+        ),
+    )
+    prior = energy.prior.float()
+    with torch.no_grad():
+        for p in prior.parameters():
+            p.mul_(1e20)
+        point = CosineEnergy(problem, prior).evaluate(x)
+    assert torch.isfinite(point.energy).all()
+    torch.testing.assert_close(point.prior, torch.ones(4, dtype=torch.float64))
+    torch.testing.assert_close(point.gradient, CosineEnergy(problem).evaluate(x).gradient)

@@ -4,7 +4,8 @@
 (rows x times) array of one sample. ``d`` is computed as half the squared distance of the unit
 vectors, in float64, because ``1 - cos`` loses what a guard has to decide to cancellation.
 
-Where a vector is zero its cosine is defined as 0 and its gradient as 0: no NaN arises.
+Where a vector is zero its cosine is defined as 0 and its gradient as 0: no NaN arises. A prior
+that overflows says nothing: its output counts as zero, so the energy is finite for any weights.
 
 Source: the MM-Net paper (arXiv 2026), equations 2, 8 and 13. A Tikhonov term replaces ``L`` by
 ``[L; eps I]`` and ``y`` by ``[y; 0]``.
@@ -211,7 +212,7 @@ class CosineEnergy(Energy[SourceState]):
         data = self._fidelity(state.x, self.problem.operator.apply(state.x))
         if self.prior is None:
             return data
-        return data + self.weight * cosine_distance(state.x, self.prior(state.x))
+        return data + self.weight * cosine_distance(state.x, self._phi(self.prior, state.x).output)
 
     def value_and_grad(self, state: SourceState) -> tuple[Tensor, SourceState]:
         """Energy per sample and its gradient."""
@@ -276,6 +277,19 @@ class CosineEnergy(Energy[SourceState]):
         half = 0.5 * (squared_norm(apart) + extra * inverse(size) ** 2)
         return torch.where((size == 0) | (self._size_y == 0), 1.0, half)
 
+    @staticmethod
+    def _phi(prior: Autoencoder, x: Tensor) -> Pass:
+        """The network's pass, with zeros for the samples in which it overflows."""
+        kept = prior.trace(x)
+        lost = ~torch.isfinite(norm(kept.output))
+        if not bool(lost.any()):
+            return kept
+        mask = lost[:, None, None]
+        return Pass(
+            kept.output.masked_fill(mask, 0.0),
+            tuple(z.masked_fill(mask, 0.0) for z in kept.before),
+        )
+
     def _slopes(self, x: Tensor, a: Tensor) -> tuple[Tensor, _Parts]:
         """Gradient of the energy in the dtype of ``x``; norms and cosines in float64."""
         unit_y = self._unit_y.to(x.dtype)
@@ -292,7 +306,7 @@ class CosineEnergy(Energy[SourceState]):
         zero = torch.zeros_like(cos)
         if self.prior is None:
             return grad, _Parts(cos, size_a, size_x, zero, zero, None, None)
-        kept = self.prior.trace(x)
+        kept = self._phi(self.prior, x)
         p = kept.output
         size_p = norm(p)
         over_x, over_p = inverse(size_x), inverse(size_p)

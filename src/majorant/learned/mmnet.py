@@ -92,7 +92,7 @@ class MMNet(IterativeSolver[SourceState]):
     Raises
     ------
     MajorantError
-        If the weights hold NaN, or the sampling rate is not positive.
+        If the prior holds NaN, or the sampling rate is not positive.
     """
 
     def __init__(
@@ -107,6 +107,11 @@ class MMNet(IterativeSolver[SourceState]):
     ) -> None:
         if sfreq is not None and not sfreq > 0:
             raise MajorantError(f"the sampling rate is {sfreq} Hz; give a positive number")
+        if not all(bool(torch.isfinite(w).all()) for w in network.prior.parameters()):
+            raise MajorantError(
+                "the prior holds NaN or infinite weights, so there is no energy to minimise; take "
+                "the weights anew"
+            )
         settings = network.settings
         free = Guard("off", window=1)
         self.network, self.card, self.bound = network, card, bound
