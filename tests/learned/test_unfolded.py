@@ -153,7 +153,7 @@ class TestDescent:
     @pytest.mark.parametrize("mode", ["theta", "gated"])
     def test_it_holds_with_the_floor_active(self, mode, monkeypatch):
         monkeypatch.setattr(
-            "majorant.energies.evidence.GAMMA_FLOOR", {torch.float64: 0.1, torch.float32: 0.1}
+            "majorant.energies.gaussian.GAMMA_FLOOR", {torch.float64: 0.1, torch.float32: 0.1}
         )
         clipped = 0
         for seed in range(10):
@@ -167,7 +167,7 @@ class TestDescent:
     def test_a_gate_that_forgets_the_box_is_refuted(self, monkeypatch):
         """The square root alone is not safe where a step was clipped: the floors matter."""
         monkeypatch.setattr(
-            "majorant.energies.evidence.GAMMA_FLOOR", {torch.float64: 0.3, torch.float32: 0.3}
+            "majorant.energies.gaussian.GAMMA_FLOOR", {torch.float64: 0.3, torch.float32: 0.3}
         )
 
         def careless(budget, clipped, open_):
@@ -394,7 +394,7 @@ class TestClues:
 
     def test_every_column_is_most_like_itself(self):
         problem = make_problem()
-        model = UnfoldedSBL().majorant(problem).energy
+        model = UnfoldedSBL().majorant(problem).energy.model
         columns = read_columns(model, 4)
         assert columns.near is not None
         assert columns.near[0, :, 0].tolist() == list(range(24))

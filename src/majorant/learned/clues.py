@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from majorant.energies.evidence import EvidenceEnergy
+from majorant.energies.gaussian import GaussianModel
 from majorant.energies.variances import Covariance, LogVariance, Part, log_ratio
 from majorant.majorants.evidence import EvidenceSurrogate
 from majorant.networks.corrections import Clues
@@ -44,12 +44,12 @@ class Columns:
     similarity: Tensor | None = None
 
 
-def read_columns(model: EvidenceEnergy, neighbours: int = 0) -> Columns:
+def read_columns(model: GaussianModel, neighbours: int = 0) -> Columns:
     """Read the lead field of a model.
 
     Parameters
     ----------
-    model : EvidenceEnergy
+    model : GaussianModel
     neighbours : int
         How many similar columns to look up for every source; 0 for none.
     """

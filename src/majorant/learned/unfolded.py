@@ -46,7 +46,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from majorant.energies.evidence import NoiseModel, Orientation
+from majorant.energies.gaussian import NoiseModel, Orientation
 from majorant.energies.variances import Covariance, LogVariance, Part, Variances, log_ratio, update
 from majorant.learned.clues import Columns, read_clues, read_columns
 from majorant.linalg import ENERGY_DTYPE
@@ -121,8 +121,8 @@ class CorrectedStep(Proposal[Variances, Depth]):
         """The classical point, and as much of the correction as the bound can pay for."""
         s, state, model = here.statistics, here.state, here.model
         raw = _classical(here)
-        safe = model.admissible(state, raw)
-        target = model.admissible(state, _moved(here, safe, of_sources, of_sensors))
+        safe = model.within(state, raw)
+        target = model.within(state, _moved(here, safe, of_sources, of_sensors))
         won = (-here.change(safe)).clamp_min(0)
         pairs = [(state.gamma, raw.gamma, safe.gamma, target.gamma, s.z, s.a)]
         if model.learns_noise:
@@ -152,7 +152,7 @@ def share_of(budget: Tensor, clipped: Tensor, open_: Tensor) -> Tensor:
 
 def _free(here: EvidenceSurrogate, of_sources: Tensor, of_sensors: Tensor) -> Variances:
     """The classical point and the whole correction."""
-    return here.model.admissible(here.state, _moved(here, _classical(here), of_sources, of_sensors))
+    return here.model.within(here.state, _moved(here, _classical(here), of_sources, of_sensors))
 
 
 def _moved(
@@ -179,7 +179,7 @@ def _theta(here: EvidenceSurrogate, of_sources: Tensor, of_sensors: Tensor) -> V
     gamma, noise = _powered(state.gamma, s.z, s.a, of_sources), state.noise
     if here.model.learns_noise:
         noise = _powered(noise, s.w, s.b, of_sensors)
-    return here.model.admissible(state, Variances(gamma, noise))
+    return here.model.within(state, Variances(gamma, noise))
 
 
 def _powered(part: Part, z: Tensor, a: Tensor, correction: Tensor) -> Part:
@@ -357,7 +357,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
             The start and what every layer led to.
         """
         majorant, step = self.majorant(problem), self.proposal(problem)
-        here = majorant.at(majorant.energy.start)
+        here = majorant.at(majorant.energy.model.start)
         memory, passed = step.begin(problem, here), [here]
         for layer in range(layers):
             memory = replace(memory, layer=layer)
