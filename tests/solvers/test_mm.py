@@ -89,6 +89,14 @@ def test_a_fit_with_more_sources_than_sensors_reaches_the_data() -> None:
     assert torch.allclose(seen, problem().y, atol=2e-2)  # the amplitude is the data's
 
 
+def test_data_that_point_the_other_way_are_explained_by_no_source() -> None:
+    matrix = torch.tensor([[1.0, 2.0], [0.0, 0.0]], dtype=torch.float64)
+    y = torch.tensor([[[0.0], [1.0]]], dtype=torch.float64)  # no source reaches this sensor
+    out = solve(Problem(MatrixOperator(matrix), y), ClassicalMM(Cosine(bound="global"), 5))
+    assert out.status == (Status.NO_SOURCE,)
+    assert (out.estimate == 0).all()
+
+
 def test_the_references_end_at_the_same_minimum_of_a_convex_energy() -> None:
     p = problem(1)
     exact = solve(p, ClassicalMM(Squares(0.5, "gram"), 3)).certificate.energy[-1]

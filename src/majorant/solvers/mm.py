@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from majorant.energies.cosine import CosineEnergy, SourceState, norm
+from majorant.energies.cosine import CosineEnergy, SourceState, inverse, norm
 from majorant.energies.squares import SquaresEnergy
 from majorant.linalg import squared_norm, total
 from majorant.majorants.base import Majorant, Surrogate
@@ -104,16 +104,18 @@ class Cosine(Objective):
     def start(self, problem: Problem) -> SourceState:
         """``L'y``, scaled to norm one."""
         x = problem.operator.adjoint(problem.y)
-        size = norm(x)
-        safe = torch.where(size > 0, size, 1.0).to(x.dtype)
-        return SourceState(x / safe[:, None, None])
+        return SourceState(x * inverse(norm(x)).to(x.dtype)[:, None, None])
 
     def read(self, problem: Problem, x: Tensor) -> Reading:
-        """``s x`` with the amplitude the data ask for: the cosine fixes a direction only."""
+        """``s x`` with the amplitude the data ask for: the cosine fixes a direction only.
+
+        Where the amplitude is not positive no source explains the data; the estimate is zero.
+        """
         seen = problem.operator.apply(x)
-        power = squared_norm(seen)
-        scale = total(seen * problem.y) / torch.where(power > 0, power, 1.0)
-        return Reading(x * scale.to(x.dtype)[:, None, None], details={"amplitude": scale.tolist()})
+        scale = total(seen * problem.y) * inverse(squared_norm(seen))
+        positive = torch.isfinite(scale) & (scale > 0)
+        size = torch.where(positive, scale, 0.0).to(x.dtype)[:, None, None]
+        return Reading(x * size, details={"amplitude": scale.tolist()}, unexplained=~positive)
 
 
 @dataclass(frozen=True)
