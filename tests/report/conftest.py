@@ -136,7 +136,10 @@ def make_content(
             "Cai et al. (2021), doi:10.1016/j.neuroimage.2020.117411",
             "Pascual-Marqui (2007), arXiv:0710.3341",
         ),
-        truth=tuple(replace(p, mni=(p.mni[0] + 6, p.mni[1] - 5, p.mni[2])) for p in peaks[:2])
+        truth=tuple(
+            replace(p, mni=(p.mni[0] + 6, p.mni[1] - 5, p.mni[2]), location=10**6)
+            for p in peaks[:2]
+        )
         if demo
         else (),
         errors={"localisation error (mm)": 7.8, "time error (ms)": 2.0} if demo else None,

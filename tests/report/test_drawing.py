@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from majorant.forward.cortex import mni305_to_mni152
 from majorant.report.content import SourceMaps
 from majorant.report.cortex import VIEWS, Cortex, Mark, Scale, Veil, colours, ramp
 from majorant.report.raster import Camera, rasterise
@@ -165,6 +166,12 @@ def test_values_below_the_threshold_stay_grey_and_marks_stay_on_their_side(surfa
     assert cortex.seen(VIEWS[0], [mark]) == [mark]
     assert not cortex.seen(VIEWS[1], [mark])
     assert not cortex.seen(VIEWS[3], [mark])
+
+
+def test_a_simulated_source_is_marked_where_it_is(surfaces):
+    place = mni305_to_mni152(surfaces.pial[1, 4321])
+    mark = Cortex(surfaces, height=88).mark_at("right", tuple(place))
+    assert (mark.hemisphere, mark.vertex, mark.truth) == (1, 4321, True)
 
 
 def test_signs_have_their_own_colours_and_strength_is_lightness():

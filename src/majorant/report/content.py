@@ -30,7 +30,8 @@ class Peak:
     mni : tuple of float
         MNI152 coordinates, mm.
     location : int
-        Index into the locations of the estimate.
+        Index into the locations of the estimate. Of a simulated source it says nothing here: the
+        simulation has a source space of its own, so `mni` is what counts.
     amplitude : float
         Value there, in the estimate's unit.
     share : float

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from majorant.forward.cortex import mni305_to_mni152
 from majorant.forward.surfaces import Surfaces, vertex_normals
 from majorant.report.raster import Camera, Raster, rasterise
 
@@ -250,6 +251,12 @@ class Cortex:
     def _of(view: View, values: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the values of the hemispheres in the view, as its mesh numbers them."""
         return np.concatenate([values[side] for side in view.hemispheres])
+
+    def mark_at(self, hemisphere: str, mni: tuple[float, float, float]) -> Mark:
+        """Return the cross for a simulated source, at the vertex nearest its MNI152 position."""
+        side = 1 if hemisphere == "right" else 0
+        away = mni305_to_mni152(self.surfaces.pial[side]) - np.asarray(mni)
+        return Mark(side, int(np.linalg.norm(away, axis=1).argmin()), "", truth=True)
 
     def seen(self, view: View, marks: Sequence[Mark]) -> list[Mark]:
         """Return the marks that lie on the side shown."""

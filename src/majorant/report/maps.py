@@ -85,16 +85,11 @@ def _moment(
     when = instant(moment.time, clock(content.times))
     largest = float(np.nanmax(np.abs(values), initial=0.0))
     veil = Veil(HIDDEN * largest, CLEAR * largest)
-    peaks, truth = (
-        [
-            Mark(int(maps.hemisphere[p.location]), int(maps.vertices[p.location]), label, crossed)
-            for p, label in pairs
-        ]
-        for pairs, crossed in (
-            ([(peak, str(rank)) for rank, peak in moment.peaks], False),
-            ([(peak, "") for peak in content.truth], True),
-        )
-    )
+    peaks = [
+        Mark(int(maps.hemisphere[peak.location]), int(maps.vertices[peak.location]), str(rank))
+        for rank, peak in moment.peaks
+    ]
+    truth = [cortex.mark_at(source.hemisphere, source.mni) for source in content.truth]
     cells = []
     for view, order in zip(VIEWS, _PLACES, strict=True):
         size = 1.0 if large else SMALL_MARKS
