@@ -14,7 +14,7 @@ import torch
 
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.template import template_alignment, template_leadfield
-from majorant.training.layerwise import referenced
+from majorant.training.sbl import referenced
 
 TEN_TWENTY = (
     *("Fp1", "Fp2", "F7", "F3", "Fz", "F4", "F8", "T7", "C3", "Cz", "C4", "T8", "P7", "P3", "Pz"),

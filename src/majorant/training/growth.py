@@ -9,10 +9,11 @@ Source: arXiv:2606.07196, training of the unfolded solver.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import torch
 from torch import Tensor
 
 from majorant.learned.unfolded import Mode
@@ -46,6 +47,8 @@ class LayerwiseSettings:
         Weight of the earlier layer's loss.
     noise_weight : float
         Weight of the error of the logarithms of the noise variances.
+    blur_mm : tuple of float
+        Widths at which maps are compared beside as they are; none in the paper.
     clip : float
         Largest norm of a gradient.
     validation : int
@@ -68,6 +71,7 @@ class LayerwiseSettings:
     fine: float = 0.1
     deep: float = 0.3
     noise_weight: float = 0.1
+    blur_mm: tuple[float, ...] = ()
     clip: float = 1.0
     validation: int = 32
     worthwhile: float = 1e-3
@@ -139,29 +143,50 @@ def stages(settings: LayerwiseSettings) -> Iterator[Stage]:
 
 
 def layer_loss(
-    surrogate: EvidenceSurrogate, batch: SparseBatch, noise_weight: float = 0.0
+    surrogate: EvidenceSurrogate,
+    batch: SparseBatch,
+    noise_weight: float = 0.0,
+    kernels: Sequence[Tensor] = (),
 ) -> Tensor:
     """Loss of what a layer led to, shape ().
 
     ``min(|x - x^|^2 / |x|^2, 4) + 1 - cos(row norms) + weight mean (log lambda - truth)^2``, mean
-    over samples.
+    over samples. With kernels the cosine is the mean of that of the maps and of those of the maps
+    behind every kernel, which tells a near miss from a far one.
 
     Parameters
     ----------
     surrogate : EvidenceSurrogate
     batch : SparseBatch
     noise_weight : float
+    kernels : sequence of Tensor, shape (n_locations, n_locations)
+        See :func:`blurs`.
     """
     truth = batch.x
     estimate = surrogate.evidence.mean(batch.y)
     error = (truth - estimate).square().sum((1, 2)) / truth.square().sum((1, 2))
     real, found = (_norms(x) for x in (truth, estimate))
-    cosine = (real * found).sum(1) / (real.norm(dim=1) * found.norm(dim=1))
+    pairs = [(real, found), *((real @ k, found @ k) for k in kernels)]
+    cosine = torch.stack([torch.cosine_similarity(r, f, dim=1) for r, f in pairs])
     loss = error.clamp_max(MAP_CLAMP).mean() + (1.0 - cosine).mean()
     if noise_weight:
         miss = surrogate.evidence.noise_variance().log() - batch.noise.double().log()
         loss = loss + noise_weight * miss.square().mean()
     return loss
+
+
+def blurs(positions: Tensor, widths_mm: Sequence[float]) -> list[Tensor]:
+    """Gaussian kernels between locations, shape (n_locations, n_locations) each, float32.
+
+    Parameters
+    ----------
+    positions : Tensor, shape (n_locations, 3)
+        Metres.
+    widths_mm : sequence of float
+        Standard deviations.
+    """
+    apart = 1e3 * torch.cdist(positions, positions)
+    return [torch.exp(-0.5 * (apart / width).square()).float() for width in widths_mm]
 
 
 def _norms(x: Tensor) -> Tensor:

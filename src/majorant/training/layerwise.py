@@ -24,14 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from majorant.forward.archive import read_archive, write_archive
-from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.learned.unfolded import Mode, UnfoldedSBL
-from majorant.networks.corrections import CorrectionKind, Corrections
+from majorant.majorants.evidence import EvidenceSurrogate
+from majorant.networks.corrections import Corrections
 from majorant.problem import MajorantError
-from majorant.simulate.sparse import SparseLike
-from majorant.training.growth import PRESETS, LayerwiseSettings, Stage, layer_loss, stages
+from majorant.simulate.sparse import SparseBatch, SparseLike
+from majorant.training.growth import LayerwiseSettings, Stage, blurs, layer_loss, stages
 
 CHECKPOINTED = 20
 """Networks deeper than this recompute their layers in the backward pass."""
@@ -94,6 +95,7 @@ class Layerwise:
             replace(head, part="validation", space=head.space).batch(range(settings.validation))
             for head in heads
         ]
+        self.kernels = _kernels(self.heads, settings.blur_mm)
         self.plan = list(stages(settings))
         self.corrections = Corrections(settings.correction, settings.seed, grown=0)
         self.at = Progress(limit=settings.correction.layers)
@@ -152,9 +154,9 @@ class Layerwise:
         """Loss of the last layer on the held-out samples."""
         solver, losses = self.solver(), []
         with torch.no_grad():
-            for head, batch in zip(self.heads, self.held_out, strict=True):
+            for i, (head, batch) in enumerate(zip(self.heads, self.held_out, strict=True)):
                 last = solver.unfold(head.problem(batch), layers)[-1]
-                losses.append(float(layer_loss(last, batch, self.settings.noise_weight)))
+                losses.append(float(self._loss(last, batch, i)))
         return sum(losses) / len(losses)
 
     def _enter(self, layers: int, stage: Stage) -> None:
@@ -173,7 +175,8 @@ class Layerwise:
     def _step(self, number: int, layers: int, stage: Stage) -> float:
         """One step of Adam; what it sees depends on its number alone."""
         assert self.optimiser is not None
-        s, head = self.settings, self.heads[number % len(self.heads)]
+        s, which = self.settings, number % len(self.heads)
+        head = self.heads[which]
         batch = head.batch(range(number * s.batch, (number + 1) * s.batch))
         passed = self.solver().unfold(
             head.problem(batch),
@@ -181,11 +184,11 @@ class Layerwise:
             frozen=min(stage.frozen, layers - 1),
             checkpointing=layers > CHECKPOINTED,
         )
-        loss = layer_loss(passed[-1], batch, s.noise_weight)
+        loss = self._loss(passed[-1], batch, which)
         if s.deep and layers > 1 and stage.name != "new":
             drawn = torch.Generator().manual_seed(s.seed + number)
             earlier = 1 + int(torch.randint(layers - 1, (), generator=drawn))
-            loss = loss + s.deep * layer_loss(passed[earlier], batch, s.noise_weight)
+            loss = loss + s.deep * self._loss(passed[earlier], batch, which)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._trained(stage), s.clip)
@@ -193,6 +196,9 @@ class Layerwise:
             self.optimiser.param_groups[0]["lr"] = stage.rate * self._decay(stage)
             self.optimiser.step()
         return float(loss)
+
+    def _loss(self, surrogate: EvidenceSurrogate, batch: SparseBatch, head: int) -> Tensor:
+        return layer_loss(surrogate, batch, self.settings.noise_weight, self.kernels[head])
 
     def _decay(self, stage: Stage) -> float:
         """Cosine decay to a fiftieth in the last phase, after a short warm-up."""
@@ -278,103 +284,14 @@ class Layerwise:
             self.optimiser.load_state_dict(held)
 
 
-def train_sbl(
-    folder: str | os.PathLike[str],
-    *,
-    preset: str = "tiny",
-    correction: CorrectionKind | None = None,
-    mode: Mode | None = None,
-    layers: int | None = None,
-    shared: bool | None = None,
-    heads: Sequence[tuple[Leadfield, Leadfield | None]] | None = None,
-    seed: int | None = None,
-    minutes: float | None = None,
-    progress: Callable[[str, int, int, float], None] | None = None,
-) -> Layerwise:
-    """Train an unfolded sparse Bayesian solver.
-
-    Parameters
-    ----------
-    folder : path
-        Of the run: ``weights.safetensors``, ``checkpoint.safetensors``, ``log.csv``.
-    preset : {"tiny", "cpu", "paper"}
-    correction : {"bias", "mlp", "attention"}, optional
-    mode : {"gated", "theta", "free", "exact"}, optional
-    layers : int, optional
-    shared : bool, optional
-        What is not given is the preset's.
-    heads : sequence of (inverting, generating) lead fields, optional
-        Referenced as :func:`referenced` does it; the generating one may be None, for the same. By
-        default four montages of 19 to 90 electrodes are picked from the packaged template.
-    seed : int, optional
-    minutes : float, optional
-        Time for this call; a later call with the same arguments goes on.
-    progress : callable, optional
-        See :meth:`Layerwise.run`.
-
-    Returns
-    -------
-    Layerwise
-        The run; its network is ``run.corrections``.
-
-    Raises
-    ------
-    MajorantError
-        If the preset is unknown or the folder belongs to another run.
-    """
-    if preset not in PRESETS:
-        raise MajorantError(f"there is no preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    base = PRESETS[preset]
-    given = {"kind": correction, "layers": layers, "shared": shared}
-    chosen = replace(base.correction, **{k: v for k, v in given.items() if v is not None})
-    settings = replace(
-        base, correction=chosen, mode=mode or base.mode, seed=base.seed if seed is None else seed
-    )
-    run = Layerwise(settings, streams_of(heads or template_heads(), settings), folder)
-    run.run(minutes=minutes, progress=progress)
-    return run
-
-
-def streams_of(
-    heads: Sequence[tuple[Leadfield, Leadfield | None]], settings: LayerwiseSettings
-) -> list[SparseLike]:
-    """Data streams of heads; heads on one mesh share its distances."""
-    made: list[SparseLike] = []
-    for number, (inverting, generating) in enumerate(heads):
-        known = [other for other in made if _same_mesh(other, inverting, generating)]
-        made.append(
-            SparseLike(
-                inverting,
-                settings.seed + number,
-                settings=settings.data,
-                generating=generating,
-                space=known[0].space if known else None,
-            )
-        )
+def _kernels(heads: Sequence[SparseLike], widths: Sequence[float]) -> list[list[Tensor]]:
+    """Kernels of every head; heads on one source space share them."""
+    made: list[list[Tensor]] = []
+    for i, head in enumerate(heads):
+        places = head.leadfield.positions
+        twins = [j for j in range(i) if torch.equal(heads[j].leadfield.positions, places)]
+        made.append(made[twins[0]] if twins else blurs(places, widths))
     return made
-
-
-def _same_mesh(other: SparseLike, inverting: Leadfield, generating: Leadfield | None) -> bool:
-    source, own = generating or inverting, other.generating or other.leadfield
-    return torch.equal(source.positions, own.positions) and torch.equal(
-        inverting.positions, other.leadfield.positions
-    )
-
-
-def referenced(leadfield: Leadfield) -> Leadfield:
-    """The lead field against the average of its electrodes, one row for each electrode."""
-    basis = average_reference(leadfield.n_sensors)
-    return leadfield.transformed(basis.T @ basis)
-
-
-def template_heads() -> list[tuple[Leadfield, Leadfield | None]]:
-    """Montages of 19, 32, 63 and 90 electrodes of the packaged template."""
-    full = Leadfield.template_small()
-    heads: list[tuple[Leadfield, Leadfield | None]] = []
-    for count in (19, 32, 63, 90):
-        kept = torch.linspace(0, full.n_sensors - 1, count).round().int().tolist()
-        heads.append((referenced(full.pick([full.ch_names[i] for i in kept])), None))
-    return heads
 
 
 def _plain(settings: LayerwiseSettings) -> dict[str, Any]:

@@ -1,0 +1,116 @@
+"""Training an unfolded sparse Bayesian solver from a preset: the door to ``layerwise.py``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+
+from majorant.forward.leadfield import Leadfield, average_reference
+from majorant.learned.unfolded import Mode
+from majorant.networks.corrections import CorrectionKind
+from majorant.problem import MajorantError
+from majorant.simulate.sparse import SparseLike
+from majorant.training.growth import PRESETS, LayerwiseSettings
+from majorant.training.layerwise import Layerwise
+
+
+def train_sbl(
+    folder: str | os.PathLike[str],
+    *,
+    preset: str = "tiny",
+    correction: CorrectionKind | None = None,
+    mode: Mode | None = None,
+    layers: int | None = None,
+    shared: bool | None = None,
+    heads: Sequence[tuple[Leadfield, Leadfield | None]] | None = None,
+    seed: int | None = None,
+    minutes: float | None = None,
+    progress: Callable[[str, int, int, float], None] | None = None,
+) -> Layerwise:
+    """Train an unfolded sparse Bayesian solver.
+
+    Parameters
+    ----------
+    folder : path
+        Of the run: ``weights.safetensors``, ``checkpoint.safetensors``, ``log.csv``.
+    preset : {"tiny", "cpu", "paper"}
+    correction : {"bias", "mlp", "attention"}, optional
+    mode : {"gated", "theta", "free", "exact"}, optional
+    layers : int, optional
+    shared : bool, optional
+        What is not given is the preset's.
+    heads : sequence of (inverting, generating) lead fields, optional
+        Referenced as :func:`referenced` does it; the generating one may be None, for the same. By
+        default four montages of 19 to 90 electrodes are picked from the packaged template.
+    seed : int, optional
+    minutes : float, optional
+        Time for this call; a later call with the same arguments goes on.
+    progress : callable, optional
+        See :meth:`Layerwise.run`.
+
+    Returns
+    -------
+    Layerwise
+        The run; its network is ``run.corrections``.
+
+    Raises
+    ------
+    MajorantError
+        If the preset is unknown or the folder belongs to another run.
+    """
+    if preset not in PRESETS:
+        raise MajorantError(f"there is no preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    base = PRESETS[preset]
+    given = {"kind": correction, "layers": layers, "shared": shared}
+    chosen = replace(base.correction, **{k: v for k, v in given.items() if v is not None})
+    settings = replace(
+        base, correction=chosen, mode=mode or base.mode, seed=base.seed if seed is None else seed
+    )
+    run = Layerwise(settings, streams_of(heads or template_heads(), settings), folder)
+    run.run(minutes=minutes, progress=progress)
+    return run
+
+
+def streams_of(
+    heads: Sequence[tuple[Leadfield, Leadfield | None]], settings: LayerwiseSettings
+) -> list[SparseLike]:
+    """Data streams of heads; heads on one mesh share its distances."""
+    made: list[SparseLike] = []
+    for number, (inverting, generating) in enumerate(heads):
+        known = [other for other in made if _same_mesh(other, inverting, generating)]
+        made.append(
+            SparseLike(
+                inverting,
+                settings.seed + number,
+                settings=settings.data,
+                generating=generating,
+                space=known[0].space if known else None,
+            )
+        )
+    return made
+
+
+def _same_mesh(other: SparseLike, inverting: Leadfield, generating: Leadfield | None) -> bool:
+    source, own = generating or inverting, other.generating or other.leadfield
+    return torch.equal(source.positions, own.positions) and torch.equal(
+        inverting.positions, other.leadfield.positions
+    )
+
+
+def referenced(leadfield: Leadfield) -> Leadfield:
+    """The lead field against the average of its electrodes, one row for each electrode."""
+    basis = average_reference(leadfield.n_sensors)
+    return leadfield.transformed(basis.T @ basis)
+
+
+def template_heads() -> list[tuple[Leadfield, Leadfield | None]]:
+    """Montages of 19, 32, 63 and 90 electrodes of the packaged template."""
+    full = Leadfield.template_small()
+    heads: list[tuple[Leadfield, Leadfield | None]] = []
+    for count in (19, 32, 63, 90):
+        kept = torch.linspace(0, full.n_sensors - 1, count).round().int().tolist()
+        heads.append((referenced(full.pick([full.ch_names[i] for i in kept])), None))
+    return heads
