@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from majorant.energies.cosine import CosineEnergy, SourceState, inverse
 from majorant.forward.leadfield import Leadfield
+from majorant.learned.network import Geometry, UnrolledNetwork
 from majorant.learned.timegrid import TimeGrid
-from majorant.learned.unrolled import Geometry, MMNetwork
+from majorant.learned.unrolled import MMNetwork
 from majorant.linalg import squared_norm, total
 from majorant.majorants.base import Surrogate
 from majorant.majorants.cosine import CosineMajorant
@@ -30,7 +32,6 @@ from majorant.majorants.guard import Guard
 from majorant.majorants.prior import LayerNorms
 from majorant.majorants.quadratic import QuadraticSurrogate
 from majorant.networks.card import Card
-from majorant.networks.convlstm import Memory
 from majorant.problem import MajorantError, Problem
 from majorant.solvers.base import IterativeSolver, Proposal, Reading
 
@@ -42,27 +43,25 @@ TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
-class CurvatureProposal(Proposal[SourceState, Memory]):
+class CurvatureProposal(Proposal[SourceState, Any]):
     """One step of the network.
 
     Attributes
     ----------
-    network : MMNetwork
+    network : UnrolledNetwork
     geometry : Geometry
         Of the problem's operator.
     """
 
-    network: MMNetwork
+    network: UnrolledNetwork[Any]
     geometry: Geometry
 
-    def begin(self, problem: Problem, surrogate: Surrogate[SourceState]) -> Memory:
+    def begin(self, problem: Problem, surrogate: Surrogate[SourceState]) -> Any:
         """Empty cells."""
         return self.network.begin(surrogate.state.x)
 
     @torch.no_grad()
-    def propose(
-        self, surrogate: Surrogate[SourceState], memory: Memory
-    ) -> tuple[SourceState, Memory]:
+    def propose(self, surrogate: Surrogate[SourceState], memory: Any) -> tuple[SourceState, Any]:
         """``x - gamma p * d`` with the predicted inverse curvature ``p``."""
         if not isinstance(surrogate, QuadraticSurrogate):
             raise MajorantError("MM-Net proposes on the cosine energy only")
@@ -75,8 +74,9 @@ class MMNet(IterativeSolver[SourceState]):
 
     Parameters
     ----------
-    network : MMNetwork
-        Trained, random or adversarial: the guarantee does not depend on it.
+    network : UnrolledNetwork
+        Trained, random or adversarial: the guarantee does not depend on it. Networks of other
+        methods (4DVarNet, Meta-Curvature, ModGrad) run in the same loop.
     sfreq : float or None
         Sampling rate of the data, Hz. None takes the network's, and nothing is resampled.
     max_iter : int or None
@@ -97,7 +97,7 @@ class MMNet(IterativeSolver[SourceState]):
 
     def __init__(
         self,
-        network: MMNetwork,
+        network: UnrolledNetwork[Any],
         *,
         sfreq: float | None = None,
         max_iter: int | None = None,
@@ -119,7 +119,7 @@ class MMNet(IterativeSolver[SourceState]):
         self.max_iter = settings.iterations if max_iter is None else max_iter
         self.guard = guard or (Guard(window=WINDOW) if settings.positive else free)
         self._norms: LayerNorms | None = None
-        self._copies: dict[tuple[torch.dtype, torch.device], MMNetwork] = {}
+        self._copies: dict[tuple[torch.dtype, torch.device], UnrolledNetwork[Any]] = {}
 
     def with_sfreq(self, sfreq: float) -> MMNet:
         """Return the same solver for data of another sampling rate, Hz."""
@@ -202,7 +202,7 @@ class MMNet(IterativeSolver[SourceState]):
         y = y if grid is None else y @ grid.down.to(y)
         return replace(problem, y=y)
 
-    def _network(self, problem: Problem) -> MMNetwork:
+    def _network(self, problem: Problem) -> UnrolledNetwork[Any]:
         """The network in the dtype and on the device of the data."""
         key = (problem.y.dtype, problem.y.device)
         if key not in self._copies:

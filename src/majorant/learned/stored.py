@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from majorant.forward.archive import read_archive, write_archive
+from majorant.learned.network import UnrolledNetwork
 from majorant.learned.unrolled import MMNetSettings, MMNetwork
 from majorant.networks.card import Card
 from majorant.problem import DamagedFile, MajorantError
@@ -31,7 +32,7 @@ LARGEST = 50_000
 
 def write_weights(
     path: Path,
-    network: MMNetwork,
+    network: UnrolledNetwork[Any],
     *,
     name: str,
     source_space: str,
@@ -44,7 +45,7 @@ def write_weights(
     ----------
     path : Path
         A ``.safetensors`` file.
-    network : MMNetwork
+    network : UnrolledNetwork
     name : str
         Solver they belong to.
     source_space : str

@@ -24,15 +24,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from majorant.energies.cosine import inverse, norm
+from majorant.learned.network import RIDGE, Geometry, UnrolledNetwork, rms, spread
 from majorant.networks.autoencoder import Autoencoder
 from majorant.networks.convlstm import CurvatureNetwork, Memory
-from majorant.problem import MajorantError, Operator, Problem
+from majorant.problem import MajorantError, Operator
 
 FLOOR = 1e-8
 """Lowest inverse curvature, relative to ``|x|^2``; the paper's ``nu``."""
-
-RIDGE = 1.0 / 25.0
-"""Regularisation of linear starts, relative to the mean squared singular value."""
 
 
 @dataclass(frozen=True)
@@ -102,23 +100,7 @@ class MMNetSettings:
             )
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """What a step needs of the operator.
-
-    Attributes
-    ----------
-    vh : Tensor or None, shape (..., rank, n_columns)
-        Right singular vectors.
-    power : Tensor or None, shape (..., rank)
-        Squared singular values divided by their mean.
-    """
-
-    vh: Tensor | None = None
-    power: Tensor | None = None
-
-
-class MMNetwork(nn.Module):
+class MMNetwork(UnrolledNetwork[MMNetSettings]):
     """Prior and curvature network of MM-Net.
 
     Parameters
@@ -129,15 +111,14 @@ class MMNetwork(nn.Module):
     """
 
     def __init__(self, settings: MMNetSettings, generator: torch.Generator | None = None) -> None:
-        super().__init__()
         s = settings
-        self.settings = s
-        self.prior = Autoencoder(
+        prior = Autoencoder(
             (s.n_sources, s.prior_hidden, s.prior_hidden, s.n_sources),
             s.prior_kernels,
             s.eps,
             generator=generator,
         )
+        super().__init__(s, prior)
         self.curvature = CurvatureNetwork(
             s.n_sources, s.hidden, s.outer, s.inner, generator=generator
         )
@@ -163,23 +144,6 @@ class MMNetwork(nn.Module):
         power = svd.s**2
         return Geometry(svd.vh.to(dtype), (power / power.mean(-1, keepdim=True)).to(dtype))
 
-    def start(self, problem: Problem, generator: torch.Generator | None = None) -> Tensor:
-        """Return the first point, shape (n_batch, n_columns, n_times).
-
-        Noise is drawn anew from ``generator``, or the same for every sample without one, so that
-        an estimate does not depend on its batch.
-        """
-        y, operator = problem.y, problem.operator
-        if self.settings.start == "noise":
-            n = problem.n_batch if generator is not None else 1
-            drawn = torch.randn(
-                (n, operator.n_columns, problem.n_times),
-                generator=generator or torch.Generator().manual_seed(0),
-            )
-            return 1e-3 * drawn.to(y).expand(problem.n_batch, -1, -1)
-        x = linear_start(problem, standardised=self.settings.start == "sloreta")
-        return x * _spread(inverse(_rms(x)), x)
-
     def begin(self, x: Tensor) -> Memory:
         """Return the empty memory."""
         return self.curvature.begin(x)
@@ -190,15 +154,15 @@ class MMNetwork(nn.Module):
         """Return the point one step leads to, and the memory after it."""
         s = self.settings
         direction = self._direction(gradient, geometry)
-        size_x, over_d = _rms(x), inverse(_rms(direction))
-        unit = direction * _spread(over_d, x)
-        raw, memory = self.curvature(unit, x * _spread(inverse(size_x), x), memory)
+        size_x, over_d = rms(x), inverse(rms(direction))
+        unit = direction * spread(over_d, x)
+        raw, memory = self.curvature(unit, x * spread(inverse(size_x), x), memory)
         p = raw + self.offset
         if s.positive:
             p = F.softplus(p)
             nu = FLOOR * norm(x) ** 2 * inverse(size_x * over_d)
-            p = torch.maximum(p, _spread(nu, x))
-        return x - _spread(s.gamma * size_x, x) * (p * unit), memory
+            p = torch.maximum(p, spread(nu, x))
+        return x - spread(s.gamma * size_x, x) * (p * unit), memory
 
     def _direction(self, gradient: Tensor, geometry: Geometry) -> Tensor:
         """``g``, or ``r (L'L + r I)^-1 g``; the scale is taken out again by the step."""
@@ -207,39 +171,3 @@ class MMNetwork(nn.Module):
         keep = geometry.power / (geometry.power + self.log_ridge.exp())
         inside = (gradient.mT @ geometry.vh.mT) * keep[..., None, :]
         return gradient - (inside @ geometry.vh).mT
-
-
-def linear_start(problem: Problem, standardised: bool) -> Tensor:
-    """Minimum-norm or sLORETA estimate as a start; the adjoint where there is no matrix.
-
-    Parameters
-    ----------
-    problem : Problem
-    standardised : bool
-        Divide every source by the square root of its resolution (sLORETA).
-
-    Returns
-    -------
-    Tensor, shape (n_batch, n_columns, n_times)
-        In the dtype of the data.
-    """
-    y, svd = problem.y, problem.operator.svd()
-    if svd is None:
-        return problem.operator.adjoint(y)
-    power = svd.s**2
-    damped = power + RIDGE * power.mean(-1, keepdim=True)
-    inside = (svd.s / damped)[..., :, None] * (svd.u.mT @ y.to(svd.u.dtype))
-    x = svd.vh.mT @ inside
-    if standardised:
-        resolution = ((power / damped)[..., :, None] * svd.vh**2).sum(-2)
-        x = x * inverse(resolution.sqrt())[..., :, None]
-    return x.to(y.dtype)
-
-
-def _rms(x: Tensor) -> Tensor:
-    """Root mean square of every sample, float64, shape (n_batch,)."""
-    return norm(x) / math.sqrt(x[0].numel())
-
-
-def _spread(scale: Tensor, like: Tensor) -> Tensor:
-    return scale.to(like.dtype)[:, None, None]

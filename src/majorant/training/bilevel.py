@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from majorant.energies.cosine import CosineEnergy, dot, inverse, norm
-from majorant.learned.unrolled import Geometry, MMNetwork
+from majorant.learned.network import Geometry, UnrolledNetwork
 from majorant.problem import Problem
 
 
@@ -40,19 +40,18 @@ class Loss:
 
 
 def unroll(
-    network: MMNetwork,
+    network: UnrolledNetwork[Any],
     problem: Problem,
     geometry: Geometry,
     *,
     iterations: int | None = None,
     generator: torch.Generator | None = None,
-    bfloat16: bool = False,
 ) -> list[Tensor]:
     """Run the network without a guard and keep every iterate.
 
     Parameters
     ----------
-    network : MMNetwork
+    network : UnrolledNetwork
     problem : Problem
         At the rate of the network.
     geometry : Geometry
@@ -61,8 +60,6 @@ def unroll(
         None takes the network's own number.
     generator : torch.Generator or None
         Draws starts from noise anew; None takes the solver's fixed start.
-    bfloat16 : bool
-        Run convolutions and products in bfloat16 (autocast); norms stay in float64.
 
     Returns
     -------
@@ -71,16 +68,14 @@ def unroll(
     energy = CosineEnergy(problem, network.prior, network.settings.weight)
     x = network.start(problem, generator)
     memory, iterates = network.begin(x), []
-    device = problem.y.device.type
     for _ in range(network.settings.iterations if iterations is None else iterations):
-        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
-            x, memory = network.step(x, energy.gradient(x), memory, geometry)
+        x, memory = network.step(x, energy.gradient(x), memory, geometry)
         iterates.append(x)
     return iterates
 
 
 def bilevel_loss(
-    network: MMNetwork,
+    network: UnrolledNetwork[Any],
     iterates: Sequence[Tensor],
     truth: Tensor,
     *,
@@ -91,7 +86,7 @@ def bilevel_loss(
 
     Parameters
     ----------
-    network : MMNetwork
+    network : UnrolledNetwork
     iterates : sequence of Tensor, each (n_batch, n_columns, n_times)
     truth : Tensor, shape (n_batch, n_columns, n_times)
     version : {1, 2}
