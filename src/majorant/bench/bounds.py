@@ -258,7 +258,7 @@ def _say_search() -> None:
     rules: tuple[PriorRule, ...] = ("uniform", "diagonal", "version1", "ball")
     for rule in rules:
         for gamma in (1.0, 1.9):
-            found = search_prior(rule, gamma)
+            found = search_prior(rule, gamma, n_networks=100 if rule == "uniform" else 20)
             print(
                 f"search, {rule}, gamma {gamma}: {found.rises} of {found.cases} cases rise, "
                 f"largest {found.largest:.3g}"

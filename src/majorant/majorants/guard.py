@@ -15,10 +15,10 @@ fourth it holds with equality. NaN passes no test, because a comparison with NaN
 are selected, never mixed, so the claim holds for each one alone. ∎
 
 **Theorem (stationarity).** Descent is not yet convergence: a network that proposes nothing for
-ever descends. So a proposal must win at least ``sufficient`` (c) of the decrease ``D(s)`` that the
-analytic step promises, or that step is taken in its place, backtracked until it wins the same
+ever descends. So a proposal must win at least ``sufficient`` (eta) of the decrease ``D(s)`` that
+the analytic step promises, or that step is taken in its place, backtracked until it wins the same
 share of what is left of the promise. Then, for an energy bounded below, the sum over k of
-``t_k D(s_k)`` is at most ``(u(s_0) - inf u) / c``, with ``t_k`` = 1 where a proposal was taken and
+``t_k D(s_k)`` is at most ``(u(s_0) - inf u) / eta``, with ``t_k`` = 1 where a proposal was taken and
 the accepted fraction of the analytic step elsewhere; and since ``t_k`` is bounded below wherever
 the gradient is Lipschitz, ``D(s_k) = <g, P^-1 g>/2`` tends to zero, and with it the gradient.
 
