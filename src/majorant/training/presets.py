@@ -20,12 +20,11 @@ FAST = MMNetSettings(
     prior_kernels=(1, 3, 1),
     outer=1,
     iterations=6,
-    step="gram",
     start="sloreta",
     rate=128.0,
 )
-"""Pointwise projections of the sources, convolutions in the hidden layers, Gram-structured steps
-from a linear start, at 128 Hz."""
+"""Pointwise projections of the sources, convolutions in the hidden layers, a linear start, and
+128 Hz."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
             Recipe(
                 "cpu",
                 FAST,
-                n_train=102_400,
+                n_train=96_000,
                 epochs=1,
                 batch=16,
                 rate=4e-3,
