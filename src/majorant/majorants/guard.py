@@ -19,8 +19,9 @@ ever descends. So a proposal must win at least ``sufficient`` (eta) of the decre
 the analytic step promises, or that step is taken in its place, backtracked until it wins the same
 share of what is left of the promise. Then, for an energy bounded below, the sum over k of
 ``t_k D(s_k)`` is at most ``(u(s_0) - inf u) / eta``, with ``t_k`` = 1 where a proposal was taken
-and the accepted fraction of the analytic step elsewhere; and since ``t_k`` is bounded below wherever
-the gradient is Lipschitz, ``D(s_k) = <g, P^-1 g>/2`` tends to zero, and with it the gradient.
+and the accepted fraction of the analytic step elsewhere; and since ``t_k`` is bounded below
+wherever the gradient is Lipschitz, ``D(s_k) = <g, P^-1 g>/2`` tends to zero, and with it the
+gradient.
 
 *Proof.* ``docs/guarantees.md``, theorem 5; it names the constants. ∎
 
