@@ -95,12 +95,15 @@ class Recording:
         return {evoked.comment: int(evoked.nave) for evoked in self.data}
 
     def sha256(self) -> str:
-        """Hash of every file that the recording was read from."""
+        """Hash of every file that the recording was read from; of the data, where there is none."""
         files = [self.path] if self.path.is_file() else []
         if self.kind == "raw":
             extra = {Path(name) for name in self.data.filenames if name is not None}
             files += sorted(extra - set(files))
         total = hashlib.sha256()
+        if not files and self.kind == "evoked":
+            for evoked in self.data:
+                total.update(np.ascontiguousarray(evoked.data).tobytes())
         for file in files:
             with open(file, "rb") as stream:
                 while block := stream.read(1 << 20):

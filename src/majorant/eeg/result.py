@@ -170,16 +170,7 @@ def citations(imager: SourceImager) -> tuple[str, ...]:
 
 
 def with_truth(
-    result: ImageResult,
-    truth: tuple[Peak, ...],
-    errors: Mapping[str, float],
-    notes: tuple[str, ...],
+    result: ImageResult, truth: tuple[Peak, ...], errors: Mapping[str, float]
 ) -> ImageResult:
     """Add what was simulated, and how far the estimate is from it, to a finished result."""
-    content = replace(
-        result.content,
-        truth=truth,
-        errors=dict(errors),
-        decisions=(*result.content.decisions, *notes),
-    )
-    return replace(result, content=content)
+    return replace(result, content=replace(result.content, truth=truth, errors=dict(errors)))
