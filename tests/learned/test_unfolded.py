@@ -291,6 +291,17 @@ class TestGradient:
         inputs = tuple(w.detach().clone().requires_grad_() for w in weights)
         assert torch.autograd.gradcheck(layer, inputs, fast_mode=True)
 
+    @pytest.mark.parametrize("mode", ["free", "theta", "gated"])
+    @pytest.mark.parametrize("scale", [0.0, 0.01, 3.0])
+    def test_is_finite_from_the_first_step_on(self, mode, scale):
+        problem = make_problem(dtype=torch.float32)
+        solver = disturbed(UnfoldedSBL("mlp", mode, 6), scale=scale)
+        for here in solver.unfold(problem, 6)[1:]:
+            solver.corrections.zero_grad()
+            here.evidence.mean(problem.y).square().sum().backward(retain_graph=True)
+            for weight in solver.corrections.parameters():
+                assert weight.grad is None or bool(torch.isfinite(weight.grad).all())
+
     def test_recomputing_layers_changes_nothing(self):
         problem = make_problem()
         grads = []

@@ -145,9 +145,11 @@ def _classical(here: EvidenceSurrogate) -> Variances:
 
 def share_of(budget: Tensor, clipped: Tensor, open_: Tensor) -> Tensor:
     """Largest ``tau`` in [0, 1] with ``tau clipped + tau^2 open_ <= budget``, shape (n_batch,)."""
-    tiny = torch.finfo(budget.dtype).tiny
-    root = (clipped.square() + 4.0 * open_ * budget + tiny).sqrt()
-    return torch.where(clipped + open_ > budget, 2.0 * budget / (clipped + root), 1.0).clamp(0, 1)
+    binds = clipped + open_ > budget
+    payable = binds & (budget > 0)
+    inside = torch.where(payable, clipped.square() + 4.0 * open_ * budget, 1.0)
+    tau = 2.0 * budget / torch.where(payable, clipped + inside.sqrt(), 1.0)
+    return torch.where(payable, tau, torch.where(binds, 0.0, 1.0)).clamp(0, 1)
 
 
 def _free(here: EvidenceSurrogate, of_sources: Tensor, of_sensors: Tensor) -> Variances:

@@ -37,6 +37,9 @@ from majorant.training.growth import LayerwiseSettings, Stage, blurs, layer_loss
 CHECKPOINTED = 20
 """Networks deeper than this recompute their layers in the backward pass."""
 
+PATIENCE = 10
+"""Steps on end without a finite gradient after which a run gives up."""
+
 KIND, VERSION = "layerwise run", 1
 STATE, WEIGHTS, LOG = "checkpoint.safetensors", "weights.safetensors", "log.csv"
 
@@ -100,6 +103,7 @@ class Layerwise:
         self.corrections = Corrections(settings.correction, settings.seed, grown=0)
         self.at = Progress(limit=settings.correction.layers)
         self.optimiser: torch.optim.Adam | None = None
+        self.lost = 0
         self.folder.mkdir(parents=True, exist_ok=True)
         if (self.folder / STATE).exists():
             self._resume()
@@ -192,10 +196,16 @@ class Layerwise:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._trained(stage), s.clip)
-        if bool(torch.isfinite(norm)):
+        self.lost = 0 if bool(torch.isfinite(norm)) else self.lost + 1
+        if self.lost >= PATIENCE:
+            raise MajorantError(
+                f"the gradients of {PATIENCE} steps on end are not finite (step {number}, "
+                f"{layers} layers); lower the rate, or train in float64"
+            )
+        if self.lost == 0:
             self.optimiser.param_groups[0]["lr"] = stage.rate * self._decay(stage)
             self.optimiser.step()
-        return float(loss)
+        return float(loss.detach())
 
     def _loss(self, surrogate: EvidenceSurrogate, batch: SparseBatch, head: int) -> Tensor:
         return layer_loss(surrogate, batch, self.settings.noise_weight, self.kernels[head])
