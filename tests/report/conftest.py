@@ -137,11 +137,9 @@ def make_content(
             "Pascual-Marqui (2007), arXiv:0710.3341",
         ),
         truth=tuple(
-            replace(p, mni=(p.mni[0] + 6, p.mni[1] - 5, p.mni[2]), location=10**6)
-            for p in peaks[:2]
-        )
-        if demo
-        else (),
+            replace(p, mni=(p.mni[0] + 6, p.mni[1] - 5, p.mni[2]), location=10**6, amplitude=5e-8)
+            for p in peaks[: 2 if demo else 0]
+        ),
         errors={"localisation error (mm)": 7.8, "time error (ms)": 2.0} if demo else None,
     )
 

@@ -7,7 +7,9 @@ import pytest
 
 from majorant.forward.cortex import mni305_to_mni152
 from majorant.report.content import SourceMaps
-from majorant.report.cortex import VIEWS, Cortex, Mark, Scale, Veil, colours, ramp
+from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, colours, ramp
+from majorant.report.figures import _labels
+from majorant.report.marks import Mark
 from majorant.report.raster import Camera, rasterise
 from majorant.report.sensors import reach, sensor_positions
 from majorant.report.spread import fill_between, spread
@@ -162,7 +164,7 @@ def test_values_below_the_threshold_stay_grey_and_marks_stay_on_their_side(surfa
         spread_of_rgb = np.ptp(image[..., :3], axis=2)[opaque]
         assert (np.median(spread_of_rgb) > 50) == coloured
     outer = int(surfaces.inflated[0][:, 0].argmin())
-    mark = Mark(0, outer, "1")
+    mark = Mark(0, outer, label="1")
     assert cortex.seen(VIEWS[0], [mark]) == [mark]
     assert not cortex.seen(VIEWS[1], [mark])
     assert not cortex.seen(VIEWS[3], [mark])
@@ -171,7 +173,7 @@ def test_values_below_the_threshold_stay_grey_and_marks_stay_on_their_side(surfa
 def test_a_simulated_source_is_marked_where_it_is(surfaces):
     place = mni305_to_mni152(surfaces.pial[1, 4321])
     mark = Cortex(surfaces, height=88).mark_at("right", tuple(place))
-    assert (mark.hemisphere, mark.vertex, mark.truth) == (1, 4321, True)
+    assert mark == Mark(1, 4321, "truth")
 
 
 def test_signs_have_their_own_colours_and_strength_is_lightness():
@@ -234,6 +236,13 @@ def test_electrodes_are_seen_from_the_centre_of_the_sphere_they_lie_on():
 )
 def test_numbers_are_short_and_have_true_minus_signs(value, shown):
     assert number(value) == shown
+
+
+def test_labels_are_joined_until_none_covers_another():
+    peaks = [(0.1, 5), (0.104, 2), (0.112, 1), (0.12, 8), (0.26, 7)]
+    assert [text for _, text in _labels(peaks, 0.6)] == ["5, 2, 1, 8", "7"]
+    assert [text for _, text in _labels([(0.0, 1), (0.3, 2)], 0.6)] == ["1", "2"]
+    assert _labels([(0.1, 1), (0.1, 2)], 0.0) == [(0.1, "1"), (0.1, "2")]
 
 
 def test_units_fit_the_size():

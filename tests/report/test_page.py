@@ -143,6 +143,7 @@ def test_truth_stands_beside_the_nearest_peak(make, page):
     said = Reader(page).said
     assert "localisation error (mm)" in said
     assert "Nearest peak" in said
+    assert "50.0 nAm" in said
     without = Reader(render(make(demo=False, n_times=21)))
     assert "truth" not in {attrs.get("id") for _, attrs in without.tags}
 
@@ -258,6 +259,21 @@ def test_missing_positions_leave_out_the_topographies(make):
     info["chs"][3]["loc"][:] = np.nan
     reader = assert_sound(render(replace(content, info=info)))
     assert "There are no topographies" in reader.said
+
+
+def test_sparse_estimates_are_drawn_as_dots(make):
+    content = make(n_times=21, space="ico3")
+    values = np.zeros_like(content.sources.values)
+    values[content.peaks[0].location] = 1e-8
+    sparse = replace(content, sources=replace(content.sources, values=values))
+    assert "Dots: the few locations" in Reader(render(sparse)).said
+    assert "Dots: the few locations" not in Reader(render(content)).said
+
+
+def test_simulated_currents_are_said_in_ampere_metres_beside_a_statistic(make):
+    said = Reader(render(make(n_times=21, space="ico3", iterative=False))).said
+    assert "50.0 nAm" in said
+    assert "(sLORETA)" in said
 
 
 def test_regions_are_drawn_as_regions(make, surfaces):

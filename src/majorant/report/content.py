@@ -129,7 +129,8 @@ class PageContent:
         Names and values.
     citations : tuple of str
     truth : tuple of Peak
-        Simulated sources of a demonstration; empty for recordings.
+        Simulated sources of a demonstration, amplitudes in A m whatever the estimate's unit;
+        empty for recordings.
     errors : mapping
         Their errors: name with unit, and value; empty for recordings.
     """

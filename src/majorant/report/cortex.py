@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from majorant.forward.cortex import mni305_to_mni152
 from majorant.forward.surfaces import Surfaces, vertex_normals
+from majorant.report.marks import Mark, draw_marks
 from majorant.report.raster import Camera, Raster, rasterise
 
-__all__ = ["VIEWS", "Cortex", "Mark", "Scale", "Veil", "View", "colours", "ramp"]
+__all__ = ["VIEWS", "Cortex", "Scale", "Veil", "View", "colours", "ramp"]
 
 _WARM = ((0.0, "#3f0f12"), (0.3, "#8f1d1a"), (0.55, "#dd5a16"), (0.8, "#fbb03b"), (1.0, "#fff6c4"))
 _COLD = ((0.0, "#0b1b4a"), (0.3, "#173f9e"), (0.55, "#2280dd"), (0.8, "#5fc4f2"), (1.0, "#d6fbff"))
@@ -101,25 +101,6 @@ class Veil:
         """Return 0 where hidden, 1 where clear."""
         width = max(self.clear_from - self.hidden_to, np.finfo(float).tiny)
         return np.clip((size - self.hidden_to) / width, 0.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A place to point out.
-
-    Attributes
-    ----------
-    hemisphere, vertex : int
-    label : str
-        A short text beside the mark.
-    truth : bool
-        Whether it is a simulated source (a cross) or a peak (a ring).
-    """
-
-    hemisphere: int
-    vertex: int
-    label: str
-    truth: bool = False
 
 
 def colours(values: NDArray[np.floating], scale: Scale) -> NDArray[np.float64]:
@@ -231,7 +212,9 @@ class Cortex:
         canvas[raster.pixels, :3] = rgb
         canvas[raster.pixels, 3] = 1.0
         image = _soften(canvas.reshape(raster.height, raster.width, 4))
-        self._mark(image, view, marks, mark_size)
+        places = raster.screen
+        shown = [(mark, tuple(places[self._row(view, mark)])) for mark in self.seen(view, marks)]
+        draw_marks(image, shown, mark_size * self.height / 34)
         return image
 
     def _ground(self, view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -256,7 +239,7 @@ class Cortex:
         """Return the cross for a simulated source, at the vertex nearest its MNI152 position."""
         side = 1 if hemisphere == "right" else 0
         away = mni305_to_mni152(self.surfaces.pial[side]) - np.asarray(mni)
-        return Mark(side, int(np.linalg.norm(away, axis=1).argmin()), "", truth=True)
+        return Mark(side, int(np.linalg.norm(away, axis=1).argmin()), "truth")
 
     def seen(self, view: View, marks: Sequence[Mark]) -> list[Mark]:
         """Return the marks that lie on the side shown."""
@@ -271,56 +254,6 @@ class Cortex:
         """Return the mark's vertex as the view's mesh numbers it."""
         block = view.hemispheres.index(mark.hemisphere)
         return block * self.surfaces.inflated.shape[1] + mark.vertex
-
-    def _mark(
-        self, image: Image.Image, view: View, marks: Sequence[Mark], mark_size: float
-    ) -> None:
-        pen = ImageDraw.Draw(image)
-        radius = mark_size * self.height / 40
-        font = _font(round(2.3 * radius))
-        for mark in self.seen(view, marks):
-            x, y = self.raster(view).screen[self._row(view, mark)]
-            for colour, outline in (("#000000", 0.4 * radius), ("#ffffff", 0.0)):
-                _sign(pen, (x, y), radius, outline, colour, mark.truth)
-            aside = 1.5 if x < image.width - 5 * radius else -1.5
-            pen.text(
-                (x + aside * radius, max(0.0, y - 2.7 * radius)),
-                mark.label,
-                anchor="la" if aside > 0 else "ra",
-                font=font,
-                fill="#ffffff",
-                stroke_width=round(0.3 * radius),
-                stroke_fill="#000000",
-            )
-
-
-def _sign(
-    pen: ImageDraw.ImageDraw,
-    centre: tuple[float, float],
-    radius: float,
-    outline: float,
-    colour: str,
-    cross: bool,
-) -> None:
-    """Draw a ring or a cross, its stroke widened by the outline."""
-    x, y = centre
-    stroke = 0.32 * radius + outline
-    if cross:
-        arm = 0.85 * radius + outline / 3
-        for slope in (-1, 1):
-            ends = (x - arm, y - slope * arm, x + arm, y + slope * arm)
-            pen.line(ends, fill=colour, width=round(stroke + 0.1 * radius))
-        return
-    outer = radius + stroke / 2
-    pen.ellipse((x - outer, y - outer, x + outer, y + outer), outline=colour, width=round(stroke))
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Return the bold sans that matplotlib carries."""
-    import matplotlib
-
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
-    return ImageFont.truetype(str(path), size)
 
 
 def _soften(canvas: NDArray[np.float32]) -> Image.Image:

@@ -28,6 +28,8 @@ __all__ = ["Drawing", "butterfly", "certificate", "fit", "rms", "time_courses"]
 DRAWN_SAMPLES = 60_000
 """Channels times samples up to which traces are drawn as vectors; above, as a picture."""
 MICROVOLT = 1e6
+LETTER = 0.0085
+"""Width of a letter of a label, as a share of the time axis."""
 APART = 20.0
 """Millimetres between locations whose time courses are both drawn."""
 
@@ -242,20 +244,15 @@ def _time_limits(panels: Sequence[Axes], x: NDArray[np.float64]) -> None:
 
 
 def _peak_lines(content: PageContent, panels: Sequence[Axes], clk: Scaled) -> None:
-    """Draw a numbered line at every peak; numbers too close to each other share a label."""
-    span = float(np.ptp(content.times)) or 1.0
-    labels: list[tuple[float, list[str]]] = []
-    for time, rank in sorted((peak.time, rank) for rank, peak in enumerate(content.peaks, 1)):
+    """Draw a numbered line at every peak."""
+    peaks = sorted((peak.time, rank) for rank, peak in enumerate(content.peaks, 1))
+    for time, _ in peaks:
         for axes in panels:
             axes.axvline(time * clk.factor, color=COLOUR["mark"], lw=0.9, ls=(0, (4, 3)))
-        if labels and time - labels[-1][0] < 0.024 * span:
-            labels[-1][1].append(str(rank))
-        else:
-            labels.append((time, [str(rank)]))
-    for time, ranks in labels:
+    for middle, text in _labels(peaks, float(np.ptp(content.times))):
         panels[0].annotate(
-            ", ".join(ranks),
-            (time * clk.factor, 1.0),
+            text,
+            (middle * clk.factor, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(0, 3),
             textcoords="offset points",
@@ -263,6 +260,25 @@ def _peak_lines(content: PageContent, panels: Sequence[Axes], clk: Scaled) -> No
             color=COLOUR["mark"],
             fontweight="bold",
         )
+
+
+def _labels(peaks: Sequence[tuple[float, int]], span: float) -> list[tuple[float, str]]:
+    """Return where labels stand and what they say, joined until none covers another."""
+    groups = [([time], [str(rank)]) for time, rank in peaks]
+
+    def label(group: tuple[list[float], list[str]]) -> tuple[float, str]:
+        return (group[0][0] + group[0][-1]) / 2, ", ".join(group[1])
+
+    i = 0
+    while i + 1 < len(groups):
+        (left, before), (right, after) = label(groups[i]), label(groups[i + 1])
+        if right - left < LETTER * span * (len(before) + len(after) + 2) / 2:
+            times, ranks = groups.pop(i + 1)
+            groups[i] = (groups[i][0] + times, groups[i][1] + ranks)
+            i = max(i - 1, 0)
+        else:
+            i += 1
+    return [label(group) for group in groups]
 
 
 def _place_colours(xy: NDArray[np.float64]) -> list[Colour]:

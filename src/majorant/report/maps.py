@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.report.content import Moment, PageContent
-from majorant.report.cortex import VIEWS, Cortex, Mark, Scale, Veil, ramp
+from majorant.report.content import Moment, PageContent, SourceMaps
+from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, colours, ramp
+from majorant.report.marks import Mark
 from majorant.report.parts import Section
 from majorant.report.pictures import data_uri
 from majorant.report.sensors import sensor_positions
@@ -20,6 +21,8 @@ __all__ = ["cortex_section", "topographies"]
 
 HIDDEN, CLEAR = 0.25, 0.5
 """Shares of a moment's largest value up to which the map is grey, and from which it is coloured."""
+FEW = 24
+"""Coloured locations up to which each is drawn as a dot: sparse estimates."""
 SMALL_MARKS = 1.9
 """How much larger marks are in the maps that are shown smaller."""
 _PLACES = (1, 2, 5, 3, 4, 6)
@@ -85,22 +88,18 @@ def _moment(
     when = instant(moment.time, clock(content.times))
     largest = float(np.nanmax(np.abs(values), initial=0.0))
     veil = Veil(HIDDEN * largest, CLEAR * largest)
-    peaks = [
-        Mark(int(maps.hemisphere[peak.location]), int(maps.vertices[peak.location]), str(rank))
-        for rank, peak in moment.peaks
-    ]
+    dots = _dots(maps, maps.values[:, moment.sample], veil, scale)
+    peaks = [Mark(*_vertex(maps, peak.location), "peak", str(rank)) for rank, peak in moment.peaks]
     truth = [cortex.mark_at(source.hemisphere, source.mni) for source in content.truth]
     cells = []
     for view, order in zip(VIEWS, _PLACES, strict=True):
         size = 1.0 if large else SMALL_MARKS
-        picture = cortex.draw(view, values, scale, veil, [*truth, *peaks], size)
+        picture = cortex.draw(view, values, scale, veil, [*dots, *truth, *peaks], size)
         alt = f"Cortex, {view.name}, at {when}. {_in_view(cortex.seen(view, peaks))}"
         cells.append(
             f'<div style="--place:{order}"><img src="{data_uri(picture)}" width="{picture.width}" '
             f'height="{picture.height}" alt="{escape(alt)}"><span>{escape(view.name)}</span></div>'
         )
-    names = "; ".join(f"peak {rank}, {place(peak)}" for rank, peak in moment.peaks)
-    title = f"{when}: {names or 'no peak stands out'}"
     rank = "-".join(str(rank) for rank, _ in moment.peaks) or "none"
     caption = "The estimate is zero at this moment."
     if largest > 0:
@@ -108,12 +107,45 @@ def _moment(
             f"Largest value {unit.say(largest)}; colour fades in from {unit.say(veil.hidden_to)} "
             f"to {unit.say(veil.clear_from)}."
         )
+    if dots:
+        caption += " Dots: the few locations that carry the estimate."
     return (
         f'<figure class="maps" id="map-{rank}" data-sample="{moment.sample}">'
-        f"<h3>{escape(title)}</h3>"
+        f"<h3>{escape(_title(content, moment))}</h3>"
         f'<div class="views{"" if large else " small"}">{"".join(cells)}</div>'
         f"<figcaption>{escape(caption)}</figcaption></figure>\n"
     )
+
+
+def _title(content: PageContent, moment: Moment) -> str:
+    """Return the time and the peaks of a moment, those of one lobe together."""
+    ranks: dict[str, list[str]] = {}
+    for rank, peak in moment.peaks:
+        ranks.setdefault(place(peak), []).append(str(rank))
+    names = [
+        f"peak{'s' if len(own) > 1 else ''} {', '.join(own)} in the {where}"
+        for where, own in ranks.items()
+    ]
+    when = instant(moment.time, clock(content.times))
+    return f"{when}: {'; '.join(names) or 'no peak stands out'}"
+
+
+def _vertex(maps: SourceMaps, location: int) -> tuple[int, int]:
+    """Return hemisphere and vertex of a location."""
+    return int(maps.hemisphere[location]), int(maps.vertices[location])
+
+
+def _dots(maps: SourceMaps, values: NDArray[np.float64], veil: Veil, scale: Scale) -> list[Mark]:
+    """Return a dot for every coloured location if they are so few that a map would hide them."""
+    strong = np.flatnonzero(np.abs(values) > veil.hidden_to)
+    if maps.parcels is not None or len(strong) > FEW:
+        return []
+    tints = np.rint(255 * colours(values[strong], scale)).astype(int)
+    weak_first = np.argsort(np.abs(values[strong]))
+    return [
+        Mark(*_vertex(maps, int(strong[i])), "dot", colour="#{:02x}{:02x}{:02x}".format(*tints[i]))
+        for i in weak_first
+    ]
 
 
 def _in_view(marks: Sequence[Mark]) -> str:

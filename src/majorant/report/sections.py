@@ -6,6 +6,7 @@ Whatever comes from outside (names of files, channels, settings) goes through `e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,8 @@ def _peaks(content: PageContent) -> Section:
 def _truth(content: PageContent) -> Section:
     """Simulated sources, each beside the peak nearest to it."""
     clk = clock(content.times)
-    scale = source_scale(content.sources, max(abs(peak.amplitude) for peak in content.truth))
+    largest = max(abs(peak.amplitude) for peak in content.truth)
+    scale = source_scale(replace(content.sources, unit="Am"), largest)
     heads = ("Simulated", "MNI x, y, z (mm)", "Nearest peak", "Distance (mm)", "Later by (ms)")
     rows = []
     for source in content.truth:
