@@ -104,6 +104,14 @@ def image(
         float,
         typer.Option(help="Signal-to-noise ratio of amplitudes.", rich_help_panel=SOURCES),
     ] = 3.0,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A setting of the solver, such as max_iter=1000; may be repeated.",
+            rich_help_panel=SOURCES,
+        ),
+    ] = None,
     space: Annotated[
         str,
         typer.Option(
@@ -155,6 +163,7 @@ def image(
         depth="auto" if depth is None else (depth or None),
         space=space,
         forward=None if forward is None else str(forward),
+        options=dict(_option(text) for text in option or ()),
     )
     if demo == (file is not None):
         raise MajorantError(
@@ -207,6 +216,22 @@ def _prepared(file: Path | None, preparation: Preparation, voice: Voice) -> tupl
     voice.step(f"Reading {file.name}")
     recording = load_recording(file)
     return prepare(recording, preparation, voice.say), lambda result: result
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """Read ``name=value``; numbers, true and false are what they look like."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise MajorantError(f"the option {text!r} has no value; write it as name=value")
+    plain = {"true": True, "false": False, "none": None}
+    if value.lower() in plain:
+        return name, plain[value.lower()]
+    for number in (int, float):
+        try:
+            return name, number(value)
+        except ValueError:
+            continue
+    return name, value
 
 
 def _edges(
