@@ -17,14 +17,15 @@ from majorant.learned.unrolled import MMNetSettings
 from majorant.problem import MajorantError
 
 FAST = MMNetSettings(
+    prior_hidden=256,
     prior_kernels=(1, 3, 1),
     outer=1,
     iterations=6,
     start="sloreta",
     rate=128.0,
 )
-"""Pointwise projections of the sources, convolutions in the hidden layers, a linear start, and
-128 Hz."""
+"""Pointwise projections of the sources, a wider prior, convolutions in the hidden layers only, a
+linear start, and 128 Hz."""
 
 
 @dataclass(frozen=True)
@@ -121,14 +122,14 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
             Recipe(
                 "cpu",
                 FAST,
-                n_train=96_000,
+                n_train=80_000,
                 epochs=1,
                 batch=16,
-                rate=4e-3,
-                prior_rate=4e-3,
+                rate=2e-3,
+                prior_rate=2e-3,
                 schedule="cosine",
                 warmup=200,
-                clip=1.0,
+                clip=0.5,
                 deep=0.5,
                 short=4,
                 lengthen=0.6,
@@ -143,8 +144,8 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
                 n_train=8_000,
                 epochs=1,
                 batch=16,
-                rate=4e-3,
-                prior_rate=4e-3,
+                rate=3e-3,
+                prior_rate=3e-3,
                 schedule="cosine",
                 warmup=50,
                 clip=1.0,
