@@ -1,0 +1,138 @@
+"""What the guard costs a trained network, and what it saves: the tables of ``docs/training.md``.
+
+    python -m majorant.bench.guarded            # windows and lengths, 200 test samples
+    python -m majorant.bench.guarded montages   # from 32 electrodes to all, against sLORETA
+
+Source: simulations of SEREEGA type, the test part; metrics of :mod:`majorant.metrics.localisation`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from majorant.forward.leadfield import Leadfield
+from majorant.learned.mmnet import MMNet
+from majorant.majorants.guard import Guard
+from majorant.metrics.localisation import Localisation, Scores
+from majorant.simulate.dataset import SereegaLike
+from majorant.solvers.base import Solver
+from majorant.solvers.linear import SLORETA
+from majorant.solvers.loop import solve
+from majorant.solvers.mm import ClassicalMM, SameAs
+from majorant.weights.shipped import mm_net
+
+BATCH = 50
+WINDOWS = (0, 1, 2, 5, 10)
+"""0 stands for no guard."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row: means over samples.
+
+    Attributes
+    ----------
+    name : str
+    le, auc, psnr : float
+        mm, times 100, dB.
+    energy : float
+        Final energy; NaN for solvers with another one.
+    refused : float
+        Share of the windows whose proposal was not taken as it came.
+    violations : int
+    ms : float
+        Per sample.
+    """
+
+    name: str
+    le: float
+    auc: float
+    psnr: float
+    energy: float
+    refused: float
+    violations: int
+    ms: float
+
+    def __str__(self) -> str:
+        return (
+            f"| {self.name} | {self.le:.2f} | {self.auc:.2f} | {self.psnr:.1f} | "
+            f"{self.energy:.4f} | {100 * self.refused:.1f} % | {self.violations} | {self.ms:.1f} |"
+        )
+
+
+HEADER = (
+    "| solver | LE | AUC | PSNR | final energy | refused | rises | ms |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+
+
+def score(name: str, data: SereegaLike, solver: Solver, *, max_iter: int | None = None) -> Run:
+    """Solve all samples of a data set and judge them."""
+    judge, scores = Localisation(data.leadfield, data.sfreq), []
+    energy, refused, windows, rises, seconds = 0.0, 0, 0, 0, 0.0
+    for batch in data.batches(BATCH):
+        began = time.perf_counter()
+        solution = solve(data.problem(batch), solver, max_iter=max_iter)
+        seconds += time.perf_counter() - began
+        estimate = solution.estimate.to(batch.y.dtype)
+        scores.append(judge.score(batch.x, estimate, batch.seed))
+        held = solution.certificate
+        energy += float(held.energy[-1].sum())
+        refused += int(held.refused.sum())
+        windows += (held.energy.shape[0] - 1) * len(batch)
+        rises += int(held.violations.sum())
+    joined = Scores.cat(scores)
+    le, auc, psnr = (float(v.mean()) for v in (joined.le, joined.auc, joined.psnr))
+    n = len(data)
+    share = refused / max(windows, 1)
+    return Run(name, le, auc, psnr, energy / n, share, rises, 1e3 * seconds / n)
+
+
+def windows(path: Path | None, n: int, leadfield: Leadfield) -> Iterator[Run]:
+    """Windows against lengths, and classical MM on the same energy with as many gradients."""
+    data = SereegaLike(leadfield, n, part="test")
+    trained = mm_net(path, sfreq=data.sfreq)
+    steps = trained.network.settings.iterations
+    for length in (steps, 2 * steps, 10 * steps):
+        for window in WINDOWS:
+            if window > length:
+                continue
+            guard = Guard(window=window) if window else Guard("off", window=1)
+            words = f"window {window}" if window else "no guard"
+            solver = MMNet(trained.network, sfreq=data.sfreq, guard=guard)
+            yield score(f"MM-Net, {length} steps, {words}", data, solver, max_iter=length)
+        classical = ClassicalMM(SameAs(trained, "gram"), max_iter=length)
+        yield score(f"classical MM, {length} steps", data, classical, max_iter=length)
+
+
+def montages(path: Path | None, n: int, leadfield: Leadfield) -> Iterator[Run]:
+    """One network on subsets of the electrodes, with sLORETA on the same data."""
+    for count in (32, 48, 64, leadfield.n_sensors):
+        generator = torch.Generator().manual_seed(count)
+        chosen = torch.randperm(leadfield.n_sensors, generator=generator)[:count].sort().values
+        few = leadfield.pick([leadfield.ch_names[i] for i in chosen.tolist()])
+        data = SereegaLike(few, n, part="test")
+        yield score(f"MM-Net, {count} electrodes", data, mm_net(path, sfreq=data.sfreq))
+        yield score(f"sLORETA, {count} electrodes", data, SLORETA(snr=5.0))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print a table; arguments: [windows|montages] [samples] [weights file]."""
+    rest = list(arguments)
+    table = montages if rest and rest[0] == "montages" else windows
+    rest = rest[1:] if rest and rest[0] in ("windows", "montages") else rest
+    n = int(rest[0]) if rest else 200
+    path = Path(rest[1]) if len(rest) > 1 else None
+    print(HEADER)
+    for row in table(path, n, Leadfield.template_small()):
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

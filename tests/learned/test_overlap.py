@@ -1,0 +1,54 @@
+"""Long recordings: windows are cross-faded, and the promise holds for all of them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from majorant.learned.mmnet import MMNet
+from majorant.learned.overlap import cross_fade, solve_long, window_starts
+from majorant.learned.unrolled import MMNetSettings, MMNetwork
+from majorant.problem import MajorantError, MatrixOperator, Problem, Status
+from majorant.solvers.loop import solve
+
+SETTINGS = MMNetSettings(
+    n_sources=20, prior_hidden=6, prior_kernels=(1, 3, 1), hidden=5, outer=1, start="sloreta"
+)
+
+
+def parts(times: int) -> tuple[Problem, MMNet]:
+    g = torch.Generator().manual_seed(0)
+    operator = MatrixOperator(torch.randn(8, 20, generator=g, dtype=torch.float64))
+    y = torch.randn(3, 8, times, generator=g, dtype=torch.float64)
+    return Problem(operator, y), MMNet(MMNetwork(SETTINGS, g), sfreq=512.0)
+
+
+@pytest.mark.parametrize(("n_times", "length"), [(100, 16), (97, 16), (33, 16), (17, 16)])
+def test_cross_fading_windows_of_a_recording_gives_it_back(n_times: int, length: int) -> None:
+    x = torch.randn(2, 4, n_times, generator=torch.Generator().manual_seed(0))
+    starts = window_starts(n_times, length)
+    cut = torch.stack([x[:, :, k : k + length] for k in starts], dim=1)
+    torch.testing.assert_close(cross_fade(cut, starts, n_times), x)
+
+
+def test_a_long_recording_keeps_shape_promise_and_independence() -> None:
+    problem, solver = parts(200)
+    y = problem.y.clone()
+    y[1] = 0
+    solution = solve_long(Problem(problem.operator, y), solver)
+    assert solution.estimate.shape == (3, 20, 200)
+    assert solution.certificate.holds()
+    assert solution.certificate.energy.shape[1] == 3
+    assert solution.status[1] is Status.NO_DATA
+    assert solution.details["windows"] == 6
+    alone = solve_long(Problem(problem.operator, y[2:]), solver)
+    torch.testing.assert_close(alone.estimate[0], solution.estimate[2], rtol=1e-10, atol=1e-12)
+
+
+def test_a_short_recording_is_one_window() -> None:
+    problem, solver = parts(64)
+    together = solve_long(problem, solver)
+    assert torch.equal(together.estimate, solve(problem, solver).estimate)
+    assert together.details["windows"] == 1
+    with pytest.raises(MajorantError, match="holds 1 samples"):
+        solve_long(problem, solver, window=0.002)
