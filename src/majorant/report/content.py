@@ -91,7 +91,8 @@ class Moment:
     time : float
         Seconds.
     peaks : tuple of (int, Peak)
-        The peaks then, each with its rank from 1 (the strongest); empty where nothing stands out.
+        The peaks then or a few milliseconds away, each with its rank from 1 (the strongest); empty
+        where nothing stands out.
     """
 
     sample: int
@@ -153,17 +154,24 @@ class PageContent:
     truth: tuple[Peak, ...] = ()
     errors: Mapping[str, float] | None = None
 
-    def moments(self, most: int = 5) -> tuple[Moment, ...]:
-        """Return the times worth a map, the strongest first; peaks at one sample share a map.
+    def moments(self, most: int = 5, near: float = 0.010) -> tuple[Moment, ...]:
+        """Return the times worth a map, the strongest first.
 
+        A peak less than `near` seconds from a stronger one joins its map, which hardly differs.
         Without peaks this is the one time at which the data vary most over the sensors.
         """
-        ranks: dict[int, list[tuple[int, Peak]]] = {}
+        if not self.peaks:
+            sample = int(self.data.std(axis=0).argmax())
+            return (Moment(sample, float(self.times[sample]), ()),)
+        joined: dict[int, list[tuple[int, Peak]]] = {}
         for rank, peak in enumerate(self.peaks, start=1):
-            ranks.setdefault(int(np.abs(self.times - peak.time).argmin()), []).append((rank, peak))
-        if not ranks:
-            ranks = {int(self.data.std(axis=0).argmax()): []}
+            own = int(np.abs(self.times - peak.time).argmin())
+            for sample in joined:
+                if sample == own or abs(self.times[sample] - self.times[own]) < near:
+                    own = sample
+                    break
+            joined.setdefault(own, []).append((rank, peak))
         return tuple(
             Moment(sample, float(self.times[sample]), tuple(peaks))
-            for sample, peaks in list(ranks.items())[:most]
+            for sample, peaks in list(joined.items())[:most]
         )

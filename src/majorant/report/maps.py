@@ -119,14 +119,16 @@ def _moment(
 
 def _title(content: PageContent, moment: Moment) -> str:
     """Return the time and the peaks of a moment, those of one lobe together."""
+    clk = clock(content.times)
+    when = instant(moment.time, clk)
     ranks: dict[str, list[str]] = {}
     for rank, peak in moment.peaks:
-        ranks.setdefault(place(peak), []).append(str(rank))
+        own = instant(peak.time, clk)
+        ranks.setdefault(place(peak), []).append(str(rank) if own == when else f"{rank} ({own})")
     names = [
         f"peak{'s' if len(own) > 1 else ''} {', '.join(own)} in the {where}"
         for where, own in ranks.items()
     ]
-    when = instant(moment.time, clock(content.times))
     return f"{when}: {'; '.join(names) or 'no peak stands out'}"
 
 
