@@ -24,7 +24,6 @@ from majorant.energies.cosine import CosineEnergy, SourceState, inverse
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.network import Geometry, UnrolledNetwork
 from majorant.learned.timegrid import TimeGrid
-from majorant.learned.unrolled import MMNetwork
 from majorant.linalg import squared_norm, total
 from majorant.majorants.base import Surrogate
 from majorant.majorants.cosine import CosineMajorant
@@ -212,7 +211,7 @@ class MMNet(IterativeSolver[SourceState]):
 
 
 def r_mm_net(
-    network: MMNetwork,
+    network: UnrolledNetwork[Any],
     *,
     sfreq: float | None = None,
     max_iter: int | None = None,

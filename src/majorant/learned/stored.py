@@ -20,14 +20,12 @@ import torch
 from torch import Tensor
 
 from majorant.forward.archive import read_archive, write_archive
+from majorant.learned.families import FAMILIES, make_network, method_of, settings_from
 from majorant.learned.network import UnrolledNetwork
-from majorant.learned.unrolled import MMNetSettings, MMNetwork
 from majorant.networks.card import Card
 from majorant.problem import DamagedFile, MajorantError
 
 KIND, VERSION = "set of weights", 1
-LARGEST = 50_000
-"""More sources, channels or taps than this are no network of this family."""
 
 
 def write_weights(
@@ -74,7 +72,7 @@ def write_weights(
     return card
 
 
-def read_weights(path: Path) -> tuple[MMNetwork, Card]:
+def read_weights(path: Path) -> tuple[UnrolledNetwork[Any], Card]:
     """Read and check weights.
 
     Parameters
@@ -83,7 +81,7 @@ def read_weights(path: Path) -> tuple[MMNetwork, Card]:
 
     Returns
     -------
-    network : MMNetwork
+    network : UnrolledNetwork
         In float32, not to be trained further unless asked to.
     card : Card
 
@@ -99,8 +97,9 @@ def read_weights(path: Path) -> tuple[MMNetwork, Card]:
     tensors, info = read_archive(path, kind=KIND, version=VERSION)
     card = Card.from_dict(info, path.name)
     settings = settings_from_card(card, path)
-    network = MMNetwork(settings)
-    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    with torch.device("meta"):
+        sketch = make_network(settings).state_dict()
+    expected = {key: tuple(value.shape) for key, value in sketch.items()}
     found = {key: tuple(value.shape) for key, value in tensors.items()}
     if found != expected:
         names = sorted(k for k in found.keys() | expected if found.get(k) != expected.get(k))
@@ -119,28 +118,29 @@ def read_weights(path: Path) -> tuple[MMNetwork, Card]:
                 f"{path.name} holds {n} values in {key} that are NaN or infinite; expected finite "
                 "weights: train again from the last good checkpoint"
             )
+    network = make_network(settings)
     network.load_state_dict(tensors)
     return network.requires_grad_(False).eval(), card
 
 
-def settings_from_card(card: Card, path: Path) -> MMNetSettings:
+def settings_from_card(card: Card, path: Path) -> Any:
     """Read the sizes of the network; sizes beyond reason are refused before they are built."""
-    held = dict(card.settings)
-    kernels = held.get("prior_kernels")
-    known = {f.name for f in dataclasses.fields(MMNetSettings)}
-    sizes = ("n_sources", "prior_hidden", "hidden", "outer", "inner", "iterations")
-    sane = (
-        set(held) <= known
-        and isinstance(kernels, list | tuple)
-        and len(kernels) == 3
-        and all(type(v) is int and 0 < v <= LARGEST for v in (*kernels, *map(held.get, sizes)))
-    )
-    if not sane:
+    if card.name not in FAMILIES:
         raise DamagedFile(
-            f"the sizes on the card of {path.name} are no MM-Net's ({held}); take the file anew"
+            f"{path.name} holds weights of {card.name!r}; expected one of {', '.join(FAMILIES)}"
         )
-    held["prior_kernels"] = tuple(held["prior_kernels"])
-    return MMNetSettings(**held)
+    try:
+        settings = settings_from(card.name, card.settings)
+    except (MajorantError, TypeError) as error:
+        raise DamagedFile(
+            f"the card of {path.name} cannot be used: {error}; take the file anew"
+        ) from error
+    if method_of(settings) != card.name:
+        raise DamagedFile(
+            f"{path.name} says {card.name} and its sizes are {method_of(settings)}'s; take the "
+            "file anew"
+        )
+    return settings
 
 
 def tensor_hash(tensors: Mapping[str, Tensor]) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from majorant.learned.families import as_solver, family
 from majorant.learned.mmnet import MMNet
 from majorant.learned.mmnet import r_mm_net as unguarded
+from majorant.learned.network import UnrolledNetwork
 from majorant.learned.stored import read_weights
-from majorant.learned.unrolled import MMNetwork
 from majorant.majorants.guard import Guard
 from majorant.networks.card import Card
 from majorant.problem import MajorantError
@@ -28,11 +30,11 @@ def shipped(name: str) -> Path:
 
 
 @cache
-def _packaged(name: str) -> tuple[MMNetwork, Card]:
+def _packaged(name: str) -> tuple[UnrolledNetwork[Any], Card]:
     return read_weights(shipped(name))
 
 
-def load(path: str | Path | None, name: str) -> tuple[MMNetwork, Card]:
+def load(path: str | Path | None, name: str) -> tuple[UnrolledNetwork[Any], Card]:
     """Load weights and check that they belong to the solver asked for.
 
     Parameters
@@ -91,3 +93,54 @@ def r_mm_net(
     """
     network, card = load(weights, "r-mm-net")
     return unguarded(network, sfreq=sfreq, max_iter=max_iter, card=card)
+
+
+DOMAINS = ("sereega", "nmm")
+"""Kinds of data that weights were trained on; the first has the plain file name."""
+
+
+def domains(name: str) -> tuple[str, ...]:
+    """Return the kinds of data on which packaged weights of a method were trained.
+
+    Raises
+    ------
+    MajorantError
+        If there is no such method.
+    """
+    family(name)
+    return tuple(domain for domain in DOMAINS if shipped(_stem(name, domain)).is_file())
+
+
+def trained(
+    name: str, domain: str = DOMAINS[0], *, sfreq: float = SFREQ, guard: Guard | None = None
+) -> MMNet:
+    """Make a learned method with the packaged weights of a kind of data.
+
+    Parameters
+    ----------
+    name : str
+        A name of :data:`majorant.learned.families.FAMILIES`.
+    domain : {"sereega", "nmm"}
+        What it was trained on.
+    sfreq : float
+        Sampling rate of the data, Hz; data are resampled to the network's rate and back.
+    guard : Guard or None
+        None takes the method's own: MM-Net is guarded, the others run free as published.
+
+    Raises
+    ------
+    MajorantError
+        If there are no such weights.
+    """
+    if domain not in DOMAINS:
+        raise MajorantError(
+            f"there are no weights trained on {domain!r}; choose one of {', '.join(DOMAINS)}"
+        )
+    network, card = _packaged(_stem(name, domain))
+    if card.name != name:
+        raise MajorantError(f"the packaged weights of {name} belong to {card.name}; install anew")
+    return as_solver(network, sfreq=sfreq, guard=guard, card=card)
+
+
+def _stem(name: str, domain: str) -> str:
+    return name if domain == DOMAINS[0] else f"{name}-{domain}"
