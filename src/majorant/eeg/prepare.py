@@ -21,7 +21,7 @@ from majorant.eeg.noise import (
     check_covariance,
     read_covariance,
 )
-from majorant.eeg.recording import Recording
+from majorant.eeg.recording import UNREADABLE, Recording
 from majorant.eeg.settings import Preparation
 from majorant.problem import MajorantError
 
@@ -147,7 +147,13 @@ def _working_copy(recording: Recording, names: tuple[str, ...], account: Account
         inst.pick(keep, exclude=[])
         inst.info["bads"] = [name for name in bads if name in inst.ch_names]
         if recording.kind != "evoked":
-            inst.load_data()
+            try:
+                inst.load_data()
+            except UNREADABLE as error:
+                raise MajorantError(
+                    f"{recording.path} is damaged: its data cannot be read to the end; copy the "
+                    "file again"
+                ) from error
     return inst
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import hashlib
 import os
 import re
@@ -33,6 +34,8 @@ UNREADABLE = (
     ArithmeticError,
     AssertionError,
     ImportError,
+    SyntaxError,
+    configparser.Error,
     struct.error,
     zlib.error,
 )
@@ -139,7 +142,7 @@ def load_recording(
     account = Account(say) if say else Account()
     with listening(account, "reading"):
         kind, data = _read_fif(path) if _is_fif(path) else _read_other(path)
-        events = _events(data) if kind == "raw" else {}
+        events = _read_events(path, data) if kind == "raw" else {}
     notes = list(account.decisions)
     account.note(_describe(path, kind, data))
     return Recording(path, kind, data, events, (account.decisions[-1], *notes))
@@ -209,6 +212,15 @@ def _read_other(path: Path) -> tuple[Kind, Any]:
         raise MajorantError(
             f"{path} cannot be read as a recording: {reason[:300]}; give a file in a format that "
             "MNE reads (.fif, .edf, .bdf, .vhdr, .set, .cnt, .mff, ...)"
+        ) from error
+
+
+def _read_events(path: Path, raw: Any) -> dict[str, NDArray[np.int64]]:
+    try:
+        return _events(raw)
+    except UNREADABLE as error:
+        raise MajorantError(
+            f"{path} is damaged: its events cannot be read to the end; copy the file again"
         ) from error
 
 

@@ -1,0 +1,245 @@
+"""`SourceImager` speaks MNE's language, and says the same as MNE on the same forward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mne
+import numpy as np
+import pytest
+from mne.minimum_norm import apply_inverse, make_inverse_operator
+
+from majorant import SourceImager
+from majorant.eeg.forward import leadfield_from_forward
+from majorant.eeg.template import template_forward
+from majorant.problem import MajorantError
+
+SNR = 3.0
+METHODS = {"mne": "MNE", "dspm": "dSPM", "sloreta": "sLORETA", "eloreta": "eLORETA"}
+
+
+@pytest.fixture(scope="module")
+def evoked(averages: list[Any]) -> Any:
+    """Average of 14 trials, average reference as a projector."""
+    made = averages[0].copy().pick("eeg", verbose="error")
+    made.set_eeg_reference("average", projection=True, verbose="error")
+    return made.apply_proj(verbose="error")
+
+
+@pytest.fixture(scope="module")
+def noise_cov(evoked: Any) -> Any:
+    rng = np.random.default_rng(5)
+    mixing = 5e-6 * (np.eye(32) + 0.2 * rng.standard_normal((32, 32)))
+    return mne.Covariance(mixing @ mixing.T, evoked.ch_names, [], [], 1000)
+
+
+@pytest.fixture(scope="module")
+def template(evoked: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The template for the 32 electrodes, 1,284 vertices."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if base.name.startswith("popen-") else base
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAJORANT_CACHE", str(shared / "template-cache"))
+        return template_forward(evoked.info, "ico3")
+
+
+def of_mne(
+    evoked: Any, forward: Any, noise_cov: Any, method: str, loose: float, depth: Any, **more: Any
+) -> np.ndarray:
+    inverse = make_inverse_operator(
+        evoked.info, forward, noise_cov, loose=loose, depth=depth, verbose="error"
+    )
+    return apply_inverse(evoked, inverse, 1 / SNR**2, method, verbose="error", **more).data
+
+
+def assert_equal(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("loose", [0.0, 0.2, 1.0])
+@pytest.mark.parametrize("depth", [None, 0.8])
+def test_the_imager_equals_mne_on_the_same_forward_and_covariance(
+    evoked: Any, noise_cov: Any, sphere_forward: Any, method: str, loose: float, depth: Any
+) -> None:
+    forward = mne.convert_forward_solution(sphere_forward, surf_ori=True, verbose="error")
+    imager = SourceImager(method, snr=SNR, loose=loose, depth=depth)
+    found = imager.fit(evoked.info, sphere_forward, noise_cov).apply(evoked).data
+    assert_equal(found, of_mne(evoked, forward, noise_cov, METHODS[method], loose, depth))
+
+
+@pytest.mark.parametrize("loose", [0.2, 1.0])
+@pytest.mark.parametrize("pick_ori", ["normal", "vector", None])
+def test_it_equals_mne_on_the_template_too(
+    evoked: Any, noise_cov: Any, template: Any, loose: float, pick_ori: str | None
+) -> None:
+    imager = SourceImager("sloreta", loose=loose, depth=0.8, pick_ori=pick_ori)
+    stc = imager.fit(evoked.info, template.forward, noise_cov).apply(evoked)
+    expected = of_mne(evoked, template.forward, noise_cov, "sLORETA", loose, 0.8, pick_ori=pick_ori)
+    assert_equal(stc.data, expected)
+    kind = mne.VectorSourceEstimate if pick_ori == "vector" else mne.SourceEstimate
+    assert type(stc) is kind
+    assert stc.subject == "fsaverage"
+
+
+def test_depth_takes_the_arguments_of_mne(evoked: Any, noise_cov: Any, sphere_forward: Any) -> None:
+    depth = {"exp": 1.5, "limit": None, "limit_depth_chs": "whiten", "combine_xyz": "fro"}
+    imager = SourceImager("mne", loose=1, depth=depth).fit(evoked.info, sphere_forward, noise_cov)
+    expected = of_mne(evoked, sphere_forward, noise_cov, "MNE", 1.0, depth)
+    assert_equal(imager.apply(evoked).data, expected)
+    with pytest.raises(MajorantError, match="depth has no setting exponent"):
+        SourceImager("mne", depth={"exponent": 1}).fit(evoked.info, sphere_forward, noise_cov)
+
+
+def test_the_template_is_the_default_and_can_be_looked_at(evoked: Any, template: Any) -> None:
+    imager = SourceImager("sloreta", space="ico3").fit(evoked.info)
+    stc = imager.apply(evoked)
+    assert [len(v) for v in stc.vertices] == [642, 642]
+    assert isinstance(imager.forward_, mne.Forward)
+    assert imager.leadfield_.n_locations == 1284
+    assert imager.rank_ == 31
+    assert imager.whitener_.shape == (31, 32)
+    assert imager.alignment_ is not None
+    assert imager.info_["ch_names"] == evoked.ch_names
+    assert imager.solution_.certificate.holds()
+    same = SourceImager("sloreta", space="ico3").fit(evoked.info, template.forward)
+    assert_equal(same.apply(evoked).data, stc.data)
+
+
+def test_regions_are_written_onto_the_vertices_of_fsaverage5(evoked: Any) -> None:
+    imager = SourceImager("mne", space="regions").fit(evoked.info)
+    stc = imager.apply(evoked)
+    values = imager.solution_.estimate[0].numpy()
+    assert imager.leadfield_.n_locations == len(values) == 994
+    assert all(v.max() < 10242 for v in stc.vertices)
+    parcels = imager.leadfield_.parcels
+    assert parcels is not None
+    for side, (data, vertices) in enumerate(
+        zip((stc.lh_data, stc.rh_data), stc.vertices, strict=True)
+    ):
+        assert np.array_equal(data, values[parcels[side, vertices].numpy()])
+    with pytest.raises(MajorantError, match="fixed orientation"):
+        SourceImager("mne", space="regions", loose=1).fit(evoked.info)
+
+
+def test_the_order_of_channels_does_not_matter(
+    evoked: Any, noise_cov: Any, sphere_forward: Any
+) -> None:
+    expected = SourceImager("sloreta").fit(evoked.info, sphere_forward, noise_cov).apply(evoked)
+    mixed = evoked.copy().reorder_channels(evoked.ch_names[::-1])
+    found = SourceImager("sloreta").fit(mixed.info, sphere_forward, noise_cov).apply(mixed)
+    assert_equal(found.data, expected.data)
+    fitted = SourceImager("sloreta").fit(evoked.info, sphere_forward, noise_cov)
+    assert_equal(fitted.apply(mixed).data, expected.data)
+
+
+def test_bad_channels_are_left_out(evoked: Any, noise_cov: Any, sphere_forward: Any) -> None:
+    bad = evoked.copy()
+    bad.info["bads"] = ["Oz", "Cz"]
+    imager = SourceImager("sloreta").fit(bad.info, sphere_forward, noise_cov)
+    assert len(imager.info_["ch_names"]) == 30
+    found = imager.apply(bad).data
+    changed = bad.copy()
+    changed.data[changed.ch_names.index("Oz")] = 1.0
+    assert np.array_equal(imager.apply(changed).data, found)
+
+
+def test_an_info_without_reference_gets_one_and_is_not_changed(
+    averages: list[Any], evoked: Any, sphere_forward: Any
+) -> None:
+    plain = averages[0].copy().pick("eeg", verbose="error")
+    assert not plain.info["projs"]
+    found = SourceImager("mne").fit(plain.info, sphere_forward).apply(plain)
+    expected = SourceImager("mne").fit(evoked.info, sphere_forward).apply(evoked)
+    assert_equal(found.data, expected.data)
+    assert not plain.info["projs"]
+
+
+def test_estimates_scale_with_the_data(evoked: Any, noise_cov: Any, sphere_forward: Any) -> None:
+    imager = SourceImager("mne").fit(evoked.info, sphere_forward, noise_cov)
+    twice = evoked.copy()
+    twice.data *= -2
+    assert_equal(imager.apply(twice).data, 2 * imager.apply(evoked).data)
+
+
+def test_statistics_grow_with_the_root_of_the_trials(
+    evoked: Any, noise_cov: Any, sphere_forward: Any
+) -> None:
+    imager = SourceImager("dspm").fit(evoked.info, sphere_forward, noise_cov)
+    more = evoked.copy()
+    more.nave = 4 * evoked.nave
+    assert_equal(imager.apply(more).data, 2 * imager.apply(evoked).data)
+
+
+def test_parameters_and_representation() -> None:
+    imager = SourceImager("eloreta", loose=1, max_iter=50)
+    assert repr(imager) == "SourceImager('eloreta', loose=1, max_iter=50)"
+    again = SourceImager(**imager.get_params())
+    assert repr(again) == repr(imager)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: SourceImager("slorata"), "no solver 'slorata'"),
+        (lambda: SourceImager("mne", tolerance=1), "mne has no option tolerance; it has snr"),
+        (lambda: SourceImager("mne", pick_ori="all"), "pick_ori is 'all'"),
+        (lambda: SourceImager("mne", head="sphere"), "no head 'sphere'"),
+        (lambda: SourceImager("mne", snr=0), "snr is 0"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_any_work(make: Any, says: str) -> None:
+    with pytest.raises(MajorantError, match=says):
+        make()
+
+
+def test_what_does_not_fit_together_is_said(
+    evoked: Any, noise_cov: Any, sphere_forward: Any
+) -> None:
+    with pytest.raises(MajorantError, match="call fit"):
+        SourceImager("mne").apply(evoked)
+    fixed = mne.convert_forward_solution(
+        sphere_forward, surf_ori=True, force_fixed=True, verbose="error"
+    )
+    frozen = mne.Forward(fixed)
+    frozen["_orig_source_ori"] = frozen["source_ori"]
+    with pytest.raises(MajorantError, match="loose must be 0"):
+        SourceImager("mne", loose=0.2).fit(evoked.info, frozen, noise_cov)
+    with pytest.raises(MajorantError, match="number from 0"):
+        SourceImager("mne", loose=2).fit(evoked.info, sphere_forward, noise_cov)
+    with pytest.raises(MajorantError, match="needs loose or free"):
+        SourceImager("mne", loose=0, pick_ori="vector").fit(evoked.info, sphere_forward, noise_cov)
+    other = evoked.copy()
+    other.rename_channels({name: f"{name}x" for name in other.ch_names})
+    with pytest.raises(MajorantError, match="have no channel in common"):
+        SourceImager("mne").fit(other.info, sphere_forward, noise_cov)
+    fitted = SourceImager("mne").fit(evoked.info, sphere_forward, noise_cov)
+    with pytest.raises(MajorantError, match="the data lack"):
+        fitted.apply(other)
+    magnetic = mne.create_info(["M1", "M2"], 100.0, "mag")
+    with pytest.raises(MajorantError, match="no good EEG channels"):
+        SourceImager("mne").fit(magnetic)
+
+
+@pytest.mark.parametrize("loose", [0.0, 1.0])
+def test_a_forward_is_the_lead_field_that_it_holds(sphere_forward: Any, loose: float) -> None:
+    forward = mne.convert_forward_solution(
+        sphere_forward, surf_ori=True, force_fixed=loose == 0, verbose="error"
+    )
+    lead = leadfield_from_forward(forward)
+    assert lead.n_orient == (1 if loose == 0 else 3)
+    assert np.array_equal(lead.gain.numpy(), forward["sol"]["data"])
+    assert lead.ch_names == tuple(forward["sol"]["row_names"])
+    trans = mne.transforms.invert_transform(forward["mri_head_t"])
+    places = mne.transforms.apply_trans(trans, forward["source_rr"])
+    assert lead.positions.numpy() == pytest.approx(places)
+
+
+def test_the_template_as_an_mne_forward_keeps_its_lead_field(template: Any) -> None:
+    lead = leadfield_from_forward(template.forward)
+    assert np.array_equal(lead.gain.numpy(), template.leadfield.gain.numpy())
+    assert lead.positions.numpy() == pytest.approx(template.leadfield.positions.numpy())
+    assert np.array_equal(lead.vertices, template.leadfield.vertices)
+    assert np.array_equal(lead.hemisphere, template.leadfield.hemisphere)
+    assert lead.subject == "fsaverage"
