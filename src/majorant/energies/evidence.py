@@ -88,11 +88,16 @@ class Evidence:
         """Estimate of the rounding of ``value``, shape (n_batch,).
 
         A backward error of ``eps sqrt(Sigma_ii Sigma_jj)`` moves ``F`` to first order by at most
-        ``eps sum Sigma_mm (w_m + b_m)`` times a number that grows slowly with the size.
+        ``eps sum Sigma_mm (w_m + b_m)`` times a number that grows slowly with the size. A full
+        covariance that its rule has made nearly singular is known only to the root of ``eps`` in
+        the directions it has lost; what they could add to ``F`` is at most that root times ``n``.
         """
         w, b = self._sensor_slopes
+        eps, state = torch.finfo(ENERGY_DTYPE).eps, self.state
         spread = (self._sigma.diagonal(dim1=1, dim2=2) * (w + b)).sum(1)
-        return (ROUNDING * torch.finfo(ENERGY_DTYPE).eps * spread).detach()
+        full = isinstance(state.gamma, Covariance) or isinstance(state.noise, Covariance)
+        lost = math.sqrt(eps) * self._model.n_sensors if full else 0.0
+        return (ROUNDING * eps * spread + lost).detach()
 
     @cached_property
     def statistics(self) -> Statistics:

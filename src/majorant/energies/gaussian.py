@@ -171,8 +171,15 @@ class GaussianModel:
         """Source and noise variance at the start, shape (n_batch,); 1 where there are no data.
 
         ``mean over n, t of (L_n' y_t / |L_n|^2)^2`` and a tenth of the mean square of the data.
+        Where the columns of a location share a variance or a block, their means of
+        ``(L_n' y_t)^2`` and of ``|L_n|^2`` stand in for those of a column, so that the axes do
+        not matter.
         """
-        lengths = self._wide.square().sum(-2).expand(self.data.shape[0], -1)
+        chunks = [squared(self._wide[..., c].mT @ self.data) for c in self.chunks(self.n_sensors)]
+        back = torch.cat([x.sum(2) for x in chunks], 1) / self.n_times
+        lengths = self._wide.square().sum(-2).expand_as(back)
+        if self.orientation != "fixed":
+            back, lengths = (x.unflatten(1, (-1, self.group)).mean(2) for x in (back, lengths))
         seen = lengths > 0
         if not bool(seen.any(1).all()):
             raise MajorantError(
@@ -180,8 +187,6 @@ class GaussianModel:
                 "at least one column must reach the sensors"
             )
         power = self.data.square().sum((1, 2)) / (self.n_sensors * self.n_times)
-        chunks = [squared(self._wide[..., c].mT @ self.data) for c in self.chunks(self.n_sensors)]
-        back = torch.cat([x.sum(2) for x in chunks], 1) / self.n_times
         ratio = torch.where(seen, back / torch.where(seen, lengths, 1.0).square(), 0.0)
         gamma = ratio.sum(1) / seen.sum(1)
         unseen = self.n_sensors * power * seen.sum(1) / lengths.sum(1)

@@ -35,7 +35,7 @@ from majorant.energies.gaussian import GaussianModel, NoiseModel, Orientation
 from majorant.energies.variances import Variances, log_ratio, update
 from majorant.majorants.base import Surrogate
 from majorant.majorants.evidence import EvidenceMajorant, at_evidence
-from majorant.majorants.guard import Guard
+from majorant.majorants.guard import VIOLATION, Guard
 from majorant.problem import MajorantError, Problem
 from majorant.solvers.base import IterativeSolver, Memoryless, Reading
 
@@ -148,13 +148,16 @@ class Champagne(IterativeSolver[Variances]):
         Raises
         ------
         MajorantError
-            If the covariance of the data under this start is singular.
+            If the covariance of the data under this start is singular to working precision.
         """
         model = self._model(problem)
-        if not bool(torch.isfinite(Evidence(model, model.start).value).all()):
+        evidence = Evidence(model, model.start)
+        allowed = 0.5 * VIOLATION * evidence.value.abs().clamp_min(1.0)
+        if not bool((evidence.rounding < allowed).all()):
             raise MajorantError(
-                "the covariance of the data under the model is singular; regularise the noise "
-                "covariance, or reduce data and lead field by their average reference first"
+                "the covariance of the data under the model is singular to working precision; "
+                "regularise the noise covariance, or reduce data and lead field by their average "
+                "reference first"
             )
         return model.start
 
