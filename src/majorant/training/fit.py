@@ -21,7 +21,7 @@ import torch
 
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.mmnet import MMNet
-from majorant.learned.stored import versions, write_weights
+from majorant.learned.stored import read_weights, versions, write_weights
 from majorant.learned.timegrid import TimeGrid
 from majorant.learned.unrolled import MMNetwork
 from majorant.metrics.localisation import Localisation, Scores
@@ -71,6 +71,8 @@ class Trainer:
         Run folder.
     resume : bool
         Continue the run of that folder; its own recipe must be the one given.
+    initial : Path or None
+        Weights to start from, of the same sizes; R-MM-Net may start from MM-Net.
     report : callable or None
         Takes what happened after every step.
 
@@ -87,6 +89,7 @@ class Trainer:
         folder: Path,
         *,
         resume: bool = False,
+        initial: Path | None = None,
         report: Report | None = None,
     ) -> None:
         space = source_fingerprint(leadfield)
@@ -94,7 +97,8 @@ class Trainer:
             sized = replace(recipe.network, n_sources=leadfield.n_locations)
             recipe = replace(recipe, network=sized)
         self.recipe, self.folder, self.report, self.space = recipe, folder, report, space
-        self._claim(resume)
+        warm = None if initial is None else read_weights(initial)
+        self._claim(resume, None if warm is None else warm[1].sha256)
         simulated = SereegaSettings()
         self.train = SereegaLike(leadfield, recipe.n_train, recipe.data_seed, settings=simulated)
         self.valid = SereegaLike(
@@ -106,6 +110,8 @@ class Trainer:
         )
         self.judge = Localisation(leadfield, self.train.sfreq)
         self.network = MMNetwork(recipe.network, torch.Generator().manual_seed(recipe.seed))
+        if warm is not None and not resume:
+            self.network.load_state_dict(warm[0].state_dict())
         self.operator = self.train.operator()
         self.geometry = self.network.geometry(self.operator, torch.float32)
         n_times = simulated.waveform.n_times
@@ -247,9 +253,11 @@ class Trainer:
             )
         return metrics
 
-    def _claim(self, resume: bool) -> None:
+    def _claim(self, resume: bool, initial: str | None) -> None:
         """Freeze the recipe in the folder, or find it there unchanged."""
         config = {"recipe": self.recipe.to_dict(), "source_space": self.space}
+        if initial is not None or not resume:
+            config["initial"] = initial
         plain = json.loads(json.dumps(config))
         path = self.folder / CONFIG
         if not resume:

@@ -47,8 +47,12 @@ class LayerwiseSettings:
         Weight of the earlier layer's loss.
     noise_weight : float
         Weight of the error of the logarithms of the noise variances.
-    blur_mm : tuple of float
-        Widths at which maps are compared beside as they are; none in the paper.
+    error_weight : float
+        Weight of the error of the sources; 1 in the paper.
+    transport_weight : float
+        Weight of the distance between maps, see :class:`Ground`; 0 in the paper.
+    widths_mm : tuple of float
+        Widths of its kernels.
     clip : float
         Largest norm of a gradient.
     validation : int
@@ -71,7 +75,9 @@ class LayerwiseSettings:
     fine: float = 0.1
     deep: float = 0.3
     noise_weight: float = 0.1
-    blur_mm: tuple[float, ...] = ()
+    error_weight: float = 1.0
+    transport_weight: float = 0.0
+    widths_mm: tuple[float, ...] = (5.0, 10.0, 20.0, 40.0)
     clip: float = 1.0
     validation: int = 32
     worthwhile: float = 1e-3
@@ -142,51 +148,83 @@ def stages(settings: LayerwiseSettings) -> Iterator[Stage]:
     yield Stage("last", total, s.steps_last, s.rate)
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What the transport term needs of a source space.
+
+    Attributes
+    ----------
+    kernels : tuple of Tensor, each (n_locations, n_locations)
+        Gaussian smoothing that keeps the sum of a map.
+    shares : tuple of float
+        Weights of the widths; they sum to 1.
+    """
+
+    kernels: tuple[Tensor, ...]
+    shares: tuple[float, ...]
+
+    @classmethod
+    def of(cls, positions: Tensor, widths_mm: Sequence[float]) -> Ground:
+        """Make the kernels.
+
+        Parameters
+        ----------
+        positions : Tensor, shape (n_locations, 3)
+            Metres.
+        widths_mm : sequence of float
+            Standard deviations.
+        """
+        apart = 1e3 * torch.cdist(positions, positions)
+        kernels = [torch.exp(-0.5 * (apart / width).square()) for width in widths_mm]
+        unit = tuple((k / k.sum(1, keepdim=True)).float() for k in kernels)
+        return cls(unit, tuple(width / sum(widths_mm) for width in widths_mm))
+
+    def apart(self, real: Tensor, found: Tensor) -> Tensor:
+        """Distance between maps, each normalised to sum 1, in [0, 1]; shape (n_batch,).
+
+        Half the absolute difference of the smoothed maps, weighted by the width: what is still
+        different behind a wide kernel has to be carried far. It bounds no transport, but falls with
+        it, and can be differentiated.
+        """
+        rest = real / real.sum(1, keepdim=True) - found / found.sum(1, keepdim=True)
+        parts = [
+            share * (rest @ kernel).abs().sum(1)
+            for share, kernel in zip(self.shares, self.kernels, strict=True)
+        ]
+        return 0.5 * torch.stack(parts).sum(0)
+
+
 def layer_loss(
     surrogate: EvidenceSurrogate,
     batch: SparseBatch,
-    noise_weight: float = 0.0,
-    kernels: Sequence[Tensor] = (),
+    settings: LayerwiseSettings,
+    ground: Ground | None = None,
 ) -> Tensor:
     """Loss of what a layer led to, shape ().
 
     ``min(|x - x^|^2 / |x|^2, 4) + 1 - cos(row norms) + weight mean (log lambda - truth)^2``, mean
-    over samples. With kernels the cosine is the mean of that of the maps and of those of the maps
-    behind every kernel, which tells a near miss from a far one.
+    over samples, and with a ground its distance between the row norms.
 
     Parameters
     ----------
     surrogate : EvidenceSurrogate
     batch : SparseBatch
-    noise_weight : float
-    kernels : sequence of Tensor, shape (n_locations, n_locations)
-        See :func:`blurs`.
+    settings : LayerwiseSettings
+        For the weights.
+    ground : Ground or None
     """
     truth = batch.x
     estimate = surrogate.evidence.mean(batch.y)
     error = (truth - estimate).square().sum((1, 2)) / truth.square().sum((1, 2))
     real, found = (_norms(x) for x in (truth, estimate))
-    pairs = [(real, found), *((real @ k, found @ k) for k in kernels)]
-    cosine = torch.stack([torch.cosine_similarity(r, f, dim=1) for r, f in pairs])
-    loss = error.clamp_max(MAP_CLAMP).mean() + (1.0 - cosine).mean()
-    if noise_weight:
+    loss = settings.error_weight * error.clamp_max(MAP_CLAMP).mean()
+    loss = loss + (1.0 - torch.cosine_similarity(real, found, dim=1)).mean()
+    if settings.noise_weight:
         miss = surrogate.evidence.noise_variance().log() - batch.noise.double().log()
-        loss = loss + noise_weight * miss.square().mean()
+        loss = loss + settings.noise_weight * miss.square().mean()
+    if ground is not None and settings.transport_weight:
+        loss = loss + settings.transport_weight * ground.apart(real, found).mean()
     return loss
-
-
-def blurs(positions: Tensor, widths_mm: Sequence[float]) -> list[Tensor]:
-    """Gaussian kernels between locations, shape (n_locations, n_locations) each, float32.
-
-    Parameters
-    ----------
-    positions : Tensor, shape (n_locations, 3)
-        Metres.
-    widths_mm : sequence of float
-        Standard deviations.
-    """
-    apart = 1e3 * torch.cdist(positions, positions)
-    return [torch.exp(-0.5 * (apart / width).square()).float() for width in widths_mm]
 
 
 def _norms(x: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ from majorant.majorants.evidence import EvidenceSurrogate
 from majorant.networks.corrections import Corrections
 from majorant.problem import MajorantError
 from majorant.simulate.sparse import SparseBatch, SparseLike
-from majorant.training.growth import LayerwiseSettings, Stage, blurs, layer_loss, stages
+from majorant.training.growth import Ground, LayerwiseSettings, Stage, layer_loss, stages
 
 CHECKPOINTED = 20
 """Networks deeper than this recompute their layers in the backward pass."""
@@ -98,7 +98,7 @@ class Layerwise:
             replace(head, part="validation", space=head.space).batch(range(settings.validation))
             for head in heads
         ]
-        self.kernels = _kernels(self.heads, settings.blur_mm)
+        self.grounds = _grounds(self.heads, settings.widths_mm)
         self.plan = list(stages(settings))
         self.corrections = Corrections(settings.correction, settings.seed, grown=0)
         self.at = Progress(limit=settings.correction.layers)
@@ -208,7 +208,7 @@ class Layerwise:
         return float(loss.detach())
 
     def _loss(self, surrogate: EvidenceSurrogate, batch: SparseBatch, head: int) -> Tensor:
-        return layer_loss(surrogate, batch, self.settings.noise_weight, self.kernels[head])
+        return layer_loss(surrogate, batch, self.settings, self.grounds[head])
 
     def _decay(self, stage: Stage) -> float:
         """Cosine decay to a fiftieth in the last phase, after a short warm-up."""
@@ -294,13 +294,13 @@ class Layerwise:
             self.optimiser.load_state_dict(held)
 
 
-def _kernels(heads: Sequence[SparseLike], widths: Sequence[float]) -> list[list[Tensor]]:
-    """Kernels of every head; heads on one source space share them."""
-    made: list[list[Tensor]] = []
+def _grounds(heads: Sequence[SparseLike], widths: Sequence[float]) -> list[Ground]:
+    """Ground of every head; heads on one source space share it."""
+    made: list[Ground] = []
     for i, head in enumerate(heads):
         places = head.leadfield.positions
         twins = [j for j in range(i) if torch.equal(heads[j].leadfield.positions, places)]
-        made.append(made[twins[0]] if twins else blurs(places, widths))
+        made.append(made[twins[0]] if twins else Ground.of(places, widths))
     return made
 
 
