@@ -8,12 +8,20 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from majorant.bench import table1
 from majorant.bench.rows import METRICS, Row, as_csv, as_json, as_markdown, as_table
 from majorant.forward.leadfield import Leadfield
+from majorant.learned.fourdvarnet import FourDVarNetwork, FourDVarSettings
+from majorant.learned.stored import write_weights
+from majorant.networks.card import source_fingerprint
 from majorant.problem import MajorantError
+from majorant.simulate.neural_mass import Integration
+from majorant.simulate.neural_mass_clips import ClipSettings, Recipe
+from majorant.simulate.neural_mass_shards import write_clips
+from majorant.weights import shipped
 
 KEYS = {"test", "trained_on", "method", "n", "LE", "AUC", "nMSE", "PSNR", "TE"}
 KEYS |= {f"{name}_ci" for name in METRICS}
@@ -120,3 +128,59 @@ def test_nothing_is_computed_for_what_cannot_be_done(
 def test_an_empty_data_set_is_refused(sphere: Leadfield) -> None:
     with pytest.raises(MajorantError, match="empty"):
         table1.run(methods=["limit"], n=0, leadfield=sphere, show=False)
+
+
+def test_neural_mass_rows_stand_beside_the_published_ones(template: Leadfield) -> None:
+    made = table1.run("nmm", ["mne", "sloreta"], 60, leadfield=template, show=False)
+    mne, sloreta = made
+    assert (mne.test, mne.trained_on, mne.n) == ("nmm", "-", 60)
+    assert mne.paper is not None
+    assert mne.paper["TE"] == 185.0
+    assert mne.metrics["le"].mean == pytest.approx(20, abs=5)
+    assert sloreta.metrics["le"].mean < mne.metrics["le"].mean
+    assert sloreta.metrics["psnr"].mean < mne.metrics["psnr"].mean
+
+
+def test_a_learned_method_has_a_row_for_every_kind_of_data_within_and_across(
+    sphere: Leadfield, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    shipped._packaged.cache_clear()
+    settings = FourDVarSettings(300, 4, hidden=2, iterations=2, start="sloreta", rate=64.0)
+    network = FourDVarNetwork(settings, torch.Generator().manual_seed(0))
+    for stem in ("4dvarnet", "4dvarnet-nmm"):
+        write_weights(
+            tmp_path / f"{stem}.safetensors",
+            network,
+            name="4dvarnet",
+            source_space=source_fingerprint(sphere),
+            recipe={},
+            metrics={},
+        )
+    methods = ["sloreta", "4dvarnet"]
+    made = table1.run("all", methods, 4, leadfield=sphere, show=False)
+    assert [(row.test, row.trained_on, row.method) for row in made] == [
+        (test, trained_on, method)
+        for test in ("sereega", "nmm")
+        for method, trained_on in (
+            ("sloreta", "-"),
+            ("4dvarnet", "sereega"),
+            ("4dvarnet", "nmm"),
+        )
+    ]
+    assert made[1].parameters == sum(p.numel() for p in network.parameters())
+    assert all(row.paper is not None for row in made)
+    with pytest.raises(MajorantError, match="mm-net"):
+        table1.run("nmm", ["mm-net"], 4, leadfield=sphere, show=False)
+    shipped._packaged.cache_clear()
+
+
+def test_clips_of_a_folder_are_used(sphere: Leadfield, tmp_path: Path) -> None:
+    small = ClipSettings(
+        n_times=100, source_gain=4.0, integration=Integration(warmup=200), runs=64, background=0
+    )
+    write_clips(Recipe(small), 60, tmp_path)
+    made = table1.run("nmm", ["sloreta"], 4, leadfield=sphere, clips=tmp_path, show=False)
+    assert made[0].n == 4
+    with pytest.raises(MajorantError, match="no clips"):
+        table1.run("nmm", ["sloreta"], 4, leadfield=sphere, clips=tmp_path / "none", show=False)

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from majorant.simulate.dataset import Batch, SereegaLike
+from majorant.simulate.dataset import Batch, SimulatedPairs
 
 CHUNK = 16
 """Samples whose candidates are compared at once; 16 take some 12 MB."""
@@ -23,14 +23,14 @@ class MatchedFilter:
 
     Parameters
     ----------
-    data : SereegaLike
+    data : SimulatedPairs
         The data set whose family is searched.
     waveform : {"unknown", "known"}
         Whether the time course is free, and estimated with the patch, or given.
     """
 
     def __init__(
-        self, data: SereegaLike, waveform: Literal["unknown", "known"] = "unknown"
+        self, data: SimulatedPairs, waveform: Literal["unknown", "known"] = "unknown"
     ) -> None:
         self.data, self.waveform = data, waveform
         topographies = data.patches.topographies(data.leadfield.gain.to(data.device, data.dtype))

@@ -38,6 +38,19 @@ PAPER: Mapping[tuple[str, str, str], Mapping[str, float]] = MappingProxyType(
         ("sereega", "sereega", "4dvarnet"): _published(9.17, 99.52, 0.01, 30.35, 1.04),
         ("sereega", "sereega", "r-mm-net"): _published(4.07, 99.86, 0.00, 37.81, 0.85),
         ("sereega", "sereega", "mm-net"): _published(3.92, 99.90, 0.00, 38.74, 0.79),
+        ("sereega", "nmm", "4dvarnet"): _published(20.68, 92.74, 0.02, 22.99, 1.62),
+        ("sereega", "nmm", "r-mm-net"): _published(17.88, 92.67, 0.01, 25.13, 1.55),
+        ("sereega", "nmm", "mm-net"): _published(16.74, 92.87, 0.01, 25.64, 1.47),
+        ("nmm", NOT_TRAINED, "mne"): _published(19.15, 77.36, 0.02, 29.81, 185.00),
+        ("nmm", NOT_TRAINED, "sloreta"): _published(14.67, 79.18, 0.04, 26.46, 165.36),
+        ("nmm", "nmm", "meta-curvature"): _published(17.58, 84.08, 0.02, 30.39, 170.12),
+        ("nmm", "nmm", "modgrad"): _published(38.03, 64.32, 0.02, 29.15, 196.32),
+        ("nmm", "nmm", "4dvarnet"): _published(15.13, 80.32, 0.01, 32.68, 166.24),
+        ("nmm", "nmm", "r-mm-net"): _published(10.33, 81.14, 0.01, 35.72, 142.56),
+        ("nmm", "nmm", "mm-net"): _published(9.98, 82.41, 0.01, 35.81, 146.24),
+        ("nmm", "sereega", "4dvarnet"): _published(14.40, 74.97, 0.02, 30.23, 156.44),
+        ("nmm", "sereega", "r-mm-net"): _published(14.20, 74.47, 0.01, 33.25, 138.78),
+        ("nmm", "sereega", "mm-net"): _published(12.48, 75.03, 0.01, 33.72, 133.44),
     }
 )
 """Table I of the MM-Net paper by test data, training data and method."""

@@ -1,7 +1,9 @@
 """Table I of the MM-Net paper: localisation metrics of every solver on simulated data.
 
-Published numbers stand beside ours. Solvers come from the registry by name; ``limit`` is the
-matched filter of :mod:`majorant.bench.limit`, which knows the family the data come from.
+Published numbers stand beside ours. Two kinds of data, and for learned methods a row for every kind
+they were trained on, within the domain and across. Solvers come from the registry by name, learned
+ones from the packaged weights; ``limit`` is the matched filter of :mod:`majorant.bench.limit`,
+which knows the family the data come from.
 
 Needs no MNE: the packaged lead field of the template is enough.
 """
@@ -23,14 +25,18 @@ from majorant import registry
 from majorant.bench.limit import MatchedFilter
 from majorant.bench.rows import NOT_TRAINED, Row, as_csv, as_json, as_markdown, as_table
 from majorant.forward.leadfield import Leadfield
+from majorant.learned.families import FAMILIES
 from majorant.metrics.localisation import Localisation, Scores
 from majorant.problem import MajorantError
-from majorant.simulate.dataset import Batch, SereegaLike, SereegaSettings
+from majorant.simulate.dataset import Batch, SereegaLike, SereegaSettings, SimulatedPairs
+from majorant.simulate.neural_mass_data import NeuralMassLike
+from majorant.simulate.neural_mass_shards import read_clips
 from majorant.solvers.loop import solve
+from majorant.weights.shipped import domains, trained
 
 LIMIT = "limit"
 METHODS = ("mne", "sloreta", "meta-curvature", "modgrad", "4dvarnet", "r-mm-net", "mm-net", LIMIT)
-"""Rows of the table, in its order; those that the registry does not hold are left out."""
+"""Rows of the table, in its order; those that cannot be made are left out."""
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "mne": {"snr": 5.0},
@@ -38,8 +44,10 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 """The linear rows: fixed orientation, no depth weighting, ``lambda^2 = 1 / 25``."""
 
-TESTS = ("sereega",)
-BATCH = 50
+TESTS = ("sereega", "nmm")
+ALL = "all"
+BATCH, POINTS = 50, 12_500
+"""Samples solved at once, and samples times time points."""
 WRITERS: Mapping[str, Callable[[Sequence[Row]], str]] = {
     ".json": as_json,
     ".csv": as_csv,
@@ -90,6 +98,7 @@ def run(
     seed: int = 333,
     leadfield: Leadfield | None = None,
     settings: SereegaSettings | None = None,
+    clips: str | os.PathLike[str] | None = None,
     device: str = "cpu",
     files: Sequence[str | os.PathLike[str]] = (),
     show: bool = True,
@@ -98,7 +107,7 @@ def run(
 
     Parameters
     ----------
-    test : {"sereega"}
+    test : {"sereega", "nmm", "all"}
         Kind of the test data.
     methods : sequence of str, optional
         Rows wanted; every known one by default.
@@ -109,7 +118,9 @@ def run(
     leadfield : Leadfield, optional
         The packaged template by default: 994 regions, 90 electrodes.
     settings : SereegaSettings, optional
-        Of the data.
+        Of the SEREEGA-type data.
+    clips : path, optional
+        Folder of neural-mass clips; by default they are made, which takes seconds.
     device : str
         Where data and solvers live.
     files : sequence of path
@@ -128,12 +139,20 @@ def run(
     """
     chosen = _methods(methods)
     targets = [_target(path) for path in files]
-    if test not in TESTS:
-        raise MajorantError(f"there is no test {test!r}; choose from {', '.join(TESTS)}")
+    if test not in (*TESTS, ALL):
+        raise MajorantError(f"there is no test {test!r}; choose from {', '.join((*TESTS, ALL))}")
     head = leadfield if leadfield is not None else Leadfield.template_small()
-    data = SereegaLike(head, n, seed, part="test", settings=settings, device=device)
-    with _bar(len(chosen) * len(data), show) as progress:
-        rows = table1(data, chosen, progress=progress)
+    halves = TESTS if test == ALL else (test,)
+    rows: list[Row] = []
+    with _bar(len(halves) * sum(len(_domains(name)) for name in chosen) * n, show) as progress:
+        for half in halves:
+            data: SimulatedPairs
+            if half == "nmm":
+                held = None if clips is None else read_clips(clips)
+                data = NeuralMassLike(head, n, seed, part="test", clips=held, device=device)
+            else:
+                data = SereegaLike(head, n, seed, part="test", settings=settings, device=device)
+            rows += table1(data, chosen, test=half, progress=progress)
     for target in targets:
         _write(target, WRITERS[target.suffix.lower()](rows))
     if show:
@@ -144,39 +163,48 @@ def run(
 
 
 def table1(
-    data: SereegaLike,
+    data: SimulatedPairs,
     methods: Sequence[str],
     *,
+    test: str = TESTS[0],
     progress: Callable[[str, int], None] | None = None,
 ) -> list[Row]:
     """Score methods on a data set.
 
     Parameters
     ----------
-    data : SereegaLike
+    data : SimulatedPairs
     methods : sequence of str
-        Names of the registry, or ``"limit"``.
+        Names of the registry or of learned methods with packaged weights, or ``"limit"``.
+    test : {"sereega", "nmm"}
+        What the data are.
     progress : callable, optional
         Called with the method and the number of samples just done.
 
     Returns
     -------
     list of Row
-        In the order of ``methods``.
+        In the order of ``methods``; of a learned one, a row for every kind of data it was
+        trained on.
     """
     judge = Localisation(data.leadfield, data.sfreq)
-    return [_row(name, data, judge, progress) for name in methods]
+    return [
+        _row(name, test, _method(name, domain, data), data, judge, progress)
+        for name in methods
+        for domain in _domains(name)
+    ]
 
 
 def _row(
     name: str,
-    data: SereegaLike,
+    test: str,
+    method: Method,
+    data: SimulatedPairs,
     judge: Localisation,
     progress: Callable[[str, int], None] | None,
 ) -> Row:
-    method = _method(name, data)
     parts, seconds, violations, refused = [], 0.0, 0, 0
-    for batch in data.batches(BATCH):
+    for batch in data.batches(max(1, min(BATCH, POINTS // data.n_times))):
         began = time.perf_counter()
         with torch.no_grad():
             outcome = method.solve(batch)
@@ -189,7 +217,7 @@ def _row(
             progress(name, len(batch))
     scores = Scores.cat(parts)
     return Row(
-        test=TESTS[0],
+        test=test,
         trained_on=method.trained_on,
         method=name,
         n=len(data),
@@ -202,36 +230,42 @@ def _row(
     )
 
 
-def _method(name: str, data: SereegaLike) -> Method:
+def _domains(name: str) -> tuple[str, ...]:
+    """Return what a method was trained on: a row for each."""
+    return domains(name) if name in FAMILIES else (NOT_TRAINED,)
+
+
+def _method(name: str, domain: str, data: SimulatedPairs) -> Method:
     """Make the method of a row."""
     if name == LIMIT:
         search = MatchedFilter(data)
         return Method(lambda batch: Outcome(search.estimate(batch)))
-    solver = registry.make(name, **OPTIONS.get(name, {}))
-    trained = isinstance(solver, torch.nn.Module)
+    parameters = 0
+    if name in FAMILIES:
+        solver = trained(name, domain, sfreq=data.sfreq)
+        solver.require(data.leadfield)
+        parameters = sum(p.numel() for p in solver.network.parameters())
+    else:
+        solver = registry.make(name, **OPTIONS.get(name, {}))
 
     def run_solver(batch: Batch) -> Outcome:
         solution = solve(data.problem(batch), solver)
         kept = solution.certificate
         return Outcome(solution.estimate, int(kept.violations.sum()), int(kept.refused.sum()))
 
-    return Method(
-        run_solver,
-        trained_on=TESTS[0] if trained else NOT_TRAINED,
-        parameters=sum(p.numel() for p in solver.parameters()) if trained else 0,
-    )
+    return Method(run_solver, trained_on=domain, parameters=parameters)
 
 
 def _methods(asked: Sequence[str] | None) -> list[str]:
     """Return the rows wanted, refusing names that do not exist and names given twice."""
-    known = [name for name in METHODS if name == LIMIT or name in registry.SOLVERS]
+    classical = [name for name in registry.SOLVERS if name not in FAMILIES]
+    possible = [*classical, *(name for name in FAMILIES if domains(name)), LIMIT]
     if asked is None:
-        return known
-    unknown = [name for name in asked if name != LIMIT and name not in registry.SOLVERS]
-    if unknown or not asked or len(set(asked)) != len(asked):
+        return [name for name in METHODS if name in possible]
+    if any(name not in possible for name in asked) or not asked or len(set(asked)) != len(asked):
         raise MajorantError(
             f"the methods are {', '.join(asked) or '(none)'}; expected different ones out of "
-            f"{', '.join([*registry.SOLVERS, LIMIT])}"
+            f"{', '.join(possible)}"
         )
     return list(asked)
 
