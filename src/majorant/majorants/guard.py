@@ -142,7 +142,7 @@ class Guard:
         halvings, _ = search.along(proposed.state, 1, self.halvings, shrink=False)
         fallbacks = none
         if bool(search.open.any()):
-            analytic = majorant.energy.admissible(current.state, current.minimiser())
+            analytic = current.minimiser()
             _, fallbacks = search.along(analytic, 0, self.fallback_halvings, shrink=True)
         surrogate = majorant.at(search.state) if bool(search.moved.any()) else current
         return Verdict(surrogate, refused, halvings, fallbacks)
