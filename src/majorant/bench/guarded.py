@@ -1,7 +1,7 @@
 """What the guard costs a trained network, and what it saves: the tables of ``docs/training.md``.
 
     python -m majorant.bench.guarded            # windows and lengths, 200 test samples
-    python -m majorant.bench.guarded montages   # from 32 electrodes to all, against sLORETA
+    python -m majorant.bench.guarded montages   # 32 to 128 other electrodes, against sLORETA
 
 Source: simulations of SEREEGA type, the test part; metrics of :mod:`majorant.metrics.localisation`.
 """
@@ -13,8 +13,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.mmnet import MMNet
@@ -30,6 +28,9 @@ from majorant.weights.shipped import mm_net
 BATCH = 50
 WINDOWS = (0, 1, 2, 5, 10)
 """0 stands for no guard."""
+
+MONTAGES = ("biosemi32", "biosemi64", "", "biosemi128")
+"""The empty name stands for the 90 electrodes of the training."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,15 @@ def windows(path: Path | None, n: int, leadfield: Leadfield) -> Iterator[Run]:
 
 
 def montages(path: Path | None, n: int, leadfield: Leadfield) -> Iterator[Run]:
-    """One network on subsets of the electrodes, with sLORETA on the same data."""
-    for count in (32, 48, 64, leadfield.n_sensors):
-        generator = torch.Generator().manual_seed(count)
-        chosen = torch.randperm(leadfield.n_sensors, generator=generator)[:count].sort().values
-        few = leadfield.pick([leadfield.ch_names[i] for i in chosen.tolist()])
-        data = SereegaLike(few, n, part="test")
-        yield score(f"MM-Net, {count} electrodes", data, mm_net(path, sfreq=data.sfreq))
-        yield score(f"sLORETA, {count} electrodes", data, SLORETA(snr=5.0))
+    """One network on other electrodes, with sLORETA on the same data."""
+    from majorant.forward.template import template_leadfield
+
+    for name in MONTAGES:
+        head = template_leadfield(name) if name else leadfield
+        data = SereegaLike(head, n, part="test")
+        words = f"{name or 'its own'}, {head.n_sensors} electrodes"
+        yield score(f"MM-Net, {words}", data, mm_net(path, sfreq=data.sfreq))
+        yield score(f"sLORETA, {words}", data, SLORETA(snr=5.0))
 
 
 def main(arguments: Sequence[str]) -> None:
