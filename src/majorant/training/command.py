@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from majorant.forward.leadfield import Leadfield
+from majorant.learned.families import FAMILIES
 from majorant.problem import MajorantError
 from majorant.training.fit import Outcome, Report, Trainer
-from majorant.training.presets import preset
+from majorant.training.presets import WINDOW_MS, recipe_for
 
-SOLVERS = ("mm-net", "r-mm-net")
-DATA = ("sereega",)
+SOLVERS = tuple(FAMILIES)
+DATA = tuple(WINDOW_MS)
 
 
 def train(
@@ -35,8 +35,8 @@ def train(
 
     Parameters
     ----------
-    solver : {"mm-net", "r-mm-net"}
-    data : {"sereega"}
+    solver : {"mm-net", "r-mm-net", "4dvarnet", "meta-curvature", "modgrad"}
+    data : {"sereega", "nmm"}
     preset_name : {"paper", "cpu", "tiny"}
         The recipe, see :mod:`majorant.training.presets`.
     folder : path or None
@@ -64,9 +64,7 @@ def train(
             f"cannot train {solver!r} on {data!r}; choose from {', '.join(SOLVERS)} and "
             f"{', '.join(DATA)}"
         )
-    recipe = preset(preset_name)
-    if solver == "r-mm-net":
-        recipe = replace(recipe, network=replace(recipe.network, positive=False))
+    recipe = recipe_for(preset_name, solver, data)
     place = Path(folder) if folder is not None else Path("runs") / f"{solver}-{data}-{preset_name}"
     before = torch.get_num_threads()
     if threads is not None:

@@ -18,20 +18,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from majorant.forward.leadfield import Leadfield
+from majorant.learned.families import as_solver, make_network
 from majorant.learned.mmnet import MMNet
 from majorant.learned.stored import read_weights, versions, write_weights
 from majorant.learned.timegrid import TimeGrid
-from majorant.learned.unrolled import MMNetwork
 from majorant.metrics.localisation import Localisation, Scores
 from majorant.networks.card import source_fingerprint
 from majorant.problem import MajorantError, Problem
-from majorant.simulate.dataset import Batch, SereegaLike, SereegaSettings
+from majorant.simulate.dataset import Part, SereegaLike, SimulatedPairs
+from majorant.simulate.neural_mass_data import NeuralMassLike, NeuralMassSettings
 from majorant.solvers.loop import solve
 from majorant.training.bilevel import Loss, bilevel_loss, unroll
 from majorant.training.checkpoint import load_checkpoint, save_checkpoint
 from majorant.training.presets import Recipe
+from majorant.training.team import Alone, Team
 
 Report = Callable[[dict[str, Any]], None]
 """Called after every step with ``step``, ``steps``, ``loss`` and, when validated, metrics."""
@@ -75,6 +78,10 @@ class Trainer:
         Weights to start from, of the same sizes; R-MM-Net may start from MM-Net.
     report : callable or None
         Takes what happened after every step.
+    device : torch.device or str
+        Where simulations are made and the network is trained.
+    team : Team or None
+        The processes of the run; None is one.
 
     Raises
     ------
@@ -91,32 +98,28 @@ class Trainer:
         resume: bool = False,
         initial: Path | None = None,
         report: Report | None = None,
+        device: torch.device | str = "cpu",
+        team: Team | None = None,
     ) -> None:
         space = source_fingerprint(leadfield)
         if recipe.network.n_sources != leadfield.n_locations:
             sized = replace(recipe.network, n_sources=leadfield.n_locations)
             recipe = replace(recipe, network=sized)
         self.recipe, self.folder, self.report, self.space = recipe, folder, report, space
+        self.device, self.team = torch.device(device), team or Alone()
         warm = None if initial is None else read_weights(initial)
         self._claim(resume, None if warm is None else warm[1].sha256)
-        simulated = SereegaSettings()
-        self.train = SereegaLike(leadfield, recipe.n_train, recipe.data_seed, settings=simulated)
-        self.valid = SereegaLike(
-            leadfield,
-            recipe.n_validation,
-            recipe.data_seed,
-            part="validation",
-            settings=simulated,
-        )
+        self.train = simulated(recipe, leadfield, "train", recipe.n_train, self.device)
+        self.valid = simulated(recipe, leadfield, "validation", recipe.n_validation, self.device)
         self.judge = Localisation(leadfield, self.train.sfreq)
-        self.network = MMNetwork(recipe.network, torch.Generator().manual_seed(recipe.seed))
+        self.network = make_network(recipe.network, torch.Generator().manual_seed(recipe.seed))
         if warm is not None and not resume:
             self.network.load_state_dict(warm[0].state_dict())
+        self.network.to(self.device)
         self.operator = self.train.operator()
         self.geometry = self.network.geometry(self.operator, torch.float32)
-        n_times = simulated.waveform.n_times
-        grid = TimeGrid.between(n_times, self.train.sfreq, recipe.network.rate)
-        self.down = None if grid is None else grid.down.float()
+        grid = TimeGrid.between(self.train.n_times, self.train.sfreq, recipe.network.rate)
+        self.down = None if grid is None else grid.down.float().to(self.device)
         prior = set(self.network.prior.parameters())
         rest = [p for p in self.network.parameters() if p not in prior]
         self.optimiser = torch.optim.Adam(
@@ -152,25 +155,33 @@ class Trainer:
                 entry = {"step": self.step, "loss": mean[0], "truth": mean[1], "prior": mean[2]}
                 self._write({**entry, "seconds": round(seconds, 1)})
                 losses = []
-            if self.step % self.recipe.validate_every == 0 or final:
+            if (self.step % self.recipe.validate_every == 0 or final) and not self.team.rank:
                 line |= self._validate()
             if self.step % self.recipe.save_every == 0 or final or self.step == last:
                 self._save()
             if self.report is not None:
                 self.report(line)
-        draw_curves(self.history, self.folder / "curves.png")
+        if not self.team.rank:
+            draw_curves(self.history, self.folder / "curves.png")
         return Outcome(self.folder, self.step, self.best or {})
 
     def _update(self) -> Loss:
         """One step of Adam."""
         r = self.recipe
-        batch = self._batch()
+        index, epoch = self._index()
+        own = self.team.share(index)
+        if len(own) == 0:
+            raise MajorantError(
+                f"a batch of {len(index)} samples cannot be shared by {self.team.size} processes; "
+                "take a larger batch, or fewer processes"
+            )
+        batch = self.train.batch(own, epoch)
         y = batch.y if self.down is None else batch.y @ self.down
         time_ = batch.time if self.down is None else batch.time @ self.down
         truth = (time_[:, :, None] * batch.space[:, None, :]).mT
         problem = Problem(self.operator, y.mT.contiguous().mT)
         noise = torch.Generator().manual_seed(1_000_003 * r.seed + self.step)
-        with torch.autocast("cpu", torch.bfloat16, enabled=r.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=r.bfloat16):
             iterates = unroll(
                 self.network,
                 problem,
@@ -180,7 +191,8 @@ class Trainer:
             )
             loss = bilevel_loss(self.network, iterates, truth, version=r.version, deep=r.deep)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.total.backward()
+        (loss.total * self.team.weight(len(own), len(index))).backward()
+        self.team.average(p.grad for p in self.network.parameters() if p.grad is not None)
         size = torch.nn.utils.clip_grad_norm_(self.network.parameters(), r.clip)
         scale = self._schedule()
         for group, rate in zip(self.optimiser.param_groups, (r.rate, r.prior_rate), strict=True):
@@ -194,13 +206,13 @@ class Trainer:
                     self.average[name].lerp_(p, 1.0 - decay)
         return loss
 
-    def _batch(self) -> Batch:
-        """The samples of this step."""
+    def _index(self) -> tuple[Tensor, int]:
+        """The samples of this step, and their epoch."""
         epoch, place = divmod(self.step, self.recipe.steps_per_epoch)
         if self.order[0] != epoch:
-            self.order = (epoch, self.train.permutation(epoch))
+            self.order = (epoch, self.train.permutation(epoch).cpu())
         size = self.recipe.batch
-        return self.train.batch(self.order[1][place * size : (place + 1) * size], epoch)
+        return self.order[1][place * size : (place + 1) * size], epoch
 
     def _iterations(self) -> int:
         """Iterations unrolled at this step."""
@@ -217,14 +229,14 @@ class Trainer:
         return rise * 0.5 * (1.0 + math.cos(math.pi * self.step / r.steps))
 
     def solver(self) -> MMNet:
-        """The solver with the averaged weights, guarded."""
-        network = MMNetwork(self.recipe.network)
+        """The solver with the averaged weights, guarded where its method is."""
+        network = make_network(self.recipe.network)
         state = {**self.network.state_dict(), **self.average}
         network.load_state_dict(state)
-        return MMNet(network, sfreq=self.train.sfreq)
+        return as_solver(network, sfreq=self.train.sfreq)
 
     def _validate(self) -> dict[str, Any]:
-        """Score the guarded solver; keep the weights if they are the best so far."""
+        """Score the solver; keep the weights if they are the best so far."""
         solver, scores, rises, refused = self.solver(), [], 0, 0
         for batch in self.valid.batches(LIMIT_VALIDATION):
             solution = solve(self.valid.problem(batch), solver)
@@ -242,11 +254,10 @@ class Trainer:
         draw_curves(self.history, self.folder / "curves.png")
         if self.best is None or metrics["PSNR"] > self.best["PSNR"]:
             self.best = metrics
-            name = "mm-net" if self.recipe.network.positive else "r-mm-net"
             write_weights(
                 self.folder / BEST,
                 solver.network,
-                name=name,
+                name=self.recipe.method,
                 source_space=self.space,
                 recipe=self.recipe.to_dict(),
                 metrics={"validation": metrics},
@@ -255,6 +266,8 @@ class Trainer:
 
     def _claim(self, resume: bool, initial: str | None) -> None:
         """Freeze the recipe in the folder, or find it there unchanged."""
+        if self.team.rank and not resume:
+            return
         config = {"recipe": self.recipe.to_dict(), "source_space": self.space}
         if initial is not None or not resume:
             config["initial"] = initial
@@ -281,6 +294,8 @@ class Trainer:
                 )
 
     def _save(self) -> None:
+        if self.team.rank:
+            return
         info = {"step": self.step, "best": self.best, "history": self.history}
         save_checkpoint(self.folder / LAST, self.network, self.optimiser, self.average, info)
 
@@ -290,13 +305,42 @@ class Trainer:
             return
         info = load_checkpoint(path, self.network, self.optimiser, self.average)
         self.step, self.best, self.history = info["step"], info["best"], info["history"]
+        if self.team.rank:
+            return
         text = "".join(json.dumps(entry) + "\n" for entry in self.history)
         (self.folder / LOG).write_text(text)
 
     def _write(self, entry: dict[str, Any]) -> None:
         self.history.append(entry)
+        if self.team.rank:
+            return
         with (self.folder / LOG).open("a") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def simulated(
+    recipe: Recipe,
+    leadfield: Leadfield,
+    part: Part,
+    n: int,
+    device: torch.device | str = "cpu",
+) -> SimulatedPairs:
+    """Return the data of a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    leadfield : Leadfield
+    part : {"train", "validation", "test"}
+    n : int
+        Samples.
+    device : torch.device or str
+        Where batches of SEREEGA type are made.
+    """
+    if recipe.data == "nmm":
+        settings = NeuralMassSettings(crop=recipe.crop)
+        return NeuralMassLike(leadfield, n, recipe.data_seed, part=part, settings=settings)
+    return SereegaLike(leadfield, n, recipe.data_seed, part=part, device=device)
 
 
 def draw_curves(history: list[dict[str, Any]], path: Path) -> None:

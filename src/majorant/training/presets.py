@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
+from majorant.learned.families import family, method_of, settings_from
+from majorant.learned.fourdvarnet import FourDVarSettings
+from majorant.learned.meta_curvature import MetaCurvatureSettings
+from majorant.learned.modgrad import ModGradSettings
 from majorant.learned.unrolled import MMNetSettings
 from majorant.problem import MajorantError
 
@@ -35,7 +39,8 @@ class Recipe:
     Attributes
     ----------
     name : str
-    network : MMNetSettings
+    network
+        Settings of a method, see :data:`majorant.learned.families.FAMILIES`.
     n_train : int
         Training samples; noise is drawn anew in every epoch.
     epochs : int
@@ -66,10 +71,14 @@ class Recipe:
         Of data, start and order.
     data_seed : int
         Of the simulations.
+    data : {"sereega", "nmm"}
+        Kind of the simulations.
+    crop : int or None
+        Samples of the windows around the peaks of neural-mass waveforms; None takes whole clips.
     """
 
     name: str
-    network: MMNetSettings = field(default_factory=MMNetSettings)
+    network: Any = field(default_factory=MMNetSettings)
     n_train: int = 8_000
     epochs: int = 500
     batch: int = 32
@@ -90,6 +99,13 @@ class Recipe:
     save_every: int = 250
     seed: int = 0
     data_seed: int = 333
+    data: Literal["sereega", "nmm"] = "sereega"
+    crop: int | None = None
+
+    @property
+    def method(self) -> str:
+        """Name of the method that is trained."""
+        return method_of(self.network)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -102,15 +118,23 @@ class Recipe:
         return self.epochs * self.steps_per_epoch
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return dataclasses.asdict(self)
+        """Return plain values, ready for JSON.
+
+        What names another method or other data than MM-Net on SEREEGA-type data is there only where
+        it differs, so that recipes of before there were others stay what they are.
+        """
+        plain = dataclasses.asdict(self)
+        if self.data == "sereega" and self.crop is None:
+            del plain["data"], plain["crop"]
+        if not isinstance(self.network, MMNetSettings):
+            plain["method"] = self.method
+        return plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Rebuild a recipe from :meth:`to_dict`."""
         held = dict(values)
-        kernels = tuple(held["network"]["prior_kernels"])
-        held["network"] = MMNetSettings(**{**held["network"], "prior_kernels": kernels})
+        held["network"] = settings_from(held.pop("method", "mm-net"), held["network"])
         return cls(**held)
 
 
@@ -175,3 +199,58 @@ def preset(name: str) -> Recipe:
     if name not in PRESETS:
         raise MajorantError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+CROP = 128
+"""Samples of the windows that fast recipes train on with neural-mass data."""
+WINDOW_MS = {"sereega": 125.0, "nmm": 1000.0}
+"""Length of whole waveforms, ms."""
+
+
+NMM_RATE = 500.0
+"""Rate of neural-mass data, Hz: the published networks work at that of their data."""
+SHARED = (
+    *("n_sources", "prior_hidden", "prior_kernels", "eps"),
+    *("iterations", "start", "rate", "weight"),
+)
+"""Settings that every method has."""
+
+
+def recipe_for(name: str, method: str = "mm-net", data: str = "sereega") -> Recipe:
+    """Return the recipe of a preset for any method and kind of data.
+
+    Sizes, samples and steps are those of the preset, so that methods are compared at equal cost.
+    Beside the published protocol, the steps of the baselines are in units of the state.
+
+    Parameters
+    ----------
+    name : {"paper", "cpu", "tiny"}
+    method : str
+        A name of :data:`majorant.learned.families.FAMILIES`.
+    data : {"sereega", "nmm"}
+
+    Raises
+    ------
+    MajorantError
+        If a name is unknown.
+    """
+    recipe, described = preset(name), family(method)
+    if data not in WINDOW_MS:
+        raise MajorantError(f"there are no data {data!r}; choose from {', '.join(WINDOW_MS)}")
+    crop = CROP if data == "nmm" and name != "paper" else None
+    recipe = replace(recipe, data=data, crop=crop)
+    base, tuned = recipe.network, name != "paper"
+    if data == "nmm" and not tuned:
+        base = replace(base, rate=NMM_RATE)
+    if described.settings is MMNetSettings:
+        return replace(recipe, network=replace(base, positive=method == "mm-net"))
+    shared = {key: getattr(base, key) for key in SHARED}
+    if method == "4dvarnet":
+        sizes = {key: getattr(base, key) for key in ("hidden", "outer", "inner")}
+        pace = {"relative": True, "descent": 0.1} if tuned else {}
+        return replace(recipe, network=FourDVarSettings(**shared, **sizes, **pace))
+    pace = {"relative": True, "step": 0.5} if tuned else {}
+    window = WINDOW_MS[data] if crop is None else 2.0 * crop
+    shared["n_times"] = max(1, round(window / 1000.0 * base.rate))
+    made = MetaCurvatureSettings if method == "meta-curvature" else ModGradSettings
+    return replace(recipe, network=made(**shared, **pace))
