@@ -1,0 +1,44 @@
+"""One of two processes that train together; run by ``test_team.py`` in processes of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from majorant.forward.leadfield import Leadfield
+from majorant.learned.unrolled import MMNetSettings
+from majorant.training.fit import Trainer
+from majorant.training.presets import Recipe
+from majorant.training.team import Processes
+
+RECIPE = Recipe(
+    "pair",
+    MMNetSettings(
+        prior_hidden=6,
+        prior_kernels=(1, 3, 1),
+        hidden=5,
+        outer=1,
+        iterations=2,
+        start="sloreta",
+        rate=128.0,
+    ),
+    n_train=155,
+    epochs=1,
+    batch=16,
+    rate=1e-3,
+    prior_rate=1e-3,
+    validate_every=100,
+    n_validation=4,
+)
+
+
+def member(rank: int, folder: str) -> None:
+    """Train with the other process, in ``folder``."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
+    )
+    head = Leadfield.load(Path(folder) / "head.safetensors")
+    Trainer(RECIPE, head, Path(folder) / "pair", team=Processes.joined()).run()
+    torch.distributed.destroy_process_group()
