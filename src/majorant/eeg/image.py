@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.eeg.account import Account
-from majorant.eeg.cautions import Evidence, find_cautions
+from majorant.eeg.cautions import find_cautions
 from majorant.eeg.estimate import as_estimate, combined
+from majorant.eeg.evidence import Evidence
 from majorant.eeg.forward import as_tensor, read_forward
 from majorant.eeg.imager import SourceImager
 from majorant.eeg.peaks import find_peaks

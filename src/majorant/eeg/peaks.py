@@ -31,10 +31,10 @@ class PeakSettings:
         Around a peak, for its share of the energy at that time.
     """
 
-    most: int = 8
+    most: int = 6
     apart_mm: float = 30.0
     apart_s: float = 0.040
-    least: float = 0.25
+    least: float = 0.35
     radius_mm: float = 30.0
 
 

@@ -1,0 +1,175 @@
+"""What may mislead is found where it is, and not where it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import mne
+import numpy as np
+import pytest
+import torch
+
+from majorant.eeg.cautions import find_cautions
+from majorant.eeg.evidence import Evidence
+from majorant.eeg.prepare import Prepared
+from majorant.eeg.scalp import coverage, frontal_pole
+from majorant.problem import Certificate, Status
+from majorant.report.content import Peak
+
+TIMES = np.arange(-20, 50) / 100
+
+
+@pytest.fixture(scope="module")
+def info() -> Any:
+    montage = mne.channels.make_standard_montage("biosemi64")
+    made = mne.create_info(montage.ch_names, 100.0, "eeg", verbose="error")
+    return made.set_montage(montage, verbose="error")
+
+
+def _certificate(violations: int = 0) -> Certificate:
+    zero = torch.zeros(1, dtype=torch.int64)
+    energy = torch.ones(2, 1, dtype=torch.float64)
+    return Certificate(energy, zero + violations, zero, zero, zero, "energy", guard="energy")
+
+
+@pytest.fixture
+def clean(info: Any) -> Evidence:
+    """An occipital response in good data."""
+    course = np.exp(-0.5 * ((TIMES - 0.15) / 0.03) ** 2)
+    places = np.array([channel["loc"][:3] for channel in info["chs"]])
+    back = np.maximum(-places[:, 1], 0) / np.abs(places[:, 1]).max()
+    data = 8e-6 * (back - back.mean())[:, None] * course
+    data += 0.2e-6 * np.random.default_rng(0).standard_normal(data.shape)
+    evoked = mne.EvokedArray(data, info, tmin=-0.2, nave=60, verbose="error")
+    prepared = Prepared(evoked, None, "baseline", (), "clean")
+    peaks = (
+        Peak(0.15, "right", "occipital", (20.0, -95.0, 5.0), 0, 9.0, 0.6),
+        Peak(0.15, "left", "occipital", (-20.0, -95.0, 5.0), 1, 5.0, 0.2),
+    )
+    return Evidence(
+        prepared=prepared,
+        times=TIMES,
+        amplitude=9 * course + 0.5,
+        peaks=peaks,
+        explained=0.9 * np.ones(len(TIMES)),
+        white_rms=1 + 5 * course,
+        loose=0.2,
+        certificate=_certificate(),
+        status=Status.DIRECT,
+        alignment=None,
+        exact_places=True,
+    )
+
+
+def blinking(e: Evidence, eog: bool = True, microvolts: float = 30.0) -> Evidence:
+    course = np.exp(-0.5 * ((TIMES - 0.3) / 0.04) ** 2)
+    evoked = e.prepared.evoked.copy()
+    places = np.array([channel["loc"][:3] for channel in evoked.info["chs"]])
+    front = np.exp(-np.linalg.norm(places - places[evoked.ch_names.index("Fpz")], axis=1) / 0.03)
+    evoked.data += 1e-6 * microvolts * (front - front.mean())[:, None] * course
+    prepared = replace(e.prepared, evoked=evoked)
+    if eog:
+        noise = 1e-6 * np.random.default_rng(1).standard_normal(len(TIMES))
+        prepared = replace(prepared, eog=(200e-6 * course + noise)[None], eog_names=("VEOG",))
+    peak = Peak(0.3, "right", "frontal", (10.0, 65.0, -15.0), 2, 12.0, 0.5)
+    return replace(e, prepared=prepared, peaks=(peak, *e.peaks))
+
+
+def test_good_data_have_none(clean: Evidence) -> None:
+    assert find_cautions(clean) == ()
+
+
+def test_a_blink_is_named_with_channel_time_and_peak(clean: Evidence) -> None:
+    said = find_cautions(blinking(clean))[0]
+    assert said.startswith("Blinks or eye movements")
+    assert "Fpz" in said
+    assert "at 300 ms" in said
+    assert "follows the eye channel VEOG (r = " in said
+    assert "Peak 1, right frontal (10, 65, -15) at 300 ms, is probably the eyes" in said
+
+
+def test_a_blink_is_suspected_without_an_eye_channel(clean: Evidence) -> None:
+    said = find_cautions(blinking(clean, eog=False))[0]
+    assert said.startswith("Blinks or eye movements")
+    assert "may be the eyes" in said
+    assert "eye channel" not in said
+
+
+def test_frontal_activity_that_the_eyes_do_not_show_is_no_blink(clean: Evidence) -> None:
+    found = blinking(clean)
+    still = 1e-6 * np.random.default_rng(2).standard_normal((1, len(TIMES)))
+    found = replace(found, prepared=replace(found.prepared, eog=still))
+    assert not any("Blinks" in text for text in find_cautions(found))
+    assert not any("Blinks" in t for t in find_cautions(blinking(clean, False, microvolts=5)))
+
+
+def test_blinks_in_single_trials_are_counted(clean: Evidence) -> None:
+    swings = np.full((60, 64), 40e-6)
+    swings[:9, frontal_pole(clean.prepared.evoked.info)] = 250e-6
+    found = replace(clean, prepared=replace(clean.prepared, swings=swings))
+    assert find_cautions(found)[0].startswith("Blinks: 9 of 60 trials")
+
+
+CASES = [
+    ({"certificate": _certificate(3)}, "rose 3 times"),
+    ({"status": Status.LIMIT}, "has not finished"),
+    ({"status": Status.NO_SOURCE}, "did not find an estimate"),
+    ({"white_rms": np.ones(len(TIMES))}, "lies in the noise"),
+    ({"explained": np.full(len(TIMES), 0.2)}, "explain only 20%"),
+    ({"amplitude": np.ones(len(TIMES))}, "before the event"),
+    ({"loose": 0.0}, None),
+    ({"exact_places": False}, "is not fsaverage"),
+]
+
+
+@pytest.mark.parametrize(("change", "says"), CASES)
+def test_every_check_finds_its_own(clean: Evidence, change: dict[str, Any], says: str) -> None:
+    found = find_cautions(replace(clean, **change))
+    if says is None:
+        assert found == ()
+    else:
+        assert len(found) == 1
+        assert says in found[0]
+
+
+def test_peaks_at_the_edge_or_as_strong_as_the_next_are_said(clean: Evidence) -> None:
+    first, second = clean.peaks
+    edge = replace(clean, peaks=(replace(first, time=0.49), second))
+    assert any("edge of the window (490 ms)" in text for text in find_cautions(edge))
+    rival = replace(clean, peaks=(first, replace(second, amplitude=-8.9)))
+    assert any("has 99% of the amplitude" in text for text in find_cautions(rival))
+
+
+def test_few_electrodes_few_trials_and_assumed_noise_are_said(clean: Evidence) -> None:
+    evoked = clean.prepared.evoked.copy().pick(clean.prepared.evoked.ch_names[::4])
+    evoked.nave = 3
+    prepared = replace(clean.prepared, evoked=evoked, noise_kind="ad hoc")
+    said = " ".join(find_cautions(replace(clean, prepared=prepared)))
+    assert "Only 16 electrodes" in said
+    assert "an average of only 3 trials" in said
+    assert "covariance was assumed" in said
+
+
+def test_the_gravest_comes_first(clean: Evidence) -> None:
+    found = replace(blinking(clean), certificate=_certificate(1), exact_places=False)
+    said = find_cautions(found)
+    assert "rose" in said[0]
+    assert said[1].startswith("Blinks")
+    assert "fsaverage" in said[-1]
+
+
+def test_the_frontal_pole_is_found_by_name_and_by_place(info: Any) -> None:
+    named = {info["ch_names"][i] for i in frontal_pole(info)}
+    assert named == {"Fp1", "Fpz", "Fp2"}
+    blind = info.copy()
+    mne.rename_channels(blind, {name: f"E{i}" for i, name in enumerate(info["ch_names"])})
+    by_place = {info["ch_names"][i] for i in frontal_pole(blind)}
+    assert named <= by_place
+    assert all(name.startswith(("Fp", "AF")) for name in by_place)
+
+
+def test_coverage_is_of_the_upper_head(info: Any) -> None:
+    assert coverage(info) > 0.95
+    left = [i for i, c in enumerate(info["chs"]) if c["loc"][0] < -0.005]
+    assert coverage(mne.pick_info(info, left)) < 0.8
