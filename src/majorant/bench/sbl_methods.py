@@ -1,0 +1,217 @@
+"""The methods that the sparse Bayesian benchmark compares, behind one call.
+
+Classical rules run as many steps as the unfolded network has layers; ``cb-best`` runs as many as
+served it best on validation samples, so that nobody can say it was stopped too early or too late.
+``mxne`` and ``gamma-map`` are MNE-Python's, on the arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from majorant.learned.unfolded import Mode, UnfoldedSBL
+from majorant.metrics.transport import SparseJudge
+from majorant.networks.corrections import Corrections
+from majorant.problem import MajorantError, Problem
+from majorant.simulate.sparse import Setting, SparseBatch, SparseLike
+from majorant.solvers.champagne import Champagne, Rule
+from majorant.solvers.eloreta import ELORETA
+from majorant.solvers.linear import SLORETA, MinimumNorm
+from majorant.solvers.loop import solve
+
+MODES: tuple[Mode, ...] = ("free", "theta", "gated")
+CANDIDATES = (10, 20, 30, 50, 100, 200)
+"""Numbers of steps that ``cb-best`` is chosen from."""
+
+CONVERGED = 200
+"""Steps of the converged baselines."""
+
+MXNE_ALPHA = 40.0
+"""Regularisation of MxNE, percent of that at which nothing is left."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method made of a batch.
+
+    Attributes
+    ----------
+    estimate : Tensor, shape (n_batch, n_locations, n_times)
+    noise : Tensor or None, shape (n_batch, n_sensors)
+        Learned noise variances.
+    variance : Tensor or None, shape (n_batch, n_locations)
+    cost : Tensor or None, shape (n_batch,)
+        Evidence cost.
+    rises : int
+        Rises of the returned cost.
+    is_current : bool
+        Whether the estimate is a current (A m) rather than a statistic without an error.
+    """
+
+    estimate: Tensor
+    noise: Tensor | None = None
+    variance: Tensor | None = None
+    cost: Tensor | None = None
+    rises: int = 0
+    is_current: bool = True
+
+
+Method = Callable[[Problem, Setting], Outcome]
+
+
+def methods_of(
+    networks: Mapping[Mode, Corrections],
+    layers: int,
+    best: int,
+    *,
+    slow: bool = False,
+) -> dict[str, Method]:
+    """The methods of the benchmark, by name.
+
+    Parameters
+    ----------
+    networks : mapping of mode to Corrections
+        Trained ones.
+    layers : int
+        Steps of the classical rules (``K``).
+    best : int
+        Steps of ``cb-best``.
+    slow : bool
+        Whether MNE-Python's solvers, one sample at a time, are among them.
+    """
+    rules: Mapping[str, tuple[Rule, int]] = {
+        f"cb-{layers}": ("cb", layers),
+        f"mackay-{layers}": ("mackay", layers),
+        f"em-{layers}": ("em", layers),
+        f"cb-best ({best})": ("cb", best),
+        f"mackay-{CONVERGED}": ("mackay", CONVERGED),
+    }
+    made: dict[str, Method] = {name: _classical(rule, k) for name, (rule, k) in rules.items()}
+    made |= {
+        "mne": _linear(MinimumNorm()),
+        "sloreta": _linear(SLORETA()),
+        "eloreta": _linear(ELORETA()),
+    }
+    if slow:
+        made |= {"mxne": _mxne, "gamma-map": _gamma_map}
+    return made | {f"unfolded {mode}": _unfolded(net, mode) for mode, net in networks.items()}
+
+
+def best_steps(
+    data: SparseLike, judge: SparseJudge, n: int, candidates: Sequence[int] = CANDIDATES
+) -> int:
+    """Number of convex-bounding steps with the lowest median EMD on validation samples."""
+    batch = data.batch(range(n))
+    problem, dense = data.problem(batch), dense_map(batch)
+    found = {}
+    for steps in candidates:
+        estimate = solve(problem, Champagne(tol=0.0), max_iter=steps).estimate
+        found[steps] = float(judge.score(batch.x, estimate, batch.seeds, dense).emd.median())
+    return min(found, key=lambda steps: found[steps])
+
+
+def dense_map(batch: SparseBatch) -> Tensor:
+    """Row norms of the truth where it was made, shape (n_batch, n_vertices)."""
+    gram = batch.waves @ batch.waves.mT
+    power = (batch.dense * (gram @ batch.dense)).sum(1)
+    return power.clamp_min(0).sqrt()
+
+
+def _solved(problem: Problem, solver: Any, setting: Setting, steps: int | None) -> Outcome:
+    solution = solve(problem, solver, max_iter=steps)
+    noise = torch.tensor(solution.details["noise_variance"]) if setting == "joint" else None
+    return Outcome(
+        solution.estimate,
+        noise=noise,
+        variance=solution.variance,
+        cost=solution.certificate.energy[-1],
+        rises=int(solution.certificate.violations.sum()),
+    )
+
+
+def _classical(rule: Rule, steps: int) -> Method:
+    def run(problem: Problem, setting: Setting) -> Outcome:
+        noise = "diagonal" if setting == "joint" else "given"
+        return _solved(problem, Champagne(rule, noise, tol=0.0), setting, steps)
+
+    return run
+
+
+def _unfolded(network: Corrections, mode: Mode) -> Method:
+    def run(problem: Problem, setting: Setting) -> Outcome:
+        noise = "diagonal" if setting == "joint" else "given"
+        return _solved(problem, UnfoldedSBL(network, mode, noise=noise), setting, None)
+
+    return run
+
+
+def _linear(solver: Any) -> Method:
+    def run(problem: Problem, setting: Setting) -> Outcome:
+        solution = solve(problem, solver)
+        return Outcome(solution.estimate, is_current=solution.unit == "Am")
+
+    return run
+
+
+def _one_by_one(solver: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Method:
+    """A solver of arrays as a method; sensors are scaled to noise one by the linear estimate."""
+
+    def run(problem: Problem, setting: Setting) -> Outcome:
+        matrix = problem.operator.matrix()
+        if matrix is None:
+            raise MajorantError("this method needs the lead field as a matrix")
+        leads = matrix.double().expand(problem.n_batch, -1, -1).numpy()
+        data = problem.y.double().numpy()
+        found = [solver(lead, y) for lead, y in zip(leads, data, strict=True)]
+        return Outcome(torch.as_tensor(np.stack(found), dtype=problem.y.dtype))
+
+    return run
+
+
+def _mixed_norm(lead: np.ndarray, y: np.ndarray) -> np.ndarray:
+    from mne.inverse_sparse.mxne_optim import mixed_norm_solver
+
+    length = np.linalg.norm(lead, axis=0)
+    unit = lead / length
+    limit = np.linalg.norm(unit.T @ y, axis=1).max()
+    share = MXNE_ALPHA / 100.0
+    weights, active, *_ = mixed_norm_solver(
+        y / limit, unit, share, maxit=1000, tol=1e-4, verbose="ERROR"
+    )
+    x = np.zeros((lead.shape[1], y.shape[1]))
+    x[active] = weights * limit / length[active][:, None]
+    return x
+
+
+def _gamma(lead: np.ndarray, y: np.ndarray) -> np.ndarray:
+    import warnings
+
+    from mne.inverse_sparse._gamma_map import _gamma_map_opt
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "\\s*Convergence NOT reached")
+        level = 0.1 * float((y**2).mean())
+        weights, active = _gamma_map_opt(
+            y, lead, level, maxit=CONVERGED, tol=1e-6, update_mode=2, verbose="ERROR"
+        )
+    x = np.zeros((lead.shape[1], y.shape[1]))
+    x[active] = weights
+    return x
+
+
+_mxne = _one_by_one(_mixed_norm)
+_gamma_map = _one_by_one(_gamma)
+
+CITATIONS = MappingProxyType(
+    {
+        "mxne": "Gramfort et al. (2012), doi:10.1088/0031-9155/57/7/1937",
+        "gamma-map": "Wipf and Nagarajan (2009), doi:10.1016/j.neuroimage.2008.02.059",
+    }
+)

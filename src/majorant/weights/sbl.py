@@ -1,0 +1,85 @@
+"""The unfolded sparse Bayesian solver with the weights that come with the package.
+
+The networks look at one source and one sensor at a time, through clues without a unit, so one set
+of weights serves any source space and any montage. Each belongs to the mode it was trained in.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from majorant.energies.gaussian import NoiseModel, Orientation
+from majorant.learned.unfolded import Mode, UnfoldedSBL
+from majorant.majorants.guard import Guard
+from majorant.networks.corrections import Corrections
+from majorant.problem import MajorantError
+
+FOLDER = Path(__file__).parent
+
+
+def shipped_unfolded(mode: Mode) -> Path:
+    """Return the file of the packaged weights of a mode."""
+    return FOLDER / f"unfolded-{mode}.safetensors"
+
+
+@cache
+def _packaged(mode: Mode) -> tuple[Corrections, dict[str, Any]]:
+    return Corrections.load(shipped_unfolded(mode))
+
+
+def load_unfolded(
+    path: str | os.PathLike[str] | None, mode: Mode
+) -> tuple[Corrections, dict[str, Any]]:
+    """Load corrections and their card.
+
+    Parameters
+    ----------
+    path : path or None
+        A file of one's own training; None takes the packaged one.
+    mode : {"gated", "theta", "exact", "free"}
+        Mode they are to be used in; "exact" shares the weights of "free".
+
+    Raises
+    ------
+    MajorantError
+        If there is no such file, it is damaged, or the weights were trained in another mode whose
+        corrections mean something else.
+    """
+    own: Mode = "free" if mode == "exact" else mode
+    corrections, card = _packaged(own) if path is None else Corrections.load(path)
+    trained = card.get("mode", own)
+    if (trained == "theta") is not (mode == "theta"):
+        raise MajorantError(
+            f"the weights were trained in mode {trained!r}, where a correction means something "
+            f"else than in mode {mode!r}; use them with mode={trained!r}"
+        )
+    return corrections, card
+
+
+def unfolded_sbl(
+    mode: Mode = "gated",
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    noise: NoiseModel = "diagonal",
+    orientation: Orientation | None = None,
+    kappa: float = 1.0,
+    guard: Guard | None = None,
+) -> UnfoldedSBL:
+    """The unfolded solver with trained corrections.
+
+    Parameters
+    ----------
+    mode : {"gated", "theta", "exact", "free"}
+        See :class:`majorant.learned.unfolded.UnfoldedSBL`.
+    weights : path or None
+        A file of one's own training; None takes the packaged one.
+    noise, orientation, kappa, guard
+        See :class:`majorant.learned.unfolded.UnfoldedSBL`.
+    """
+    corrections, _ = load_unfolded(weights, mode)
+    return UnfoldedSBL(
+        corrections, mode, noise=noise, orientation=orientation, kappa=kappa, guard=guard
+    )
