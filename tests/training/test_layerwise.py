@@ -15,7 +15,7 @@ from majorant.problem import MajorantError
 from majorant.simulate.sparse import SparseLike, SparseSettings
 from majorant.solvers.champagne import Champagne
 from majorant.solvers.loop import solve
-from majorant.training.growth import LayerwiseSettings, layer_loss, stages
+from majorant.training.growth import Ground, LayerwiseSettings, layer_loss, stages
 from majorant.training.layerwise import Layerwise
 from majorant.training.sbl import streams_of, train_sbl
 
@@ -131,8 +131,19 @@ def test_the_loss_of_the_truth_is_zero_but_for_the_noise(heads):
     problem = head.problem(batch)
     here = solver.majorant(problem).at(solver.start(problem))
     here.evidence.mean = lambda y: batch.x
-    assert float(layer_loss(here, batch)) == pytest.approx(0.0, abs=1e-5)
-    assert float(layer_loss(here, batch, 0.1)) > 0.01
+    silent = replace(SMALL, noise_weight=0.0, transport_weight=1.0)
+    ground = Ground.of(head.leadfield.positions, silent.widths_mm)
+    assert float(layer_loss(here, batch, silent, ground)) == pytest.approx(0.0, abs=1e-4)
+    assert float(layer_loss(here, batch, SMALL)) > 0.01
+
+
+def test_the_ground_tells_a_near_miss_from_a_far_one(path: Leadfield):
+    ground = Ground.of(path.positions, (5.0, 10.0, 20.0, 40.0))
+    spikes = torch.eye(10)
+    apart = ground.apart(spikes[:1].expand(10, -1), spikes)
+    assert float(apart[0]) == 0.0
+    assert bool((apart.diff() > 0).all())
+    assert float(apart[-1]) <= 1.0
 
 
 def test_the_door(tmp_path, head):

@@ -13,6 +13,7 @@ Source: arXiv:2606.07196, training of the unfolded solver.
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import math
@@ -78,6 +79,9 @@ class Layerwise:
     folder : path
         For the checkpoint, the log and the weights. A run of the same settings goes on from its
         checkpoint.
+    start : Corrections or None
+        Trained ones to begin with, of any mode but those that mean something else: growth is
+        skipped, and the last phase trains them on.
 
     Raises
     ------
@@ -90,6 +94,7 @@ class Layerwise:
         settings: LayerwiseSettings,
         heads: Sequence[SparseLike],
         folder: str | os.PathLike[str],
+        start: Corrections | None = None,
     ) -> None:
         if not heads:
             raise MajorantError("there is no head to train on; give at least one")
@@ -107,6 +112,8 @@ class Layerwise:
         self.folder.mkdir(parents=True, exist_ok=True)
         if (self.folder / STATE).exists():
             self._resume()
+        elif start is not None:
+            self._begin_with(start)
 
     def run(
         self,
@@ -269,6 +276,15 @@ class Layerwise:
             "finished": self.at.stage >= len(self.plan),
             "torch": torch.__version__,
         }
+
+    def _begin_with(self, start: Corrections) -> None:
+        if start.settings != self.settings.correction:
+            raise MajorantError(
+                f"the weights to start from are {start.settings} and the run is of "
+                f"{self.settings.correction}; give the same kind, layers and sizes"
+            )
+        self.corrections = copy.deepcopy(start)
+        self.at = replace(self.at, stage=len(self.plan) - 1, limit=start.depth)
 
     def _resume(self) -> None:
         tensors, info = read_archive(self.folder / STATE, kind=KIND, version=VERSION)

@@ -10,7 +10,7 @@ import torch
 
 from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.learned.unfolded import Mode
-from majorant.networks.corrections import CorrectionKind
+from majorant.networks.corrections import CorrectionKind, Corrections
 from majorant.problem import MajorantError
 from majorant.simulate.sparse import SparseLike
 from majorant.training.growth import PRESETS, LayerwiseSettings
@@ -27,6 +27,7 @@ def train_sbl(
     shared: bool | None = None,
     heads: Sequence[tuple[Leadfield, Leadfield | None]] | None = None,
     seed: int | None = None,
+    start: str | os.PathLike[str] | None = None,
     minutes: float | None = None,
     progress: Callable[[str, int, int, float], None] | None = None,
 ) -> Layerwise:
@@ -46,6 +47,8 @@ def train_sbl(
         Referenced as :func:`referenced` does it; the generating one may be None, for the same. By
         default four montages of 19 to 90 electrodes are picked from the packaged template.
     seed : int, optional
+    start : path, optional
+        Weights to begin with: growth is skipped.
     minutes : float, optional
         Time for this call; a later call with the same arguments goes on.
     progress : callable, optional
@@ -69,7 +72,8 @@ def train_sbl(
     settings = replace(
         base, correction=chosen, mode=mode or base.mode, seed=base.seed if seed is None else seed
     )
-    run = Layerwise(settings, streams_of(heads or template_heads(), settings), folder)
+    begin = None if start is None else Corrections.load(start)[0]
+    run = Layerwise(settings, streams_of(heads or template_heads(), settings), folder, begin)
     run.run(minutes=minutes, progress=progress)
     return run
 
