@@ -102,12 +102,15 @@ def image_rows() -> Iterator[Timing]:
 def rows() -> Iterator[Timing]:
     """Every row, in the order of the table."""
     from majorant.bench.speed_champagne import champagne_rows
+    from majorant.bench.speed_neural_mass import neural_mass_rows
 
     yield from import_rows()
     yield from head_rows()
     yield from image_rows()
     for name, ours, theirs, _ in champagne_rows():
         yield Timing(name, ours, theirs, "MNE, gamma only")
+    for row in neural_mass_rows():
+        yield Timing(*row)
 
 
 def main() -> None:
