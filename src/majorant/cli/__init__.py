@@ -13,6 +13,7 @@ import typer
 
 from majorant import __version__
 from majorant.cli.image import image
+from majorant.cli.train import names, simulate, train
 from majorant.cli.voice import complain, explain
 from majorant.errors import MajorantError
 
@@ -46,11 +47,14 @@ def root(
 
 @bench.command("table1")
 def table1(
-    test: Annotated[str, typer.Option(help="Test set: sereega.")] = "sereega",
+    test: Annotated[str, typer.Option(help="Test data: sereega, nmm or all.")] = "sereega",
     methods: Annotated[
         str | None, typer.Option(help="Methods, separated by commas; default all.")
     ] = None,
     n: Annotated[int, typer.Option(min=1, help="Test samples.")] = 500,
+    extended: Annotated[
+        bool, typer.Option("--extended", help="Add our own rows: guards, montages, noise, heads.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the rows as JSON.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the rows as CSV.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown.")] = None,
@@ -59,9 +63,23 @@ def table1(
     """Table I of the MM-Net paper, published numbers beside ours."""
     from majorant.bench.table1 import run
 
-    asked = None if methods is None else [m.strip() for m in methods.split(",") if m.strip()]
     files = [path for path in (json, csv, markdown) if path is not None]
-    run(test, asked, n, seed=seed, files=files)
+    run(test, names(methods), n, seed=seed, more=extended, files=files)
+
+
+@bench.command("sbl")
+def sbl(
+    figure: Annotated[str, typer.Option(help="2, 3, 4, 5, 7, 8 or all.")] = "all",
+    n: Annotated[int, typer.Option(min=2, help="Samples of every point.")] = 40,
+    output: Annotated[Path, typer.Option("--out", help="Folder.")] = Path("out/sbl"),
+    json: Annotated[Path | None, typer.Option(help="Write all points as JSON.")] = None,
+    slow: Annotated[bool, typer.Option("--slow", help="Run MxNE and gamma-map, too.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the test data.")] = 777,
+) -> None:
+    """Figures of the sparse Bayesian paper, redrawn with baselines; PNG and CSV."""
+    from majorant.bench.sbl import run_sbl
+
+    run_sbl(figure, n, out=output, json_file=json, slow=slow, seed=seed)
 
 
 @bench.command("speed")
@@ -82,6 +100,8 @@ def info() -> None:
 
 
 app.command()(image)
+app.command()(train)
+app.command()(simulate)
 
 
 def main(arguments: list[str] | None = None) -> Any:

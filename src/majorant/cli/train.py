@@ -1,0 +1,99 @@
+"""``majorant train`` and ``majorant simulate``: weights, and the data they come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from majorant.cli.voice import Voice, out
+from majorant.errors import MajorantError
+
+UNFOLDED = "Unfolded sparse Bayes"
+SBL = "sbl"
+
+
+def train(
+    solver: Annotated[
+        str, typer.Argument(help="mm-net, r-mm-net, 4dvarnet, meta-curvature, modgrad, or sbl.")
+    ],
+    data: Annotated[str, typer.Option(help="sereega or nmm.")] = "sereega",
+    preset: Annotated[str, typer.Option(help="paper, cpu or tiny.")] = "tiny",
+    folder: Annotated[
+        Path | None, typer.Option(help="Run folder; default: runs/SOLVER-DATA-PRESET.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run there.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
+    correction: Annotated[
+        str | None, typer.Option(help="bias, mlp or attention.", rich_help_panel=UNFOLDED)
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="gated, theta, free or exact.", rich_help_panel=UNFOLDED)
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="Layers to grow.", rich_help_panel=UNFOLDED)
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after this; resumable.", rich_help_panel=UNFOLDED)
+    ] = None,
+) -> None:
+    """Train a learned solver on simulations; checkpoints let --resume go on."""
+    own = {"correction": correction, "mode": mode, "layers": layers, "minutes": minutes}
+    if solver == SBL:
+        place = folder or Path("runs") / f"sbl-{preset}"
+        _unfolded(place, preset, resume, own)
+        return
+    given = [name for name, value in own.items() if value is not None]
+    if given:
+        raise MajorantError(f"--{given[0]} belongs to the solver sbl; leave it out for {solver}")
+    from majorant.training.command import train as run
+
+    outcome = run(
+        solver, data=data, preset_name=preset, folder=folder, resume=resume, threads=threads
+    )
+    metrics = ", ".join(
+        f"{name} {outcome.metrics[name]:.4g}"
+        for name in ("LE", "AUC", "nMSE", "PSNR", "TE", "violations", "refused")
+        if name in outcome.metrics
+    )
+    out.print(f"{outcome.folder}: {outcome.step} steps; {metrics}", soft_wrap=True)
+
+
+def _unfolded(folder: Path, preset: str, resume: bool, own: dict[str, Any]) -> None:
+    """Grow an unfolded sparse Bayesian solver."""
+    from majorant.training.sbl import train_sbl
+
+    if (folder / "checkpoint.safetensors").exists() != resume:
+        raise MajorantError(
+            f"there is no run in {folder} to resume; leave --resume out"
+            if resume
+            else f"{folder} holds a run; continue it with --resume, or give another --folder"
+        )
+    with Voice().waiting("growing") as move:
+        run = train_sbl(folder, preset=preset, progress=lambda _, a, b, __: move(a, b), **own)
+    steps = sum(stage.steps for stage in run.plan)
+    done = "finished" if run.at.stage >= len(run.plan) else "stopped early; go on with --resume"
+    out.print(f"{folder}: {steps} steps planned, {done}", soft_wrap=True)
+
+
+def simulate(
+    data: Annotated[str, typer.Argument(help="nmm.")],
+    output: Annotated[Path, typer.Option("--out", help="Folder of the collection.")],
+    n: Annotated[int, typer.Option(min=1, help="Waveforms.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed.")] = 333,
+) -> None:
+    """Make neural-mass waveforms on disk; a run that was stopped goes on."""
+    from majorant.simulate.neural_mass_clips import Recipe
+    from majorant.simulate.neural_mass_shards import make_clips
+
+    if data != "nmm":
+        raise MajorantError(
+            f"{data!r} is not made on disk; only nmm is, everything else is made on the fly"
+        )
+    make_clips(n, output, Recipe(seed=seed))
+
+
+def names(text: str | None) -> list[str] | None:
+    """Split names at commas; None stays None."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
