@@ -140,6 +140,20 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
                 "Cai et al. (2021), doi:10.1016/j.neuroimage.2020.117411",
                 linear=False,
             ),
+            SolverSpec(
+                "mm-net",
+                "majorant.weights.shipped:mm_net",
+                "MM-Net",
+                "A recurrent network predicts the curvature of an energy with a learned prior; one "
+                "compact source at a time, sharp in space.",
+                "The returned energy never rises, for any weights and any number of iterations: a "
+                "guard decides every two steps.",
+                ("fixed",),
+                "MM-Net (2026), Majorization-Minimization Networks for Inverse Problems: An "
+                "Application to EEG Imaging, arXiv",
+                space="regions",
+                linear=False,
+            ),
         )
     }
 )

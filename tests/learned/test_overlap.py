@@ -39,16 +39,27 @@ def test_a_long_recording_keeps_shape_promise_and_independence() -> None:
     assert solution.estimate.shape == (3, 20, 200)
     assert solution.certificate.holds()
     assert solution.certificate.energy.shape[1] == 3
-    assert solution.status[1] is Status.NO_DATA
+    assert solution.status == (Status.TRAINED, Status.NO_DATA, Status.TRAINED)
+    assert solve_long(problem, solver, max_iter=2).status == (Status.LIMIT,) * 3
     assert solution.details["windows"] == 6
     alone = solve_long(Problem(problem.operator, y[2:]), solver)
     torch.testing.assert_close(alone.estimate[0], solution.estimate[2], rtol=1e-10, atol=1e-12)
 
 
+def test_the_direction_of_the_current_does_not_matter() -> None:
+    problem, solver = parts(200)
+    out = solve_long(problem, solver)
+    turned = solve_long(Problem(problem.operator, -problem.y), solver)
+    torch.testing.assert_close(turned.estimate, -out.estimate)
+
+
 def test_a_short_recording_is_one_window() -> None:
     problem, solver = parts(64)
     together = solve_long(problem, solver)
-    assert torch.equal(together.estimate, solve(problem, solver).estimate)
     assert together.details["windows"] == 1
+    outward = [not inward for (inward,) in together.details["inward"]]
+    assert any(outward)
+    alone = solve(problem, solver).estimate
+    torch.testing.assert_close(together.estimate[outward], alone[outward])
     with pytest.raises(MajorantError, match="holds 1 samples"):
         solve_long(problem, solver, window=0.002)

@@ -38,6 +38,19 @@ def test_weights_come_back_with_their_card(tmp_path: Path) -> None:
     assert json.loads(path.with_suffix(".json").read_text())["sha256"] == card.sha256
 
 
+def test_half_precision_is_half_the_size(tmp_path: Path) -> None:
+    path, network = written(tmp_path)
+    small = tmp_path / "h.safetensors"
+    write_weights(
+        small, network, name="mm-net", source_space="abc", recipe={}, metrics={}, half=True
+    )
+    found, _ = read_weights(small)
+    for key, value in network.state_dict().items():
+        assert found.state_dict()[key].dtype is torch.float32
+        torch.testing.assert_close(found.state_dict()[key], value, rtol=1e-3, atol=1e-6)
+    assert small.stat().st_size < path.stat().st_size
+
+
 @pytest.mark.parametrize("cut", [3, 100, 2000])
 def test_a_truncated_file_is_refused(tmp_path: Path, cut: int) -> None:
     path, _ = written(tmp_path)

@@ -280,9 +280,18 @@ class SourceImager:
         progress : callable, optional
             Called with (iterations done, iteration limit).
         """
+        from majorant.learned.mmnet import MMNet
+        from majorant.learned.overlap import solve_long
         from majorant.solvers.loop import solve
 
-        self.solution_ = solve(self.problem(evoked), self._solver, progress=progress)
+        problem = self.problem(evoked)
+        if isinstance(self._solver, MMNet):
+            if self.leadfield_ is not None:
+                self._solver.require(self.leadfield_)
+            learned = self._solver.with_sfreq(float(evoked.info["sfreq"]))
+            self.solution_ = solve_long(problem, learned, progress=progress)
+        else:
+            self.solution_ = solve(problem, self._solver, progress=progress)
         return self.solution_
 
     def apply(self, evoked: Any, progress: Callable[[int, int], None] | None = None) -> Any:

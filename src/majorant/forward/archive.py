@@ -32,6 +32,7 @@ MAX_FILE = 8 * 2**30
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
+    "F16": torch.float16,
     "I64": torch.int64,
     "I32": torch.int32,
     "I16": torch.int16,
@@ -69,7 +70,7 @@ def write_archive(
     path : path
         Destination; its folder must exist.
     tensors : mapping of str to Tensor
-        Of the types float64, float32, int64, int32, int16 or uint8.
+        Of the types float64, float32, float16, int64, int32, int16 or uint8.
     info : mapping
         Anything JSON can hold.
     kind, version : str, int

@@ -4,10 +4,15 @@ Windows as long as those of the training overlap by half; each is a problem of i
 amplitude, solved in one batch through the one loop, and the estimates are cross-faded with Hann
 weights that sum to one. The certificate of a recording is that of all its windows: mean energies
 (which cannot rise where none of them does), sums of the counts.
+
+Simulated currents flow outwards; real ones flow either way, and a network that has seen one
+direction only is not odd. So every window is solved for the data and for their negative, and the
+direction of the lower energy is kept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -21,7 +26,14 @@ from majorant.solvers.loop import solve
 WINDOW = 0.125
 """Length of the training windows, s."""
 
-ORDER = (Status.NOT_FINITE, Status.LIMIT, Status.CONVERGED, Status.NO_SOURCE, Status.NO_DATA)
+ORDER = (
+    Status.NOT_FINITE,
+    Status.LIMIT,
+    Status.TRAINED,
+    Status.CONVERGED,
+    Status.NO_SOURCE,
+    Status.NO_DATA,
+)
 """A recording has the first of these that one of its windows has."""
 
 
@@ -32,8 +44,9 @@ def solve_long(
     window: float = WINDOW,
     max_iter: int | None = None,
     guard: Guard | GuardTest | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Solution:
-    """Solve recordings of any length.
+    """Solve recordings of any length, with currents of either direction.
 
     Parameters
     ----------
@@ -42,14 +55,14 @@ def solve_long(
     solver : MMNet
     window : float
         Length of a window, s.
-    max_iter, guard
+    max_iter, guard, progress
         As of :func:`majorant.solvers.loop.solve`.
 
     Returns
     -------
     Solution
         ``details["windows"]`` says how many there were. Up to one and a half windows are solved
-        as one.
+        as one. A network that took the steps of its training has not run into a limit.
 
     Raises
     ------
@@ -61,25 +74,34 @@ def solve_long(
         raise MajorantError(
             f"a window of {window} s holds {length} samples at {solver.sfreq} Hz; give a longer one"
         )
-    n_times = problem.n_times
-    if n_times <= length * 3 // 2:
-        whole = solve(problem, solver, max_iter=max_iter, guard=guard)
-        return replace(whole, details={**whole.details, "windows": 1})
-    starts = window_starts(n_times, length)
-    cut = torch.stack([problem.y[:, :, k : k + length] for k in starts], dim=1)
-    parts = solve(replace(problem, y=cut.flatten(0, 1)), solver, max_iter=max_iter, guard=guard)
-    n_batch, n = problem.n_batch, len(starts)
-    estimate = cross_fade(parts.estimate.unflatten(0, (n_batch, n)), starts, n_times)
-    status = [parts.status[i * n : (i + 1) * n] for i in range(n_batch)]
+    n_batch, n_times = problem.n_batch, problem.n_times
+    short = n_times <= length * 3 // 2
+    length = n_times if short else length
+    starts = [0] if short else window_starts(n_times, length)
+    n = len(starts)
+    cut = torch.stack([problem.y[:, :, k : k + length] for k in starts], dim=1).flatten(0, 1)
+    both = replace(problem, y=torch.cat([cut, -cut]))
+    parts = solve(both, solver, max_iter=max_iter, guard=guard, progress=progress)
+    final = parts.certificate.energy[-1]
+    inward = final[n_batch * n :] < final[: n_batch * n]
+    kept = torch.arange(n_batch * n, device=inward.device) + inward * (n_batch * n)
+    sign = (1 - 2 * inward.to(parts.estimate.dtype))[:, None, None]
+    estimate = (sign * parts.estimate[kept]).unflatten(0, (n_batch, n))
+    steps = solver.max_iter if max_iter is None else max_iter
+    done = steps == solver.network.settings.iterations
+    ended = [Status.TRAINED if done and s is Status.LIMIT else s for s in parts.status]
+    status = [ended[k] for k in kept.tolist()]
+    amplitude = torch.tensor(parts.details["amplitude"])[kept.cpu()].unflatten(0, (n_batch, n))
     return Solution(
-        estimate=estimate,
-        status=tuple(min(own, key=ORDER.index) for own in status),
-        certificate=_joined(parts.certificate, n_batch, n),
+        estimate=cross_fade(estimate, starts, n_times),
+        status=tuple(min(status[i * n : (i + 1) * n], key=ORDER.index) for i in range(n_batch)),
+        certificate=_joined(parts.certificate, kept, n_batch, n),
         unit=parts.unit,
         details={
             "windows": n,
             "network_rate": solver.network.settings.rate,
-            "amplitude": torch.tensor(parts.details["amplitude"]).unflatten(0, (-1, n)).tolist(),
+            "amplitude": amplitude.tolist(),
+            "inward": inward.reshape(n_batch, n).tolist(),
         },
     )
 
@@ -118,15 +140,15 @@ def cross_fade(windows: Tensor, starts: list[int], n_times: int) -> Tensor:
     return joined
 
 
-def _joined(parts: Certificate, n_batch: int, n: int) -> Certificate:
-    """One certificate per recording from those of its windows."""
+def _joined(parts: Certificate, kept: Tensor, n_batch: int, n: int) -> Certificate:
+    """One certificate per recording from those of the windows that were kept."""
 
     def summed(counts: Tensor) -> Tensor:
-        return counts.reshape(n_batch, n).sum(1)
+        return counts[kept].reshape(n_batch, n).sum(1)
 
     return replace(
         parts,
-        energy=parts.energy.unflatten(1, (n_batch, n)).mean(2),
+        energy=parts.energy[:, kept].unflatten(1, (n_batch, n)).mean(2),
         violations=summed(parts.violations),
         refused=summed(parts.refused),
         halvings=summed(parts.halvings),

@@ -36,6 +36,7 @@ def write_weights(
     source_space: str,
     recipe: Mapping[str, Any],
     metrics: Mapping[str, Any],
+    half: bool = False,
 ) -> Card:
     """Write weights with their card, and the card once more as JSON beside them.
 
@@ -50,12 +51,15 @@ def write_weights(
         Fingerprint of the sources, from :func:`majorant.networks.card.source_fingerprint`.
     recipe, metrics : mapping
         How they were trained and what they reached; JSON.
+    half : bool
+        Write float16, half the size and exact to 5e-4; read back as float32.
 
     Returns
     -------
     Card
     """
-    tensors = {key: value.detach().float() for key, value in network.state_dict().items()}
+    dtype = torch.float16 if half else torch.float32
+    tensors = {key: value.detach().to(dtype) for key, value in network.state_dict().items()}
     card = Card(
         name=name,
         settings=dataclasses.asdict(network.settings),
@@ -119,7 +123,7 @@ def read_weights(path: Path) -> tuple[UnrolledNetwork[Any], Card]:
                 "weights: train again from the last good checkpoint"
             )
     network = make_network(settings)
-    network.load_state_dict(tensors)
+    network.load_state_dict({key: value.float() for key, value in tensors.items()})
     return network.requires_grad_(False).eval(), card
 
 
