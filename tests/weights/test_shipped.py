@@ -1,0 +1,92 @@
+"""The weights in the package: what they promise on fresh samples, on other montages, at length."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from majorant.forward.leadfield import Leadfield
+from majorant.majorants.guard import Guard
+from majorant.metrics.localisation import Localisation, Scores
+from majorant.problem import MajorantError
+from majorant.registry import make
+from majorant.simulate.dataset import SereegaLike
+from majorant.solvers.base import Solver
+from majorant.solvers.loop import solve
+from majorant.weights.shipped import load, mm_net, shipped
+
+N = 50
+SEED = 2026
+"""Not the seed of the benchmark, nor of the training."""
+
+
+def scored(head: Leadfield, solver: Solver) -> tuple[Scores, int]:
+    data = SereegaLike(head, N, SEED, part="test")
+    batch = data.batch(range(N))
+    solution = solve(data.problem(batch), solver)
+    scores = Localisation(data.leadfield, data.sfreq).score(batch.x, solution.estimate, batch.seed)
+    return scores, int(solution.certificate.violations.sum())
+
+
+@pytest.fixture(scope="module")
+def template() -> Leadfield:
+    return Leadfield.template_small()
+
+
+def test_the_card_says_what_the_file_is(template: Leadfield) -> None:
+    network, card = load(None, "mm-net")
+    assert shipped("mm-net").stat().st_size < 8e6
+    assert card.sfreq == network.settings.rate == 128.0
+    assert {"LE", "AUC", "PSNR", "violations", "command"} <= set(card.metrics["test"])
+    assert card.metrics["test"]["violations"] == 0
+    assert card.recipe["n_train"] > 0
+    card.require(template)
+    card.require(template.pick(list(template.ch_names[:40])))
+    with pytest.raises(MajorantError, match="was trained on the source space"):
+        card.require(template.subset(range(900)))
+
+
+def test_fresh_samples_are_localised_without_a_rise(template: Leadfield) -> None:
+    scores, rises = scored(template, mm_net())
+    assert rises == 0
+    assert float(scores.le.mean()) < 5.5
+    assert float(scores.auc.mean()) > 99.5
+    assert float(scores.psnr.mean()) > 34.0
+
+
+@pytest.mark.parametrize("electrodes", [32, 60])
+def test_other_montages_are_localised_better_than_by_sloreta(
+    template: Leadfield, electrodes: int
+) -> None:
+    order = torch.randperm(90, generator=torch.Generator().manual_seed(electrodes))
+    few = template.pick([template.ch_names[i] for i in order[:electrodes].sort().values.tolist()])
+    ours, rises = scored(few, mm_net())
+    theirs, _ = scored(few, make("sloreta", snr=5.0))
+    assert rises == 0
+    assert float(ours.le.mean()) < float(theirs.le.mean())
+
+
+def test_far_beyond_the_training_the_guard_holds_and_its_absence_shows(
+    template: Leadfield,
+) -> None:
+    data = SereegaLike(template, 10, SEED, part="test")
+    problem = data.problem(data.batch(range(10)))
+    guarded = solve(problem, mm_net(), max_iter=30)
+    assert guarded.certificate.holds()
+    energy = guarded.certificate.energy
+    assert bool((energy[1:] <= energy[:-1]).all())
+    free = solve(problem, mm_net(guard=Guard("off", window=1)), max_iter=30)
+    assert not free.certificate.holds()
+
+
+def test_either_direction_of_current_is_imaged(template: Leadfield) -> None:
+    from majorant.learned.overlap import solve_long
+
+    data = SereegaLike(template, 10, SEED, part="test")
+    batch = data.batch(range(10))
+    problem = data.problem(batch)
+    turned = solve_long(replace(problem, y=-problem.y), mm_net())
+    scores = Localisation(data.leadfield, data.sfreq).score(-batch.x, turned.estimate, batch.seed)
+    assert float(scores.le.mean()) < 8.0
