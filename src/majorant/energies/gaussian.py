@@ -40,7 +40,7 @@ GAMMA_FLOOR = {torch.float64: 1e-60, torch.float32: 1e-20}
 GAMMA_CEILING, NOISE_CEILING = 1e12, 1e6
 """Highest variances as shares of those at the start: far above what data ask for."""
 
-CHUNK = {"cpu": 2**20, "cuda": 2**28}
+CHUNK = {"cpu": 2**18, "cuda": 2**28}
 """Largest intermediate result of the size of the lead field, in numbers."""
 
 
