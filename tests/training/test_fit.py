@@ -119,6 +119,16 @@ def test_training_lowers_the_loss(path: Leadfield, tmp_path: Path) -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
+def test_a_run_may_start_from_other_weights(path: Leadfield, tmp_path: Path) -> None:
+    first = Trainer(SMALL, path, tmp_path / "first").run()
+    weights = first.folder / BEST
+    second = Trainer(SMALL, path, tmp_path / "second", initial=weights)
+    held, card = read_weights(weights)
+    state = second.network.state_dict()
+    assert all(torch.equal(state[key], value) for key, value in held.state_dict().items())
+    assert json.loads((tmp_path / "second" / CONFIG).read_text())["initial"] == card.sha256
+
+
 def test_the_outer_losses_are_those_of_the_two_versions() -> None:
     g = torch.Generator().manual_seed(0)
     network = MMNetwork(replace(FAST, n_sources=9, prior_hidden=4, hidden=3, iterations=2), g)
@@ -143,7 +153,7 @@ def test_presets_are_the_published_protocol_and_ours() -> None:
     assert paper.steps == 500 * 250
     assert (paper.batch, paper.rate, paper.prior_rate, paper.clip) == (32, 5e-5, 2.5e-5, 0.5)
     assert (paper.network.iterations, paper.network.start) == (10, "noise")
-    assert set(PRESETS) == {"paper", "cpu", "tiny"}
+    assert set(PRESETS) == {"paper", "cpu", "refine", "tiny"}
     with pytest.raises(MajorantError, match="no preset"):
         preset("huge")
     with pytest.raises(MajorantError, match="cannot train"):

@@ -19,11 +19,15 @@ def train(
         str, typer.Argument(help="mm-net, r-mm-net, 4dvarnet, meta-curvature, modgrad, or sbl.")
     ],
     data: Annotated[str, typer.Option(help="sereega or nmm.")] = "sereega",
-    preset: Annotated[str, typer.Option(help="paper, cpu or tiny.")] = "tiny",
+    preset: Annotated[str, typer.Option(help="paper, cpu, refine or tiny.")] = "tiny",
     folder: Annotated[
         Path | None, typer.Option(help="Run folder; default: runs/SOLVER-DATA-PRESET.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run there.")] = False,
+    initial: Annotated[
+        Path | None, typer.Option(help="Weights to start from; refine needs them.")
+    ] = None,
+    devices: Annotated[int, typer.Option(min=1, help="Processes that share a batch.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
     correction: Annotated[
         str | None, typer.Option(help="bias, mlp or attention.", rich_help_panel=UNFOLDED)
@@ -50,7 +54,14 @@ def train(
     from majorant.training.command import train as run
 
     outcome = run(
-        solver, data=data, preset_name=preset, folder=folder, resume=resume, threads=threads
+        solver,
+        data=data,
+        preset_name=preset,
+        folder=folder,
+        resume=resume,
+        initial=initial,
+        devices=devices,
+        threads=threads,
     )
     metrics = ", ".join(
         f"{name} {outcome.metrics[name]:.4g}"

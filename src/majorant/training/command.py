@@ -15,6 +15,7 @@ from majorant.learned.families import FAMILIES
 from majorant.problem import MajorantError
 from majorant.training.fit import Outcome, Report, Trainer
 from majorant.training.presets import WINDOW_MS, recipe_for
+from majorant.training.team import Alone, launch
 
 SOLVERS = tuple(FAMILIES)
 DATA = tuple(WINDOW_MS)
@@ -27,6 +28,8 @@ def train(
     preset_name: str = "tiny",
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    initial: str | os.PathLike[str] | None = None,
+    devices: int = 1,
     leadfield: Leadfield | None = None,
     threads: int | None = None,
     quiet: bool = False,
@@ -37,12 +40,16 @@ def train(
     ----------
     solver : {"mm-net", "r-mm-net", "4dvarnet", "meta-curvature", "modgrad"}
     data : {"sereega", "nmm"}
-    preset_name : {"paper", "cpu", "tiny"}
+    preset_name : {"paper", "cpu", "refine", "tiny"}
         The recipe, see :mod:`majorant.training.presets`.
     folder : path or None
         Run folder; None takes ``runs/SOLVER-DATA-PRESET``.
     resume : bool
         Continue the run of that folder.
+    initial : path or None
+        Weights to start from; the preset ``refine`` needs them.
+    devices : int
+        Processes that share every batch; more than one needs the extra ``distributed``.
     leadfield : Leadfield or None
         None takes the packaged template, 994 regions and 90 electrodes.
     threads : int or None
@@ -57,7 +64,7 @@ def train(
     Raises
     ------
     MajorantError
-        If a name is unknown, or the folder holds another run.
+        If a name is unknown, the folder holds another run, or ``refine`` has nothing to refine.
     """
     if solver not in SOLVERS or data not in DATA:
         raise MajorantError(
@@ -65,14 +72,26 @@ def train(
             f"{', '.join(DATA)}"
         )
     recipe = recipe_for(preset_name, solver, data)
+    if preset_name == "refine" and initial is None and not resume:
+        raise MajorantError(
+            "the preset 'refine' continues from weights; give them with --initial FILE"
+        )
+    team, device = (Alone(), torch.device("cpu")) if devices == 1 else launch(devices)
     place = Path(folder) if folder is not None else Path("runs") / f"{solver}-{data}-{preset_name}"
     before = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        with _progress(recipe.steps, quiet) as report:
+        with _progress(recipe.steps, quiet or team.rank > 0) as report:
             trainer = Trainer(
-                recipe, leadfield or Leadfield.template_small(), place, resume=resume, report=report
+                recipe,
+                leadfield or Leadfield.template_small(),
+                place,
+                resume=resume,
+                initial=None if initial is None else Path(initial),
+                report=report,
+                device=device,
+                team=team,
             )
             return trainer.run()
     finally:

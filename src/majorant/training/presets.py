@@ -1,7 +1,8 @@
 """Training recipes: what is trained, on what, how long. One place for every default.
 
 ``paper`` is the published protocol. ``cpu`` trains the shipped weights on two cores in about an
-hour; what was tried on the way is in ``docs/training.md``. ``tiny`` shows in three minutes that
+hour; what was tried on the way is in ``docs/training.md``. ``refine`` continues from the weights
+of such a run with new samples and all iterations. ``tiny`` shows in three minutes that
 training works.
 """
 
@@ -163,6 +164,25 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
                 validate_every=1000,
             ),
             Recipe(
+                "refine",
+                FAST,
+                n_train=64_000,
+                epochs=1,
+                batch=16,
+                rate=1e-3,
+                prior_rate=1e-3,
+                schedule="cosine",
+                warmup=100,
+                clip=0.5,
+                deep=0.5,
+                average=0.998,
+                bfloat16=True,
+                n_validation=100,
+                validate_every=1000,
+                seed=1,
+                data_seed=334,
+            ),
+            Recipe(
                 "tiny",
                 FAST,
                 n_train=8_000,
@@ -224,7 +244,7 @@ def recipe_for(name: str, method: str = "mm-net", data: str = "sereega") -> Reci
 
     Parameters
     ----------
-    name : {"paper", "cpu", "tiny"}
+    name : {"paper", "cpu", "refine", "tiny"}
     method : str
         A name of :data:`majorant.learned.families.FAMILIES`.
     data : {"sereega", "nmm"}
