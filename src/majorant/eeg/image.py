@@ -24,6 +24,9 @@ from majorant.report.content import PageContent, SourceMaps
 
 __all__ = ["image"]
 
+CURRENTS = ("Am", "eLORETA")
+"""Units of estimates that are dipole moments in A m; eLORETA is a weighted minimum norm."""
+
 LARGEST = 1_000_000_000
 """Bytes of an estimate above which the window must be shortened."""
 
@@ -148,6 +151,8 @@ def _fitted(prepared: Prepared, settings: ImageSettings, account: Account) -> So
         else f"loose ({loose:g})"
     )
     account.note(f"Source space: {lead.n_locations} {what}, orientation {how}.")
+    if lead.kind == "regions":
+        account.note("The value of a region is that of each of its vertices (about 20), not a sum.")
     account.note(
         f"Whitened with rank {imager.rank_} of {len(imager.info_['ch_names'])} channels; data and "
         "lead field by the same matrix."
@@ -173,7 +178,7 @@ def _predicted(
 ) -> NDArray[np.float64]:
     """Potentials that the estimated currents would give, V, average reference."""
     currents = solution.estimate[0]
-    if solution.unit != "Am":
+    if solution.unit not in CURRENTS:
         from majorant.solvers.linear import MinimumNorm
         from majorant.solvers.loop import solve
 
