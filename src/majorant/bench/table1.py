@@ -99,6 +99,7 @@ def run(
     leadfield: Leadfield | None = None,
     settings: SereegaSettings | None = None,
     clips: str | os.PathLike[str] | None = None,
+    more: bool = False,
     device: str = "cpu",
     files: Sequence[str | os.PathLike[str]] = (),
     show: bool = True,
@@ -121,6 +122,8 @@ def run(
         Of the SEREEGA-type data.
     clips : path, optional
         Folder of neural-mass clips; by default they are made, which takes seconds.
+    more : bool
+        Whether to add our own rows, see :mod:`majorant.bench.extended`.
     device : str
         Where data and solvers live.
     files : sequence of path
@@ -153,6 +156,11 @@ def run(
             else:
                 data = SereegaLike(head, n, seed, part="test", settings=settings, device=device)
             rows += table1(data, chosen, test=half, progress=progress)
+        if more:
+            from majorant.bench.extended import extended
+
+            whole = leadfield is None
+            rows += extended(head, n, seed, device=device, heads=whole, progress=progress)
     for target in targets:
         _write(target, WRITERS[target.suffix.lower()](rows))
     if show:
@@ -189,13 +197,13 @@ def table1(
     """
     judge = Localisation(data.leadfield, data.sfreq)
     return [
-        _row(name, test, _method(name, domain, data), data, judge, progress)
+        measure(name, test, _method(name, domain, data), data, judge, progress)
         for name in methods
         for domain in _domains(name)
     ]
 
 
-def _row(
+def measure(
     name: str,
     test: str,
     method: Method,
@@ -203,6 +211,19 @@ def _row(
     judge: Localisation,
     progress: Callable[[str, int], None] | None,
 ) -> Row:
+    """Score one method on a data set.
+
+    Parameters
+    ----------
+    name, test : str
+        What the row says of the method and of the data.
+    method : Method
+    data : SimulatedPairs
+    judge : Localisation
+        Made for the lead field and the rate of the data.
+    progress : callable or None
+        Called with the name and the number of samples just done.
+    """
     parts, seconds, violations, refused = [], 0.0, 0, 0
     for batch in data.batches(max(1, min(BATCH, POINTS // data.n_times))):
         began = time.perf_counter()
