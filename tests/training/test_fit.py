@@ -144,6 +144,10 @@ def test_the_outer_losses_are_those_of_the_two_versions() -> None:
     deep = bilevel_loss(network, iterates, truth, deep=2.0)
     plain = bilevel_loss(network, iterates, truth)
     torch.testing.assert_close(deep.total - plain.total, 2.0 * distance(truth, iterates[0]).mean())
+    weak = bilevel_loss(network, iterates, 3.0 * last, support=1.0)
+    torch.testing.assert_close(
+        weak.total, bilevel_loss(network, iterates, 3.0 * last).total, atol=1e-6, rtol=0
+    )
     plain.total.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 

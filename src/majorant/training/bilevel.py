@@ -81,6 +81,7 @@ def bilevel_loss(
     *,
     version: Literal[1, 2] = 2,
     deep: float = 0.0,
+    support: float = 0.0,
 ) -> Loss:
     """Return the outer loss of unrolled iterates.
 
@@ -94,6 +95,9 @@ def bilevel_loss(
         ``1 - cos(x_I, Phi(x_I))`` in the second.
     deep : float
         Weight of the mean loss of the earlier iterates; 0 in the paper.
+    support : float
+        Weight of the distance between compressed amplitudes of truth and last iterate, which
+        counts the weak border of a patch; 0 in the paper.
     """
     last = iterates[-1]
     judged = truth if version == 1 else last
@@ -103,7 +107,15 @@ def bilevel_loss(
     if deep and len(iterates) > 1:
         earlier = torch.stack([distance(truth, x).mean() for x in iterates[:-1]])
         total = total + deep * earlier.mean()
+    if support:
+        fitted = last * (norm(truth) * inverse(norm(last))).to(last.dtype)[:, None, None]
+        total = total + support * distance(compressed(truth), compressed(fitted)).mean()
     return Loss(total, of_truth, of_prior)
+
+
+def compressed(x: Tensor, knee: float = 0.01) -> Tensor:
+    """Return ``x / sqrt(|x| + knee)``: square roots of amplitudes, smooth at zero."""
+    return x * torch.rsqrt(x.abs() + knee)
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:

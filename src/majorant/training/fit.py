@@ -189,7 +189,9 @@ class Trainer:
                 iterations=self._iterations(),
                 generator=noise,
             )
-            loss = bilevel_loss(self.network, iterates, truth, version=r.version, deep=r.deep)
+            loss = bilevel_loss(
+                self.network, iterates, truth, version=r.version, deep=r.deep, support=r.support
+            )
         self.optimiser.zero_grad(set_to_none=True)
         (loss.total * self.team.weight(len(own), len(index))).backward()
         self.team.average(p.grad for p in self.network.parameters() if p.grad is not None)

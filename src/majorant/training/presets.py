@@ -76,6 +76,8 @@ class Recipe:
         Kind of the simulations.
     crop : int or None
         Samples of the windows around the peaks of neural-mass waveforms; None takes whole clips.
+    support : float
+        Weight of the loss of compressed amplitudes, which counts weak borders.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Recipe:
     data_seed: int = 333
     data: Literal["sereega", "nmm"] = "sereega"
     crop: int | None = None
+    support: float = 0.0
 
     @property
     def method(self) -> str:
@@ -127,6 +130,8 @@ class Recipe:
         plain = dataclasses.asdict(self)
         if self.data == "sereega" and self.crop is None:
             del plain["data"], plain["crop"]
+        if not self.support:
+            del plain["support"]
         if not isinstance(self.network, MMNetSettings):
             plain["method"] = self.method
         return plain
