@@ -40,6 +40,16 @@ def test_options_are_counted(files: dict[str, Path]) -> None:
     assert all(any(n.split()[-1] in name for n in names) for name in found)
 
 
+def test_averages_of_one_name_are_told_apart(averages: list[Any], tmp_path: Path) -> None:
+    same = [evoked.copy() for evoked in averages]
+    for evoked in same:
+        evoked.comment = "tone"
+    mne.write_evokeds(tmp_path / "x-ave.fif", same, verbose="error")
+    recording = load_recording(tmp_path / "x-ave.fif")
+    assert recording.options == {"tone": 14, "tone #2": 14}
+    assert prepare(recording, Preparation(condition="Tone #2")).title == "x-ave.fif: tone #2"
+
+
 def test_annotations_are_events_but_bad_stretches_are_not(raw: Any, tmp_path: Path) -> None:
     copy = raw.copy().drop_channels(["STI"])
     onset, what = [1.0, 2.0, 3.0, 4.0], ["flash", "flash", "BAD_move", "boundary"]

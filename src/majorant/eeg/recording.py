@@ -94,7 +94,8 @@ class Recording:
         if self.kind == "raw":
             return {name: len(samples) for name, samples in self.events.items()}
         if self.kind == "epochs":
-            return {name: len(self.data[name]) for name in self.data.event_id}
+            codes = self.data.events[:, 2]
+            return {name: int((codes == code).sum()) for name, code in self.data.event_id.items()}
         return {evoked.comment: int(evoked.nave) for evoked in self.data}
 
     def sha256(self) -> str:
@@ -161,7 +162,13 @@ def _read_raw(path: Path) -> Any:
 def _read_averages(path: Path) -> Any:
     import mne
 
-    averages: Any = mne.read_evokeds(path)
+    found: Any = mne.read_evokeds(path)
+    averages = [evoked for evoked in found if evoked.kind == "average"]
+    taken: dict[str, int] = {}
+    for evoked in averages:
+        name = evoked.comment or "unnamed"
+        taken[name] = taken.get(name, 0) + 1
+        evoked.comment = name if taken[name] == 1 else f"{name} #{taken[name]}"
     return tuple(averages)
 
 
