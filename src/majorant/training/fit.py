@@ -161,8 +161,6 @@ class Trainer:
                 self._save()
             if self.report is not None:
                 self.report(line)
-        if not self.team.rank:
-            draw_curves(self.history, self.folder / "curves.png")
         return Outcome(self.folder, self.step, self.best or {})
 
     def _update(self) -> Loss:
