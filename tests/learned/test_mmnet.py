@@ -152,6 +152,21 @@ def test_resampling_keeps_what_is_smooth() -> None:
     assert solve(problem(times=64), solver).estimate.shape == (5, 20, 64)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_thousand_iterations_never_raise_the_energy(dtype: torch.dtype) -> None:
+    solution = solve(problem(batch=2, times=3, dtype=dtype), MMNet(network(8, 3.0)), max_iter=1000)
+    energy = solution.certificate.energy
+    assert bool((energy[1:] <= energy[:-1]).all())
+    assert bool((energy[-1] < energy[0]).all())
+
+
+def test_data_that_are_not_whitened_are_refused() -> None:
+    given = problem()
+    noisy = Problem(given.operator, given.y, noise=torch.ones(8, dtype=torch.float64))
+    with pytest.raises(MajorantError, match="whitened"):
+        solve(noisy, MMNet(network()))
+
+
 def test_another_source_space_is_refused() -> None:
     given = Problem(MatrixOperator(torch.ones(4, 21)), torch.ones(1, 4, 3))
     with pytest.raises(MajorantError, match="made for 20 sources"):

@@ -195,6 +195,11 @@ class MMNet(IterativeSolver[SourceState]):
                 f"the network is made for {expected} sources and the lead field has {n}; image on "
                 "the source space it was trained on (the template's regions)"
             )
+        if problem.noise is not None:
+            raise MajorantError(
+                "MM-Net works on whitened data, and this problem has a noise covariance; multiply "
+                "data and lead field by the whitener and leave noise=None"
+            )
         matrix = problem.operator.matrix()
         y = problem.y if matrix is None else problem.y.to(matrix)
         grid = self._grid(problem)
