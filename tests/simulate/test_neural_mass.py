@@ -22,8 +22,8 @@ def keys(n: int, seed: int = 0) -> Tensor:
     return streams.keys(seed, torch.arange(n))
 
 
-def alone(gain: float, mu: float, n: int = 24, n_times: int = 2000) -> Tensor:
-    model = NeuralMass(JansenRit(mu=mu), Integration(warmup=2000))
+def alone(gain: float, mu: float, n: int = 64, n_times: int = 900) -> Tensor:
+    model = NeuralMass(JansenRit(mu=mu), Integration(warmup=1200))
     return model.run(torch.full((n, 1), gain), keys(n), n_times)[:, 0]
 
 
@@ -55,11 +55,11 @@ def test_at_textbook_input_a_column_makes_the_alpha_rhythm() -> None:
 
 
 def test_a_column_spikes_more_often_as_its_gain_rises() -> None:
-    rates = [spikes_a_second(alone(gain, 0.087)) for gain in (3.25, 3.6, 3.8, 4.0)]
+    rates = [spikes_a_second(alone(gain, 0.087)) for gain in (3.25, 3.6, 4.0)]
     assert rates == sorted(rates)
     assert rates[0] == 0
     assert 0.2 < rates[1] < 2.0
-    assert rates[3] > 2.5
+    assert rates[2] > 2.5
 
 
 def test_noise_has_the_variance_of_a_damped_oscillator() -> None:

@@ -99,7 +99,7 @@ def run(
     leadfield: Leadfield | None = None,
     settings: SereegaSettings | None = None,
     clips: str | os.PathLike[str] | None = None,
-    more: bool = False,
+    extended: bool = False,
     device: str = "cpu",
     files: Sequence[str | os.PathLike[str]] = (),
     show: bool = True,
@@ -122,7 +122,7 @@ def run(
         Of the SEREEGA-type data.
     clips : path, optional
         Folder of neural-mass clips; by default they are made, which takes seconds.
-    more : bool
+    extended : bool
         Whether to add our own rows, see :mod:`majorant.bench.extended`.
     device : str
         Where data and solvers live.
@@ -156,11 +156,11 @@ def run(
             else:
                 data = SereegaLike(head, n, seed, part="test", settings=settings, device=device)
             rows += table1(data, chosen, test=half, progress=progress)
-        if more:
-            from majorant.bench.extended import extended
+        if extended:
+            from majorant.bench import extended as beyond
 
             whole = leadfield is None
-            rows += extended(head, n, seed, device=device, heads=whole, progress=progress)
+            rows += beyond.extended(head, n, seed, device=device, heads=whole, progress=progress)
     for target in targets:
         _write(target, WRITERS[target.suffix.lower()](rows))
     if show:
