@@ -53,6 +53,12 @@ def test_bounds_of_the_hessian_bound_it_and_estimates_do_not() -> None:
     assert negative > 0.2
 
 
+def test_the_packaged_network_ends_at_most_as_high_as_classical_mm() -> None:
+    found = bounds.final_energies(4)
+    for name in ("mm gram", "mm v2", "mm global", "gradient descent"):
+        assert found.no_worse_than(name).all(), name
+
+
 def test_the_command_prints_a_part_and_refuses_an_unknown_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -18,15 +18,23 @@ import torch
 from torch import Tensor
 
 from majorant.energies.cosine import CosineEnergy, SourceState, cosine_distance, norm
+from majorant.forward.leadfield import Leadfield
 from majorant.linalg import squared_norm
 from majorant.majorants.cosine import BOUNDS, HessianProducts, data_curvature
 from majorant.majorants.prior import LayerNorms, PriorBounds, gauss_newton
 from majorant.majorants.spectral import lanczos_estimate, power_estimate
 from majorant.networks.autoencoder import Autoencoder
 from majorant.problem import MatrixOperator, Problem
+from majorant.simulate.dataset import SereegaLike
 from majorant.solvers.loop import solve
 from majorant.solvers.mm import ClassicalMM, Cosine, Minimise
-from majorant.solvers.reference import LBFGS, GradientDescent
+from majorant.solvers.reference import (
+    LBFGS,
+    EnergyComparison,
+    GradientDescent,
+    compare_energies,
+)
+from majorant.weights.shipped import mm_net
 
 PriorRule = Literal["uniform", "version1", "ball", "diagonal"]
 
@@ -264,6 +272,18 @@ def _say_classical() -> None:
         print(f"classical, {name}: {before:.4f} -> {after:.4f} after 100 steps")
 
 
+def final_energies(n: int = 16) -> EnergyComparison:
+    """The packaged MM-Net under its guard against the classical methods, on simulated test data."""
+    data = SereegaLike(Leadfield.template_small(), n, part="test")
+    problem = Problem(data.leadfield.operator(torch.float32), data.batch(range(n)).y)
+    return compare_energies(problem, mm_net(), bounds=("gram", "v2", "global"))
+
+
+def _say_final() -> None:
+    for line in final_energies().lines():
+        print(f"final energy, {line}")
+
+
 def _say_global() -> None:
     gap = global_majorant_gap(1_600_000)
     print(f"theorem 1, smallest relative gap over 1,600,000 draws: {gap:.1e}")
@@ -322,6 +342,7 @@ PARTS: Mapping[str, Callable[[], None]] = {
     "hessian": _say_hessian,
     "estimates": _say_estimates,
     "classical": _say_classical,
+    "final": _say_final,
 }
 
 
