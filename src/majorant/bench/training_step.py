@@ -1,4 +1,4 @@
-"""One training step of MM-Net: time and memory of four ways to differentiate the unrolled solver.
+"""One training step of MM-Net: time and memory of three ways to differentiate the unrolled solver.
 
     python -m majorant.bench.training_step        # the fast recipe
     python -m majorant.bench.training_step paper  # the paper's sizes
