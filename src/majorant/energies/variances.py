@@ -108,8 +108,8 @@ class LogVariance(Part):
     log: Tensor
 
     def finite(self) -> Tensor:
-        """Which samples are finite, bool, shape (n_batch,)."""
-        return torch.isfinite(self.log).all(1)
+        """Which samples are finite, bool, shape (n_batch,): their sum says it."""
+        return torch.isfinite(self.log.sum(1))
 
     def where(self, chosen: Tensor, other: LogVariance) -> LogVariance:
         """Take the samples in ``chosen`` from here and the rest from ``other``."""

@@ -73,13 +73,15 @@ class EvidenceSurrogate(Surrogate[Variances]):
             proposed.noise, s.w, s.b
         )
 
-    def minimiser(self) -> Variances:
-        """The convex-bounding step, clipped to the box: it minimises the bound there."""
+    def bounding(self) -> Variances:
+        """The convex-bounding step; clipped to the box it is the minimiser."""
         s, state = self.statistics, self.state
         gamma, noise = state.gamma.bounding(s.z, s.a), state.noise
-        if self.model.learns_noise:
-            noise = noise.bounding(s.w, s.b)
-        return self.model.within(state, Variances(gamma, noise))
+        return Variances(gamma, noise.bounding(s.w, s.b) if self.model.learns_noise else noise)
+
+    def minimiser(self) -> Variances:
+        """The convex-bounding step, clipped to the box: it minimises the bound there."""
+        return self.model.within(self.state, self.bounding())
 
     def promise(self) -> Tensor:
         """Decrease that the bound promises at its minimiser; float64, shape (n_batch,)."""

@@ -60,7 +60,7 @@ class ConvexBounding(Memoryless[Variances]):
 
     def rule(self, surrogate: Surrogate[Variances]) -> Variances:
         """``v sqrt(a / z)``; the geometric mean for full covariances."""
-        return surrogate.minimiser()
+        return at_evidence(surrogate).bounding()
 
 
 class MacKay(Memoryless[Variances]):
