@@ -272,7 +272,7 @@ def recipe_for(name: str, method: str = "mm-net", data: str = "sereega") -> Reci
     shared = {key: getattr(base, key) for key in SHARED}
     if method == "4dvarnet":
         sizes = {key: getattr(base, key) for key in ("hidden", "outer", "inner")}
-        pace = {"relative": True, "descent": 0.1} if tuned else {}
+        pace = {"relative": True, "descent": 0.5} if tuned else {}
         return replace(recipe, network=FourDVarSettings(**shared, **sizes, **pace))
     pace = {"relative": True, "step": 0.5} if tuned else {}
     window = WINDOW_MS[data] if crop is None else 2.0 * crop
