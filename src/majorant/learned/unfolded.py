@@ -47,13 +47,21 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from majorant.energies.gaussian import NoiseModel, Orientation
-from majorant.energies.variances import Covariance, LogVariance, Part, Variances, log_ratio, update
+from majorant.energies.variances import (
+    Covariance,
+    LogVariance,
+    Part,
+    Variances,
+    log_of,
+    log_ratio,
+    update,
+)
 from majorant.learned.clues import Columns, read_clues, read_columns
 from majorant.linalg import ENERGY_DTYPE
 from majorant.majorants.base import Surrogate
 from majorant.majorants.evidence import EvidenceMajorant, EvidenceSurrogate, at_evidence
 from majorant.majorants.guard import Guard
-from majorant.networks.corrections import CorrectionKind, Corrections, CorrectionSettings
+from majorant.networks.corrections import Clues, CorrectionKind, Corrections, CorrectionSettings
 from majorant.problem import MajorantError, Problem
 from majorant.solvers.base import IterativeSolver, Proposal, Reading
 from majorant.solvers.champagne import Champagne
@@ -63,14 +71,13 @@ Mode = Literal["free", "theta", "gated", "exact"]
 GUARDS: MappingProxyType[str, Guard] = MappingProxyType(
     {
         "free": Guard("off", window=1),
-        "theta": Guard("surrogate", window=1, sufficient=0.0),
-        "gated": Guard("surrogate", window=1, sufficient=0.0),
+        "theta": Guard("energy", window=1, sufficient=0.0),
+        "gated": Guard("energy", window=1, sufficient=0.0),
         "exact": Guard("energy", window=1, sufficient=0.0),
     }
 )
-"""The guard of every mode. Steps of ``theta`` and ``gated`` are safe as they come; their guard only
-writes that down. With a full noise matrix, which may become singular and its bound useless, the
-cost itself is tested."""
+"""The guard of every mode. Steps of ``theta`` and ``gated`` are safe as they come; what the guard
+tests is the cost, which comes free with the next layer, against rounding and broken hardware."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +118,18 @@ class CorrectedStep(Proposal[Variances, Depth]):
         stage = self.corrections.stage(memory.layer)
         if stage is None:
             return here.minimiser()
-        dtype = next(stage.parameters()).dtype
-        progress = self.corrections.progress(memory.layer)
-        of_sources, of_sensors = stage(read_clues(here, memory.columns, progress, dtype))
+        clues = self._clues(here, memory, next(stage.parameters()).dtype)
+        of_sources, of_sensors = stage(clues)
         correct = {"theta": _theta, "gated": self._gated}.get(self.mode, _free)
         return correct(here, of_sources, of_sensors)
+
+    def _clues(self, here: EvidenceSurrogate, memory: Depth, dtype: torch.dtype) -> Clues:
+        """What the layer may look at; a bias looks at nothing but how many there are."""
+        if self.corrections.settings.kind != "bias":
+            progress = self.corrections.progress(memory.layer)
+            return read_clues(here, memory.columns, progress, dtype)
+        s = here.statistics
+        return Clues(s.z.new_zeros(*s.z.shape[:2], 0), s.w.new_zeros(*s.w.shape[:2], 0))
 
     def _gated(self, here: EvidenceSurrogate, of_sources: Tensor, of_sensors: Tensor) -> Variances:
         """The classical point, and as much of the correction as the bound can pay for."""
@@ -123,13 +137,12 @@ class CorrectedStep(Proposal[Variances, Depth]):
         raw = _classical(here)
         safe = model.within(state, raw)
         target = model.within(state, _moved(here, safe, of_sources, of_sensors))
-        won = (-here.change(safe)).clamp_min(0)
         pairs = [(state.gamma, raw.gamma, safe.gamma, target.gamma, s.z, s.a)]
         if model.learns_noise:
             pairs.append((state.noise, raw.noise, safe.noise, target.noise, s.w, s.b))
-        costs = [_cost(*pair) for pair in pairs]
-        clipped, open_ = (sum(part, torch.zeros_like(won)) for part in zip(*costs, strict=True))
-        tau = share_of(self.kappa * won, clipped, open_)
+        accounts = torch.stack([torch.stack(_account(*pair)) for pair in pairs]).sum(0)
+        won, clipped, open_ = accounts
+        tau = share_of(self.kappa * won.clamp_min(0), clipped, open_)
         gamma, noise = _along(safe.gamma, target.gamma, tau), safe.noise
         if model.learns_noise:
             noise = _along(safe.noise, target.noise, tau)
@@ -203,27 +216,32 @@ def _powered(part: Part, z: Tensor, a: Tensor, correction: Tensor) -> Part:
     return Covariance(torch.where(share >= 1.0, goal.matrix, between))
 
 
-def _cost(
+def _account(
     part: Part, raw: Part, safe: Part, target: Part, z: Tensor, a: Tensor
-) -> tuple[Tensor, Tensor]:
-    """``E_c`` and ``E_u`` of one part, float64, shape (n_batch,) each, without cancellation."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``D``, ``E_c`` and ``E_u`` of one part, float64, shape (n_batch,) each.
+
+    With variances ``v`` now, ``u`` after the classical step and ``t`` at the target, the bound
+    falls by ``(v - u)(z - a v / u)`` and rises again by ``(t - u)(z - a v^2 / (u t))``.
+    """
     if isinstance(safe, LogVariance):
-        assert isinstance(part, LogVariance)
-        assert isinstance(target, LogVariance)
-        assert isinstance(raw, LogVariance)
-        log, goal = safe.log.to(ENERGY_DTYPE), target.log.to(ENERGY_DTYPE)
-        fit = a * (2.0 * part.log.to(ENERGY_DTYPE) - log).exp()
-        cost = z * log.exp() * torch.expm1(goal - log) + fit * torch.expm1(log - goal)
-        cut = raw.log != safe.log
-        return torch.where(cut, cost, 0.0).sum(1), torch.where(cut, 0.0, cost).sum(1)
+        v, u, t = (log_of(p).to(ENERGY_DTYPE).exp() for p in (part, safe, target))
+        shrunk = v / u
+        won = ((v - u) * (z - a * shrunk)).sum(1)
+        cost = (t - u) * (z - a * shrunk * (v / t))
+        cut = log_of(raw) != safe.log
+        if not bool(cut.any()):
+            return won, torch.zeros_like(won), cost.sum(1)
+        return won, torch.where(cut, cost, 0.0).sum(1), torch.where(cut, 0.0, cost).sum(1)
     assert isinstance(safe, Covariance)
     assert isinstance(target, Covariance)
+    won = -part.change(safe, z, a)
+    none = torch.zeros_like(won)
     if safe.matrix.shape[1] == 1:
-        none = safe.matrix.new_zeros(len(safe.matrix))
-        return none, none
+        return won, none, none
     step = _log_scale(safe, target)
     cost = (z * safe.matrix).sum((2, 3)) * (torch.expm1(step) + torch.expm1(-step))
-    return torch.zeros_like(cost).sum(1), cost.sum(1)
+    return won, none, cost.sum(1)
 
 
 def _along(safe: Part, target: Part, tau: Tensor) -> Part:
@@ -311,8 +329,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         self.mode: Mode = mode
         self.classical = Champagne(noise=noise, orientation=orientation, tol=0.0)
         self.max_iter = correction.depth
-        own = "exact" if noise == "full" and mode != "free" else mode
-        self.guard = GUARDS[own] if guard is None else guard
+        self.guard = GUARDS[mode] if guard is None else guard
 
     def majorant(self, problem: Problem) -> EvidenceMajorant:
         """The convex bound of the evidence cost of this problem."""

@@ -1,0 +1,74 @@
+"""What learned corrections and their gate cost, beside the plain step of convex bounding.
+
+All runs are the same loop with the same guard of the package; they take turns, so a busy moment of
+the machine hits all of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from majorant.bench.speed_champagne import Row, per_iteration
+from majorant.learned.unfolded import Mode, UnfoldedSBL
+from majorant.majorants.guard import Guard
+from majorant.networks.corrections import CorrectionKind
+from majorant.problem import MatrixOperator, Problem
+from majorant.solvers.base import IterativeSolver
+from majorant.solvers.champagne import Champagne
+from majorant.solvers.loop import solve
+
+N_SENSORS, N_SOURCES, N_TIMES = 63, 5124, 50
+BATCH, LAYERS = 32, 10
+
+
+def problem(n_batch: int, seed: int = 0) -> Problem:
+    """Five sources of 5,124 seen by 63 sensors, in float32."""
+    draw = torch.Generator().manual_seed(seed)
+    lead = torch.randn(N_SENSORS, N_SOURCES, generator=draw)
+    y = lead[:, :5] @ torch.randn(n_batch, 5, N_TIMES, generator=draw)
+    return Problem(MatrixOperator(lead), y + 0.5 * torch.randn(y.shape, generator=draw))
+
+
+def _runner(case: Problem, solver: IterativeSolver) -> Callable[[int], None]:
+    def run(iterations: int) -> None:
+        solve(case, solver, max_iter=iterations)
+
+    return run
+
+
+def _network(kind: CorrectionKind, mode: Mode, guard: Guard | None = None) -> UnfoldedSBL:
+    """Shared weights, so that any number of layers is corrected; not zero, so that gates bind."""
+    solver = UnfoldedSBL(kind, mode, shared=True, guard=guard)
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in solver.corrections.parameters():
+            weight.copy_(0.3 * torch.randn(weight.shape, generator=draw))
+    return solver
+
+
+def unfolded_rows(n_batch: int = 4) -> list[Row]:
+    """Milliseconds per layer and problem: ours, those of the plain step, and plain over ours."""
+    case = problem(n_batch)
+    names = ("Unfolded, gate alone", "Unfolded, theta and MLP", "Unfolded, gate and MLP")
+    runs = [
+        _runner(case, Champagne(tol=0.0, guard=Guard("off", window=1))),
+        _runner(case, _network("bias", "gated")),
+        _runner(case, _network("mlp", "theta")),
+        _runner(case, _network("mlp", "gated")),
+    ]
+    plain, *ours = per_iteration(runs, n_batch)
+    return [(name, t, plain, plain / t) for name, t in zip(names, ours, strict=True)]
+
+
+def batch_seconds(repeats: int = 3) -> float:
+    """Seconds for 32 problems of 63 x 5,124 in ten layers; the fastest of some runs."""
+    case, solver = problem(BATCH), _network("mlp", "gated")
+    spent = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        solve(case, solver, max_iter=LAYERS)
+        spent.append(time.perf_counter() - begin)
+    return min(spent)
