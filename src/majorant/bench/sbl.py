@@ -39,7 +39,7 @@ from majorant.problem import MajorantError
 from majorant.simulate.sparse import Setting, SparseLike, SparseSettings
 from majorant.solvers.champagne import Champagne
 from majorant.solvers.loop import solve
-from majorant.weights.sbl import load_unfolded
+from majorant.weights.sbl import load_unfolded, shipped_unfolded
 
 FIGURES = ("2", "3", "4", "5", "7", "8")
 SNRS = (-10.0, -5.0, 0.0, 5.0, 10.0, 15.0, 20.0)
@@ -203,7 +203,7 @@ def prepare(
     networks: dict[Mode, Corrections] = {
         mode: load_unfolded(None if weights is None else weights[mode], mode)[0]
         for mode in MODES
-        if weights is None or mode in weights
+        if (shipped_unfolded(mode).exists() if weights is None else mode in weights)
     }
     data = SparseLike(
         inverting, seed, part="test", settings=settings or SparseSettings(), generating=generating
