@@ -154,6 +154,19 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
                 space="regions",
                 linear=False,
             ),
+            SolverSpec(
+                "unfolded-sbl",
+                "majorant.weights.sbl:unfolded_sbl",
+                "Unfolded SBL",
+                "Ten layers of sparse Bayesian learning with learned corrections: several sources "
+                "with posterior standard deviation.",
+                "The evidence cost never rises: corrections are shortened by a bound in closed "
+                "form (mode free promises nothing).",
+                _ALL,
+                "Structure-Preserving Correction Learning for Sparse Bayesian Inference in Brain "
+                "Source Imaging (2026), arXiv:2606.07196",
+                linear=False,
+            ),
         )
     }
 )
