@@ -14,14 +14,17 @@ __all__ = ["as_float", "as_int", "check_indices", "check_parts"]
 
 
 def as_float(array: Tensor | np.ndarray) -> Tensor:
+    """Return an array as a float64 tensor."""
     return torch.as_tensor(array, dtype=torch.float64)
 
 
 def as_int(array: Tensor | np.ndarray | Sequence[int]) -> Tensor:
+    """Return an array as an int64 tensor."""
     return torch.as_tensor(array, dtype=torch.int64)
 
 
 def check_indices(name: str, index: Tensor, low: int, high: int) -> None:
+    """Raise MajorantError unless every index lies from `low` up to, not including, `high`."""
     if index.numel() and not low <= int(index.min()) <= int(index.max()) < high:
         raise MajorantError(
             f"{name} refers to {int(index.min())}..{int(index.max())}; expected {low}..{high - 1}"
