@@ -266,6 +266,8 @@ def test_settings_that_mean_nothing_are_refused() -> None:
             solve(make(1), kind(rank=13))
     with pytest.raises(MajorantError, match="at least one iteration"):
         ELORETA(max_iter=0)
+    with pytest.raises(MajorantError, match="at least one iteration"):
+        ELORETA(max_iter=2.5)  # type: ignore[arg-type]
     with pytest.raises(MajorantError, match="reg is -1"):
         LCMV(reg=-1)
     with pytest.raises(MajorantError, match="no weight_norm 'nai'"):

@@ -18,6 +18,7 @@ from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.guard import Guard
 from majorant.problem import MajorantError, MatrixOperator, Problem, Status
 from majorant.solvers.base import IterativeSolver, Memoryless, Reading
+from majorant.solvers.champagne import Champagne
 from majorant.solvers.loop import count_rises, solve
 
 
@@ -191,6 +192,10 @@ def test_the_trace_and_the_progress_are_complete() -> None:
 def test_nonsense_is_refused() -> None:
     with pytest.raises(MajorantError, match="max_iter is -1"):
         solve(problem(1.0), Toy((0.5,)), max_iter=-1)
+    with pytest.raises(MajorantError, match=r"max_iter is 2\.5"):
+        solve(problem(1.0), Toy((0.5,)), max_iter=2.5)  # type: ignore[arg-type]
+    with pytest.raises(MajorantError, match="the solver's guard is 'off'"):
+        solve(problem(1.0), Champagne(guard="off"))  # type: ignore[arg-type]
     with pytest.raises(MajorantError, match="guard 'strict' is unknown"):
         solve(problem(1.0), Toy((0.5,)), guard="strict")  # type: ignore[arg-type]
     with pytest.raises(MajorantError, match="window of 0"):

@@ -8,6 +8,7 @@ tolerance and iteration limit are those of MNE-Python, to which the results are 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import final
 
 import torch
@@ -84,7 +85,7 @@ class ELORETA(KernelSolver):
 
     def __post_init__(self) -> None:
         check_settings(self.snr, self.rank)
-        if self.max_iter < 1 or not self.eps > 0:
+        if not (isinstance(self.max_iter, Integral) and self.max_iter >= 1 and self.eps > 0):
             raise MajorantError(
                 f"eps is {self.eps} and max_iter is {self.max_iter}; expected a positive tolerance "
                 "and at least one iteration"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -52,13 +53,19 @@ def solve(
     Raises
     ------
     MajorantError
-        If the limit is negative, or the solver cannot treat the problem.
+        If the limit is no number of iterations, the solver's guard is no guard, or the solver
+        cannot treat the problem.
     """
     if isinstance(solver, KernelSolver):
         return solver.kernel(problem).apply(problem)
     limit = solver.max_iter if max_iter is None else max_iter
-    if limit < 0:
+    if not isinstance(limit, Integral) or limit < 0:
         raise MajorantError(f"max_iter is {limit}; it counts iterations, give 0 or more")
+    if not isinstance(solver.guard, Guard):
+        raise MajorantError(
+            f"the solver's guard is {solver.guard!r}; give Guard({solver.guard!r}), or name the "
+            "test to solve(guard=...)"
+        )
     return _iterate(problem, solver, limit, _guard(solver.guard, guard), keep_trace, progress)
 
 
@@ -118,7 +125,7 @@ def _iterate(
     reading = solver.read(problem, lowest)
     return Solution(
         estimate=reading.estimate,
-        status=_status(silent, broken, reading.unexplained, converged),
+        status=_status(silent, broken, reading.unexplained, converged, _end(solver, limit)),
         certificate=_certificate(majorant, guard, torch.stack(energies), counts),
         trace=tuple(trace),
         state=lowest.state,
@@ -165,8 +172,17 @@ def count_rises(energy: Tensor) -> Tensor:
     return (~(energy[1:] <= allowed)).sum(0)
 
 
+def _end(solver: IterativeSolver[Any], limit: int) -> Status:
+    """How samples end that did not converge: a solver made of layers has run them all."""
+    return Status.COMPLETE if solver.layered and limit >= solver.max_iter else Status.LIMIT
+
+
 def _status(
-    silent: Tensor, broken: Tensor, unexplained: Tensor | None, converged: Tensor
+    silent: Tensor,
+    broken: Tensor,
+    unexplained: Tensor | None,
+    converged: Tensor,
+    end: Status,
 ) -> tuple[Status, ...]:
     lost = torch.zeros_like(silent) if unexplained is None else unexplained
     columns = (silent, broken, lost, converged)
@@ -180,6 +196,6 @@ def _status(
         if is_lost
         else Status.CONVERGED
         if is_converged
-        else Status.LIMIT
+        else end
         for is_silent, is_broken, is_lost, is_converged in rows
     )
