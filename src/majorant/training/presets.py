@@ -274,7 +274,7 @@ def recipe_for(name: str, method: str = "mm-net", data: str = "sereega") -> Reci
         sizes = {key: getattr(base, key) for key in ("hidden", "outer", "inner")}
         pace = {"relative": True, "descent": 0.5} if tuned else {}
         return replace(recipe, network=FourDVarSettings(**shared, **sizes, **pace))
-    pace = {"relative": True, "step": 0.5} if tuned else {}
+    pace = {"relative": True, "step": 0.25} if tuned else {}
     window = WINDOW_MS[data] if crop is None else 2.0 * crop
     shared["n_times"] = max(1, round(window / 1000.0 * base.rate))
     made = MetaCurvatureSettings if method == "meta-curvature" else ModGradSettings
