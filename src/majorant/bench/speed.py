@@ -25,19 +25,22 @@ class Timing:
     what : str
         What was measured.
     ours, theirs : float
-        Milliseconds, ours and the reference's (or the limit we set ourselves).
+        Ours and the reference's (or the limit we set ourselves).
     beside : str
         What the reference is.
+    unit : str
+        Of both: milliseconds, or MiB of memory.
     """
 
     what: str
     ours: float
     theirs: float
     beside: str
+    unit: str = "ms"
 
     @property
     def ratio(self) -> float:
-        """How many times faster than the reference; above 1 is faster."""
+        """How many times faster, or smaller, than the reference; above 1 is better."""
         return self.theirs / self.ours
 
 
@@ -55,6 +58,18 @@ def median_ms(function: Callable[[], object], repeats: int = 5) -> float:
 def run_python(code: str, **environment: str) -> None:
     """Run a line of code in a Python of its own."""
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **environment})
+
+
+def peak_mib(command: list[str]) -> float:
+    """Peak resident memory of a command, MiB."""
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    # Linux counts kilobytes, macOS bytes.
+    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def import_rows() -> Iterator[Timing]:
@@ -87,7 +102,7 @@ def head_rows() -> Iterator[Timing]:
 
 
 def image_rows() -> Iterator[Timing]:
-    """``majorant image`` as a user runs it, from start to exit; the limit is 15 s."""
+    """``majorant image`` as a user runs it, start to exit; the limits are 15 s and 1.5 GiB."""
     with tempfile.TemporaryDirectory() as folder:
         for solver in ("sloreta", "champagne"):
             command = [sys.executable, "-m", "majorant.cli", "image", "--demo"]
@@ -96,19 +111,24 @@ def image_rows() -> Iterator[Timing]:
             def run(command: list[str] = command) -> None:
                 subprocess.run(command, check=True, capture_output=True)
 
-            yield Timing(f"image --demo --solver {solver}", median_ms(run, 1), 15_000.0, "limit")
+            what = f"image --demo --solver {solver}"
+            yield Timing(what, median_ms(run, 1), 15_000.0, "limit")
+            yield Timing(f"{what}, memory", peak_mib(command), 1536.0, "limit", "MiB")
 
 
 def rows() -> Iterator[Timing]:
     """Every row, in the order of the table."""
     from majorant.bench.speed_champagne import champagne_rows
     from majorant.bench.speed_neural_mass import neural_mass_rows
+    from majorant.bench.speed_unfolded import unfolded_rows
 
     yield from import_rows()
     yield from head_rows()
     yield from image_rows()
     for name, ours, theirs, _ in champagne_rows():
         yield Timing(name, ours, theirs, "MNE, gamma only")
+    for name, ours, theirs, _ in unfolded_rows():
+        yield Timing(name, ours, theirs, "plain step")
     for row in neural_mass_rows():
         yield Timing(*row)
 
@@ -119,14 +139,21 @@ def main() -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table(title=f"Speed, {os.cpu_count()} cores", caption="ratio above 1: faster")
-    for name in ("what", "ours, ms", "beside it, ms", "beside", "ratio"):
-        table.add_column(name, justify="left" if name in ("what", "beside") else "right")
+    table = Table(
+        title=f"Speed, {os.cpu_count()} cores", caption="ratio above 1: faster, or smaller"
+    )
+    for name in ("what", "ours", "beside it", "", "beside", "ratio"):
+        table.add_column(name, justify="left" if name in ("what", "", "beside") else "right")
     with console.status("measuring") as status:
         for row in rows():
             status.update(f"measured: {row.what}")
             table.add_row(
-                row.what, f"{row.ours:.3g}", f"{row.theirs:.3g}", row.beside, f"{row.ratio:.2f}"
+                row.what,
+                f"{row.ours:.4g}",
+                f"{row.theirs:.4g}",
+                row.unit,
+                row.beside,
+                f"{row.ratio:.2f}",
             )
     console.print(table)
 
