@@ -39,6 +39,7 @@ class Status(enum.Enum):
     DIRECT = "solved in closed form"
     CONVERGED = "converged: the last change was below the tolerance"
     TRAINED = "took the steps it was trained for"
+    COMPLETE = "ran all the layers that it is made of"
     LIMIT = "stopped at the iteration limit, before the tolerance was reached"
     NOT_FINITE = "stopped where the iterate ceased to be finite; the last finite one is returned"
     NO_DATA = "the data are zero; so is the estimate"

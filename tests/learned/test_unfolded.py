@@ -368,6 +368,11 @@ class TestInput:
         assert solution.status[1] is Status.NO_DATA
         assert bool((solution.estimate[1] == 0).all())
 
+    def test_all_layers_are_an_end_and_fewer_are_not(self):
+        problem, solver = make_problem(), UnfoldedSBL("mlp", "gated", 3)
+        assert set(solve(problem, solver).status) == {Status.COMPLETE}
+        assert set(solve(problem, solver, max_iter=2).status) == {Status.LIMIT}
+
     def test_more_layers_than_trained_are_classical(self):
         problem = make_problem()
         solver = disturbed(UnfoldedSBL("mlp", "gated", 3))

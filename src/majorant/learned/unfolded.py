@@ -297,12 +297,16 @@ class UnfoldedSBL(IterativeSolver[Variances]):
     corrections : Corrections
     classical : Champagne
         The solver this one is without corrections.
+    layered : bool
+        Always true: the layers are all there is.
 
     Raises
     ------
     MajorantError
         If the mode is unknown, ``kappa`` out of range, or what Champagne refuses.
     """
+
+    layered = True
 
     def __init__(
         self,

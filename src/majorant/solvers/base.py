@@ -87,10 +87,13 @@ class IterativeSolver(ABC, Generic[StateT]):
         Iteration limit (proposal steps, not windows).
     guard : Guard
         The guard used unless the caller gives another.
+    layered : bool
+        Whether ``max_iter`` steps are all there is: ending there is no early stop.
     """
 
     max_iter: int
     guard: Guard
+    layered: bool = False
 
     @abstractmethod
     def majorant(self, problem: Problem) -> Majorant[StateT]:
