@@ -55,6 +55,9 @@ def table1(
     extended: Annotated[
         bool, typer.Option("--extended", help="Add our own rows: guards, montages, noise, heads.")
     ] = False,
+    clips: Annotated[
+        Path | None, typer.Option(help="Neural-mass waveforms of `majorant simulate nmm`.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the rows as JSON.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the rows as CSV.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown.")] = None,
@@ -64,7 +67,7 @@ def table1(
     from majorant.bench.table1 import run
 
     files = [path for path in (json, csv, markdown) if path is not None]
-    run(test, names(methods), n, seed=seed, more=extended, files=files)
+    run(test, names(methods), n, seed=seed, clips=clips, extended=extended, files=files)
 
 
 @bench.command("sbl")
