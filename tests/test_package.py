@@ -46,6 +46,12 @@ def test_an_unknown_solver_is_answered_with_the_list() -> None:
         make("lorreta")
 
 
+def test_the_readme_lists_every_solver_as_the_registry_does() -> None:
+    text = (ROOT / "README.md").read_text()
+    for entry in SOLVERS.values():
+        assert f"| `{entry.name}` | {entry.summary} | {entry.guarantee} |" in text
+
+
 def test_versions_agree() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     assert f'version = "{majorant.__version__}"' in text
