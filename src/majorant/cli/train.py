@@ -19,13 +19,13 @@ def train(
         str, typer.Argument(help="mm-net, r-mm-net, 4dvarnet, meta-curvature, modgrad, or sbl.")
     ],
     data: Annotated[str, typer.Option(help="sereega or nmm.")] = "sereega",
-    preset: Annotated[str, typer.Option(help="paper, cpu, refine or tiny.")] = "tiny",
+    preset: Annotated[str, typer.Option(help="paper, cpu, refine, support or tiny.")] = "tiny",
     folder: Annotated[
         Path | None, typer.Option(help="Run folder; default: runs/SOLVER-DATA-PRESET.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run there.")] = False,
     initial: Annotated[
-        Path | None, typer.Option(help="Weights to start from; refine needs them.")
+        Path | None, typer.Option(help="Weights to start from; refine and support need them.")
     ] = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes that share a batch.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,

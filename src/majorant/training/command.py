@@ -40,20 +40,22 @@ def train(
     ----------
     solver : {"mm-net", "r-mm-net", "4dvarnet", "meta-curvature", "modgrad"}
     data : {"sereega", "nmm"}
-    preset_name : {"paper", "cpu", "refine", "tiny"}
+    preset_name : {"paper", "cpu", "refine", "support", "tiny"}
         The recipe, see :mod:`majorant.training.presets`.
     folder : path or None
         Run folder; None takes ``runs/SOLVER-DATA-PRESET``.
     resume : bool
         Continue the run of that folder.
     initial : path or None
-        Weights to start from; the preset ``refine`` needs them.
+        Weights to start from; the presets ``refine`` and ``support`` need them.
     devices : int
         Processes that share every batch; more than one needs the extra ``distributed``.
     leadfield : Leadfield or None
         None takes the packaged template, 994 regions and 90 electrodes.
     threads : int or None
-        Threads of torch; None leaves them as they are. Set back afterwards.
+        Threads of torch; None takes one for the small recipes, which gain little from more and
+        then give the same bits on any number of cores, and leaves them as they are for ``paper``.
+        Set back afterwards.
     quiet : bool
         No progress bar.
 
@@ -64,7 +66,8 @@ def train(
     Raises
     ------
     MajorantError
-        If a name is unknown, the folder holds another run, or ``refine`` has nothing to refine.
+        If a name is unknown, the folder holds another run, or a recipe that continues others is
+        given no weights.
     """
     if solver not in SOLVERS or data not in DATA:
         raise MajorantError(
@@ -72,13 +75,15 @@ def train(
             f"{', '.join(DATA)}"
         )
     recipe = recipe_for(preset_name, solver, data)
-    if preset_name == "refine" and initial is None and not resume:
+    if preset_name in ("refine", "support") and initial is None and not resume:
         raise MajorantError(
-            "the preset 'refine' continues from weights; give them with --initial FILE"
+            f"the preset {preset_name!r} continues from weights; give them with --initial FILE"
         )
     team, device = (Alone(), torch.device("cpu")) if devices == 1 else launch(devices)
     place = Path(folder) if folder is not None else Path("runs") / f"{solver}-{data}-{preset_name}"
     before = torch.get_num_threads()
+    if threads is None and preset_name != "paper":
+        threads = 1
     if threads is not None:
         torch.set_num_threads(threads)
     try:

@@ -2,7 +2,8 @@
 
 ``paper`` is the published protocol. ``cpu`` trains the shipped weights on two cores in about an
 hour; what was tried on the way is in ``docs/training.md``. ``refine`` continues from the weights
-of such a run with new samples and all iterations. ``tiny`` shows in three minutes that
+of such a run with new samples and all iterations, and ``support`` from those, with a loss that
+counts the weak border of a patch. ``tiny`` shows in three minutes that
 training works.
 """
 
@@ -188,6 +189,26 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
                 data_seed=334,
             ),
             Recipe(
+                "support",
+                FAST,
+                n_train=40_000,
+                epochs=1,
+                batch=16,
+                rate=7e-4,
+                prior_rate=7e-4,
+                schedule="cosine",
+                warmup=100,
+                clip=0.5,
+                deep=0.5,
+                average=0.998,
+                bfloat16=True,
+                n_validation=100,
+                validate_every=500,
+                seed=2,
+                data_seed=335,
+                support=0.5,
+            ),
+            Recipe(
                 "tiny",
                 FAST,
                 n_train=8_000,
@@ -249,7 +270,7 @@ def recipe_for(name: str, method: str = "mm-net", data: str = "sereega") -> Reci
 
     Parameters
     ----------
-    name : {"paper", "cpu", "refine", "tiny"}
+    name : {"paper", "cpu", "refine", "support", "tiny"}
     method : str
         A name of :data:`majorant.learned.families.FAMILIES`.
     data : {"sereega", "nmm"}
