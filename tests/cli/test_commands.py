@@ -1,0 +1,41 @@
+"""The commands of the README, small: each runs from its words to its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from majorant.cli import main
+
+
+def runs(*arguments: object) -> None:
+    """Run, and expect exit status 0."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(a) for a in arguments])
+    assert stop.value.code == 0
+
+
+def test_the_demonstration_is_judged_by_its_truth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "demo"
+    runs("image", "--demo", "--space", "ico3", "--out", out)
+    assert "Against the simulated truth" in capsys.readouterr().out
+    summary = json.loads((out / "summary.json").read_text())
+    assert len(summary["truth"]) == 2
+    places = [v for name, v in summary["errors"].items() if name.endswith("place, mm")]
+    assert len(places) == 2
+    assert max(places) < 30
+    assert summary["certificate"]["holds"] is True
+    assert summary["versions"]["mne"]
+    assert summary["decisions"]
+    assert "simulated" in (out / "report.html").read_text().lower()
+
+
+def test_table_1_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "rows.json"
+    runs("bench", "table1", "--methods", "mne,sloreta", "--n", 4, "--json", file)
+    assert "Table I on sereega" in capsys.readouterr().out
+    assert [row["method"] for row in json.loads(file.read_text())] == ["mne", "sloreta"]
