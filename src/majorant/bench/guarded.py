@@ -8,6 +8,7 @@ Source: simulations of SEREEGA type, the test part; metrics of :mod:`majorant.me
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from majorant.learned.mmnet import MMNet
 from majorant.majorants.guard import Guard
 from majorant.metrics.localisation import Localisation, Scores
 from majorant.simulate.dataset import SereegaLike
-from majorant.solvers.base import Solver
+from majorant.solvers.base import IterativeSolver, Solver
 from majorant.solvers.linear import SLORETA
 from majorant.solvers.loop import solve
 from majorant.solvers.mm import ClassicalMM, SameAs
@@ -61,9 +62,10 @@ class Run:
     ms: float
 
     def __str__(self) -> str:
+        energy = "-" if math.isnan(self.energy) else f"{self.energy:.4f}"
         return (
             f"| {self.name} | {self.le:.2f} | {self.auc:.2f} | {self.psnr:.1f} | "
-            f"{self.energy:.4f} | {100 * self.refused:.1f} % | {self.violations} | {self.ms:.1f} |"
+            f"{energy} | {100 * self.refused:.1f} % | {self.violations} | {self.ms:.1f} |"
         )
 
 
@@ -84,7 +86,7 @@ def score(name: str, data: SereegaLike, solver: Solver, *, max_iter: int | None 
         estimate = solution.estimate.to(batch.y.dtype)
         scores.append(judge.score(batch.x, estimate, batch.seed))
         held = solution.certificate
-        energy += float(held.energy[-1].sum())
+        energy += float(held.energy[-1].sum()) if isinstance(solver, IterativeSolver) else math.nan
         refused += int(held.refused.sum())
         windows += (held.energy.shape[0] - 1) * len(batch)
         rises += int(held.violations.sum())
@@ -100,7 +102,7 @@ def windows(path: Path | None, n: int, leadfield: Leadfield) -> Iterator[Run]:
     data = SereegaLike(leadfield, n, part="test")
     trained = mm_net(path, sfreq=data.sfreq)
     steps = trained.network.settings.iterations
-    for length in (steps, 2 * steps, 10 * steps):
+    for length in (steps, 2 * steps, 5 * steps):
         for window in WINDOWS:
             if window > length:
                 continue
