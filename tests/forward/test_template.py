@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from majorant.forward import average_reference, shells, template
-from majorant.forward.cache import cache_folder
+from majorant.forward.cache import Cache, cache_folder
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.mesh import cast_rays
 from majorant.forward.shells import MIN_DEPTH
@@ -215,3 +215,13 @@ def test_mistakes_get_one_sentence(cached, arguments: dict, sentence: str) -> No
     """What was found, what was expected."""
     with pytest.raises(MajorantError, match=sentence):
         template.template_leadfield(**arguments)
+
+
+def test_what_cannot_be_kept_is_made_once_for_a_program(tmp_path, monkeypatch) -> None:
+    """Without a writable folder, a second request neither builds nor complains again."""
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("MAJORANT_CACHE", str(tmp_path / "file" / "cache"))
+    said: list[str] = []
+    for _ in range(2):
+        Cache(said.append).get("thing", 1, "key", lambda: ({"x": torch.ones(2)}, {}))
+    assert len(said) == 1

@@ -22,6 +22,9 @@ __all__ = ["Cache", "cache_folder"]
 
 Content = tuple[Mapping[str, Tensor], Mapping[str, Any]]
 
+_UNKEPT: dict[Path, Content] = {}
+"""What could not be written, for as long as the program runs."""
+
 
 def cache_folder() -> Path:
     """Return the folder in which the template is kept."""
@@ -81,6 +84,8 @@ class Cache:
         info : mapping
         """
         path = self.path(kind, [version, key])
+        if path in _UNKEPT:
+            return _UNKEPT[path]
         try:
             return read_archive(path, kind=kind, version=version)
         except (FileNotFoundError, NotADirectoryError):
@@ -100,13 +105,15 @@ class Cache:
         version: int,
     ) -> None:
         if not self.writable:
+            _UNKEPT[path] = tensors, info
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_archive(path, tensors, info, kind=kind, version=version)
         except OSError as error:
             self.writable = False
+            _UNKEPT[path] = tensors, info
             self.mishap(
                 f"The cache folder {self.folder} cannot be written ({error.strerror or error}); "
-                "the head is built anew each time. Set MAJORANT_CACHE to a folder of yours."
+                "the head is built anew by every program. Set MAJORANT_CACHE to a folder of yours."
             )
