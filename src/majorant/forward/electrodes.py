@@ -107,11 +107,11 @@ class Alignment:
             if self.by == "fiducials"
             else "aligned by the axes of the head frame (they came without fiducials)"
         )
-        factors = " x ".join(f"{factor:.2f}" for factor in self.scale)
+        factors = " × ".join(f"{factor:.2f}" for factor in self.scale)
         worst = self.ch_names[int(np.argmax(self.residual_mm))]
         return (
             f"{len(self.ch_names)} electrodes ({self.name}) were {how}, scaled by {factors} and "
-            "projected onto the template's scalp; before projection they stood "
+            "projected onto the template’s scalp; before projection they stood "
             f"{self.median_mm:.1f} mm off (median; {self.max_mm:.1f} mm at {worst})."
         )
 
