@@ -100,6 +100,15 @@ def test_a_covariance_that_cannot_be_read_is_said(
         prepare(load_recording(files["averages"]), settings)
 
 
+def test_a_covariance_in_microvolts_is_asked_about(
+    files: dict[str, Path], averages: list[Any], tmp_path: Path
+) -> None:
+    place, info = tmp_path / "micro-cov.fif", averages[0].info
+    mne.write_cov(place, _cov(info, 4.0 * np.eye(len(info["ch_names"]))))
+    with pytest.raises(MajorantError, match="another unit"):
+        prepare(load_recording(files["averages"]), Preparation(condition="0", noise_cov=str(place)))
+
+
 def _cov(info: Any, matrix: np.ndarray) -> Any:
     return mne.Covariance(matrix, list(info["ch_names"]), [], [], 100)
 
@@ -113,6 +122,8 @@ def test_singular_zero_and_foreign_covariances_are_said(averages: list[Any]) -> 
         check_covariance(_cov(info, np.zeros((32, 32))), info)
     with pytest.raises(MajorantError, match="NaN"):
         check_covariance(_cov(info, np.full((32, 32), np.nan)), info)
+    with pytest.raises(MajorantError, match="negative variances"):
+        check_covariance(_cov(info, np.diag(np.r_[-1e-12, np.full(31, 1e-12)])), info)
     other = _cov(info, np.eye(32)).pick_channels(info["ch_names"][:20], ordered=False)
     with pytest.raises(MajorantError, match=r"lacks .*12 of 32"):
         check_covariance(other, info)

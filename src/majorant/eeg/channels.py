@@ -120,6 +120,12 @@ def check_samples(
             f"the data are flat in {some(flat, 12)}; leave these channels out as bad (or name "
             "the electrode as the reference, if all others were recorded against it)"
         )
+    apart = _spread(samples - samples.mean(axis=0))
+    if len(samples) > 1 and (apart <= 1e-9 * spread).all():
+        raise MajorantError(
+            "all electrodes record the same, so nothing is left against their average; check the "
+            "reference and the cables, or give another file"
+        )
     typical = float(np.median(spread[spread > 0])) if (spread > 0).any() else 0.0
     if typical > LARGEST:
         raise MajorantError(
@@ -137,6 +143,8 @@ def check_samples(
 
 def _spread(samples: NDArray[np.float64], pieces: int = 64) -> NDArray[np.float64]:
     """Standard deviation of every channel: the median over pieces, so that drifts count little."""
+    if samples.shape[1] == 1:
+        return np.abs(samples[:, 0])
     whole = samples.std(axis=1)
     length = samples.shape[1] // pieces
     if length < 32:

@@ -78,30 +78,35 @@ def read_montage(name: str) -> PlacedMontage:
 
 
 def _read_montage_file(path: Path) -> Any:
-    import mne
-
     suffix = path.suffix.lower()
+    if suffix not in CUSTOM + DIGITISED:
+        raise MajorantError(
+            f"the montage file {path} has a suffix that is not known; expected one of "
+            f"{', '.join(CUSTOM + DIGITISED)}"
+        )
     try:
-        if suffix in CUSTOM:
-            return mne.channels.read_custom_montage(path)
-        if suffix == ".fif":
-            return mne.channels.read_dig_fif(path)
-        if suffix == ".hpts":
-            return mne.channels.read_dig_hpts(path)
-        if suffix == ".bvct":
-            return mne.channels.read_dig_captrak(path)
-        if suffix == ".dat":
-            read: Any = mne.channels.read_dig_dat
-            return read(path)
+        with listening(Account(), "reading the montage"):
+            return _read_positions(path, suffix)
     except UNREADABLE as error:
         reason = " ".join(str(error).split())[:200]
         raise MajorantError(
             f"the montage file {path} cannot be read ({reason}); is it what its suffix says?"
         ) from error
-    raise MajorantError(
-        f"the montage file {path} has a suffix that is not known; expected one of "
-        f"{', '.join(CUSTOM + DIGITISED)}"
-    )
+
+
+def _read_positions(path: Path, suffix: str) -> Any:
+    import mne
+
+    if suffix in CUSTOM:
+        return mne.channels.read_custom_montage(path)
+    if suffix == ".fif":
+        return mne.channels.read_dig_fif(path)
+    if suffix == ".hpts":
+        return mne.channels.read_dig_hpts(path)
+    if suffix == ".bvct":
+        return mne.channels.read_dig_captrak(path)
+    read: Any = mne.channels.read_dig_dat
+    return read(path)
 
 
 def place(inst: Any, placed: PlacedMontage, account: Account) -> dict[str, str]:

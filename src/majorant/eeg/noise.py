@@ -22,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.eeg.account import Account, listening
+from majorant.eeg.channels import LARGEST, some
 from majorant.eeg.recording import UNREADABLE
 from majorant.problem import MajorantError
+from majorant.report.words import written
 
 __all__ = [
     "AD_HOC_STD",
@@ -135,14 +137,15 @@ def baseline_covariance(
     shrunk = shrink(empirical, count)
     matrix = nave * basis @ shrunk.matrix @ basis.T
     what = f"{n_trials} epochs" if nave == 1 else f"the average of {nave} trials"
+    start, stop = (written(end) for end in window)
     note.note(
-        f"Noise covariance from the baseline of {what} ({window[0]:.3g} to {window[1]:.3g} s; "
+        f"Noise covariance from the baseline of {what} ({start} to {stop} s; "
         f"about {count:.0f} independent samples), shrunk by {100 * shrunk.intensity:.0f} %."
     )
     if nave > 1:
         note.note(
             f"The baseline is that of an average: its noise is already {nave} times smaller in "
-            "power than a trial's, and is not divided by the number of trials again."
+            "power than a trial’s, and is not divided by the number of trials again."
         )
     return mne.Covariance(
         (matrix + matrix.T) / 2,
@@ -169,7 +172,7 @@ def ad_hoc_covariance(info: Any, nave: int, note: Account, why: str) -> Any:
     with listening(note, "assuming noise"):
         cov = mne.make_ad_hoc_cov(info, std={"eeg": AD_HOC_STD * np.sqrt(nave)})
     note.note(
-        f"Noise covariance assumed (ad hoc): independent, {AD_HOC_STD * 1e6:.1f} microvolts at "
+        f"Noise covariance assumed (ad hoc): independent, {AD_HOC_STD * 1e6:.1f} µV at "
         f"every electrode, because {why}."
     )
     return cov
@@ -205,8 +208,22 @@ def read_covariance(path: Path, renamed: Mapping[str, str], note: Account) -> An
     if renamed:
         names = [renamed.get(name, name) for name in cov["names"]]
         cov = mne.Covariance(cov["data"], names, cov["bads"], cov["projs"], cov["nfree"])
+    typical = _typical_eeg(cov)
+    if typical > LARGEST:
+        raise MajorantError(
+            f"the noise covariance {path} stands for amplitudes around {typical:.3g} V, and EEG is "
+            "around 1e-5 V: it seems to be in another unit; give it in V² (1e-12 times µV²)"
+        )
     note.note(f"Noise covariance from {path.name} (of single trials).")
     return cov
+
+
+def _typical_eeg(cov: Any) -> float:
+    """Median standard deviation of a covariance, V; MEG's channels are far below EEG's."""
+    values = np.asarray(cov["data"], float)
+    variances = np.diag(values) if values.ndim == 2 else values
+    positive = variances[variances > 0]
+    return float(np.sqrt(np.median(positive))) if len(positive) else 0.0
 
 
 def check_covariance(cov: Any, info: Any, data_rank: int | None = None) -> int:
@@ -237,10 +254,16 @@ def check_covariance(cov: Any, info: Any, data_rank: int | None = None) -> int:
     values = picked["data"]
     if not np.isfinite(values).all():
         raise MajorantError("the noise covariance holds NaN or infinite values; compute it again")
+    variances = np.diag(values) if values.ndim == 2 else values
+    if (variances < 0).any():
+        below = [n for n, v in zip(info["ch_names"], variances, strict=True) if v < 0]
+        raise MajorantError(
+            f"the noise covariance has negative variances ({some(below)}); compute it again"
+        )
     with mne.utils.use_log_level("error"):
         ranks = mne.compute_rank(picked, rank=None, info=info, on_rank_mismatch="ignore")
     rank = int(sum(ranks.values()))
-    if rank == 0 or not (np.diag(values) > 0 if values.ndim == 2 else values > 0).any():
+    if rank == 0 or not (variances > 0).any():
         raise MajorantError(
             "the noise covariance is zero; give one that was computed from data, or none"
         )
