@@ -79,7 +79,7 @@ def test_a_format_that_nobody_reads_is_said(tmp_path: Path) -> None:
 def test_another_object_of_mne_is_named(tmp_path: Path, averages: list[Any]) -> None:
     cov = mne.make_ad_hoc_cov(averages[0].info, verbose="error")
     mne.write_cov(tmp_path / "x-cov.fif", cov, verbose="error")
-    with pytest.raises(MajorantError, match=r"no recording but something else \(cov\)"):
+    with pytest.raises(MajorantError, match="no recording in it, only cov"):
         load_recording(tmp_path / "x-cov.fif")
 
 

@@ -23,6 +23,9 @@ HARMLESS = re.compile(
 )
 """Warnings that concern neither the data nor what is done with them."""
 
+FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^/\s]+/)+")
+"""Where files lie, which concerns nobody with whom a page is shared."""
+
 
 def silent(sentence: str) -> None:
     """Say nothing."""
@@ -68,7 +71,7 @@ def listening(account: Account, doing: str) -> Iterator[None]:
             yield
         finally:
             for warning in caught:
-                text = " ".join(str(warning.message).split())
+                text = FOLDERS.sub("", " ".join(str(warning.message).split()))
                 ours = issubclass(warning.category, RuntimeWarning | UserWarning)
                 if ours and not HARMLESS.search(text):
                     account.note(f"MNE warned while {doing}: {text.rstrip('.')}.")

@@ -13,6 +13,7 @@ from majorant.eeg.account import Account, listening
 from majorant.eeg.recording import ChoiceNeeded, Recording
 from majorant.eeg.settings import Preparation
 from majorant.problem import MajorantError
+from majorant.report.words import written
 
 __all__ = ["Averaged", "average", "chosen", "filtered"]
 
@@ -99,8 +100,10 @@ def _only_option(
 
 
 def _listed(options: dict[str, int], what: str) -> str:
-    unit = "averaged trials" if what == "condition" else "times"
-    return "; ".join(f"{name!r} ({count} {unit})" for name, count in options.items())
+    one, many = ("trial", "trials") if what == "condition" else ("time", "times")
+    return "; ".join(
+        f"{name!r} ({count} {one if count == 1 else many})" for name, count in options.items()
+    )
 
 
 def _spelled(name: str, options: Iterable[str], recording: Recording) -> tuple[str, ...] | None:
@@ -188,7 +191,7 @@ def _cut(
     if isinstance(settings.baseline, tuple) and settings.baseline[0] is not None:
         start = min(start, settings.baseline[0])
     if start < tmin:
-        account.note(f"Trials are cut from {start:g} s on, so that they have a baseline.")
+        account.note(f"Trials are cut from {written(start)} s on, so that they have a baseline.")
     codes = {name: k + 1 for k, name in enumerate(names)}
     events = np.concatenate(
         [np.c_[recording.events[n], 0 * recording.events[n], 0 * recording.events[n] + code]
@@ -215,9 +218,10 @@ def _threshold(settings: Preparation) -> dict[str, float] | None:
 
 def _refuse_empty(left: int, found: int, settings: Preparation, window: str) -> None:
     if left == 0:
+        limit = None if settings.reject is None else f"{1e6 * settings.reject:g} µV"
+        beyond = f", are marked as bad, or exceed {limit}" if limit else " or are marked as bad"
         raise MajorantError(
-            f"none of {found} trials is left over {window}: they lie outside the recording, are "
-            f"marked as bad, or exceed the rejection threshold ({settings.reject} V)"
+            f"none of {found} trials is left over {window}: they lie outside the recording{beyond}"
         )
 
 
@@ -235,7 +239,7 @@ def _averaged_epochs(epochs: Any, names: tuple[str, ...], account: Account) -> A
     evoked.comment = ", ".join(names) or "all trials"
     account.note(
         f"Averaged {len(epochs)} trials of {evoked.comment}, "
-        f"{evoked.times[0]:.3g} to {evoked.times[-1]:.3g} s."
+        f"{written(evoked.times[0])} to {written(evoked.times[-1])} s."
     )
     return Averaged(evoked, epochs)
 

@@ -24,6 +24,7 @@ from majorant.eeg.noise import (
 from majorant.eeg.recording import UNREADABLE, Recording
 from majorant.eeg.settings import Preparation
 from majorant.problem import MajorantError
+from majorant.report.words import written
 
 __all__ = ["Prepared", "has_average_reference", "prepare"]
 
@@ -100,6 +101,7 @@ def prepare(
     settings = settings or Preparation()
     account = Account(say) if say else Account()
     account.decisions.extend(recording.notes)
+    _refuse_without_eeg(recording)
     names = chosen(recording, settings)
     inst = _working_copy(recording, names, account)
     inst, renamed, silent = _electrodes(inst, settings, account)
@@ -127,20 +129,23 @@ def prepare(
     )
 
 
-def _working_copy(recording: Recording, names: tuple[str, ...], account: Account) -> Any:
-    """The chosen data in memory, electrodes and eye channels only."""
-    inst = recording.data
-    if recording.kind == "evoked":
-        inst = next(evoked for evoked in recording.data if evoked.comment in names)
-    types = set(inst.get_channel_types())
+def _refuse_without_eeg(recording: Recording) -> None:
+    types = set(recording.info.get_channel_types())
     if "eeg" not in types:
         raise MajorantError(
             f"the recording has no EEG channels (it has {', '.join(sorted(types))}); "
             "only EEG is imaged so far"
         )
+
+
+def _working_copy(recording: Recording, names: tuple[str, ...], account: Account) -> Any:
+    """The chosen data in memory, electrodes and eye channels only."""
+    inst = recording.data
+    if recording.kind == "evoked":
+        inst = next(evoked for evoked in recording.data if evoked.comment in names)
     if recording.kind == "epochs" and names:
         inst = inst[list(names)]
-    keep = ["eeg", "eog"] if "eog" in types else ["eeg"]
+    keep = ["eeg", "eog"] if "eog" in inst.get_channel_types() else ["eeg"]
     with listening(account, "loading"):
         inst = inst.copy()
         bads = list(inst.info["bads"])
@@ -176,8 +181,14 @@ def _electrodes(
         account.note(f"Amplitudes multiplied by {settings.scale:g}.")
     added = _missing_references(inst, settings)
     if added:
-        with listening(account, "adding the reference electrode"):
-            inst = mne.add_reference_channels(inst, list(added))
+        try:
+            with listening(account, "adding the reference electrode"):
+                inst = mne.add_reference_channels(inst, list(added))
+        except RuntimeError as error:
+            raise MajorantError(
+                f"{', '.join(added)} cannot have been the reference: the file is already against "
+                "the average of its electrodes; leave the reference out"
+            ) from error
     renamed: dict[str, str] = {}
     if settings.montage is not None:
         renamed = place(inst, read_montage(settings.montage), account)
@@ -246,11 +257,11 @@ def _remove_baseline(
         return start, stop
     if baseline == "auto" and evoked.baseline is not None:
         begin, end = evoked.baseline
-        account.note(f"The file's own baseline was kept ({begin:.3g} to {end:.3g} s).")
+        account.note(f"The file’s own baseline was kept ({written(begin)} to {written(end)} s).")
         return start, stop
     with listening(account, "removing the baseline"):
         evoked.apply_baseline((start, stop))
-    account.note(f"Baseline removed: the mean from {start:.3g} to {stop:.3g} s.")
+    account.note(f"Baseline removed: the mean from {written(start)} to {written(stop)} s.")
     return start, stop
 
 
@@ -335,7 +346,8 @@ def _crop(evoked: Any, settings: Preparation, account: Account) -> None:
     if inside.all():
         return
     evoked.crop(max(tmin, first), min(tmax, last))
-    account.note(f"Window: {evoked.times[0]:.3g} to {evoked.times[-1]:.3g} s.")
+    start, stop = written(evoked.times[0]), written(evoked.times[-1])
+    account.note(f"Window: {start} to {stop} s.")
 
 
 def _data_rank(averaged: Averaged, evoked: Any) -> int | None:

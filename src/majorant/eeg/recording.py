@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from majorant.eeg.account import Account, listening
 from majorant.problem import MajorantError
+from majorant.report.words import written
 
 __all__ = ["ChoiceNeeded", "Recording", "load_recording"]
 
@@ -190,14 +191,12 @@ def _read_fif(path: Path) -> tuple[Kind, Any]:
             continue
         if kind != "evoked" or data:
             return kind, data
-    held = mne.what(path)
-    if held == "unknown":
-        raise MajorantError(
-            f"{path} cannot be read: MNE finds no recording in it; it may be damaged, or written "
-            "by another program"
-        )
+    held = "unknown" if path.is_dir() else mne.what(path)
+    # A file that is cut off may still hold what comes before the data, fiducials and projectors.
+    found = "" if held == "unknown" else f", only {held}"
     raise MajorantError(
-        f"{path} holds no recording but something else ({held}); give the file with the EEG"
+        f"{path} cannot be read: MNE finds no recording in it{found}; it may be damaged or cut "
+        "off, or not be the file with the EEG"
     )
 
 
@@ -212,7 +211,7 @@ def _read_other(path: Path) -> tuple[Kind, Any]:
                 return "epochs", mne.read_epochs_eeglab(path)
             except UNREADABLE:
                 pass
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        reason = " ".join(str(error).split()).rstrip(".") or "its reader finds it damaged"
         if "Got extension" in reason or "Unsupported file type" in reason:
             suffix = path.suffix or "none"
             reason = f"no reader knows its suffix ({suffix})"
@@ -256,10 +255,11 @@ def _describe(path: Path, kind: Kind, data: Any) -> str:
         seconds = data.times[-1] if len(data.times) else 0.0
         what, inst = f"continuous recording of {seconds:.1f} s", data
     elif kind == "epochs":
-        what, inst = f"{len(data)} epochs, {data.tmin:g} to {data.tmax:g} s", data
+        what, inst = f"{len(data)} epochs, {written(data.tmin)} to {written(data.tmax)} s", data
     else:
         first = data[0]
-        what = f"{len(data)} average(s), {first.times[0]:.3g} to {first.times[-1]:.3g} s"
+        span = f"{written(first.times[0])} to {written(first.times[-1])} s"
+        what = f"{len(data)} average{'s' if len(data) > 1 else ''}, {span}"
         inst = first
     n_eeg = inst.get_channel_types().count("eeg")
     return (
