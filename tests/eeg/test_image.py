@@ -23,6 +23,7 @@ from majorant.eeg.recording import load_recording
 from majorant.eeg.result import ImageResult, ImageSettings
 from majorant.eeg.settings import Preparation
 from majorant.problem import MajorantError
+from majorant.report.words import source_scale
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -106,6 +107,22 @@ def test_what_a_current_explains_is_lead_field_times_estimate(demo: Demo) -> Non
     assert np.abs(found.content.predicted - expected).max() < 1e-9 * np.abs(expected).max()
     assert found.unit == "Am"
     assert found.content.sources.signed
+
+
+def test_eloreta_is_a_current_and_says_so(demo: Demo) -> None:
+    found = image(demo.prepared, ImageSettings("eloreta", loose=0, space="ico3"))
+    assert found.unit == "Am"
+    assert "nAm" in source_scale(found.content.sources, found.peaks[0].amplitude).label
+
+
+def test_what_is_shared_names_files_and_not_where_they_lie(result: ImageResult) -> None:
+    asked = Preparation(montage="/home/me/cap.locs", noise_cov="/home/me/noise-cov.fif")
+    prepared = replace(result.prepared, settings=asked)
+    settings = ImageSettings(forward="/home/me/head-fwd.fif")
+    summary = replace(result, prepared=prepared, settings=settings).summary()["settings"]
+    assert "/home" not in json.dumps(summary)
+    assert summary["image"]["forward"] == "head-fwd.fif"
+    assert asked.named()["montage"] == "cap.locs"
 
 
 def test_a_statistic_is_not_taken_for_a_current(demo: Demo, result: ImageResult) -> None:

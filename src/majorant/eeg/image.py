@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from majorant.report.content import PageContent, SourceMaps
 __all__ = ["image"]
 
 CURRENTS = ("Am", "eLORETA")
-"""Units of estimates that are dipole moments in A m; eLORETA is a weighted minimum norm."""
+"""What solvers call estimates that are dipole moments; eLORETA is a weighted minimum norm."""
 
 LARGEST = 1_000_000_000
 """Bytes of an estimate above which the window must be shortened."""
@@ -150,7 +151,7 @@ def _fitted(prepared: Prepared, settings: ImageSettings, account: Account) -> So
         if loose == 1
         else f"loose ({loose:g})"
     )
-    account.note(f"Source space: {lead.n_locations} {what}, orientation {how}.")
+    account.note(f"Source space: {lead.n_locations:,} {what}, orientation {how}.")
     if lead.kind == "regions":
         account.note("The value of a region is that of each of its vertices (about 20), not a sum.")
     account.note(
@@ -158,7 +159,7 @@ def _fitted(prepared: Prepared, settings: ImageSettings, account: Account) -> So
         "lead field by the same matrix."
     )
     if imager.uses_snr:
-        account.note(f"Regularisation: signal-to-noise ratio {settings.snr:g} (lambda² = 1/snr²).")
+        account.note(f"Regularisation: signal-to-noise ratio {settings.snr:g} (λ² = 1/snr²).")
     else:
         account.note(f"{imager.spec_.title} sets its regularisation itself; the snr is not used.")
     return imager
@@ -211,7 +212,7 @@ def _maps(
         positions_mni=places.mni,
         hemisphere=places.hemisphere,
         vertices=places.vertices,
-        unit=solution.unit,
+        unit="Am" if solution.unit in CURRENTS else solution.unit,
         signed=imager.leadfield_.n_orient == 1,
         parcels=places.parcels,
         variance=variance,
@@ -231,16 +232,17 @@ def _solver(imager: SourceImager) -> dict[str, str]:
 
 def _settings(prepared: Prepared, settings: ImageSettings, imager: SourceImager) -> dict[str, Any]:
     """Settings as the page lists them: what was asked for, and what "auto" became."""
-    depth = imager.spec_.depth if settings.depth == "auto" else settings.depth
+    auto = settings.depth == "auto"
+    depth = (imager.spec_.depth if auto else settings.depth) or "none"
     loose = imager.model.loose
     own = {
         "solver": settings.solver,
         "snr": settings.snr if imager.uses_snr else "not used",
         "loose": loose if settings.loose == loose else f"{loose:g} ({settings.loose})",
-        "depth": depth if settings.depth == depth else f"{depth} ({settings.depth})",
+        "depth": f"{depth} (auto)" if auto else depth,
         "space": settings.space,
-        "forward": settings.forward or "template",
+        "forward": Path(settings.forward).name if settings.forward else "template",
         **{f"option {name}": value for name, value in settings.options.items()},
     }
-    asked = {name: v for name, v in prepared.settings.to_dict().items() if v not in (None, ())}
+    asked = {name: v for name, v in prepared.settings.named().items() if v not in (None, ())}
     return {**asked, **own}

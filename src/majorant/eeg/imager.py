@@ -133,6 +133,7 @@ class SourceImager:
                 f"{self.spec_.name} has no option {', '.join(unknown)}; it has {', '.join(known)}"
             )
         own = {"snr": self.snr} if "snr" in known else {}
+        _refuse_words(self.spec_, self.solver_options)
         return self.spec_.make(**{**own, **self.solver_options})
 
     @property
@@ -318,6 +319,16 @@ class SourceImager:
 def _options_of(solver: SolverSpec) -> tuple[str, ...]:
     """Names of the options of a solver's class."""
     return tuple(inspect.signature(solver.load()).parameters)
+
+
+def _refuse_words(solver: SolverSpec, options: Mapping[str, Any]) -> None:
+    """Refuse text where a solver's class takes a number."""
+    for name, parameter in inspect.signature(solver.load()).parameters.items():
+        usual, given = parameter.default, options.get(name)
+        if isinstance(given, str) and isinstance(usual, int | float):
+            raise MajorantError(
+                f"{name} is {given!r}; expected a value such as {solver.options.get(name, usual)}"
+            )
 
 
 def _referenced(info: Any, only_eeg: bool) -> Any:

@@ -52,10 +52,16 @@ def check_output(out_dir: str | os.PathLike[str], *, overwrite: bool = False) ->
     parent = target.parent
     while not parent.exists():
         parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+    if not parent.is_dir():
+        raise MajorantError(f"the output folder {target} cannot be made: {parent} is no folder")
+    try:
+        # Asking for permission is not enough: some file systems refuse all the same.
+        os.rmdir(tempfile.mkdtemp(prefix=f".{target.name}.", dir=parent))
+    except OSError as error:
         raise MajorantError(
-            f"the output folder {target} cannot be written: {parent} is not writable"
-        )
+            f"the output folder {target} cannot be written: {parent} takes no new folder; choose "
+            "another"
+        ) from error
     return target
 
 

@@ -6,12 +6,15 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
+from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from majorant import __version__
 from majorant.eeg.imager import SourceImager
 from majorant.eeg.places import Places
 from majorant.eeg.prepare import Prepared
+from majorant.problem import MajorantError
 from majorant.report.content import PageContent, Peak
 
 __all__ = ["ImageResult", "ImageSettings", "citations", "versions", "with_truth"]
@@ -49,8 +52,19 @@ class ImageSettings:
     forward: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def named(self) -> dict[str, Any]:
+        """Plain values fit to be shared: of the forward its name, not where it lies."""
+        forward = None if self.forward is None else Path(self.forward).name
+        return {**asdict(self), "forward": forward, "options": dict(self.options)}
+
     def imager(self) -> SourceImager:
         """Make the imager of these settings."""
+        ours = set(signature(SourceImager).parameters) & set(self.options)
+        if ours:
+            raise MajorantError(
+                f"{', '.join(sorted(ours))} is a setting of its own and cannot be given as an "
+                f"option of {self.solver}"
+            )
         return SourceImager(
             self.solver,
             snr=self.snr,
@@ -115,8 +129,8 @@ class ImageResult:
             "decisions": list(content.decisions),
             "cautions": list(content.cautions),
             "settings": {
-                "prepare": self.prepared.settings.to_dict(),
-                "image": {**asdict(self.settings), "options": dict(self.settings.options)},
+                "prepare": self.prepared.settings.named(),
+                "image": self.settings.named(),
             },
             "data": {
                 "channels": list(content.info["ch_names"]),

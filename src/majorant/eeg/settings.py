@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from majorant.problem import MajorantError
@@ -67,6 +68,15 @@ class Preparation:
             raise MajorantError(
                 f"the window from {self.tmin:g} to {self.tmax:g} s is empty; give tmin below tmax"
             )
+        if self.event is not None and self.condition is not None:
+            raise MajorantError(
+                f"an event ({self.event!r}) and a condition ({self.condition!r}) were both given; "
+                "choose one"
+            )
+        if not self.reference.strip(" ,"):
+            raise MajorantError(
+                "the reference is empty; expected 'average', or the names of electrodes"
+            )
         if self.scale is not None and not (math.isfinite(self.scale) and self.scale > 0):
             raise MajorantError(f"the scale is {self.scale}; expected a positive factor to volts")
         if self.reject is not None and not self.reject > 0:
@@ -94,3 +104,12 @@ class Preparation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)
+
+    def named(self) -> dict[str, Any]:
+        """Plain values fit to be shared: of files the names, not where they lie."""
+        files = {
+            name: Path(value).name
+            for name, value in (("montage", self.montage), ("noise_cov", self.noise_cov))
+            if value is not None
+        }
+        return {**self.to_dict(), **files}
