@@ -86,7 +86,7 @@ def test_a_blink_is_named_with_channel_time_and_peak(clean: Evidence) -> None:
     assert "Fpz" in said
     assert "at 300 ms" in said
     assert "follows the eye channel VEOG (r = " in said
-    assert "Peak 1, right frontal (10, 65, -15) at 300 ms, is probably the eyes" in said
+    assert "Peak 1, right frontal (10, 65, −15) at 300 ms, is probably the eyes" in said
 
 
 def test_a_blink_is_suspected_without_an_eye_channel(clean: Evidence) -> None:
@@ -116,7 +116,7 @@ CASES = [
     ({"status": Status.LIMIT}, "has not finished"),
     ({"status": Status.NO_SOURCE}, "did not find an estimate"),
     ({"white_rms": np.ones(len(TIMES))}, "lies in the noise"),
-    ({"explained": np.full(len(TIMES), 0.2)}, "explain only 20%"),
+    ({"explained": np.full(len(TIMES), 0.2)}, "explain only 20 %"),
     ({"amplitude": np.ones(len(TIMES))}, "before the event"),
     ({"loose": 0.0}, None),
     ({"exact_places": False}, "is not fsaverage"),
@@ -138,7 +138,7 @@ def test_peaks_at_the_edge_or_as_strong_as_the_next_are_said(clean: Evidence) ->
     edge = replace(clean, peaks=(replace(first, time=0.49), second))
     assert any("edge of the window (490 ms)" in text for text in find_cautions(edge))
     rival = replace(clean, peaks=(first, replace(second, amplitude=-8.9)))
-    assert any("has 99% of the amplitude" in text for text in find_cautions(rival))
+    assert any("has 99 % of the amplitude" in text for text in find_cautions(rival))
 
 
 def test_few_electrodes_few_trials_and_assumed_noise_are_said(clean: Evidence) -> None:

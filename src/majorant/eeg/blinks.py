@@ -1,6 +1,6 @@
 """Blinks and eye movements: frontal-pole electrodes that lead, and follow the eye channels.
 
-The eyes are current dipoles of a few hundred microvolts at the edge of the array. Imaged as cortex
+The eyes are current dipoles of a few hundred µV at the edge of the array. Imaged as cortex
 they become frontal or orbital sources, strongest where orientation is fixed.
 """
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from majorant.eeg.evidence import Evidence, ms, where
 from majorant.eeg.scalp import frontal_pole
+from majorant.report.words import written
 
 __all__ = ["find_blinks"]
 
@@ -38,10 +39,11 @@ def find_blinks(e: Evidence) -> str | None:
     worst = int(moments[front[moments].argmax()])
     channel = evoked.ch_names[int(strongest[worst])]
     first, last = _run_around(moments, worst)
+    height = written(1e6 * evoked.data[strongest[worst], worst], ".1f")
     text = (
         f"Blinks or eye movements: from {ms(e.times[first])} to {ms(e.times[last])} the "
         f"frontal-pole electrode {channel} is the strongest "
-        f"({1e6 * evoked.data[strongest[worst], worst]:.1f} microvolts at {ms(e.times[worst])}, "
+        f"({height} µV at {ms(e.times[worst])}, "
         f"{ratio[worst]:.1f} times the median electrode)"
     )
     if name is not None:
@@ -95,6 +97,6 @@ def _blink_trials(e: Evidence, pole: NDArray[np.int64]) -> str | None:
     names = ", ".join(e.prepared.evoked.ch_names[i] for i in pole)
     return (
         f"Blinks: {count} of {len(swings)} trials swing by more than "
-        f"{1e6 * e.settings.blink_swing:.0f} microvolts at the frontal pole ({names}). Frontal "
+        f"{1e6 * e.settings.blink_swing:.0f} µV at the frontal pole ({names}). Frontal "
         "sources may be the eyes; reject these trials or remove blinks with ICA."
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from majorant.eeg.blinks import find_blinks
-from majorant.eeg.evidence import Evidence, ms, where
+from majorant.eeg.evidence import Evidence, ms, percent, where
 from majorant.eeg.scalp import coverage
 from majorant.problem import Status
 
@@ -62,7 +62,7 @@ def _before_the_event(e: Evidence) -> str | None:
     if share <= 0.8:
         return None
     return (
-        f"The estimate is nearly as strong before the event ({share:.0%} of the maximum, at "
+        f"The estimate is nearly as strong before the event ({percent(share)} of the maximum, at "
         f"{ms(when)}) as after it: what follows the event may be chance."
     )
 
@@ -74,7 +74,7 @@ def _explained(e: Evidence) -> str | None:
     if share >= e.settings.low_explained:
         return None
     return (
-        f"The sources explain only {share:.0%} of the variance recorded at the strongest peak "
+        f"The sources explain only {percent(share)} of the variance recorded at the strongest peak "
         f"({ms(e.peaks[0].time)}): most of the data is noise, artefact, or beyond the model."
     )
 
@@ -104,8 +104,8 @@ def _coverage(e: Evidence) -> str | None:
     if share >= e.settings.poor_coverage:
         return None
     return (
-        f"The electrodes cover {share:.0%} of the upper head: the average reference is then far "
-        "from neutral, and sources under the gap are seen poorly or in the wrong place."
+        f"The electrodes cover {percent(share)} of the upper head: the average reference is then "
+        "far from neutral, and sources under the gap are seen poorly or in the wrong place."
     )
 
 
@@ -130,8 +130,8 @@ def _fixed(e: Evidence) -> str | None:
     if e.loose > 0 or e.alignment is None:
         return None
     return (
-        "Sources were held to the normals of the template's cortex, whose folds are not the "
-        "subject's: compare with loose or free orientation before trusting a place."
+        "Sources were held to the normals of the template’s cortex, whose folds are not the "
+        "subject’s: compare with loose or free orientation before trusting a place."
     )
 
 
@@ -139,7 +139,7 @@ def _template(e: Evidence) -> str | None:
     if e.alignment is None:
         return None
     text = (
-        "The head is a template, not the subject's: expect errors of one to two centimetres, more "
+        "The head is a template, not the subject’s: expect errors of one to two centimetres, more "
         "in deep and basal cortex."
     )
     if e.alignment.median_mm > e.settings.misfit_mm:
@@ -173,8 +173,8 @@ def _rival(e: Evidence) -> str | None:
     if share < e.settings.rival:
         return None
     return (
-        f"The second peak, {where(second)}, has {share:.0%} of the amplitude of the first: which "
-        "of them is the stronger is within the noise."
+        f"The second peak, {where(second)}, has {percent(share)} of the amplitude of the first: "
+        "which of them is the stronger is within the noise."
     )
 
 
@@ -193,7 +193,7 @@ def _carried_over(e: Evidence) -> str | None:
         return None
     return (
         "The source space is not fsaverage: MNI coordinates, lobes and maps were carried over by "
-        "scaling and are good to about a centimetre. The estimate itself is in the subject's space."
+        "scaling and are good to about a centimetre. The estimate itself is in the subject’s space."
     )
 
 

@@ -11,8 +11,9 @@ from majorant.eeg.prepare import Prepared
 from majorant.forward.electrodes import Alignment
 from majorant.problem import Certificate, Status
 from majorant.report.content import Peak
+from majorant.report.words import mni, written
 
-__all__ = ["CautionSettings", "Evidence", "ms", "where"]
+__all__ = ["CautionSettings", "Evidence", "ms", "percent", "where"]
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,14 @@ class Evidence:
 
 def ms(time: float) -> str:
     """A time in milliseconds."""
-    return f"{1e3 * time:.0f} ms"
+    return f"{written(1e3 * time, '.0f')} ms"
 
 
 def where(peak: Peak) -> str:
     """A peak's place and time in words."""
-    x, y, z = peak.mni
-    return f"{peak.hemisphere} {peak.lobe} ({x:.0f}, {y:.0f}, {z:.0f}) at {ms(peak.time)}"
+    return f"{peak.hemisphere} {peak.lobe} ({mni(peak.mni)}) at {ms(peak.time)}"
+
+
+def percent(share: float) -> str:
+    """A share of 0 to 1 in percent."""
+    return f"{100 * share:.0f} %"

@@ -31,6 +31,11 @@ from majorant.report.words import (
 
 __all__ = ["header", "sections"]
 
+ERRORS = (
+    "Errors of the estimate at the source’s own time, from the location of its mesh nearest to the "
+    "source: of the maximum near it, and of the maximum anywhere."
+)
+
 
 def header(content: PageContent) -> str:
     """Return the headline, the facts and, in plain sight, the cautions."""
@@ -152,7 +157,7 @@ def _truth(content: PageContent) -> Section:
     body = table(heads, rows, caption, numeric=(1, 2, 3, 4))
     if content.errors:
         errors = [(name, number(float(value))) for name, value in content.errors.items()]
-        body += table(("Error", "Value"), errors, "Errors of the estimate", (1,), "pairs")
+        body += table(("Error", "Value"), errors, ERRORS, (1,), "pairs")
     return Section("truth", "Truth and estimate", body)
 
 
@@ -187,7 +192,10 @@ def _fit(content: PageContent) -> Section:
 
 def _certificate(content: PageContent) -> Section:
     proof, curve = content.certificate, figures.certificate(content)
-    body = f"<p>{escape(proof.sentence())} {escape(content.solver['guarantee'])}</p>\n"
+    says = proof.sentence()
+    if proof.residual is not None:
+        says = f"The normal equations hold to {number(float(proof.residual.max()), 2)} (relative)."
+    body = f"<p>{escape(says)} {escape(content.solver['guarantee'])}</p>\n"
     if curve is not None:
         body += figure(curve)
     if proof.residual is None:

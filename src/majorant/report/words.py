@@ -24,6 +24,7 @@ __all__ = [
     "percent",
     "place",
     "source_scale",
+    "written",
 ]
 
 THIN = "\u202f"
@@ -81,6 +82,12 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:.{max(0, digits - 1 - size)}f}".replace("-", "−")
 
 
+def written(value: float, spec: str = ".3g") -> str:
+    """Return a number formatted for a sentence: with a true minus sign, and no minus zero."""
+    shown = format(value, spec)
+    return shown.removeprefix("-") if float(shown) == 0 else shown.replace("-", "−")
+
+
 def percent(share: float) -> str:
     """Return a share of 0 to 1 in percent; never rounds up to all or down to nothing."""
     if 0 < share < 0.005:
@@ -100,10 +107,8 @@ def clock(times: NDArray[np.floating]) -> Scaled:
 
 def instant(time: float, unit: Scaled) -> str:
     """Return a time with its unit, to the millisecond."""
-    digits = 0 if unit.label == "ms" else 3
-    shown = f"{time * unit.factor:.{digits}f}"
-    shown = shown.lstrip("-") if float(shown) == 0 else shown.replace("-", "−")
-    return f"{shown}{THIN}{unit.label}"
+    spec = ".0f" if unit.label == "ms" else ".3f"
+    return f"{written(time * unit.factor, spec)}{THIN}{unit.label}"
 
 
 def nearest(times: NDArray[np.floating], time: float) -> int:
@@ -130,8 +135,7 @@ def place(peak: Peak) -> str:
 
 def mni(position: tuple[float, float, float]) -> str:
     """Return MNI coordinates, whole millimetres."""
-    whole = (f"{v:.0f}" for v in position)
-    return ", ".join("0" if v == "-0" else v.replace("-", "−") for v in whole)
+    return ", ".join(written(v, ".0f") for v in position)
 
 
 def headline(content: PageContent) -> tuple[str, str]:
