@@ -48,6 +48,8 @@ def spoil(change: str) -> list[mne.Evoked]:
         bad.data[3] = np.nan
     elif change == "flat":
         bad.data[4] = 0.0
+    elif change == "same":
+        bad.data[:] = bad.data[0]
     elif change == "volts":
         bad.data *= 1e6
     elif change == "few":
@@ -68,6 +70,7 @@ def spoil(change: str) -> list[mne.Evoked]:
     [
         ("nan", "F4"),
         ("flat", "C3"),
+        ("same", "record the same"),
         ("volts", "scale"),
         ("few", "8"),
         ("all bad", "bad"),
@@ -102,6 +105,10 @@ def test_a_recording_that_cannot_be_imaged_is_refused(
         (("--solver", "champagne", "--option", "rule=fast"), "'fast' is unknown"),
         (("--forward", "missing-fwd.fif"), "missing-fwd.fif"),
         (("--noise-cov", "missing-cov.fif"), "missing-cov.fif"),
+        (("--solver", "champagne", "--option", "max_iter=many"), "max_iter is 'many'"),
+        (("--event", "tone", "--condition", "tone"), "both given"),
+        (("--reference", ","), "reference is empty"),
+        (("--option", "rank=0"), "rank is a setting of its own"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(
@@ -124,6 +131,23 @@ def test_a_file_that_is_not_there_or_no_recording_is_refused(
     junk.write_bytes(os.urandom(400))
     assert "junk.fif" in fails(capsys, "image", junk)
     assert "no recording was given" in fails(capsys, "image")
+    folder = tmp_path / "folder.fif"
+    folder.mkdir()
+    assert "cannot be read" in fails(capsys, "image", folder)
+    whole = write(tmp_path / "whole-ave.fif", evoked()).read_bytes()
+    cut = tmp_path / "cut-ave.fif"
+    cut.write_bytes(whole[: len(whole) // 2])
+    said = fails(capsys, "image", cut)
+    assert "cannot be read" in said
+    assert "in file cut-ave.fif" in said
+
+
+def test_a_montage_file_without_electrodes_is_refused(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty.sfp"
+    empty.write_text("")
+    assert "empty.sfp" in fails(capsys, "image", recording, "--montage", empty)
 
 
 def test_results_are_not_overwritten_unasked(
@@ -161,7 +185,10 @@ def test_an_average_is_imaged_and_written_whole(
     ]
     stc = mne.read_source_estimate(out / "estimate", subject="fsaverage")
     assert stc.data.shape == (1284, 61)
-    assert "Peaks" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "Peaks" in said.out
+    assert "Read tone-ave.fif" in said.err
+    assert "from −0.1 to 0 s" in " ".join(said.err.split())
     assert "not empty" in fails(capsys, *arguments)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,13 +46,18 @@ def image(
     baseline: Annotated[
         tuple[float, float] | None,
         typer.Option(
+            metavar="START END",
             help="Window whose mean is removed and whose noise is learned, s; default: before 0.",
             rich_help_panel=RECORDING,
         ),
     ] = None,
     filter: Annotated[
         tuple[float, float] | None,
-        typer.Option(help="Band-pass edges, Hz; 0 leaves an edge out.", rich_help_panel=RECORDING),
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Band-pass edges, Hz; 0 leaves an edge out.",
+            rich_help_panel=RECORDING,
+        ),
     ] = None,
     reference: Annotated[
         str,
@@ -198,7 +204,7 @@ def run(
         result = judge(result)
         voice.step("Writing")
         with voice.waiting("report.html") as move:
-            save_results(result, target, overwrite=overwrite, command=sys.argv)
+            save_results(result, target, overwrite=overwrite, command=_command(sys.argv))
         _tell(result, target, seconds(), voice)
 
 
@@ -214,8 +220,20 @@ def _prepared(file: Path | None, preparation: Preparation, voice: Voice) -> tupl
     from majorant.eeg.recording import load_recording
 
     voice.step(f"Reading {file.name}")
-    recording = load_recording(file)
+    recording = load_recording(file, voice.say)
     return prepare(recording, preparation, voice.say), lambda result: result
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    """What was typed, fit to be shared: of files the names, not where they lie."""
+
+    def shared(word: str) -> str:
+        option, equals, value = word.rpartition("=")
+        place = Path(value).expanduser()
+        named = value if not place.is_absolute() and not place.exists() else place.name
+        return f"{option}{equals}{named}"
+
+    return ["majorant", *map(shared, arguments[1:])]
 
 
 def _option(text: str) -> tuple[str, Any]:
@@ -244,23 +262,26 @@ def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> No
     """Print the peaks, the errors of a demonstration, the certificate, the cautions."""
     if voice.quiet:
         return
-    content, unit = result.content, result.unit
-    factor, shown = (1e9, "nAm") if unit == "Am" else (1.0, unit)
+    from majorant.report.words import mni, number, source_scale, written
+
+    content = result.content
+    largest = max((abs(peak.amplitude) for peak in content.peaks), default=0.0)
+    scale = source_scale(content.sources, largest)
     rows = [
         (
-            f"{1e3 * peak.time:.0f}",
+            written(1e3 * peak.time, ".0f"),
             peak.hemisphere,
             peak.lobe,
-            " ".join(f"{value:.0f}" for value in peak.mni),
-            f"{factor * peak.amplitude:.3g}",
+            mni(peak.mni),
+            number(scale.factor * peak.amplitude),
             f"{100 * peak.share:.0f} %",
         )
         for peak in content.peaks
     ]
-    columns = ("ms", "hemisphere", "lobe", "MNI152, mm", shown, "share")
+    columns = ("ms", "hemisphere", "lobe", "MNI152, mm", scale.label.strip("()"), "share")
     show_table("Peaks, strongest first", columns, rows)
     if content.errors:
-        errors = [(name, f"{value:.3g}") for name, value in content.errors.items()]
+        errors = [(name, number(value)) for name, value in content.errors.items()]
         show_table("Against the simulated truth", ("error", "value"), errors)
     out.print(f"Explained: {100 * result.explained:.0f} % of the variance of the window.")
     out.print(content.certificate.sentence())
