@@ -101,6 +101,7 @@ def test_a_recording_that_cannot_be_imaged_is_refused(
         (("--snr", "0"), "snr is 0"),
         (("--space", "ico9"), "ico9"),
         (("--option", "max_iter"), "name=value"),
+        (("--solver", "champagne", "--option", "tol=none"), "tol is None"),
         (("--option", "speed=9"), "no option speed"),
         (("--solver", "champagne", "--option", "rule=fast"), "'fast' is unknown"),
         (("--forward", "missing-fwd.fif"), "missing-fwd.fif"),

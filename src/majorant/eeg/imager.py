@@ -322,10 +322,12 @@ def _options_of(solver: SolverSpec) -> tuple[str, ...]:
 
 
 def _refuse_words(solver: SolverSpec, options: Mapping[str, Any]) -> None:
-    """Refuse text where a solver's class takes a number."""
+    """Refuse what is no number where a solver's class takes one."""
     for name, parameter in inspect.signature(solver.load()).parameters.items():
-        usual, given = parameter.default, options.get(name)
-        if isinstance(given, str) and isinstance(usual, int | float):
+        if name not in options or not isinstance(parameter.default, int | float):
+            continue
+        usual, given = parameter.default, options[name]
+        if not isinstance(given, int | float):
             raise MajorantError(
                 f"{name} is {given!r}; expected a value such as {solver.options.get(name, usual)}"
             )
