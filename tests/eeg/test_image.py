@@ -251,8 +251,11 @@ def test_earlier_results_survive_a_move_that_fails(
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(output.os, "access", lambda *_: False)
-    with pytest.raises(MajorantError, match="is not writable"):
+    def refused(*_: Any, **__: Any) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(output.tempfile, "mkdtemp", refused)
+    with pytest.raises(MajorantError, match="takes no new folder"):
         check_output(tmp_path / "out")
 
 
