@@ -372,7 +372,7 @@ class Solution:
     variance : Tensor or None, shape (n_batch, n_columns)
         Posterior variance, where the solver has one.
     unit : str
-        ``"Am"``, or the statistic: ``"dSPM"``, ``"sLORETA"``, ``"eLORETA"``, ``"LCMV"``.
+        ``"Am"``, or the statistic: ``"dSPM"``, ``"sLORETA"``, ``"LCMV"``.
     """
 
     estimate: Tensor

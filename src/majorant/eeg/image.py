@@ -25,9 +25,6 @@ from majorant.report.content import PageContent, SourceMaps
 
 __all__ = ["image"]
 
-CURRENTS = ("Am", "eLORETA")
-"""What solvers call estimates that are dipole moments; eLORETA is a weighted minimum norm."""
-
 LARGEST = 1_000_000_000
 """Bytes of an estimate above which the window must be shortened."""
 
@@ -179,7 +176,7 @@ def _predicted(
 ) -> NDArray[np.float64]:
     """Potentials that the estimated currents would give, V, average reference."""
     currents = solution.estimate[0]
-    if solution.unit not in CURRENTS:
+    if solution.unit != "Am":
         from majorant.solvers.linear import MinimumNorm
         from majorant.solvers.loop import solve
 
@@ -212,7 +209,7 @@ def _maps(
         positions_mni=places.mni,
         hemisphere=places.hemisphere,
         vertices=places.vertices,
-        unit="Am" if solution.unit in CURRENTS else solution.unit,
+        unit=solution.unit,
         signed=imager.leadfield_.n_orient == 1,
         parcels=places.parcels,
         variance=variance,

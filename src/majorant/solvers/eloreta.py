@@ -106,7 +106,7 @@ class ELORETA(KernelSolver):
         met = [one.change < self.eps for one in found]
         return Tikhonov.of(white, covariance, lambda2).finish(
             problem,
-            "eLORETA",
+            "Am",
             status=tuple(Status.CONVERGED if m else Status.LIMIT for m in met),
             details={
                 "iterations": max(one.iterations for one in found),
