@@ -134,7 +134,7 @@ def read_archive(
 
 
 def _sentence(path: Path, found: str) -> str:
-    return f"{path} cannot be used: {found}; delete it and make it again."
+    return f"{path} cannot be used: {found}; restore it from a copy, or make it again"
 
 
 def _checked_bytes(path: Path) -> bytes:
