@@ -219,5 +219,5 @@ def _stacked(row: Row, column: str) -> str:
 
 def _short(value: float, digits: int) -> str:
     """Write a number in some four characters."""
-    whole = len(f"{abs(value):.0f}")
+    whole = len(str(int(abs(value))))
     return f"{value:.{max(digits - whole + 1, 0)}f}"
