@@ -89,7 +89,7 @@ def test_a_figure_is_a_picture_and_a_table(bench: sbl.Bench, figure, tmp_path, m
     points = sbl.run_sbl(figure, 3, out=tmp_path, json_file=tmp_path / "f.json", say=lambda _: None)
     assert (tmp_path / f"figure-{figure}.png").stat().st_size > 5_000
     with (tmp_path / f"figure-{figure}.csv").open(encoding="utf-8") as file:
-        assert file.readline() == f"# majorant bench sbl --figure {figure} --n 3\n"
+        assert file.readline() == f"# majorant bench sbl --figure {figure} --n 3 --seed 777\n"
         rows = list(csv.DictReader(file))
     assert len(rows) == len(points)
     assert all(math.isfinite(float(row["value"])) for row in rows)

@@ -174,7 +174,8 @@ def run_sbl(
         raise MajorantError(f"{folder} cannot be made ({error.strerror})") from error
     bench = prepare(n, weights=weights, seed=seed, slow=slow, heads=heads, say=say)
     wanted = FIGURES if figure == "all" else (figure,)
-    command = shlex.join(["majorant", "bench", "sbl", "--figure", figure, "--n", str(n)])
+    asked = ["--figure", figure, "--n", str(n), "--seed", str(seed)]
+    command = shlex.join(["majorant", "bench", "sbl", *asked, *(["--slow"] if slow else [])])
     points: list[Point] = []
     for name in wanted:
         say(f"Figure {name}")
