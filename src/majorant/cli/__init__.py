@@ -14,7 +14,7 @@ import typer
 from majorant import __version__
 from majorant.cli.image import image
 from majorant.cli.train import names, simulate, train
-from majorant.cli.voice import complain, explain
+from majorant.cli.voice import complain
 from majorant.errors import MajorantError
 
 app = typer.Typer(
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> Any:
     try:
         return app(args=arguments)
     except MajorantError as mistake:
-        explain(mistake)
+        complain(str(mistake))
         sys.exit(2)
     except KeyboardInterrupt:
         complain("stopped by the keyboard; nothing was written")

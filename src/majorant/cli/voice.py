@@ -6,7 +6,7 @@ Sentences go to standard error, so that standard output holds only what was aske
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -15,19 +15,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from majorant.errors import MajorantError
-
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-def complain(mistake: str, options: Mapping[str, int] | None = None) -> None:
-    """Say a mistake as one sentence, with the choices there are."""
+def complain(mistake: str) -> None:
+    """Say a mistake as one sentence."""
     line = Text("Error: ", style="bold red")
     line.append(mistake, style="not bold default")
     err.print(line, soft_wrap=True)
-    for name, count in (options or {}).items():
-        err.print(Text(f"  {name}  ({count})"), soft_wrap=True)
 
 
 class Voice:
@@ -85,8 +81,3 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 def _is_number(cell: str) -> bool:
     return cell.replace("-", "").replace("−", "").replace(".", "").strip("% ").isdigit()
-
-
-def explain(mistake: MajorantError) -> None:
-    """Say a mistake, and list the choices if it was that none was made."""
-    complain(str(mistake), getattr(mistake, "options", None))
