@@ -344,7 +344,9 @@ def simulated(
 
 
 def draw_curves(history: list[dict[str, Any]], path: Path) -> None:
-    """Draw loss and validation metrics over steps.
+    """Draw loss and validation metrics over steps; nothing where there is no matplotlib.
+
+    The same numbers are in the log, so a bare node loses the picture alone.
 
     Parameters
     ----------
@@ -353,8 +355,11 @@ def draw_curves(history: list[dict[str, Any]], path: Path) -> None:
     path : Path
         PNG to write.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
 
     figure = Figure(figsize=(9, 3), layout="constrained")
     FigureCanvasAgg(figure)
