@@ -11,13 +11,10 @@ import torch
 from torch import Tensor
 
 from majorant.energies.cosine import CosineEnergy
-from majorant.learned.fourdvarnet import FourDVarNetwork, FourDVarSettings, fourdvarnet
-from majorant.learned.meta_curvature import (
-    MetaCurvatureNetwork,
-    MetaCurvatureSettings,
-    meta_curvature,
-)
-from majorant.learned.modgrad import ModGradNetwork, ModGradSettings, modgrad
+from majorant.learned.families import as_solver
+from majorant.learned.fourdvarnet import FourDVarNetwork, FourDVarSettings
+from majorant.learned.meta_curvature import MetaCurvatureNetwork, MetaCurvatureSettings
+from majorant.learned.modgrad import ModGradNetwork, ModGradSettings
 from majorant.learned.network import Geometry, UnrolledNetwork
 from majorant.learned.windows import join, split
 from majorant.majorants.guard import Guard
@@ -27,29 +24,21 @@ from majorant.solvers.loop import solve
 from majorant.training.bilevel import bilevel_loss, unroll
 
 SMALL = {"n_sources": 20, "prior_hidden": 6}
-MAKERS: dict[str, tuple[Callable[..., Any], Any, Callable[..., Any]]] = {
-    "4dvarnet": (FourDVarNetwork, FourDVarSettings(**SMALL, hidden=5), fourdvarnet),
-    "meta-curvature": (
-        MetaCurvatureNetwork,
-        MetaCurvatureSettings(**SMALL, n_times=7),
-        meta_curvature,
-    ),
-    "modgrad": (ModGradNetwork, ModGradSettings(**SMALL, n_times=7, context=30), modgrad),
+MAKERS: dict[str, tuple[Callable[..., Any], Any]] = {
+    "4dvarnet": (FourDVarNetwork, FourDVarSettings(**SMALL, hidden=5)),
+    "meta-curvature": (MetaCurvatureNetwork, MetaCurvatureSettings(**SMALL, n_times=7)),
+    "modgrad": (ModGradNetwork, ModGradSettings(**SMALL, n_times=7, context=30)),
 }
 every_method = pytest.mark.parametrize("name", MAKERS)
 
 
 def network(name: str, seed: int = 0, scale: float = 1.0, **changes: Any) -> UnrolledNetwork[Any]:
-    make, settings, _ = MAKERS[name]
+    make, settings = MAKERS[name]
     made = make(replace(settings, **changes), torch.Generator().manual_seed(seed))
     with torch.no_grad():
         for p in made.parameters():
             p.mul_(scale)
     return made
-
-
-def solver(name: str, net: UnrolledNetwork[Any], **options: Any) -> Any:
-    return MAKERS[name][2](net, **options)
 
 
 def problem(batch: int = 5, times: int = 7, dtype: torch.dtype = torch.float64) -> Problem:
@@ -76,7 +65,7 @@ def test_the_paper_sizes_have_the_paper_counts() -> None:
 @every_method
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1e15])
 def test_under_the_guard_the_energy_never_rises_for_any_weights(name: str, scale: float) -> None:
-    guarded = solver(name, network(name, 1, scale), guard=Guard(window=2))
+    guarded = as_solver(network(name, 1, scale), guard=Guard(window=2))
     certificate = solve(problem(), guarded, max_iter=20).certificate
     assert certificate.holds()
     assert bool((certificate.energy[1:] <= certificate.energy[:-1]).all())
@@ -85,7 +74,7 @@ def test_under_the_guard_the_energy_never_rises_for_any_weights(name: str, scale
 @every_method
 def test_as_published_nothing_guards_and_rises_are_counted(name: str) -> None:
     net = network(name, 1, 5.0, relative=True, **({} if name == "4dvarnet" else {"step": 5.0}))
-    certificate = solve(problem(), solver(name, net), max_iter=20).certificate
+    certificate = solve(problem(), as_solver(net), max_iter=20).certificate
     assert certificate.guard == "off"
     assert not certificate.holds()
 
@@ -94,9 +83,9 @@ def test_as_published_nothing_guards_and_rises_are_counted(name: str) -> None:
 @pytest.mark.parametrize("start", ["noise", "sloreta"])
 def test_samples_do_not_depend_on_their_mates(name: str, start: str) -> None:
     net, whole = network(name, start=start, relative=True), problem()
-    together = solve(whole, solver(name, net)).estimate
+    together = solve(whole, as_solver(net)).estimate
     for k in range(5):
-        alone = solve(replace(whole, y=whole.y[k : k + 1]), solver(name, net)).estimate
+        alone = solve(replace(whole, y=whole.y[k : k + 1]), as_solver(net)).estimate
         assert torch.allclose(alone[0], together[k], rtol=1e-9, atol=1e-12)
 
 
@@ -104,8 +93,7 @@ def test_samples_do_not_depend_on_their_mates(name: str, start: str) -> None:
 def test_data_of_another_scale_give_the_same_estimate_at_that_scale(name: str) -> None:
     net, whole = network(name, relative=True), problem()
     one, other = (
-        solve(replace(whole, y=factor * whole.y), solver(name, net)).estimate
-        for factor in (1.0, 1e-6)
+        solve(replace(whole, y=factor * whole.y), as_solver(net)).estimate for factor in (1.0, 1e-6)
     )
     assert torch.allclose(one * 1e-6, other, rtol=1e-9)
 
@@ -207,7 +195,7 @@ def test_windows_are_cut_and_joined() -> None:
 @pytest.mark.parametrize("times", [3, 7, 17])
 def test_other_lengths_are_treated_window_by_window(name: str, times: int) -> None:
     net = network(name, relative=True)
-    solution = solve(problem(times=times), solver(name, net, guard=Guard(window=2)))
+    solution = solve(problem(times=times), as_solver(net, guard=Guard(window=2)))
     assert solution.estimate.shape == (5, 20, times)
     assert solution.certificate.holds()
 

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from majorant.energies.cosine import inverse
-from majorant.learned.mmnet import MMNet
 from majorant.learned.network import (
     Geometry,
     Start,
@@ -29,9 +28,7 @@ from majorant.learned.network import (
     rms,
     spread,
 )
-from majorant.majorants.guard import Guard
 from majorant.networks.autoencoder import Autoencoder, Conv
-from majorant.networks.card import Card
 from majorant.networks.convlstm import SQUARE, ConvLSTM
 from majorant.problem import MajorantError, Operator
 
@@ -150,29 +147,3 @@ class FourDVarNetwork(UnrolledNetwork[FourDVarSettings]):
         if s.relative:
             move = move * spread(rms(x), x)
         return x - move, Recall(hidden, cell, k)
-
-
-def fourdvarnet(
-    network: FourDVarNetwork,
-    *,
-    sfreq: float | None = None,
-    max_iter: int | None = None,
-    guard: Guard | None = None,
-    card: Card | None = None,
-) -> MMNet:
-    """4DVarNet as a solver: free as published, or under a guard.
-
-    Parameters
-    ----------
-    network : FourDVarNetwork
-    sfreq : float or None
-        Sampling rate of the data, Hz; None takes the network's.
-    max_iter : int or None
-        None takes the iterations of the training.
-    guard : Guard or None
-        None runs free, as published: nothing is promised, rises are counted.
-    card : Card or None
-        What the weights are.
-    """
-    free = guard or Guard("off", window=1)
-    return MMNet(network, sfreq=sfreq, max_iter=max_iter, guard=free, card=card)

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from majorant.energies.cosine import inverse
-from majorant.learned.mmnet import MMNet
 from majorant.learned.network import (
     Geometry,
     Start,
@@ -28,9 +27,7 @@ from majorant.learned.network import (
     spread,
 )
 from majorant.learned.windows import join, split
-from majorant.majorants.guard import Guard
 from majorant.networks.autoencoder import Autoencoder
-from majorant.networks.card import Card
 from majorant.problem import MajorantError, Operator
 
 
@@ -116,29 +113,3 @@ class MetaCurvatureNetwork(UnrolledNetwork[MetaCurvatureSettings]):
         bent = join(split(self.over_sources @ g, s.n_times) @ self.over_time.T, x.shape[2])
         move = (s.step * self.factor) * bent
         return x - (move * spread(rms(x), x) if s.relative else move), None
-
-
-def meta_curvature(
-    network: MetaCurvatureNetwork,
-    *,
-    sfreq: float | None = None,
-    max_iter: int | None = None,
-    guard: Guard | None = None,
-    card: Card | None = None,
-) -> MMNet:
-    """Meta-Curvature as a solver: free as published, or under a guard.
-
-    Parameters
-    ----------
-    network : MetaCurvatureNetwork
-    sfreq : float or None
-        Sampling rate of the data, Hz; None takes the network's.
-    max_iter : int or None
-        None takes the iterations of the training.
-    guard : Guard or None
-        None runs free, as published: nothing is promised, rises are counted.
-    card : Card or None
-        What the weights are.
-    """
-    free = guard or Guard("off", window=1)
-    return MMNet(network, sfreq=sfreq, max_iter=max_iter, guard=free, card=card)

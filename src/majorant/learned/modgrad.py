@@ -26,7 +26,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from majorant.energies.cosine import inverse
-from majorant.learned.mmnet import MMNet
 from majorant.learned.network import (
     Geometry,
     Start,
@@ -36,9 +35,7 @@ from majorant.learned.network import (
     spread,
 )
 from majorant.learned.windows import join, split
-from majorant.majorants.guard import Guard
 from majorant.networks.autoencoder import Autoencoder, Conv
-from majorant.networks.card import Card
 from majorant.problem import MajorantError, Operator
 
 
@@ -207,29 +204,3 @@ def _linear(n_in: int, n_out: int, generator: torch.Generator | None) -> nn.Line
         for p in (made.weight, made.bias):
             p.copy_((2.0 * torch.rand(p.shape, generator=generator) - 1.0) * limit)
     return made
-
-
-def modgrad(
-    network: ModGradNetwork,
-    *,
-    sfreq: float | None = None,
-    max_iter: int | None = None,
-    guard: Guard | None = None,
-    card: Card | None = None,
-) -> MMNet:
-    """ModGrad as a solver: free as published, or under a guard.
-
-    Parameters
-    ----------
-    network : ModGradNetwork
-    sfreq : float or None
-        Sampling rate of the data, Hz; None takes the network's.
-    max_iter : int or None
-        None takes the iterations of the training.
-    guard : Guard or None
-        None runs free, as published: nothing is promised, rises are counted.
-    card : Card or None
-        What the weights are.
-    """
-    free = guard or Guard("off", window=1)
-    return MMNet(network, sfreq=sfreq, max_iter=max_iter, guard=free, card=card)
