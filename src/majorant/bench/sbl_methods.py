@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -208,10 +207,3 @@ def _gamma(lead: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 _mxne = _one_by_one(_mixed_norm)
 _gamma_map = _one_by_one(_gamma)
-
-CITATIONS = MappingProxyType(
-    {
-        "mxne": "Gramfort et al. (2012), doi:10.1088/0031-9155/57/7/1937",
-        "gamma-map": "Wipf and Nagarajan (2009), doi:10.1016/j.neuroimage.2008.02.059",
-    }
-)
