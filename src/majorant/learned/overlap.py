@@ -12,7 +12,7 @@ direction of the lower energy is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -30,7 +30,9 @@ ORDER = (
     Status.NOT_FINITE,
     Status.LIMIT,
     Status.TRAINED,
+    Status.COMPLETE,
     Status.CONVERGED,
+    Status.DIRECT,
     Status.NO_SOURCE,
     Status.NO_DATA,
 )
@@ -75,35 +77,78 @@ def solve_long(
             f"a window of {window} s holds {length} samples at {solver.sfreq} Hz; give a longer one"
         )
     n_batch, n_times = problem.n_batch, problem.n_times
-    short = n_times <= length * 3 // 2
-    length = n_times if short else length
-    starts = [0] if short else window_starts(n_times, length)
+    starts, length = cut_starts(n_times, length)
     n = len(starts)
     cut = torch.stack([problem.y[:, :, k : k + length] for k in starts], dim=1).flatten(0, 1)
-    both = replace(problem, y=torch.cat([cut, -cut]))
-    parts = solve(both, solver, max_iter=max_iter, guard=guard, progress=progress)
-    final = parts.certificate.energy[-1]
-    inward = final[n_batch * n :] < final[: n_batch * n]
-    kept = torch.arange(n_batch * n, device=inward.device) + inward * (n_batch * n)
-    sign = (1 - 2 * inward.to(parts.estimate.dtype))[:, None, None]
-    estimate = (sign * parts.estimate[kept]).unflatten(0, (n_batch, n))
-    steps = solver.max_iter if max_iter is None else max_iter
-    done = steps == solver.network.settings.iterations
-    ended = [Status.TRAINED if done and s is Status.LIMIT else s for s in parts.status]
-    status = [ended[k] for k in kept.tolist()]
-    amplitude = torch.tensor(parts.details["amplitude"])[kept.cpu()].unflatten(0, (n_batch, n))
+    parts = solve_windows(
+        replace(problem, y=cut), solver, max_iter=max_iter, guard=guard, progress=progress
+    )
+    status = parts.status
     return Solution(
-        estimate=cross_fade(estimate, starts, n_times),
-        status=tuple(min(status[i * n : (i + 1) * n], key=ORDER.index) for i in range(n_batch)),
-        certificate=_joined(parts.certificate, kept, n_batch, n),
+        estimate=cross_fade(parts.estimate.unflatten(0, (n_batch, n)), starts, n_times),
+        status=tuple(worst_status(status[i * n : (i + 1) * n]) for i in range(n_batch)),
+        certificate=_joined(parts.certificate, n_batch, n),
         unit=parts.unit,
         details={
             "windows": n,
             "network_rate": solver.network.settings.rate,
-            "amplitude": amplitude.tolist(),
-            "inward": inward.reshape(n_batch, n).tolist(),
+            "amplitude": [parts.details["amplitude"][i * n : (i + 1) * n] for i in range(n_batch)],
+            "inward": [parts.details["inward"][i * n : (i + 1) * n] for i in range(n_batch)],
         },
     )
+
+
+def solve_windows(
+    problem: Problem,
+    solver: MMNet,
+    *,
+    max_iter: int | None = None,
+    guard: Guard | GuardTest | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Solution:
+    """Solve windows as they are, each with the direction of current that has the lower energy.
+
+    Parameters and errors as of :func:`majorant.solvers.loop.solve`; every sample is a window.
+
+    Returns
+    -------
+    Solution
+        ``details["inward"]`` names the windows whose currents flow inwards.
+    """
+    n = problem.n_batch
+    both = replace(problem, y=torch.cat([problem.y, -problem.y]))
+    parts = solve(both, solver, max_iter=max_iter, guard=guard, progress=progress)
+    final = parts.certificate.energy[-1]
+    inward = final[n:] < final[:n]
+    kept = torch.arange(n, device=inward.device) + inward * n
+    sign = (1 - 2 * inward.to(parts.estimate.dtype))[:, None, None]
+    steps = solver.max_iter if max_iter is None else max_iter
+    done = steps == solver.network.settings.iterations
+    ended = [Status.TRAINED if done and s is Status.LIMIT else s for s in parts.status]
+    amplitude = torch.tensor(parts.details["amplitude"])[kept.cpu()]
+    return Solution(
+        estimate=sign * parts.estimate[kept],
+        status=tuple(ended[k] for k in kept.tolist()),
+        certificate=_selected(parts.certificate, kept),
+        unit=parts.unit,
+        details={
+            "network_rate": solver.network.settings.rate,
+            "amplitude": amplitude.tolist(),
+            "inward": inward.tolist(),
+        },
+    )
+
+
+def worst_status(status: Sequence[Status]) -> Status:
+    """The status of a recording: that of the window which ended worst."""
+    return min(status, key=ORDER.index)
+
+
+def cut_starts(n_times: int, length: int) -> tuple[list[int], int]:
+    """First samples and length of the windows of a recording; up to one and a half are one."""
+    if n_times <= length * 3 // 2:
+        return [0], n_times
+    return window_starts(n_times, length), length
 
 
 def window_starts(n_times: int, length: int) -> list[int]:
@@ -140,15 +185,27 @@ def cross_fade(windows: Tensor, starts: list[int], n_times: int) -> Tensor:
     return joined
 
 
-def _joined(parts: Certificate, kept: Tensor, n_batch: int, n: int) -> Certificate:
-    """One certificate per recording from those of the windows that were kept."""
+def _selected(parts: Certificate, kept: Tensor) -> Certificate:
+    """The certificate of some samples."""
+    return replace(
+        parts,
+        energy=parts.energy[:, kept],
+        violations=parts.violations[kept],
+        refused=parts.refused[kept],
+        halvings=parts.halvings[kept],
+        fallbacks=parts.fallbacks[kept],
+    )
+
+
+def _joined(parts: Certificate, n_batch: int, n: int) -> Certificate:
+    """One certificate per recording from those of its windows."""
 
     def summed(counts: Tensor) -> Tensor:
-        return counts[kept].reshape(n_batch, n).sum(1)
+        return counts.reshape(n_batch, n).sum(1)
 
     return replace(
         parts,
-        energy=parts.energy[:, kept].unflatten(1, (n_batch, n)).mean(2),
+        energy=parts.energy.unflatten(1, (n_batch, n)).mean(2),
         violations=summed(parts.violations),
         refused=summed(parts.refused),
         halvings=summed(parts.halvings),

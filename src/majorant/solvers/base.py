@@ -172,6 +172,24 @@ class Kernel:
             If the problem has other sensors, or another number of samples than a kernel that
             holds one matrix per sample.
         """
+        certificate = self.certificate(problem)
+        estimate = self.matrix @ problem.y.to(self.matrix.dtype)
+        return Solution(
+            estimate,
+            self.statuses(problem),
+            certificate,
+            unit=self.unit,
+            details=dict(self.details),
+        )
+
+    def certificate(self, problem: Problem) -> Certificate:
+        """The certificate of the kernel on the data of a problem, without the estimate itself.
+
+        Raises
+        ------
+        MajorantError
+            As for :meth:`apply`.
+        """
         n_batch, n_sensors = problem.n_batch, problem.operator.n_sensors
         if self.matrix.shape[-1] != n_sensors:
             raise MajorantError(
@@ -184,7 +202,7 @@ class Kernel:
                 "make a kernel for this problem"
             )
         zero = torch.zeros(n_batch, dtype=torch.int64, device=problem.y.device)
-        certificate = Certificate(
+        return Certificate(
             energy=self._energy(problem)[None],
             violations=zero,
             refused=zero,
@@ -195,11 +213,12 @@ class Kernel:
             kind="global",
             residual=self.residual.expand(n_batch),
         )
+
+    def statuses(self, problem: Problem) -> tuple[Status, ...]:
+        """How every sample ends."""
         silent = (problem.y == 0).flatten(1).all(1).tolist()
-        own = self.status if len(self.status) == n_batch else self.status[:1] * n_batch
-        status = tuple(Status.NO_DATA if s else o for s, o in zip(silent, own, strict=True))
-        estimate = self.matrix @ problem.y.to(self.matrix.dtype)
-        return Solution(estimate, status, certificate, unit=self.unit, details=dict(self.details))
+        own = self.status if len(self.status) == problem.n_batch else self.status[:1] * len(silent)
+        return tuple(Status.NO_DATA if s else o for s, o in zip(silent, own, strict=True))
 
     def _energy(self, problem: Problem) -> Tensor:
         if self.energy is not None:
