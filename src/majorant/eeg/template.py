@@ -17,7 +17,7 @@ from majorant.forward.electrodes import Alignment
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
 
-__all__ = ["TemplateForward", "template_forward"]
+__all__ = ["TemplateForward", "electrode_places", "template_forward"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +59,13 @@ def template_forward(
     """
     from majorant.forward.template import template_alignment, template_leadfield
 
-    places, fiducials = _electrode_places(info)
+    places, fiducials = electrode_places(info)
     leadfield = template_leadfield(places, space=space, fiducials=fiducials, progress=progress)
     alignment = template_alignment(places, fiducials=fiducials, progress=progress)
     return TemplateForward(_as_mne(leadfield, info), leadfield, alignment)
 
 
-def _electrode_places(
+def electrode_places(
     info: Any,
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]] | None]:
     """Positions of the EEG channels and the fiducials, head frame, metres."""
