@@ -33,6 +33,14 @@ FAST = MMNetSettings(
 """Pointwise projections of the sources, a wider prior, convolutions in the hidden layers only, a
 linear start, and 128 Hz."""
 
+GUARDED = ("off", "late", "on")
+"""When the unrolled solver is guarded in training."""
+LATER = (
+    *("support", "guard", "guard_after", "guard_window", "lengths", "warm"),
+    *("focus", "widen", "checkpointing", "budget"),
+)
+"""Entries of a recipe that are written only where they differ from their default."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -79,6 +87,27 @@ class Recipe:
         Samples of the windows around the peaks of neural-mass waveforms; None takes whole clips.
     support : float
         Weight of the loss of compressed amplitudes, which counts weak borders.
+    guard : {"off", "late", "on"}
+        Whether the unrolled solver is guarded in training: never, in the last part, or always.
+    guard_after : float
+        Share of the steps after which a ``"late"`` guard acts.
+    guard_window : int
+        Iterations between two decisions of that guard.
+    lengths : tuple of int or None
+        Fewest and most iterations; every step draws how many it unrolls. None unrolls the
+        network's own number, or ``short``.
+    warm : int
+        Most iterations that run first without a gradient; every step draws how many, so that it
+        starts from an estimate of the network itself.
+    focus : int
+        Samples of the windows around the peak that early steps see, at the rate of the data; 0
+        takes whole windows.
+    widen : float
+        Share of the steps after which windows are whole.
+    checkpointing : bool
+        Recompute every iteration in the backward pass: an eighth of the memory, a third more time.
+    budget : float
+        Wall-clock seconds that the number of steps was fitted to; 0 for none.
     """
 
     name: str
@@ -106,6 +135,32 @@ class Recipe:
     data: Literal["sereega", "nmm"] = "sereega"
     crop: int | None = None
     support: float = 0.0
+    guard: Literal["off", "late", "on"] = "off"
+    guard_after: float = 0.5
+    guard_window: int = 2
+    lengths: tuple[int, int] | None = None
+    warm: int = 0
+    focus: int = 0
+    widen: float = 0.5
+    checkpointing: bool = False
+    budget: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.guard not in GUARDED or self.guard_window < 1:
+            raise MajorantError(
+                f"the guard in training is {self.guard!r} with a window of {self.guard_window}; "
+                f"choose one of {', '.join(GUARDED)}, and a window of 1 or more"
+            )
+        if self.lengths is not None and not 1 <= self.lengths[0] <= self.lengths[1]:
+            raise MajorantError(
+                f"lengths are {self.lengths}; give the fewest and the most iterations, 1 or more"
+            )
+        if min(self.n_train, self.epochs, self.batch) < 1 or min(self.warm, self.focus) < 0:
+            raise MajorantError(
+                f"a recipe of {self.n_train} samples, {self.epochs} epochs and batches of "
+                f"{self.batch} (warm {self.warm}, focus {self.focus}) trains nothing; give "
+                "positive numbers"
+            )
 
     @property
     def method(self) -> str:
@@ -125,14 +180,15 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON.
 
-        What names another method or other data than MM-Net on SEREEGA-type data is there only where
-        it differs, so that recipes of before there were others stay what they are.
+        What names another method or other data than MM-Net on SEREEGA-type data, and what came
+        later, is there only where it differs, so that older recipes stay what they are.
         """
         plain = dataclasses.asdict(self)
         if self.data == "sereega" and self.crop is None:
             del plain["data"], plain["crop"]
-        if not self.support:
-            del plain["support"]
+        for key in LATER:
+            if getattr(self, key) == type(self).__dataclass_fields__[key].default:
+                del plain[key]
         if not isinstance(self.network, MMNetSettings):
             plain["method"] = self.method
         return plain
@@ -142,6 +198,8 @@ class Recipe:
         """Rebuild a recipe from :meth:`to_dict`."""
         held = dict(values)
         held["network"] = settings_from(held.pop("method", "mm-net"), held["network"])
+        if held.get("lengths") is not None:
+            held["lengths"] = tuple(held["lengths"])
         return cls(**held)
 
 
