@@ -120,8 +120,10 @@ class UnrolledNetwork(nn.Module, ABC, Generic[SettingsT]):
             drawn = torch.randn(
                 (n, operator.n_columns, problem.n_times),
                 generator=generator or torch.Generator().manual_seed(0),
+                device="cpu" if generator is None else generator.device,
             )
-            return 1e-3 * drawn.to(y).expand(problem.n_batch, -1, -1)
+            # Sources contiguous, as all that follows has them: what comes out keeps the layout.
+            return 1e-3 * drawn.to(y).mT.contiguous().mT.expand(problem.n_batch, -1, -1)
         x = linear_start(problem, standardised=self.settings.start == "sloreta")
         return x * spread(inverse(rms(x)), x)
 
