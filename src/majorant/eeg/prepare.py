@@ -47,6 +47,8 @@ class Prepared:
     eog_names : tuple of str
     swings : array or None, shape (n_trials, n_channels)
         Peak-to-peak amplitude of every trial, V, where the recording has trials.
+    epochs : mne.BaseEpochs or None
+        The trials themselves, before baseline, reference and window.
     title : str
         File and condition.
     renamed : dict
@@ -64,6 +66,7 @@ class Prepared:
     eog: NDArray[np.float64] | None = None
     eog_names: tuple[str, ...] = ()
     swings: NDArray[np.float64] | None = None
+    epochs: Any = None
     renamed: dict[str, str] | None = None
     recording: Recording | None = None
     settings: Preparation = field(default_factory=Preparation)
@@ -123,6 +126,7 @@ def prepare(
         eog=None if eog is None else eog.crop(evoked.times[0], evoked.times[-1]).data,
         eog_names=eog_names,
         swings=_swings(averaged, evoked),
+        epochs=averaged.epochs,
         renamed=renamed,
         recording=recording,
         settings=settings,
