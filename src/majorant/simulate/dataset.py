@@ -118,7 +118,22 @@ class Batch:
     @property
     def x(self) -> Tensor:
         """The sources, shape (n_batch, n_locations, n_times), largest value 1; made anew."""
-        return self.space[:, :, None] * self.time[:, None, :]
+        return self.sources().contiguous()
+
+    def sources(self, grid: Tensor | None = None) -> Tensor:
+        """The sources on another time grid, locations contiguous in memory.
+
+        Parameters
+        ----------
+        grid : Tensor or None, shape (n_times, n_others)
+            Maps time courses; None keeps their samples.
+
+        Returns
+        -------
+        Tensor, shape (n_batch, n_locations, n_others)
+        """
+        time = self.time if grid is None else self.time @ grid
+        return (time[:, :, None] * self.space[:, None, :]).mT
 
     def __len__(self) -> int:
         return int(self.y.shape[0])
@@ -226,6 +241,10 @@ class SimulatedPairs(ABC):
     def operator(self) -> MatrixOperator:
         """Return the operator that belongs to ``y``, on the device of the batches."""
         return MatrixOperator(self.leadfield.gain.to(self.device, self.dtype))
+
+    def turn(self, step: int) -> SimulatedPairs:
+        """Return whose turn it is to make a batch, where a data set has several heads."""
+        return self
 
     def problem(self, batch: Batch) -> Problem:
         """Return what a solver may see of a batch: the operator and the data."""
