@@ -108,7 +108,6 @@ def make_content(
             vertices=vertices,
             unit="Am" if iterative else "sLORETA",
             signed=signed,
-            variance=np.full(2 * n, 6e-19) if iterative else None,
         ),
         peaks=peaks,
         solver={

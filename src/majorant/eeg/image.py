@@ -201,9 +201,6 @@ def _explained(data: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDA
 def _maps(
     values: NDArray[np.float64], solution: Solution, imager: SourceImager, places: Places
 ) -> SourceMaps:
-    variance = solution.variance
-    if variance is not None:
-        variance = variance[0].numpy().reshape(len(values), -1).sum(axis=1).astype(float)
     return SourceMaps(
         values=values,
         positions_mni=places.mni,
@@ -212,7 +209,6 @@ def _maps(
         unit=solution.unit,
         signed=imager.leadfield_.n_orient == 1,
         parcels=places.parcels,
-        variance=variance,
     )
 
 

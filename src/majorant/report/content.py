@@ -55,8 +55,6 @@ class SourceMaps:
     ----------
     values : array, shape (n_locations, n_times)
         Signed for fixed orientation, else the length of the vector.
-    variance : array or None, shape (n_locations,)
-        Posterior variance where the solver has one.
     positions_mni : array, shape (n_locations, 3)
         MNI152, mm.
     hemisphere : array, shape (n_locations,)
@@ -77,7 +75,32 @@ class SourceMaps:
     unit: str
     signed: bool
     parcels: NDArray[np.int64] | None = None
-    variance: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """How far an estimate can be trusted, in its own unit.
+
+    Attributes
+    ----------
+    deviation : array, shape (n_locations, n_times) or (n_locations, 1)
+        One standard deviation.
+    name : str
+        What it is, as a noun: "posterior standard deviation".
+    how : str
+        Where it comes from and what it leaves out; whole sentences.
+    stands : float or None
+        Share of its deviation that an estimate of noise alone exceeds somewhere in the map in one
+        recording of twenty at most; None where this is not known.
+    draws : int
+        Resampled data sets behind it, 0 for a closed form.
+    """
+
+    deviation: NDArray[np.float64]
+    name: str
+    how: str
+    stands: float | None = None
+    draws: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,6 +157,9 @@ class PageContent:
         empty for recordings.
     errors : mapping
         Their errors: name with unit, and value; empty for recordings.
+    uncertainty : Uncertainty or None
+    faint : str or None
+        One sentence where no source stands out from noise; it takes the place of the headline.
     """
 
     title: str
@@ -153,6 +179,8 @@ class PageContent:
     citations: tuple[str, ...]
     truth: tuple[Peak, ...] = ()
     errors: Mapping[str, float] | None = None
+    uncertainty: Uncertainty | None = None
+    faint: str | None = None
 
     def moments(self, most: int = 5, near: float = 0.010) -> tuple[Moment, ...]:
         """Return the times worth a map, the strongest first.

@@ -21,10 +21,23 @@ from majorant.forward.surfaces import Surfaces, vertex_normals
 from majorant.report.marks import Mark, draw_marks
 from majorant.report.raster import Camera, Raster, rasterise
 
-__all__ = ["VIEWS", "Cortex", "Scale", "Veil", "View", "colours", "ramp"]
+__all__ = [
+    "COLD",
+    "DOUBT",
+    "VIEWS",
+    "WARM",
+    "Cortex",
+    "Scale",
+    "Veil",
+    "View",
+    "colours",
+    "ramp",
+]
 
-_WARM = ((0.0, "#3f0f12"), (0.3, "#8f1d1a"), (0.55, "#dd5a16"), (0.8, "#fbb03b"), (1.0, "#fff6c4"))
-_COLD = ((0.0, "#0b1b4a"), (0.3, "#173f9e"), (0.55, "#2280dd"), (0.8, "#5fc4f2"), (1.0, "#d6fbff"))
+WARM = ((0.0, "#3f0f12"), (0.3, "#8f1d1a"), (0.55, "#dd5a16"), (0.8, "#fbb03b"), (1.0, "#fff6c4"))
+COLD = ((0.0, "#0b1b4a"), (0.3, "#173f9e"), (0.55, "#2280dd"), (0.8, "#5fc4f2"), (1.0, "#d6fbff"))
+DOUBT = ((0.0, "#20123a"), (0.3, "#3c3a86"), (0.6, "#32879c"), (0.85, "#74cba4"), (1.0, "#eafbe2"))
+"""Magnitudes, their negative, and uncertainty: each from dark to pale."""
 
 
 @dataclass(frozen=True)
@@ -106,19 +119,19 @@ class Veil:
 def colours(values: NDArray[np.floating], scale: Scale) -> NDArray[np.float64]:
     """Return RGB between 0 and 1, shape (..., 3), for values in the estimate's unit."""
     size = np.clip(np.abs(values) / scale.limit, 0.0, 1.0)
-    warm = _blend(size, _WARM)
+    warm = _blend(size, WARM)
     if not scale.signed:
         return warm
-    return np.where((np.asarray(values) < 0)[..., None], _blend(size, _COLD), warm)
+    return np.where((np.asarray(values) < 0)[..., None], _blend(size, COLD), warm)
 
 
 def ramp(scale: Scale) -> str:
     """Return the colours as a CSS gradient, from the lowest value on the left to the highest."""
     if not scale.signed:
-        stops = [f"{code} {100 * at:.0f}%" for at, code in _WARM]
+        stops = [f"{code} {100 * at:.0f}%" for at, code in WARM]
     else:
-        stops = [f"{code} {50 - 50 * at:.0f}%" for at, code in reversed(_COLD)]
-        stops += [f"{code} {50 + 50 * at:.0f}%" for at, code in _WARM]
+        stops = [f"{code} {50 - 50 * at:.0f}%" for at, code in reversed(COLD)]
+        stops += [f"{code} {50 + 50 * at:.0f}%" for at, code in WARM]
     return f"linear-gradient(to right, {', '.join(stops)})"
 
 

@@ -114,12 +114,12 @@ def _traces(
 
 
 def time_courses(content: PageContent, most: int = 6) -> Drawing:
-    """The estimate over time at the strongest peaks, with its posterior deviation if it has one."""
+    """The estimate over time at the strongest peaks, with its standard deviation if it has one."""
     clk, maps = clock(content.times), content.sources
     chosen = _distinct(content, most)
     rows = np.array([location for _, location in chosen], dtype=np.int64)
     values = maps.values[rows]
-    deviation = np.sqrt(maps.variance[rows]) if maps.variance is not None else None
+    doubt = content.uncertainty
     largest = float(np.abs(values).max(initial=0.0))
     scale = source_scale(maps, largest)
     x, legend = content.times * clk.factor, []
@@ -127,8 +127,8 @@ def time_courses(content: PageContent, most: int = 6) -> Drawing:
         figure, (axes,) = _panels(3.1, (1,))
         for i, (name, _) in enumerate(chosen):
             colour, y = SERIES[i], values[i] * scale.factor
-            if deviation is not None:
-                band = deviation[i] * scale.factor
+            if doubt is not None:
+                band = doubt.deviation[rows[i]] * scale.factor
                 axes.fill_between(x, y - band, y + band, color=colour, alpha=0.16, lw=0)
             axes.plot(x, y, color=colour, lw=2.0 if i == 0 else 1.3)
             legend.append((f"s{i + 1}", name))
@@ -143,11 +143,7 @@ def time_courses(content: PageContent, most: int = 6) -> Drawing:
         if maps.signed
         else "Length of the current vector, which has no sign."
     )
-    spread = (
-        " Bands: one posterior standard deviation to each side."
-        if maps.variance is not None
-        else ""
-    )
+    spread = "" if doubt is None else f" Bands: one {doubt.name} to each side."
     return Drawing(
         "courses", svg, f"The estimate at its strongest locations. {sign}{spread}", tuple(legend)
     )

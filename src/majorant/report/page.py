@@ -1,20 +1,24 @@
 """`report.html`: one file that opens offline, in light or dark, and prints.
 
-It loads nothing and runs nothing: a content security policy in its head forbids both, so that not
-even a hostile channel name could.
+It loads nothing, and runs nothing but its own script: a content security policy in its head forbids
+all else, and knows the script by its hash, so that not even a hostile channel name could.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 
-from majorant.forward.surfaces import read_surfaces
+from majorant.forward.surfaces import Surfaces, read_surfaces
+from majorant.report.cells import cells
 from majorant.report.content import PageContent
 from majorant.report.cortex import Cortex
+from majorant.report.live import live_section, script_sources, surface_block, worth_exploring
+from majorant.report.parts import Section
 from majorant.report.sections import header, sections
 from majorant.report.words import escape
 
@@ -22,6 +26,7 @@ __all__ = ["render_page", "write_page"]
 
 CORTEX_HEIGHT = 440
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
+_STYLES = ("page.css", "explorer.css")
 
 
 def render_page(
@@ -40,25 +45,49 @@ def render_page(
     height : int
         Pixels of a picture of the cortex; the default is sharp on dense screens.
     """
-    style = resources.files("majorant.report").joinpath("page.css").read_text("utf-8")
-    parts = []
-    for section in sections(content, Cortex(read_surfaces(), height)):
+    surfaces, parts = read_surfaces(), []
+    live = worth_exploring(content)
+    drawn = _live(content, surfaces) if live else ()
+    for section in chain(drawn, sections(content, Cortex(surfaces, height))):
         parts.append(section)
         if progress is not None:
             progress(section.title)
     links = "".join(f'<li><a href="#{part.key}">{escape(part.title)}</a></li>' for part in parts)
     version = escape(content.versions.get("majorant", ""))
+    runs = "runs no script but its own" if live else "runs no script"
+    return (
+        f"{_head(content.title, live)}"
+        f'<body>\n{header(content)}<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
+        f"<main>\n{''.join(part.html() for part in parts)}</main>\n"
+        f"<footer>Made by Majorant {version}. This page is one file; it loads nothing and {runs}."
+        f"</footer>\n{_scripts(surfaces) if live else ''}</body>\n</html>\n"
+    )
+
+
+def _live(content: PageContent, surfaces: Surfaces) -> Iterator[Section]:
+    yield live_section(content, cells(content.sources, surfaces.faces), surfaces)
+
+
+def _head(title: str, live: bool) -> str:
+    """Return the head of a page, with the policy that says what may run."""
+    folder = resources.files("majorant.report")
+    style = "".join(folder.joinpath(name).read_text("utf-8") for name in _STYLES)
+    policy = _POLICY
+    if live:
+        policy += "".join(["; script-src", *(f" '{digest}'" for _, digest in script_sources())])
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
-        f"<title>{escape(content.title)} · source estimate</title>\n<style>\n{style}</style>\n"
-        f'</head>\n<body>\n{header(content)}<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
-        f"<main>\n{''.join(part.html() for part in parts)}</main>\n"
-        f"<footer>Made by Majorant {version}. This page is one file; it loads nothing and runs no "
-        "script.</footer>\n</body>\n</html>\n"
+        f"<title>{escape(title)} · source estimate</title>\n<style>\n{style}</style>\n</head>\n"
     )
+
+
+def _scripts(surfaces: Surfaces) -> str:
+    """Return the cortex and the scripts, at the end of the page."""
+    own = "".join(f"<script>{text}</script>\n" for text, _ in script_sources())
+    return f"{surface_block(surfaces)}{own}"
 
 
 def write_page(

@@ -16,7 +16,7 @@ from scipy.sparse.linalg import spsolve
 
 from majorant.report.content import SourceMaps
 
-__all__ = ["REACH", "spread"]
+__all__ = ["REACH", "neighbours", "spread"]
 
 REACH = 6
 """Edges of fsaverage5 within which an empty vertex is filled: ico2 and denser close their gaps."""
@@ -68,7 +68,7 @@ def fill_between(values: NDArray[np.float64], faces: NDArray[np.integer]) -> Non
     known = ~np.isnan(values).any(axis=1)
     if known.all() or not known.any():
         return
-    graph = _neighbours(len(values), faces)
+    graph = neighbours(len(values), faces)
     hops = dijkstra(graph, indices=np.flatnonzero(known), unweighted=True, min_only=True)
     wanted = np.flatnonzero(~known & (hops <= REACH))
     if not wanted.size:
@@ -82,7 +82,7 @@ def fill_between(values: NDArray[np.float64], faces: NDArray[np.integer]) -> Non
     values[wanted] = solution.reshape(len(wanted), -1)
 
 
-def _neighbours(n: int, faces: NDArray[np.integer]) -> csr_array:
+def neighbours(n: int, faces: NDArray[np.integer]) -> csr_array:
     """Return the mesh's adjacency, ones for neighbours, shape (n, n)."""
     i, j = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
     both = (np.concatenate([i, j]), np.concatenate([j, i]))

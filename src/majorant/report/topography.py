@@ -15,7 +15,16 @@ from majorant.report.pictures import data_uri
 from majorant.report.sensors import reach
 from majorant.report.words import escape
 
-__all__ = ["Head", "diverging", "gradient", "spherical_spline"]
+__all__ = [
+    "STOPS",
+    "Head",
+    "coefficients",
+    "diverging",
+    "gradient",
+    "kernel",
+    "spherical_spline",
+    "trusted",
+]
 
 TERMS, STIFFNESS, RIDGE = 40, 4, 1e-7
 GRID = 96
@@ -27,7 +36,7 @@ BOX = "-122 -122 244 244"
 """View box of a map whose head has radius 100: leaves room for nose and ears."""
 LEVELS = (-0.75, -0.5, -0.25, 0.25, 0.5, 0.75)
 """Contours, as shares of the colour bar's end."""
-_STOPS = (
+STOPS = (
     *("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7"),
     *("#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f"),
 )  # ColorBrewer's RdBu: blue and red differ for every kind of colour vision
@@ -35,14 +44,14 @@ _STOPS = (
 
 def diverging(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return RGB between 0 and 1 for values between -1 (blue) and 1 (red)."""
-    rgb = np.array([[int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)] for code in _STOPS])
+    rgb = np.array([[int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)] for code in STOPS])
     at = np.linspace(-1, 1, len(rgb))
     return np.stack([np.interp(values, at, rgb[:, channel]) for channel in range(3)], axis=-1)
 
 
 def gradient() -> str:
     """Return the colours as a CSS gradient, from the lowest value on the left to the highest."""
-    return f"linear-gradient(to right, {', '.join(_STOPS)})"
+    return f"linear-gradient(to right, {', '.join(STOPS)})"
 
 
 def spherical_spline(
@@ -60,16 +69,37 @@ def spherical_spline(
     array, shape (m, n)
         Rows sum to one.
     """
+    bent = kernel(targets @ sensors.T)
+    return np.hstack([bent, np.ones((len(targets), 1))]) @ _weights(sensors)
+
+
+def coefficients(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what turns values at electrodes into weights of the kernel at each, and a constant.
+
+    Parameters
+    ----------
+    xy : array, shape (n, 2)
+        Places of the electrodes as :func:`majorant.report.sensors.sensor_positions` gives them.
+
+    Returns
+    -------
+    array, shape (n + 1, n)
+    """
+    return _weights(_lift(xy))
+
+
+def _weights(sensors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Solve the spline's system for unit values at each electrode."""
     n = len(sensors)
-    kernel = _kernel(sensors @ sensors.T)
+    bent = kernel(sensors @ sensors.T)
     system = np.ones((n + 1, n + 1))
-    system[:n, :n] = kernel + RIDGE * np.trace(kernel) / n * np.eye(n)
+    system[:n, :n] = bent + RIDGE * np.trace(bent) / n * np.eye(n)
     system[n, n] = 0.0
-    weights = np.linalg.solve(system, np.vstack([np.eye(n), np.zeros(n)]))
-    return np.hstack([_kernel(targets @ sensors.T), np.ones((len(targets), 1))]) @ weights
+    solved = np.linalg.solve(system, np.vstack([np.eye(n), np.zeros(n)]))
+    return np.asarray(solved, dtype=np.float64)
 
 
-def _kernel(cosine: NDArray[np.float64]) -> NDArray[np.float64]:
+def kernel(cosine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Perrin's g: a sum of Legendre polynomials of the cosine between two directions."""
     n = np.arange(1, TERMS + 1)
     factors = (2 * n + 1) / (n * (n + 1.0)) ** STIFFNESS / (4 * np.pi)
@@ -92,6 +122,11 @@ def _spacing(xy: NDArray[np.float64]) -> float:
     apart = np.hypot(xy[:, None, 0] - xy[:, 0], xy[:, None, 1] - xy[:, 1])
     np.fill_diagonal(apart, np.inf)
     return float(np.median(apart.min(axis=1)))
+
+
+def trusted(xy: NDArray[np.float64]) -> float:
+    """Return the distance from the nearest electrode beyond which a map is a guess."""
+    return min(max(1.5 * _spacing(xy), TRUSTED[0]), TRUSTED[1])
 
 
 class Head:
@@ -122,10 +157,9 @@ class Head:
         step = self._line[1] - self._line[0]
         self._inside = distance <= self.reach
         gap = np.min(np.hypot(x[..., None] - xy[:, 0], y[..., None] - xy[:, 1]), axis=2)
-        trusted = 1.5 * _spacing(xy)
-        trusted = min(max(trusted, TRUSTED[0]), TRUSTED[1])
-        self.sparse = bool((gap[self._inside] > trusted).any())
-        faith = np.clip(1 - (gap - trusted) / 0.15, 0.1, 1.0)
+        firm = trusted(xy)
+        self.sparse = bool((gap[self._inside] > firm).any())
+        faith = np.clip(1 - (gap - firm) / 0.15, 0.1, 1.0)
         self._alpha = np.clip((self.reach - distance) / step, 0.0, 1.0) * faith
         # The corners are beyond the map; they take the values of its rim.
         shrink = np.minimum(1.0, 1.02 * self.reach / np.maximum(distance, 1e-9))

@@ -14,6 +14,7 @@ from majorant.report.content import PageContent, Peak, SourceMaps
 
 __all__ = [
     "Scaled",
+    "calm",
     "clock",
     "escape",
     "headline",
@@ -59,7 +60,12 @@ class Scaled:
 
 def escape(text: Any) -> str:
     """Return text from outside, safe within HTML: escaped, without control or bidi characters."""
-    return html.escape("".join(_calm(c) for c in str(text)), quote=True)
+    return html.escape(calm(text), quote=True)
+
+
+def calm(text: Any) -> str:
+    """Return text from outside without control or bidi characters; not escaped."""
+    return "".join(_calm(c) for c in str(text))
 
 
 def _calm(character: str) -> str:

@@ -1,0 +1,222 @@
+"""What the interactive page knows: an estimate over regions and time as compact JSON.
+
+Arrays travel as base64 of little-endian integers with a scale, exact to 1/32,767 of their largest
+value. The JSON is ASCII without `<`, `>` or `&`, so that no name within it can end the element that
+holds it or be taken for markup.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from majorant.forward.cortex import lobe
+from majorant.forward.surfaces import Surfaces, vertex_normals
+from majorant.report.cells import Cells
+from majorant.report.content import PageContent, Peak
+from majorant.report.cortex import COLD, DOUBT, WARM
+from majorant.report.sensors import reach, sensor_positions
+from majorant.report.topography import STOPS, coefficients, kernel, trusted
+from majorant.report.words import calm, clock, place, source_scale
+
+__all__ = ["explorer_data", "safe_json", "samples", "surface_data"]
+
+MOST_SAMPLES = 420
+"""Samples that the page holds; longer estimates are thinned out, their peaks kept."""
+KERNEL = 8192
+"""Entries of the table of the spline's kernel, enough for errors below a thousandth."""
+
+
+def safe_json(value: Any) -> str:
+    """Return JSON that can stand in a `script` element, whatever its strings hold."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def packed(values: NDArray[Any], kind: str = "i16") -> dict[str, Any]:
+    """Return an array as base64: ``i16`` with a scale, or as it is (``f32``, ``u16``, ``u8``)."""
+    if kind != "i16":
+        raw = np.ascontiguousarray(values, dtype={"f32": "<f4", "u16": "<u2", "u8": "u1"}[kind])
+        return {"type": kind, "base64": b64encode(raw.tobytes()).decode("ascii")}
+    largest = float(np.abs(values).max(initial=0.0))
+    scale = largest / 32767 or 1.0
+    raw = np.rint(values / scale).astype("<i2")
+    return {"type": kind, "base64": b64encode(raw.tobytes()).decode("ascii"), "scale": scale}
+
+
+def samples(content: PageContent, most: int = MOST_SAMPLES) -> NDArray[np.int64]:
+    """Return the samples that the page holds: evenly spread, and all peaks."""
+    n = len(content.times)
+    if n <= most:
+        return np.arange(n)
+    even = np.linspace(0, n - 1, most).round().astype(np.int64)
+    at_peaks = np.array([np.abs(content.times - p.time).argmin() for p in content.peaks], np.int64)
+    for sample in at_peaks:
+        even[np.abs(even - sample).argmin()] = sample
+    return np.unique(np.concatenate([even, at_peaks]))
+
+
+def surface_data(surfaces: Surfaces) -> dict[str, Any]:
+    """Return the cortex that all explorers of a page share; both hemispheres have one topology."""
+    n = surfaces.pial.shape[1]
+    fold = 1 / (1 + np.exp(-surfaces.sulc / 0.12))
+    return {
+        "n": n,
+        "pial": packed(surfaces.pial.ravel()),
+        "inflated": packed(surfaces.inflated.ravel()),
+        "faces": packed(surfaces.faces[0].ravel(), "u16"),
+        "folds": packed(np.rint(255 * (0.82 - 0.26 * fold)).ravel(), "u8"),
+    }
+
+
+def explorer_data(content: PageContent, cells: Cells, surfaces: Surfaces) -> dict[str, Any]:
+    """Return one estimate as plain values.
+
+    Parameters
+    ----------
+    content : PageContent
+    cells : Cells
+        The regions.
+    surfaces : Surfaces
+    """
+    kept, maps = samples(content), content.sources
+    times = content.times[kept]
+    values = maps.values[cells.location][:, kept]
+    unit, clk = source_scale(maps, float(np.abs(values).max(initial=0.0))), clock(content.times)
+    peaks = [
+        {
+            "rank": rank,
+            "time": float(times[_sample(times, peak.time)]),
+            "sample": _sample(times, peak.time),
+            "region": cells.of(maps, peak.location),
+            **_seen(surfaces, *_vertex(content, peak.location)),
+            "place": calm(place(peak)),
+        }
+        for rank, peak in enumerate(content.peaks, 1)
+    ]
+    return {
+        "times": [round(float(t), 6) for t in times],
+        "clock": {"factor": clk.factor, "label": clk.label, "axis": clk.axis},
+        "unit": {"factor": unit.factor, "label": unit.label, "axis": unit.axis},
+        "signed": maps.signed,
+        "regions": [_region(content, int(location)) for location in cells.location],
+        "cells": packed(np.where(cells.vertex < 0, 65535, cells.vertex).ravel(), "u16"),
+        "values": packed(values.ravel()),
+        "peaks": peaks,
+        "truth": [{"vertex": _near(surfaces, source)} for source in content.truth],
+        "field": _field(content, kept),
+        "head": _head(content, kept),
+        "ramps": {"warm": WARM, "cold": COLD, "doubt": DOUBT, "diverging": STOPS},
+        "start": _start(content, peaks, values, surfaces, cells),
+        **_doubt(content, cells, kept),
+    }
+
+
+def _doubt(content: PageContent, cells: Cells, kept: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the deviations of the regions, and what they are called."""
+    doubt = content.uncertainty
+    if doubt is None:
+        return {"deviation": None, "stands": None}
+    deviation = doubt.deviation[cells.location]
+    if deviation.shape[1] > 1:
+        deviation = deviation[:, kept]
+    unit = source_scale(content.sources, float(np.abs(content.sources.values).max(initial=0.0)))
+    return {
+        "deviation": packed(deviation.ravel()),
+        "deviationName": calm(doubt.name),
+        "deviationAxis": calm(
+            f"{doubt.name[:1].upper()}{doubt.name[1:]} ({unit.label.strip('()')})"
+        ),
+        "ratioUnit": {"factor": 1.0, "label": "", "axis": calm(f"Estimate over its {doubt.name}")},
+        "stands": doubt.stands,
+    }
+
+
+def _start(
+    content: PageContent,
+    peaks: list[dict[str, Any]],
+    values: NDArray[np.float64],
+    surfaces: Surfaces,
+    cells: Cells,
+) -> Mapping[str, Any]:
+    """Return what is shown first: the strongest peak, or the largest value."""
+    if peaks:
+        return {key: peaks[0][key] for key in ("sample", "region", "view")}
+    region, sample = np.unravel_index(np.abs(values).argmax(), values.shape)
+    where = _vertex(content, int(cells.location[region]))
+    return {
+        "sample": int(sample),
+        "region": int(region),
+        "view": _seen(surfaces, *where)["view"],
+    }
+
+
+def _sample(times: NDArray[np.float64], time: float) -> int:
+    return int(np.abs(times - time).argmin())
+
+
+def _vertex(content: PageContent, location: int) -> tuple[int, int]:
+    return int(content.sources.hemisphere[location]), int(content.sources.vertices[location])
+
+
+def _region(content: PageContent, location: int) -> dict[str, Any]:
+    """Return place and MNI coordinates of the location that stands for a region."""
+    mni, side = content.sources.positions_mni[location], content.sources.hemisphere[location]
+    xyz = (float(mni[0]), float(mni[1]), float(mni[2]))
+    here = Peak(0.0, ("left", "right")[int(side)], lobe(mni), xyz, location, 0.0, 0.0)
+    return {"place": calm(place(here)), "mni": [round(v, 1) for v in xyz]}
+
+
+def _near(surfaces: Surfaces, source: Peak) -> int:
+    """Return the vertex nearest a simulated source, numbered over both hemispheres."""
+    from majorant.forward.cortex import mni305_to_mni152
+
+    side = 1 if source.hemisphere == "right" else 0
+    away = np.linalg.norm(mni305_to_mni152(surfaces.pial[side]) - np.array(source.mni), axis=1)
+    return side * surfaces.pial.shape[1] + int(away.argmin())
+
+
+def _seen(surfaces: Surfaces, side: int, vertex: int) -> dict[str, Any]:
+    """Return a vertex, numbered over both hemispheres, and the standard view that shows it best."""
+    inflated = vertex_normals(surfaces.inflated[side], surfaces.faces[side])[vertex]
+    outward = float(inflated[0]) * (1 if side else -1)
+    name = ("left", "right")[side]
+    if abs(outward) > 0.35:
+        view = f"{name}-{'outer' if outward > 0 else 'inner'}"
+    elif abs(inflated[2]) > 0.5:
+        view = "above" if inflated[2] > 0 else "below"
+    else:
+        view = "front" if inflated[1] > 0 else "behind"
+    return {"vertex": side * surfaces.pial.shape[1] + vertex, "view": view}
+
+
+def _field(content: PageContent, kept: NDArray[np.int64]) -> dict[str, list[float]]:
+    """Return the root mean square over channels, µV, recorded and unexplained."""
+    parts = {"recorded": content.data, "unexplained": content.data - content.predicted}
+    return {
+        name: [float(f"{1e6 * v:.4g}") for v in np.sqrt(np.mean(part[:, kept] ** 2, axis=0))]
+        for name, part in parts.items()
+    }
+
+
+def _head(content: PageContent, kept: NDArray[np.int64]) -> dict[str, Any] | None:
+    """Return what maps over the head need; None where electrodes have no places."""
+    xy = sensor_positions(content.info)
+    if xy is None:
+        return None
+    recorded, explained = content.data[:, kept], content.predicted[:, kept]
+    return {
+        "xy": packed(xy.ravel(), "f32"),
+        "reach": reach(xy),
+        "trusted": trusted(xy),
+        "kernel": packed(kernel(np.linspace(-1, 1, KERNEL)), "f32"),
+        "coefficients": packed(coefficients(xy).ravel(), "f32"),
+        "recorded": packed(recorded.ravel()),
+        "explained": packed(explained.ravel()),
+        "limit": float(np.abs(recorded).max(initial=0.0)) or 1.0,
+    }
