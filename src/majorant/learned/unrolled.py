@@ -63,6 +63,8 @@ class MMNetSettings:
         Of the prior term (``lambda``).
     gamma : float
         Step length.
+    window : float
+        Length of the windows it is trained on, s; longer recordings are cut into such.
     """
 
     n_sources: int = 994
@@ -80,6 +82,7 @@ class MMNetSettings:
     rate: float = 512.0
     weight: float = 1.0
     gamma: float = 1.0
+    window: float = 0.125
 
     def __post_init__(self) -> None:
         sizes = (self.n_sources, self.prior_hidden, self.hidden, self.iterations)

@@ -12,8 +12,9 @@ missing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -105,16 +106,17 @@ def draw_heads(
         place.shape, generator=generator, dtype=place.dtype
     )
     shifted = {name: moved[i].numpy() for i, name in enumerate(names)}
-    others = [
-        template_leadfield(shifted, conductivity=(0.3, skull, 0.3), progress=progress)
-        for skull in settings.skulls
-    ]
-    return [_head(textbook, others, place, settings, generator) for _ in range(n)]
+
+    @cache
+    def true(skull: float) -> Leadfield:
+        return template_leadfield(shifted, conductivity=(0.3, skull, 0.3), progress=progress)
+
+    return [_head(textbook, true, place, settings, generator) for _ in range(n)]
 
 
 def _head(
     textbook: Leadfield,
-    others: Sequence[Leadfield],
+    true: Callable[[float], Leadfield],
     place: Tensor,
     settings: HeadRange,
     generator: torch.Generator,
@@ -127,13 +129,13 @@ def _head(
     kept = max(settings.electrodes[0], round(len(index) * (1.0 - settings.missing * u[1])))
     index = index[torch.randperm(len(index), generator=generator)[:kept]]
     names = [textbook.ch_names[i] for i in index.tolist()]
-    which = torch.randint(len(others), (), generator=generator)
+    skull = settings.skulls[int(torch.randint(len(settings.skulls), (), generator=generator))]
     rest = settings.rest[int(torch.randint(len(settings.rest), (), generator=generator))]
     reference = average_reference(len(names))
     believed = textbook.pick(names).transformed(reference)
-    true = others[int(which)].pick(names).transformed(reference)
-    white = whitener(true.gain, rest)
-    return Head(believed.transformed(white), true.transformed(white))
+    seen = true(skull).pick(names).transformed(reference)
+    white = whitener(seen.gain, rest)
+    return Head(believed.transformed(white), seen.transformed(white))
 
 
 def whitener(gain: Tensor, rest: float) -> Tensor:

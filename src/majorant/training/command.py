@@ -17,6 +17,8 @@ from majorant.training.fit import Outcome, Report, Trainer
 from majorant.training.presets import WINDOW_MS, recipe_for
 from majorant.training.team import Alone, launch
 
+CONTINUED = ("refine", "support", "general")
+"""Presets that continue from weights."""
 SOLVERS = tuple(FAMILIES)
 DATA = tuple(WINDOW_MS)
 
@@ -39,15 +41,15 @@ def train(
     Parameters
     ----------
     solver : {"mm-net", "r-mm-net", "4dvarnet", "meta-curvature", "modgrad"}
-    data : {"sereega", "nmm"}
-    preset_name : {"paper", "cpu", "refine", "support", "tiny"}
+    data : {"sereega", "nmm", "general"}
+    preset_name : {"paper", "cpu", "refine", "support", "table", "general", "tiny"}
         The recipe, see :mod:`majorant.training.presets`.
     folder : path or None
         Run folder; None takes ``runs/SOLVER-DATA-PRESET``.
     resume : bool
         Continue the run of that folder.
     initial : path or None
-        Weights to start from; the presets ``refine`` and ``support`` need them.
+        Weights to start from; ``refine``, ``support`` and ``general`` need them.
     devices : int
         Processes that share every batch; more than one needs the extra ``distributed``.
     leadfield : Leadfield or None
@@ -75,7 +77,7 @@ def train(
             f"{', '.join(DATA)}"
         )
     recipe = recipe_for(preset_name, solver, data)
-    if preset_name in ("refine", "support") and initial is None and not resume:
+    if preset_name in CONTINUED and initial is None and not resume:
         raise MajorantError(
             f"the preset {preset_name!r} continues from weights; give them with --initial FILE"
         )

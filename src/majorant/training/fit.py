@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from majorant.metrics.localisation import Localisation, Scores
 from majorant.networks.card import source_fingerprint
 from majorant.problem import MajorantError, Problem
 from majorant.simulate.dataset import Part, SereegaLike, SimulatedPairs
+from majorant.simulate.general import General
+from majorant.simulate.heads import draw_heads
 from majorant.simulate.neural_mass_data import NeuralMassLike, NeuralMassSettings
 from majorant.solvers.loop import solve
 from majorant.training.bilevel import Loss, bilevel_loss, unroll
@@ -42,6 +44,8 @@ Report = Callable[[dict[str, Any]], None]
 CONFIG, LOG, LAST, BEST = "config.json", "log.jsonl", "last.safetensors", "best.safetensors"
 LIMIT_VALIDATION = 100
 """Samples solved at once in validation."""
+HEADS: Mapping[Part, tuple[int, int]] = {"train": (64, 0), "validation": (1, 1), "test": (1, 2)}
+"""Heads of general data in each part, and the seed they are drawn from."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,6 @@ class Trainer:
             self.network.load_state_dict(warm[0].state_dict())
         self.network.to(self.device)
         self.operator = self.train.operator()
-        self.geometry = self.network.geometry(self.operator, torch.float32)
         grid = TimeGrid.between(self.train.n_times, self.train.sfreq, recipe.network.rate)
         self.down = None if grid is None else grid.down.float().to(self.device)
         prior = set(self.network.prior.parameters())
@@ -173,17 +176,18 @@ class Trainer:
                 f"a batch of {len(index)} samples cannot be shared by {self.team.size} processes; "
                 "take a larger batch, or fewer processes"
             )
-        batch = self.train.batch(own, epoch)
+        data = self.train.turn(self.step)
+        batch = data.batch(own, epoch)
         y = batch.y if self.down is None else batch.y @ self.down
-        time_ = batch.time if self.down is None else batch.time @ self.down
-        truth = (time_[:, :, None] * batch.space[:, None, :]).mT
-        problem = Problem(self.operator, y.mT.contiguous().mT)
+        truth = batch.sources(self.down)
+        operator = self.operator if data is self.train else data.operator()
+        problem = Problem(operator, y.mT.contiguous().mT)
         noise = torch.Generator().manual_seed(1_000_003 * r.seed + self.step)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=r.bfloat16):
             iterates = unroll(
                 self.network,
                 problem,
-                self.geometry,
+                self.network.geometry(operator, torch.float32),
                 iterations=self._iterations(),
                 generator=noise,
             )
@@ -337,6 +341,9 @@ def simulated(
     device : torch.device or str
         Where batches of SEREEGA type are made.
     """
+    if recipe.data == "general":
+        heads = draw_heads(*HEADS[part])
+        return General(heads, n, recipe.data_seed, part=part, device=device)
     if recipe.data == "nmm":
         settings = NeuralMassSettings(crop=recipe.crop)
         return NeuralMassLike(leadfield, n, recipe.data_seed, part=part, settings=settings)
