@@ -156,7 +156,7 @@ def test_presets_are_the_published_protocol_and_ours() -> None:
     assert paper.steps == 500 * 250
     assert (paper.batch, paper.rate, paper.prior_rate, paper.clip) == (32, 5e-5, 2.5e-5, 0.5)
     assert (paper.network.iterations, paper.network.start) == (10, "noise")
-    assert list(PRESETS) == "paper cpu refine support table general tiny".split()
+    assert list(PRESETS) == ["paper", "cpu", "refine", "support", "table", "general", "tiny"]
     with pytest.raises(MajorantError, match="no preset"):
         preset("huge")
     with pytest.raises(MajorantError, match="cannot train"):

@@ -348,5 +348,7 @@ def recipe_for(name: str, method: str = "mm-net", data: str = "sereega") -> Reci
     pace = {"relative": True, "step": 0.25} if tuned else {}
     window = WINDOW_MS[data] if crop is None else 2.0 * crop
     shared["n_times"] = max(1, round(window / 1000.0 * base.rate))
+    if method == "modgrad" and tuned:  # twice the rate comes apart after some hundred steps
+        recipe = replace(recipe, rate=0.5 * recipe.rate, prior_rate=0.5 * recipe.prior_rate)
     made = MetaCurvatureSettings if method == "meta-curvature" else ModGradSettings
     return replace(recipe, network=made(**shared, **pace))
