@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from majorant import __version__
+from majorant.cli.audit import audit
 from majorant.cli.image import image
 from majorant.cli.train import names, simulate, train
 from majorant.cli.voice import complain
@@ -103,6 +104,7 @@ def info() -> None:
 
 
 app.command()(image)
+app.command()(audit)
 app.command()(train)
 app.command()(simulate)
 

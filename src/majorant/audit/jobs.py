@@ -1,0 +1,140 @@
+"""What an audit computes: patches of one cap, solved at some levels, in chunks that can be resumed.
+
+The first job is the audit itself. The others ask what would change: with half, twice and four times
+the electrodes, or with two and four times the trials. They see the same patches with the same noise
+at each electrode.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from majorant.audit.cap import Cap
+from majorant.audit.heads import AuditHead
+from majorant.audit.judge import judge
+from majorant.audit.patches import Patches
+from majorant.audit.settings import AuditSettings
+from majorant.audit.solvers import imager
+from majorant.audit.trials import Trials
+from majorant.errors import DamagedFile
+from majorant.forward.archive import read_archive, write_archive
+
+__all__ = ["Job", "plan_jobs", "run_jobs"]
+
+CHUNK = 40
+SHARE, LEAST = 4, 60
+"""A comparison takes a quarter of the patches, at least 60."""
+KIND, VERSION = "audit chunk", 1
+TRIALS = (2, 4)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cap at some levels.
+
+    Attributes
+    ----------
+    key : str
+        Name in files.
+    electrodes : int
+    trials : int
+        How many times as many.
+    levels : tuple of float
+        dB.
+    n : int
+        Patches, the first ones.
+    """
+
+    key: str
+    electrodes: int
+    trials: int
+    levels: tuple[float, ...]
+    n: int
+
+
+def plan_jobs(settings: AuditSettings, cap: Cap) -> tuple[Job, ...]:
+    """List the jobs, the audit itself first."""
+    levels, n = settings.snr_levels, settings.n
+    planning = levels[settings.planning]
+    fewer = min(n, max(n // SHARE, LEAST))
+    more = [Job(f"trials-{k}", cap.n, k, (planning + 10.0 * math.log10(k),), fewer) for k in TRIALS]
+    other = [Job(f"electrodes-{size}", size, 1, (planning,), fewer) for size in cap.sizes()]
+    return (Job("audit", cap.n, 1, levels, n), *other, *more)
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    solvers: Sequence[str],
+    head: AuditHead,
+    cap: Cap,
+    patches: Patches,
+    deviation: float,
+    seed: int,
+    folder: Path,
+    move: Callable[[int, int], None],
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Compute what is not in the folder yet.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    solvers : sequence of str
+    head, cap, patches
+    deviation : float
+        Of the noise at 0 dB.
+    seed : int
+    folder : Path
+        Holds the chunks; each is written whole or not at all.
+    move : callable
+        Called with (estimates done, estimates in all).
+
+    Returns
+    -------
+    dict
+        By job and solver: array of shape (n_levels, n_patches, 3), see
+        :data:`majorant.audit.judge.METRICS`.
+    """
+    total = len(solvers) * sum(job.n * len(job.levels) for job in jobs)
+    done, found = 0, {}
+    for job in jobs:
+        trials = Trials(head, patches, tuple(cap.rows(job.electrodes)), deviation, seed)
+        found[job.key] = {}
+        for name in solvers:
+            make = imager(name, trials)
+            parts = []
+            for start in range(0, job.n, CHUNK):
+                index = np.arange(start, min(start + CHUNK, job.n))
+                path = folder / f"{job.key}.{name}.{start:05d}.safetensors"
+                parts.append(_chunk(path, index, job, make, head, patches))
+                done += len(index) * len(job.levels)
+                move(done, total)
+            found[job.key][name] = np.concatenate(parts, axis=1)
+    return found
+
+
+def _chunk(
+    path: Path,
+    index: NDArray[np.int64],
+    job: Job,
+    make: Callable[[torch.Tensor, float], torch.Tensor],
+    head: AuditHead,
+    patches: Patches,
+) -> NDArray[np.float64]:
+    """Read a chunk, or compute it and write it; a damaged one is computed anew."""
+    try:
+        tensors, _ = read_archive(path, kind=KIND, version=VERSION)
+        return tensors["scores"].numpy()
+    except (FileNotFoundError, DamagedFile):
+        chosen = torch.from_numpy(index)
+        scores = np.stack(
+            [judge(head, patches, index, make(chosen, level)) for level in job.levels]
+        )
+        write_archive(path, {"scores": torch.from_numpy(scores)}, {}, kind=KIND, version=VERSION)
+        return scores

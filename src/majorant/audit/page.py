@@ -1,0 +1,316 @@
+"""`audit.html`: the headline, what it recommends and why, the maps, the tables, the method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from majorant import __version__
+from majorant.audit.advice import advice, decibels, headline, ranged, title
+from majorant.audit.pictures import map_scales, on_mesh, picture_row, spans
+from majorant.audit.plots import curves, electrode_map
+from majorant.audit.summary import ERROR, FALSE, MISSED, Audit
+from majorant.audit.tables import change_table, place_table
+from majorant.forward.surfaces import Surfaces
+from majorant.registry import SOLVERS
+from majorant.report.parts import Section, figure, linked, table
+from majorant.report.shade import GREEN, Shade
+from majorant.report.sheet import colour_bar, render_sheet, tabs
+from majorant.report.words import THIN, escape, written
+
+__all__ = ["render_audit"]
+
+HEIGHT, SMALL = 224, 132
+Maps = Mapping[str, NDArray[np.float64]]
+TEMPLATE_CITATION = (
+    "Fischl, Sereno, Tootell & Dale (1999), High-resolution intersubject averaging (fsaverage), "
+    "doi:10.1002/(SICI)1097-0193(1999)8:4<272::AID-HBM10>3.0.CO;2-4"
+)
+MNE_CITATION = (
+    "Gramfort et al. (2013), MEG and EEG data analysis with MNE-Python, "
+    "doi:10.3389/fnins.2013.00267"
+)
+
+
+def render_audit(
+    audit: Audit,
+    maps: Maps,
+    surfaces: Surfaces,
+    command: str,
+    progress: Callable[[int, int], None],
+) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    audit : Audit
+    maps : mapping
+        By solver, see :func:`majorant.audit.summary.cortex_maps`.
+    surfaces : Surfaces
+    command : str
+        What was typed.
+    progress : callable
+        Called with (solvers drawn, solvers in all).
+    """
+    sections = [
+        Section("advice", "What to do", _advice(audit)),
+        Section("seen", "What these electrodes see", _seen(audit, surfaces)),
+        Section("maps", "What to expect where", _maps(audit, maps, surfaces, progress)),
+        Section("places", "By lobe and depth", place_table(audit)),
+        Section("levels", "With better recordings", _levels(audit)),
+        Section("method", "How this was found", _method(audit, command)),
+        Section("cite", "How to cite", _citing(audit)),
+    ]
+    return render_sheet(f"Audit of {audit.cap.title}", _header(audit), sections)
+
+
+def _header(audit: Audit) -> str:
+    own, (first, second) = audit.settings, headline(audit)
+    lead = audit.head.believed
+    what = "regions" if lead.kind == "regions" else "locations"
+    origin = (
+        f"{audit.cap.n} electrodes, {own.n} simulated patches of {own.extent:g}{THIN}cm² all over "
+        f"the cortex, {len(own.snr_levels)} signal-to-noise ratios, {len(audit.solvers)} solvers "
+        f"on {lead.n_locations:,} {what}"
+    )
+    return (
+        f"<h1>What EEG source imaging can be expected to find: <bdi>{escape(audit.cap.title)}"
+        f'</bdi></h1>\n<p class="origin">{escape(origin)}</p>\n'
+        f'<p class="says">{escape(first)}</p>\n<p class="also">{escape(second)}</p>\n'
+        f"{_facts(audit)}{_cautions(audit)}"
+    )
+
+
+def _facts(audit: Audit) -> str:
+    best = audit.ranked()[0]
+    scores = audit.values(best)
+    error, missed, false = (audit.estimate(scores[:, k]) for k in (ERROR, MISSED, FALSE))
+    within = audit.estimate(audit.within(scores[:, ERROR]))
+    facts = (
+        (f"Found within {audit.settings.goal:g}{THIN}mm", f"{within.mean:.0f}{THIN}%"),
+        ("Localisation error", f"{error.mean:.0f}{THIN}mm"),
+        ("Missed of the patch", f"{missed.mean:.0f}{THIN}%"),
+        ("Falsely active", f"{written(false.mean, '.2g')}{THIN}cm²"),
+        ("Solver and level", f"{title(best)}, {decibels(audit.level)}"),
+    )
+    cells = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts)
+    return f'<dl class="facts">{cells}</dl>\n'
+
+
+def _cautions(audit: Audit) -> str:
+    """What the audit does not say."""
+    cautions = [audit.head.differs]
+    learned = [title(s) for s in audit.solvers if s in ("mm-net", "unfolded-sbl")]
+    if learned:
+        cautions.append(
+            f"{' and '.join(learned)} learned from simulated patches on the template, so "
+            "simulations of patches flatter them; on real recordings expect less of a lead."
+        )
+    cautions.append(
+        "One patch is active at a time, in noise that is the same at every electrode and "
+        "independent between them. Several sources at once, background activity of the brain and "
+        "a real head raise the errors: these are what to expect at best, not what is guaranteed."
+    )
+    cautions += [f"Left out: {why}" for why in audit.left_out.values()]
+    items = "".join(f"<li>{escape(text)}</li>" for text in cautions)
+    return (
+        '<aside class="cautions" aria-labelledby="cautions-title"><h2 id="cautions-title">'
+        f"What this does not say</h2><ul>{items}</ul></aside>\n"
+    )
+
+
+def _advice(audit: Audit) -> str:
+    items = "".join(
+        f"<li><strong>{escape(a.what)}</strong><p>{escape(a.why)}</p></li>" for a in advice(audit)
+    )
+    return f'<ul class="advice">{items}</ul>\n'
+
+
+def _seen(audit: Audit, surfaces: Surfaces) -> str:
+    """The head with its electrodes, and how visible every place is."""
+    db = audit.visible_db
+    low, high = np.floor(np.quantile(db, 0.02)), np.ceil(np.quantile(db, 0.98))
+    shade = Shade(surfaces, HEIGHT)
+    mesh = on_mesh(db[:, None], audit.head.places, surfaces)[..., 0]
+    what = "Signal-to-noise ratio relative to the median place"
+    row = picture_row(shade, mesh, GREEN, (low, high), what)
+    middle = (low + high) / 2
+    bar = colour_bar(
+        GREEN.ramp(),
+        [f"{written(v, '+.3g')} dB" for v in (low, middle, high)],
+        f"{what} (dB), for patches of equal strength; dark places hide",
+    )
+    chosen = audit.cap.n < audit.cap.n_offered
+    rest = (
+        f" Hollow: the other {audit.cap.n_offered - audit.cap.n} of the montage." if chosen else ""
+    )
+    return (
+        f'<figure><div class="seen"><div class="plot">{electrode_map(audit.cap)}</div>'
+        f"<div>{row}{bar}</div></div><figcaption>Left: the electrodes, from above, nose up.{rest} "
+        f"Right: {escape(_hidden(audit))}</figcaption></figure>\n"
+        f"<p><b>The electrodes:</b> {escape(', '.join(audit.cap.chosen))}.</p>\n"
+    )
+
+
+def _hidden(audit: Audit) -> str:
+    db = audit.visible_db
+    tenth = np.quantile(db, 0.1)
+    return (
+        f"a patch in the least visible tenth of the cortex gives at least {written(-tenth, '.0f')}"
+        f"{THIN}dB less than one in the median place, as if {10 ** (-tenth / 10):.1f} times fewer "
+        "trials had been averaged."
+    )
+
+
+def _maps(
+    audit: Audit, maps: Maps, surfaces: Surfaces, progress: Callable[[int, int], None]
+) -> str:
+    shade, scales = Shade(surfaces, HEIGHT), map_scales(audit.settings)
+    levels = audit.settings.snr_levels
+    panels: list[list[str]] = [[] for _ in levels]
+    unsure = []
+    for k, solver in enumerate(audit.ranked()):
+        for i in range(len(levels)):
+            panels[i].append(_solver(audit, solver, i, maps[solver][i], shade, scales))
+        unsure.append(_unsure(audit, solver, maps[solver][audit.settings.planning], surfaces))
+        progress(k + 1, len(audit.solvers))
+    keys = f'<div class="keys">{"".join(scale.key() for scale in scales)}</div>'
+    lead = (
+        "Expected errors of a patch at each place, the same scale for all solvers and levels. Pale "
+        "is good. Left and right hemisphere from outside, below from inside."
+    )
+    labels = [decibels(level) for level in levels]
+    body = tabs(
+        "level",
+        "Signal-to-noise ratio",
+        [(label, "".join(parts)) for label, parts in zip(labels, panels, strict=True)],
+        audit.settings.planning,
+    )
+    return (
+        f'<p class="lead">{lead}</p>{keys}{body}<details><summary>How sure are these maps? The ends '
+        f"of their 95 % intervals at {escape(decibels(audit.level))}</summary>"
+        f"<p>A place’s value comes from the patches around it. Above, the lower ends; below, the "
+        f"upper ends.</p>{''.join(unsure)}</details>\n"
+    )
+
+
+def _solver(
+    audit: Audit,
+    solver: str,
+    level: int,
+    values: NDArray[np.float64],
+    shade: Shade,
+    scales: Sequence,
+) -> str:
+    """One solver at one level: three maps with their means and intervals."""
+    blocks = []
+    meshes = on_mesh(values[:, 0].T, audit.head.places, shade.surfaces)
+    scores = audit.values(solver, level=level)
+    for k, scale in enumerate(scales):
+        unit, metric = scale.metric.unit, scale.metric
+        what = f"{metric.title} of {title(solver)} at {decibels(audit.settings.snr_levels[level])}"
+        row = picture_row(shade, meshes[..., k], scale.palette, (0.0, scale.high), what)
+        mean = audit.estimate(scores[:, k])
+        half = np.median(values[k, 2] - values[k, 1]) / 2
+        spec = ".0f" if mean.mean >= 10 else ".1f"
+        blocks.append(
+            f'<div class="block">{row}<p><b>{written(mean.mean, spec)}{THIN}{escape(unit)}</b> on '
+            f"average (95{THIN}% interval {written(mean.low, spec)} to {written(mean.high, spec)}); "
+            f"{escape(spans(values[k, 0], unit))} over the middle nine tenths of the cortex, each "
+            f"±{half:.0f}{THIN}{escape(unit)} (median)</p></div>"
+        )
+    found = audit.estimate(audit.within(scores[:, ERROR]))
+    note = f"within {audit.settings.goal:g}{THIN}mm in {ranged(found, '%')}"
+    return (
+        f'<div class="solver"><h3>{escape(title(solver))}<span>{escape(note)}</span></h3>'
+        f'<div class="blocks">{"".join(blocks)}</div></div>'
+    )
+
+
+def _unsure(audit: Audit, solver: str, values: NDArray[np.float64], surfaces: Surfaces) -> str:
+    """Lower and upper ends of the maps of a solver."""
+    shade, blocks = Shade(surfaces, SMALL), []
+    for k, scale in enumerate(map_scales(audit.settings)):
+        mesh = on_mesh(values[k, 1:].T, audit.head.places, surfaces)
+        rows = "".join(
+            picture_row(
+                shade,
+                mesh[..., end],
+                scale.palette,
+                (0.0, scale.high),
+                f"{scale.metric.title} of {title(solver)}, {word} end of the interval",
+                "four row",
+            )
+            for end, word in enumerate(("lower", "upper"))
+        )
+        blocks.append(f'<div class="block">{rows}</div>')
+    return (
+        f'<div class="solver"><h3>{escape(title(solver))}</h3>'
+        f'<div class="blocks">{"".join(blocks)}</div></div>'
+    )
+
+
+def _levels(audit: Audit) -> str:
+    more = audit.jobs[1:]
+    extra = sorted({job.electrodes for job in more if job.electrodes > audit.cap.n_offered})
+    note = ""
+    if extra:
+        note = (
+            f"<p>Caps of {' and '.join(map(str, extra))} electrodes have more than the "
+            f"{audit.cap.n_offered} that {escape(audit.cap.title)} offers; the others are places of "
+            "the 10-05 system, far from these.</p>"
+        )
+    return f"{figure(curves(audit))}{change_table(audit)}{note}"
+
+
+def _method(audit: Audit, command: str) -> str:
+    own, head = audit.settings, audit.head
+    n = head.believed.n_locations
+    text = (
+        f"{own.n} patches of cortex were simulated, one at a time, at places spread evenly over "
+        f"{n:,} {'regions' if head.believed.kind == 'regions' else 'locations'} (each once before "
+        f"any twice), on a mesh of {len(head.vertices):,} vertices. A patch has {own.extent:g} cm² "
+        "above half of its maximum, the same current per area everywhere, a Gaussian profile along "
+        "the cortex, and is active for about 50 ms of a window of 125 ms, outwards or inwards. "
+        "White noise of equal power was added at every electrode; 0 dB means that a patch at the "
+        "place of median visibility has as much power as the noise, over electrodes and window. "
+        f"{head.differs} Data are referenced to the average. Solvers see data, lead field and the "
+        "level of the noise, with their own default settings, fixed orientation; they are judged at "
+        "the time at which the patch is strongest."
+    )
+    defined = (
+        "Localisation error: distance from the strongest region to the centre of the patch (regions "
+        "are some 13 mm apart, so a few millimetres are the least that can be reached). Missed "
+        "area: share of the patch in regions below half of the estimate’s maximum. False area: "
+        "regions above half of it that hold nothing of the patch. Maps: means of the patches "
+        "around each place, weighted by a Gaussian of the distance along the cortex. Intervals: "
+        "95 % percentile bootstrap over patches, paired between solvers and caps."
+    )
+    pairs = [
+        (name, _plain(value)) for name, value in own.named().items() if value not in (None, ())
+    ]
+    pairs.append(("seen again with", f"seed {own.seed}, majorant {__version__}"))
+    steps = "".join(f"<li>{escape(line)}</li>" for line in audit.decisions)
+    return (
+        f"<p>{escape(text)}</p><p>{escape(defined)}</p>"
+        f"<p>This command makes this page again, to the last digit on one machine:</p>"
+        f'<pre class="copy" tabindex="0">{escape(command)}</pre>'
+        f'<h3>What was decided</h3><ol class="steps">{steps}</ol>'
+        f"{table(('', ''), pairs, 'Settings', kind='pairs')}"
+    )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _citing(audit: Audit) -> str:
+    lines = [SOLVERS[s].citation for s in audit.solvers]
+    lines += [f"Majorant {__version__}", MNE_CITATION]
+    lines += [TEMPLATE_CITATION] if audit.settings.forward is None else []
+    text = "\n".join(linked(line) for line in dict.fromkeys(lines))
+    return f'<p>One click selects all of it.</p><pre class="copy" tabindex="0">{text}</pre>'

@@ -1,0 +1,100 @@
+"""Cortices of an audit: every map on a fixed scale, so that two audits can be laid side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from majorant.audit.judge import METRICS, Metric
+from majorant.audit.settings import AuditSettings
+from majorant.eeg.places import Places
+from majorant.forward.surfaces import Surfaces
+from majorant.report.content import SourceMaps
+from majorant.report.pictures import data_uri
+from majorant.report.shade import BLUE, BROWN, PURPLE, SIDES, Palette, Shade
+from majorant.report.sheet import colour_bar
+from majorant.report.spread import spread
+from majorant.report.words import THIN, escape, written
+
+__all__ = ["MapScale", "map_scales", "on_mesh", "picture_row"]
+
+
+@dataclass(frozen=True)
+class MapScale:
+    """How a metric becomes colour.
+
+    Attributes
+    ----------
+    metric : Metric
+    palette : Palette
+    high : float
+        Value of the last colour; the first is 0.
+    ticks : tuple of str
+        From left to right.
+    """
+
+    metric: Metric
+    palette: Palette
+    high: float
+    ticks: tuple[str, ...]
+
+    def key(self) -> str:
+        """Return its colour bar."""
+        label = f"{self.metric.title} ({self.metric.unit}): {self.metric.summary}"
+        return colour_bar(self.palette.ramp(), self.ticks, label)
+
+
+def map_scales(settings: AuditSettings) -> tuple[MapScale, ...]:
+    """Scales of the three metrics: twice the goal, all of the patch, three times its area."""
+    goal, extent = settings.goal, settings.extent
+    highs = (2 * goal, 100.0, 3 * extent)
+    ticks = (
+        ("0", f"{goal:g} (goal)", f"{2 * goal:g} or more"),
+        ("0", "50", "100"),
+        ("0", f"{extent:g} (as the patch)", f"{2 * extent:g}", f"{3 * extent:g} or more"),
+    )
+    palettes = (BLUE, BROWN, PURPLE)
+    return tuple(map(MapScale, METRICS, palettes, highs, ticks))
+
+
+def on_mesh(values: NDArray[np.float64], places: Places, surfaces: Surfaces) -> NDArray[np.float64]:
+    """Carry values (n_locations, n_maps) to every vertex, (2, n_vertices, n_maps)."""
+    maps = SourceMaps(
+        values=values,
+        positions_mni=places.mni,
+        hemisphere=places.hemisphere,
+        vertices=places.vertices,
+        unit="",
+        signed=False,
+        parcels=places.parcels,
+    )
+    return spread(maps, values, surfaces.faces)
+
+
+def picture_row(
+    shade: Shade,
+    values: NDArray[np.floating],
+    palette: Palette,
+    ends: Sequence[float],
+    what: str,
+    kind: str = "four",
+) -> str:
+    """Return the four sides of a map as HTML; `what` is told to those who do not see it."""
+    cells = []
+    for view in SIDES:
+        image = shade.draw(view, values, palette, ends)
+        alt = escape(f"{what}, {view.name}")
+        cells.append(
+            f'<img src="{data_uri(image, 84)}" width="{image.width}" height="{image.height}" '
+            f'alt="{alt}">'
+        )
+    return f'<div class="{kind}">{"".join(cells)}</div>'
+
+
+def spans(values: NDArray[np.floating], unit: str) -> str:
+    """Say the range of the middle nine tenths of a map."""
+    low, high = np.nanquantile(values, [0.05, 0.95])
+    return f"{written(low, '.0f')} to {written(high, '.0f')}{THIN}{unit}"

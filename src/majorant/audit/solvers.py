@@ -1,0 +1,74 @@
+"""Solvers of an audit, set up as `majorant image` sets them up: their own defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from majorant import registry
+from majorant.audit.heads import AuditHead
+from majorant.audit.trials import SFREQ, Trials
+from majorant.errors import MajorantError
+from majorant.learned.mmnet import MMNet
+from majorant.learned.overlap import solve_long
+from majorant.solvers.loop import solve
+
+__all__ = ["check_solver", "depth_prior", "imager"]
+
+LIMIT = 10.0
+"""Ratio of amplitudes at which the depth weighting ends, as in MNE-Python."""
+
+
+def check_solver(name: str, head: AuditHead) -> None:
+    """Refuse a solver that cannot work on a head.
+
+    Raises
+    ------
+    MajorantError
+        One sentence.
+    """
+    own = registry.spec(name)
+    if own.space == "regions" and head.believed.kind != "regions":
+        raise MajorantError(
+            f"{own.title} works on the 994 regions of the template, not on a head of one's own"
+        )
+    solver = own.make()
+    if isinstance(solver, MMNet):
+        solver.require(head.believed)
+
+
+def imager(name: str, trials: Trials) -> Callable[[Tensor, float], Tensor]:
+    """Return what makes maps from patches.
+
+    Returns
+    -------
+    callable
+        From patch numbers (n_batch,) and a level in dB to estimates at the time at which the
+        patches are strongest, (n_batch, n_locations).
+    """
+    own = registry.spec(name)
+    solver = own.make()
+    prior = None if own.depth is None else depth_prior(trials.gain, own.depth).float()
+
+    def run(index: Tensor, level_db: float) -> Tensor:
+        problem, peak = trials.problem(index, level_db, prior)
+        with torch.no_grad():
+            if isinstance(solver, MMNet):
+                solution = solve_long(problem, solver.with_sfreq(SFREQ))
+            else:
+                solution = solve(problem, solver)
+        return solution.estimate[torch.arange(len(index)), :, peak]
+
+    return run
+
+
+def depth_prior(gain: Tensor, exponent: float) -> Tensor:
+    """Prior variances that grow with depth, shape (n_locations,), largest 1.
+
+    The weighting of `mne.forward.compute_depth_prior` for fixed orientation: the inverse power of
+    every column to the exponent, limited to a ratio of 10 in amplitude.
+    """
+    weight = 1.0 / gain.square().sum(dim=0).clamp_min(torch.finfo(gain.dtype).tiny)
+    return (weight / weight.min()).clamp_max(LIMIT**2).div(LIMIT**2) ** exponent

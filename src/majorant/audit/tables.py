@@ -1,0 +1,129 @@
+"""Tables of an audit: by lobe and depth, and what would change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from majorant.audit.advice import title
+from majorant.audit.pictures import MapScale, map_scales
+from majorant.audit.summary import Audit, Estimate
+from majorant.report.words import escape, number, written
+
+__all__ = ["change_table", "place_table"]
+
+DARK = 0.55
+"""Position on a scale from which text on the colour is white."""
+
+
+def place_table(audit: Audit) -> str:
+    """Localisation error and share found, by lobe and by third of the depths."""
+    scale = map_scales(audit.settings)[0]
+    heads = "".join(f'<th scope="col">{escape(title(s))}</th>' for s in audit.solvers)
+    bodies, kind = [], ""
+    for group in audit.groups:
+        cells = []
+        for solver in audit.solvers:
+            errors = audit.values(solver)[:, 0]
+            error = audit.estimate(errors, group.rows)
+            found = audit.estimate(audit.within(errors), group.rows)
+            cells.append(_cell(error, scale, f"{found.mean:.0f}\u202f% found"))
+        row = (
+            f'<tr{" class=whole" if group.kind == "all" else ""}><th scope="row">'
+            f"{escape(group.name)}<small>{int(group.rows.sum())} patches</small></th>"
+            f"{''.join(cells)}</tr>"
+        )
+        if group.kind != kind:
+            bodies.append([])
+            kind = group.kind
+        bodies[-1].append(row)
+    caption = (
+        f"Localisation error in mm with its 95 % interval, and the share of patches found within "
+        f"{audit.settings.goal:g} mm, at {number(audit.level)} dB. Lobes by boxes in MNI152 "
+        f"coordinates, only a guide near their borders; depth is the distance "
+        f"{audit.head.depth_word}."
+    )
+    groups = "".join(f"<tbody>{''.join(rows)}</tbody>" for rows in bodies)
+    return (
+        f'<div class="wide"><table class="heat full"><caption>{escape(caption)}</caption><thead>'
+        f'<tr><th scope="col">Place</th>{heads}</tr></thead>{groups}</table></div>\n'
+    )
+
+
+def _cell(error: Estimate, scale: MapScale, below: str) -> str:
+    """A number on its colour, with the interval, and a second line."""
+    share = min(error.mean / scale.high, 1.0)
+    ink = "#ffffff" if share > DARK else "#171b20"
+    return (
+        f'<td class="tinted" style="background:{scale.palette.tint(share)};--on:{ink}">'
+        f"<b>{error.mean:.0f}</b> ({error.low:.0f} to {error.high:.0f})"
+        f"<small>{escape(below)}</small></td>"
+    )
+
+
+def change_table(audit: Audit) -> str:
+    """What other caps and more trials would give every solver."""
+    scale = map_scales(audit.settings)[0]
+    heads = "".join(f'<th scope="col">{escape(title(s))}</th>' for s in audit.solvers)
+    changes = {solver: audit.changes(solver) for solver in audit.solvers}
+    rows = []
+    for i, job in enumerate(audit.jobs[1:]):
+        name = (
+            f"{job.electrodes} electrodes"
+            if job.trials == 1
+            else f"{_times(job.trials)} the trials ({written(job.levels[0], '.0f')} dB)"
+        )
+        cells = "".join(
+            _changed(changes[s][i].error, changes[s][i].error_gain, scale) for s in audit.solvers
+        )
+        rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    own = "".join(
+        _cell(audit.estimate(audit.values(s)[:, 0]), scale, "as audited") for s in audit.solvers
+    )
+    first = (
+        f'<tr class="whole"><th scope="row">{audit.cap.n} electrodes, '
+        f"{escape(written(audit.level, '.3g'))} dB</th>{own}</tr>"
+    )
+    n = audit.jobs[1].n
+    caption = (
+        "Localisation error in mm with its 95 % interval; below, the paired difference from the "
+        f"audited cap on the same {n} patches (bold where its interval leaves zero out)."
+    )
+    return (
+        f'<div class="wide"><table class="heat full"><caption>{escape(caption)}</caption><thead>'
+        f'<tr><th scope="col">Instead</th>{heads}</tr></thead><tbody>{first}</tbody>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>\n"
+    )
+
+
+def _times(trials: int) -> str:
+    return {2: "twice", 4: "four times"}[trials]
+
+
+def _changed(error: Estimate, gain: Estimate, scale: MapScale) -> str:
+    share = min(error.mean / scale.high, 1.0)
+    ink = "#ffffff" if share > DARK else "#171b20"
+    words = f"{signed(gain.mean)} ({signed(gain.low)} to {signed(gain.high)})"
+    return (
+        f'<td class="tinted" style="background:{scale.palette.tint(share)};--on:{ink}">'
+        f"<b>{error.mean:.0f}</b> ({error.low:.0f} to {error.high:.0f})"
+        f"<small>{f'<b>{words}</b>' if gain.clear else words}</small></td>"
+    )
+
+
+def signed(value: float) -> str:
+    """A difference with its sign, to a tenth."""
+    shown = written(value, ".1f")
+    return shown if value < 0 or float(f"{value:.1f}") == 0 else f"+{shown}"
+
+
+def rows_for_csv(audit: Audit) -> tuple[Sequence[str], list[list[str]]]:
+    """Heads and rows of ``table.csv``: every group, level, solver and metric with its interval."""
+    heads = ("kind", "place", "patches", "snr_db", "solver", "metric", "mean", "low", "high")
+    rows = []
+    for group in audit.groups:
+        for i, level in enumerate(audit.settings.snr_levels):
+            for solver in audit.solvers:
+                for name, e in audit.record(solver, i, group.rows).items():
+                    own = [group.kind, group.name, str(int(group.rows.sum())), f"{level:g}"]
+                    rows.append([*own, solver, name, *(f"{e[k]:.4g}" for k in e)])
+    return heads, rows

@@ -1,0 +1,157 @@
+"""``majorant audit``: what a cap and a signal-to-noise ratio let a study expect."""
+
+from __future__ import annotations
+
+import json as jsons
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from majorant.cli.train import names
+from majorant.cli.voice import Voice, err, out, show_table, timed
+from majorant.registry import SOLVERS
+
+CAP, STUDY, OUTPUT = "Cap and head", "Study", "Output"
+
+
+def audit(
+    montage: Annotated[
+        str | None,
+        typer.Option(
+            help="A montage that MNE knows by name, a file of electrode places, or a recording; "
+            "default: standard_1020.",
+            rich_help_panel=CAP,
+        ),
+    ] = None,
+    electrodes: Annotated[
+        int | None,
+        typer.Option(help="How many; a spread subset is named.", rich_help_panel=CAP),
+    ] = None,
+    channels: Annotated[
+        str | None, typer.Option(help="Which ones, with commas.", rich_help_panel=CAP)
+    ] = None,
+    forward: Annotated[
+        Path | None,
+        typer.Option(help="An mne.Forward of your own head.", rich_help_panel=CAP),
+    ] = None,
+    exact_head: Annotated[
+        bool,
+        typer.Option(
+            "--exact-head",
+            help="Simulate with the head that solvers believe in.",
+            rich_help_panel=CAP,
+        ),
+    ] = False,
+    snr: Annotated[
+        tuple[float, float],
+        typer.Option(metavar="LOW HIGH", help="Signal-to-noise ratios, dB.", rich_help_panel=STUDY),
+    ] = (-5.0, 20.0),
+    levels: Annotated[int, typer.Option(help="How many of them.", rich_help_panel=STUDY)] = 4,
+    extent: Annotated[
+        float, typer.Option(help="Area of the patches, cm².", rich_help_panel=STUDY)
+    ] = 10.0,
+    goal: Annotated[
+        float, typer.Option(help="Distance that counts as found, mm.", rich_help_panel=STUDY)
+    ] = 20.0,
+    solvers: Annotated[
+        str | None,
+        typer.Option(help=f"Some of {', '.join(SOLVERS)}.", rich_help_panel=STUDY),
+    ] = None,
+    n: Annotated[int, typer.Option(help="Patches.", rich_help_panel=STUDY)] = 400,
+    seed: Annotated[int, typer.Option(help="Seed.", rich_help_panel=STUDY)] = 0,
+    output: Annotated[
+        Path, typer.Option("--out", help="Output folder.", rich_help_panel=OUTPUT)
+    ] = Path("out/audit"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew.", rich_help_panel=OUTPUT)
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=OUTPUT)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing but mistakes.", rich_help_panel=OUTPUT)
+    ] = False,
+) -> None:
+    """What to expect of source imaging with a cap: a page for planning a study.
+
+    \b
+    majorant audit --montage standard_1020 --electrodes 32
+    majorant audit --montage recording.set --snr 0 15 --goal 15
+    majorant audit --forward sub01-fwd.fif --solvers sloreta,eloreta
+    """
+    from majorant.audit.run import PAGE, prepare, run, save
+    from majorant.audit.settings import DEFAULT_SOLVERS, AuditSettings
+    from majorant.audit.store import open_folder
+    from majorant.eeg.output import check_output
+
+    chosen = names(solvers)
+    settings = AuditSettings(
+        montage=montage or (None if forward else "standard_1020"),
+        forward=None if forward is None else str(forward),
+        electrodes=electrodes,
+        channels=tuple(names(channels) or ()),
+        snr=snr,
+        levels=levels,
+        solvers=DEFAULT_SOLVERS if chosen is None else tuple(chosen),
+        n=n,
+        extent=extent,
+        goal=goal,
+        head_error=not exact_head,
+        seed=seed,
+    )
+    voice = Voice(quiet)
+    if not (output / "plan.json").is_file():
+        check_output(output)
+    with timed() as seconds:
+        voice.step("Preparing")
+        prepared = prepare(settings, voice.say)
+        chunks, found = open_folder(output, prepared.plan(), overwrite=overwrite)
+        if found:
+            voice.say(f"Going on with {found} finished chunks.")
+        voice.step("Simulating and imaging")
+        with voice.waiting(f"{n} patches") as move:
+            result = run(prepared, chunks, move)
+        voice.step("Drawing")
+        with voice.waiting(PAGE) as move:
+            summary = save(result, chunks.parent, _command(sys.argv), move)
+    if json:
+        typer.echo(jsons.dumps(summary, ensure_ascii=False))
+    elif not quiet:
+        _tell(summary, settings.goal, output / PAGE, seconds())
+
+
+def _command(arguments: list[str]) -> str:
+    """What was typed, fit to be shared: of files the names, not where they lie."""
+    words = [
+        Path(w).name if Path(w).exists() or Path(w).is_absolute() else w for w in arguments[1:]
+    ]
+    return shlex.join(["majorant", *words])
+
+
+def _tell(summary: dict[str, Any], goal: float, page: Path, seconds: float) -> None:
+    """Print the numbers at the level spoken of, and what is recommended."""
+    level = next(row for row in summary["levels"] if row["snr_db"] == summary["snr_db"])
+    rows = [
+        (
+            SOLVERS[solver].title,
+            *(_interval(level["solvers"][solver][key]) for key in ("error", "within", "missed")),
+            _interval(level["solvers"][solver]["false"], ".1f"),
+        )
+        for solver in summary["solvers"]
+    ]
+    columns = ("solver", "error, mm", f"within {goal:g} mm, %", "missed, %", "false, cm²")
+    show_table(f"{len(summary['electrodes'])} electrodes, {summary['snr_db']:g} dB", columns, rows)
+    out.print(summary["headline"], soft_wrap=True, markup=False)
+    for entry in summary["advice"]:
+        out.print(f"- {entry['what']}", soft_wrap=True, markup=False)
+    out.print()
+    out.print(str(page), style="bold", soft_wrap=True, markup=False)
+    err.print(f"{seconds:.0f} s", style="dim")
+
+
+def _interval(found: dict[str, float], spec: str = ".0f") -> str:
+    low, high = format(found["low"], spec), format(found["high"], spec)
+    return f"{format(found['mean'], spec)} ({low} to {high})"
