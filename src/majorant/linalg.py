@@ -38,13 +38,13 @@ ENERGY_DTYPE = torch.float64
 
 def total(x: Tensor) -> Tensor:
     """Sum every axis but the first in float64: one number per sample, shape (n_batch,)."""
-    return x.flatten(1).sum(dim=1, dtype=ENERGY_DTYPE)
+    return x.sum(dim=tuple(range(1, x.ndim)), dtype=ENERGY_DTYPE)
 
 
 def squared_norm(x: Tensor) -> Tensor:
     """Squared norm over all axes but the first, float64, shape (n_batch,)."""
-    wide = x.flatten(1).to(ENERGY_DTYPE)
-    return (wide * wide).sum(dim=1)
+    wide = x.to(ENERGY_DTYPE)
+    return (wide * wide).sum(dim=tuple(range(1, x.ndim)))
 
 
 def gram(matrix: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 
 from majorant.networks.autoencoder import (
     Autoencoder,
+    Conv,
     soft_relu,
     soft_relu_curvature,
     soft_relu_slope,
@@ -28,8 +29,24 @@ def test_jacobian_products_equal_autograd(kernels: tuple[int, ...], times: int) 
     kept = phi.trace(x)
     _, back = torch.autograd.functional.vjp(phi, x, v)
     _, forth = torch.autograd.functional.jvp(phi, x, v)
-    torch.testing.assert_close(phi.pullback(kept, v), back, rtol=1e-12, atol=1e-14)
+    pulled, arrived = phi.pullback(kept, v)
+    torch.testing.assert_close(pulled, back, rtol=1e-12, atol=1e-14)
+    assert [a.shape for a in arrived] == [z.shape for z in kept.before]
     torch.testing.assert_close(phi.pushforward(kept, v), forth, rtol=1e-12, atol=1e-14)
+
+
+def test_settled_layers_do_the_same_and_forget_when_moved() -> None:
+    phi, g = network(kernels=(3, 1, 3)), torch.Generator().manual_seed(2)
+    x = torch.randn(2, 7, 5, generator=g, dtype=torch.float64)
+    kept = phi.trace(x)
+    before = kept.output, phi.pullback(kept, x)[0]
+    for layer in phi.modules():
+        if isinstance(layer, Conv):
+            layer.settle()
+    kept = phi.trace(x)
+    assert torch.equal(kept.output, before[0])
+    assert torch.equal(phi.pullback(kept, x)[0], before[1])
+    assert phi.float()(x.float()).dtype == torch.float32
 
 
 def test_soft_relu_and_its_derivatives() -> None:

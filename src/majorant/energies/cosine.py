@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from majorant.energies.base import Energy, State
-from majorant.linalg import ENERGY_DTYPE, squared_norm
+from majorant.linalg import ENERGY_DTYPE
 from majorant.networks.autoencoder import Autoencoder, Pass
 from majorant.problem import MajorantError, Problem
 
@@ -41,7 +41,8 @@ class SourceState(State):
 
     def finite(self) -> Tensor:
         """Which samples are finite, bool, shape (n_batch,)."""
-        return torch.isfinite(self.x).flatten(1).all(1)
+        # the largest size is NaN or infinite if any is, and one pass is all it takes
+        return torch.isfinite(self.x.abs().amax((1, 2)))
 
     def where(self, chosen: Tensor, other: SourceState) -> SourceState:
         """Take the samples in ``chosen`` from here and the rest from ``other``."""
@@ -75,8 +76,9 @@ class CosinePoint:
         ``cos(x, Phi(x))`` and ``|Phi(x)|``; 0 without a prior.
     kept : Pass or None
         The network's forward pass.
-    slope_phi : Tensor or None, like ``x``
-        Gradient of ``d(x, p)`` with respect to ``p`` at ``p = Phi(x)``.
+    arrived : tuple of Tensor
+        Gradient of ``d(x, p)`` in ``p = Phi(x)``, pulled back to what leaves the network's
+        non-linearities, first layer first; empty without a prior.
     """
 
     x: Tensor
@@ -90,7 +92,7 @@ class CosinePoint:
     cos_prior: Tensor
     norm_phi: Tensor
     kept: Pass | None
-    slope_phi: Tensor | None
+    arrived: tuple[Tensor, ...]
 
     @property
     def state(self) -> SourceState:
@@ -133,7 +135,9 @@ class _Dot(torch.autograd.Function):
 
 def norm(x: Tensor) -> Tensor:
     """Euclidean norm of every sample, summed in float64, shape (n_batch,)."""
-    return cast(Tensor, _Norm.apply(x))
+    if torch.is_grad_enabled() and x.requires_grad:
+        return cast(Tensor, _Norm.apply(x))
+    return torch.linalg.vector_norm(x, dim=_axes(x), dtype=ENERGY_DTYPE)
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -143,7 +147,7 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 def inverse(size: Tensor) -> Tensor:
     """Return ``1 / size``, and 0 where ``size`` is 0."""
-    return torch.where(size > 0, 1.0 / torch.where(size > 0, size, 1.0), 0.0)
+    return size.masked_fill(~(size > 0), torch.inf).reciprocal()
 
 
 def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -157,10 +161,14 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
     -------
     Tensor, shape (n_batch,), float64
     """
-    a, b = (v.flatten(1).to(ENERGY_DTYPE) for v in (a, b))
-    size_a, size_b = norm(a), norm(b)
-    apart = a * inverse(size_a)[:, None] - b * inverse(size_b)[:, None]
-    return torch.where((size_a == 0) | (size_b == 0), 1.0, 0.5 * (apart * apart).sum(1))
+    a, b = a.to(ENERGY_DTYPE), b.to(ENERGY_DTYPE)
+    return _apart(a, norm(a), b, norm(b))
+
+
+def _apart(a: Tensor, size_a: Tensor, b: Tensor, size_b: Tensor) -> Tensor:
+    """Half the squared distance of the unit vectors, from float64 arrays and their norms."""
+    apart = a * _like(inverse(size_a), a) - b * _like(inverse(size_b), b)
+    return (0.5 * norm(apart) ** 2).masked_fill((size_a == 0) | (size_b == 0), 1.0)
 
 
 class CosineEnergy(Energy[SourceState]):
@@ -204,15 +212,17 @@ class CosineEnergy(Energy[SourceState]):
         self.problem, self.prior = problem, prior
         self.weight, self.tikhonov = float(weight), float(tikhonov)
         size = norm(problem.y)
-        self._size_y = size
-        self._unit_y = problem.y * _like(inverse(size), problem.y)
+        self._silent = size == 0
+        self._wide_y = problem.y.to(ENERGY_DTYPE) * _like(inverse(size), problem.y.double())
+        self._unit_y = self._wide_y.to(problem.y.dtype)
 
     def value(self, state: SourceState) -> Tensor:
         """Energy per sample, float64, shape (n_batch,)."""
-        data = self._fidelity(state.x, self.problem.operator.apply(state.x))
+        x = state.x
+        data = self._data_angle(x, self.problem.operator.apply(x), norm(x)).distance
         if self.prior is None:
             return data
-        return data + self.weight * cosine_distance(state.x, self._phi(self.prior, state.x).output)
+        return data + self.weight * cosine_distance(x, self._phi(self.prior, x)[0].output)
 
     def value_and_grad(self, state: SourceState) -> tuple[Tensor, SourceState]:
         """Energy per sample and its gradient."""
@@ -223,17 +233,30 @@ class CosineEnergy(Energy[SourceState]):
         """Shorten steps longer than ``SIZE_LIMIT`` times the norm of their origin."""
         step = proposed.x - origin.x
         length, limit = norm(step), SIZE_LIMIT * norm(origin.x)
-        long = (length > limit) & (limit > 0)
+        long = length > limit
         if not bool(long.any()):
             return proposed
+        long = long & (limit > 0)
         scale = torch.where(long, limit * inverse(length), 1.0)
         short = origin.x + _like(scale, step) * step
         return SourceState(short).where(long, proposed)
 
     def gradient(self, x: Tensor) -> Tensor:
         """The closed-form gradient alone, differentiable once more; for training."""
-        grad, _ = self._slopes(x, self.problem.operator.apply(x))
-        return grad
+        a, size_x = self.problem.operator.apply(x), norm(x)
+        size_a = norm(a)
+        if self.tikhonov:
+            size_a = torch.sqrt(size_a**2 + (self.tikhonov * size_x) ** 2)
+        over = inverse(size_a)
+        cos = dot(a, self._unit_y.to(x.dtype)) * over
+        data = _Angle(size_a, over, cos, 1.0 - cos)
+        grad = self._data_slope(x, a, data)
+        if self.prior is None:
+            return grad
+        kept, size_p = self._phi(self.prior, x)
+        over_x, over_p = inverse(size_x), inverse(size_p)
+        cos = dot(x, kept.output) * over_x * over_p
+        return grad + self._prior_slope(self.prior, x, kept, over_x, over_p, cos)[0]
 
     def evaluate(self, x: Tensor) -> CosinePoint:
         """Energy, gradient and their parts, from one forward pass.
@@ -242,96 +265,95 @@ class CosineEnergy(Energy[SourceState]):
         ----------
         x : Tensor, shape (n_batch, n_columns, n_times)
         """
-        a = self.problem.operator.apply(x)
-        grad, parts = self._slopes(x, a)
-        fidelity = self._fidelity(x, a)
-        if parts.kept is None:
-            prior, energy = torch.zeros_like(fidelity), fidelity
-        else:
-            prior = cosine_distance(x, parts.kept.output)
-            energy = fidelity + self.weight * prior
+        wide = x.to(ENERGY_DTYPE)
+        a, size_x = self.problem.operator.apply(x), norm(wide)
+        data = self._data_angle(x, a, size_x)
+        grad, zero = self._data_slope(x, a, data), torch.zeros_like(size_x)
+        if self.prior is None:
+            return CosinePoint(
+                *(x, data.distance, data.distance, zero, grad),
+                *(data.cos, data.size, size_x, zero, zero, None, ()),
+            )
+        kept, size_p = self._phi(self.prior, x)
+        prior = _apart(wide, size_x, kept.output.to(ENERGY_DTYPE), size_p)
+        cos = 1.0 - prior
+        slope, arrived = self._prior_slope(
+            self.prior, x, kept, inverse(size_x), inverse(size_p), cos
+        )
+        energy = data.distance + self.weight * prior
         return CosinePoint(
-            x,
-            energy,
-            fidelity,
-            prior,
-            grad,
-            parts.cos_data,
-            parts.norm_data,
-            parts.norm_x,
-            parts.cos_prior,
-            parts.norm_phi,
-            parts.kept,
-            parts.slope_phi,
+            *(x, energy, data.distance, prior, grad + slope),
+            *(data.cos, data.size, size_x, cos, size_p, kept, arrived),
         )
 
-    def _fidelity(self, x: Tensor, a: Tensor) -> Tensor:
-        """``d(L_e x, y_e)``, free of cancellation."""
-        y = self.problem.y
-        if not self.tikhonov:
-            return cosine_distance(a, y)
-        extra = self.tikhonov**2 * squared_norm(x)
-        size = torch.sqrt(squared_norm(a) + extra)
-        a, y = a.to(ENERGY_DTYPE), y.to(ENERGY_DTYPE)
-        apart = a * _like(inverse(size), a) - y * _like(inverse(self._size_y), y)
-        half = 0.5 * (squared_norm(apart) + extra * inverse(size) ** 2)
-        return torch.where((size == 0) | (self._size_y == 0), 1.0, half)
+    def _data_angle(self, x: Tensor, a: Tensor, size_x: Tensor) -> _Angle:
+        """Norm of ``L_e x`` and its angle to ``y_e``, free of cancellation."""
+        wide = a.to(ENERGY_DTYPE)
+        size = norm(wide)
+        if self.tikhonov:
+            extra = (self.tikhonov * size_x) ** 2
+            size = torch.sqrt(size**2 + extra)
+        over = inverse(size)
+        apart = norm(wide * _like(over, wide) - self._wide_y) ** 2
+        if self.tikhonov:
+            apart = apart + extra * over**2
+        distance = (0.5 * apart).masked_fill((size == 0) | self._silent, 1.0)
+        return _Angle(size, over, 1.0 - distance, distance)
 
     @staticmethod
-    def _phi(prior: Autoencoder, x: Tensor) -> Pass:
-        """The network's pass, with zeros for the samples in which it overflows.
-
-        Whether there are any is asked only where the answer waits for no device.
-        """
+    def _phi(prior: Autoencoder, x: Tensor) -> tuple[Pass, Tensor]:
+        """The network's pass, with zeros for the samples in which it overflows, and its norm."""
         kept = prior.trace(x)
-        lost = ~torch.isfinite(norm(kept.output))
-        at_hand = x.device.type == "cpu" and not torch.compiler.is_compiling()
-        if at_hand and not bool(lost.any()):
-            return kept
+        size = norm(kept.output)
+        if bool(torch.isfinite(size.sum())):
+            return kept, size
+        lost = ~torch.isfinite(size)
         mask = lost[:, None, None]
         return Pass(
             kept.output.masked_fill(mask, 0.0),
             tuple(z.masked_fill(mask, 0.0) for z in kept.before),
-        )
+            tuple(s.masked_fill(mask, 0.5) for s in kept.slopes),
+        ), size.masked_fill(lost, 0.0)
 
-    def _slopes(self, x: Tensor, a: Tensor) -> tuple[Tensor, _Parts]:
-        """Gradient of the energy in the dtype of ``x``; norms and cosines in float64."""
-        unit_y = self._unit_y.to(x.dtype)
-        size_x = norm(x)
-        size_a = norm(a)
+    def _data_slope(self, x: Tensor, a: Tensor, data: _Angle) -> Tensor:
+        """Gradient of the data term, like ``x``."""
+        own = data.cos * data.over**2
+        slope = _difference(a, own, self._unit_y.to(x.dtype), data.over)
+        grad = self.problem.operator.adjoint(slope)
         if self.tikhonov:
-            size_a = torch.sqrt(size_a**2 + (self.tikhonov * size_x) ** 2)
-        over_a = inverse(size_a)
-        cos = dot(a, unit_y) * over_a
-        residual = unit_y * _like(over_a, a) - a * _like(cos * over_a**2, a)
-        grad = -self.problem.operator.adjoint(residual)
-        if self.tikhonov:
-            grad = grad + x * _like(self.tikhonov**2 * cos * over_a**2, x)
-        zero = torch.zeros_like(cos)
-        if self.prior is None:
-            return grad, _Parts(cos, size_a, size_x, zero, zero, None, None)
-        kept = self._phi(self.prior, x)
-        p = kept.output
-        size_p = norm(p)
-        over_x, over_p = inverse(size_x), inverse(size_p)
-        both = over_x * over_p
-        cos_prior = dot(x, p) * both
-        slope_p = p * _like(cos_prior * over_p**2, p) - x * _like(both, p)
-        slope_x = x * _like(cos_prior * over_x**2, x) - p * _like(both, x)
-        of_prior = slope_x + self.prior.pullback(kept, slope_p)
-        grad = grad + (of_prior if self.weight == 1.0 else self.weight * of_prior)
-        return grad, _Parts(cos, size_a, size_x, cos_prior, size_p, kept, slope_p)
+            grad = grad + x * _like(self.tikhonov**2 * own, x)
+        return grad
+
+    def _prior_slope(
+        self,
+        prior: Autoencoder,
+        x: Tensor,
+        kept: Pass,
+        over_x: Tensor,
+        over_p: Tensor,
+        cos: Tensor,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Gradient of the prior term, like ``x``, and what arrived at the non-linearities."""
+        p, both = kept.output, over_x * over_p
+        slope_p = _difference(p, cos * over_p**2, x, both)
+        pulled, arrived = prior.pullback(kept, slope_p)
+        slope = _difference(x, cos * over_x**2, p, both) + pulled
+        return slope if self.weight == 1.0 else self.weight * slope, arrived
 
 
 @dataclass(frozen=True)
-class _Parts:
-    cos_data: Tensor
-    norm_data: Tensor
-    norm_x: Tensor
-    cos_prior: Tensor
-    norm_phi: Tensor
-    kept: Pass | None
-    slope_phi: Tensor | None
+class _Angle:
+    """Norm of a vector, its inverse, and cosine and distance to another; (n_batch,)."""
+
+    size: Tensor
+    over: Tensor
+    cos: Tensor
+    distance: Tensor
+
+
+def _difference(a: Tensor, alpha: Tensor, b: Tensor, beta: Tensor) -> Tensor:
+    """``alpha a - beta b`` with one number per sample, in the dtype of ``a``."""
+    return torch.addcmul(a * _like(alpha, a), b, _like(beta, a), value=-1.0)
 
 
 def _axes(x: Tensor) -> tuple[int, ...]:
@@ -341,4 +363,4 @@ def _axes(x: Tensor) -> tuple[int, ...]:
 
 def _like(scale: Tensor, x: Tensor) -> Tensor:
     """One number per sample, (n_batch,), to the dtype and the number of axes of ``x``."""
-    return scale.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+    return scale.to(x.dtype)[(..., *(None,) * (x.ndim - 1))]

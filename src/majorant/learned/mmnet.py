@@ -30,6 +30,7 @@ from majorant.majorants.cosine import CosineMajorant
 from majorant.majorants.guard import Guard
 from majorant.majorants.prior import LayerNorms
 from majorant.majorants.quadratic import QuadraticSurrogate
+from majorant.networks.autoencoder import Conv
 from majorant.networks.card import Card
 from majorant.problem import MajorantError, Problem
 from majorant.solvers.base import IterativeSolver, Proposal, Reading
@@ -157,7 +158,8 @@ class MMNet(IterativeSolver[SourceState]):
     def start(self, problem: Problem) -> SourceState:
         """The network's start; the same for every sample, or linear in its data."""
         coarse = self._coarse(problem)
-        return SourceState(self._network(coarse).start(coarse).contiguous())
+        # sources contiguous in memory, as the products of the network want them
+        return SourceState(self._network(coarse).start(coarse).mT.contiguous().mT)
 
     def proposal(self, problem: Problem) -> CurvatureProposal:
         """The network's step on this operator."""
@@ -211,7 +213,10 @@ class MMNet(IterativeSolver[SourceState]):
         key = (problem.y.dtype, problem.y.device)
         if key not in self._copies:
             frozen = copy.deepcopy(self.network).to(device=key[1], dtype=key[0])
-            self._copies[key] = frozen.requires_grad_(False).eval()
+            for layer in frozen.requires_grad_(False).modules():
+                if isinstance(layer, Conv):
+                    layer.settle()
+            self._copies[key] = frozen.eval()
         return self._copies[key]
 
 

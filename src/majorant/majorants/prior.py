@@ -28,11 +28,7 @@ from majorant.energies.cosine import CosinePoint
 from majorant.errors import MajorantError
 from majorant.linalg import ENERGY_DTYPE
 from majorant.majorants.spectral import column_sum_bound, conv_norm_bound, expand
-from majorant.networks.autoencoder import (
-    Autoencoder,
-    soft_relu_curvature,
-    soft_relu_slope,
-)
+from majorant.networks.autoencoder import Autoencoder, Pass, soft_relu_curvature
 
 COSINE_CURVATURE = 2.0 / math.sqrt(3.0)
 """Largest eigenvalue of the Hessian of the cosine distance, times the squared norm."""
@@ -101,8 +97,8 @@ class PriorBounds:
     def jacobian_norm(self, point: CosinePoint) -> Tensor:
         """Upper bound of ``|J(x)|``: layer norms times the largest slopes, (n_batch,)."""
         bound = torch.full_like(point.energy, self.norms.spectral[0])
-        for size, slope in zip(self.norms.spectral[1:], self._slopes(point), strict=True):
-            bound = size * slope.flatten(1).amax(1).to(ENERGY_DTYPE) * bound
+        for size, slope in zip(self.norms.spectral[1:], _network(point).slopes, strict=True):
+            bound = size * _largest(slope) * bound
         return bound
 
     def uniform(self, point: CosinePoint) -> Tensor:
@@ -178,7 +174,7 @@ class PriorBounds:
         over_x, over_p = 1.0 / point.norm_x, 1.0 / point.norm_phi
         identity = COSINE_CURVATURE * over_x**2 + rho * over_x * over_p
         outer = COSINE_CURVATURE * over_p**2 + over_x * over_p / rho
-        slopes = [slope.to(v.dtype) for slope in self._slopes(point)]
+        slopes = [slope.to(v.dtype) for slope in _network(point).slopes]
         bends = [bend.to(v.dtype) for bend in self._bends(point)]
         seen = [_conv(weights[0], v)]
         for slope, weight in zip(slopes, weights[1:], strict=True):
@@ -192,28 +188,22 @@ class PriorBounds:
         """Largest eigenvalue of ``sum_i w_i Hess Phi_i``, from above, (n_batch,)."""
         bound = torch.zeros_like(point.energy)
         reach = torch.full_like(point.energy, self.norms.spectral[0])
-        sizes, slopes = self.norms.spectral[1:], self._slopes(point)
+        sizes, slopes = self.norms.spectral[1:], _network(point).slopes
         for size, slope, bend in zip(sizes, slopes, self._bends(point), strict=True):
             bound = bound + _largest(bend) * reach**2
             reach = size * _largest(slope) * reach
         return bound
-
-    def _slopes(self, point: CosinePoint) -> list[Tensor]:
-        """``s'(z_i)``, first layer first."""
-        return [soft_relu_slope(z, self.prior.eps) for z in _network(point)[0]]
 
     def _bends(self, point: CosinePoint) -> list[Tensor]:
         """``max(r_i s''(z_i), 0)``, what the residual adds at each layer, first layer first.
 
         The negative part only lowers the curvature.
         """
-        before, r = _network(point)
-        bends: list[Tensor] = []
-        for weight, z in zip(reversed(self.prior.weights[1:]), reversed(before), strict=True):
-            r = _adjoint(weight, r)
-            bends.append((r * soft_relu_curvature(z, self.prior.eps)).clamp_min(0))
-            r = r * soft_relu_slope(z, self.prior.eps)
-        return bends[::-1]
+        before, eps = _network(point).before, self.prior.eps
+        return [
+            (r * soft_relu_curvature(z, eps)).clamp_min(0)
+            for r, z in zip(point.arrived, before, strict=True)
+        ]
 
 
 def gauss_newton(point: CosinePoint, jacobian: Tensor) -> Tensor:
@@ -225,11 +215,11 @@ def gauss_newton(point: CosinePoint, jacobian: Tensor) -> Tensor:
     return COSINE_CURVATURE * (over_x**2 + over_p**2) + 2.0 * over_x * over_p
 
 
-def _network(point: CosinePoint) -> tuple[tuple[Tensor, ...], Tensor]:
-    """What enters the non-linearities, and the slope of the distance in ``Phi``."""
-    if point.kept is None or point.slope_phi is None:
+def _network(point: CosinePoint) -> Pass:
+    """The network's forward pass."""
+    if point.kept is None:
         raise MajorantError("the point was evaluated without its prior; evaluate it with one")
-    return point.kept.before, point.slope_phi
+    return point.kept
 
 
 def _conv(weight: Tensor, x: Tensor) -> Tensor:
@@ -241,7 +231,7 @@ def _adjoint(weight: Tensor, v: Tensor) -> Tensor:
 
 
 def _largest(x: Tensor) -> Tensor:
-    return x.flatten(1).amax(1).to(ENERGY_DTYPE)
+    return x.amax((1, 2)).to(ENERGY_DTYPE)
 
 
 def _sine(cosine: Tensor) -> Tensor:

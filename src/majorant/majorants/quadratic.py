@@ -35,6 +35,10 @@ class Curvature(ABC):
         """``P^-1 g``, like ``g``; zero where ``P`` is infinite."""
 
     @abstractmethod
+    def dual(self, gradient: Tensor) -> Tensor:
+        """``<g, P^-1 g>``, twice the decrease at the minimiser; float64, (n_batch,)."""
+
+    @abstractmethod
     def step_limit(self) -> Tensor:
         """The largest ``p`` for which ``Diag(1/p) >= P``; broadcasts to the shape of ``x``."""
 
@@ -57,6 +61,10 @@ class ScalarCurvature(Curvature):
     def solve(self, gradient: Tensor) -> Tensor:
         """``g / mu``."""
         return gradient * self.step_limit().to(gradient.dtype)
+
+    def dual(self, gradient: Tensor) -> Tensor:
+        """``|g|^2 / mu``."""
+        return squared_norm(gradient) / self.mu
 
     def step_limit(self) -> Tensor:
         """``1 / mu``, shape (n_batch, 1, 1)."""
@@ -82,6 +90,10 @@ class DiagonalCurvature(Curvature):
     def solve(self, gradient: Tensor) -> Tensor:
         """``g / d``, element by element."""
         return gradient * self.step_limit().to(gradient.dtype)
+
+    def dual(self, gradient: Tensor) -> Tensor:
+        """Sum of ``g_i^2 / d_i``."""
+        return total(gradient * self.solve(gradient))
 
     def step_limit(self) -> Tensor:
         """``1 / d``."""
@@ -111,11 +123,22 @@ class GramCurvature(Curvature):
     def solve(self, gradient: Tensor) -> Tensor:
         """Divide by ``alpha s^2 + beta`` in the row space of ``L`` and by ``beta`` outside."""
         vh = self.svd.vh.to(gradient.dtype)
+        outside, difference = self._inverse()
+        correction = (difference[:, None].to(vh.dtype) * (gradient.mT @ vh.mT)) @ vh
+        return expand(outside.to(gradient.dtype), gradient) * gradient + correction.mT
+
+    def dual(self, gradient: Tensor) -> Tensor:
+        """The same without the way back from the row space."""
+        row = gradient.mT @ self.svd.vh.to(gradient.dtype).mT
+        outside, difference = self._inverse()
+        inside = total(difference[:, None] * row * row)
+        return (outside * squared_norm(gradient) + inside).clamp_min(0)
+
+    def _inverse(self) -> tuple[Tensor, Tensor]:
+        """``P^-1`` outside the row space of ``L``, and what it has more inside."""
         inside = 1.0 / (self.alpha[:, None] * self.svd.s**2 + self.beta[:, None])
         outside = torch.where(self.beta > 0, 1.0 / self.beta, 0.0)
-        row = vh @ gradient
-        correction = vh.mT @ ((inside - outside[:, None])[..., None].to(row.dtype) * row)
-        return expand(outside.to(gradient.dtype), gradient) * gradient + correction
+        return outside, inside - outside[:, None]
 
     def step_limit(self) -> Tensor:
         """``1 / (alpha |L|^2 + beta)``, shape (n_batch, 1, 1)."""
@@ -169,6 +192,10 @@ class OperatorCurvature(Curvature):
             direction = residual + expand(ratio.to(gradient.dtype), gradient) * direction
         return solution
 
+    def dual(self, gradient: Tensor) -> Tensor:
+        """``<g, d>`` with what conjugate gradients found."""
+        return total(gradient * self.solve(gradient))
+
     def step_limit(self) -> Tensor:
         """``1 / mu``, shape (n_batch, 1, 1)."""
         return 1.0 / self.mu[:, None, None]
@@ -215,4 +242,4 @@ class QuadraticSurrogate(Surrogate[SourceState]):
 
     def promise(self) -> Tensor:
         """``<g, P^-1 g> / 2``."""
-        return 0.5 * total(self.gradient * self.curvature.solve(self.gradient))
+        return 0.5 * self.curvature.dual(self.gradient)

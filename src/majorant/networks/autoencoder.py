@@ -10,7 +10,7 @@ Source: the MM-Net paper (arXiv 2026), the manifold prior of section 3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,13 +22,23 @@ from majorant.problem import MajorantError
 
 def soft_relu(z: Tensor, eps: float) -> Tensor:
     """Return ``s(z) = (z + sqrt(z^2 + eps^2)) / 2``, without cancellation for negative ``z``."""
-    root = torch.sqrt(z * z + eps * eps)
-    return torch.where(z > 0, 0.5 * (z + root), 0.5 * eps * eps / (root + z.abs()))
+    return soft_relu_and_slope(z, eps)[0]
 
 
 def soft_relu_slope(z: Tensor, eps: float) -> Tensor:
     """Return ``s'(z) = (1 + z / sqrt(z^2 + eps^2)) / 2``, in (0, 1)."""
-    return 0.5 + 0.5 * z * torch.rsqrt(z * z + eps * eps)
+    return soft_relu_and_slope(z, eps)[1]
+
+
+def soft_relu_and_slope(z: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Return ``s(z)`` and ``s'(z)`` from one root.
+
+    ``(z + r) / 2 = max(z, 0) + eps^2 / (2 (r + |z|))`` with ``r = sqrt(z^2 + eps^2)`` cancels
+    nowhere, and ``s' = s / r``.
+    """
+    root = torch.sqrt(z * z + eps * eps)
+    value = torch.add(F.relu(z), torch.reciprocal(root + z.abs()), alpha=0.5 * eps * eps)
+    return value, value / root
 
 
 def soft_relu_curvature(z: Tensor, eps: float) -> Tensor:
@@ -74,6 +84,17 @@ class Conv(nn.Module):
         drawn = torch.rand(n_out, n_in, kernel, generator=generator)
         self.weight = nn.Parameter((2.0 * drawn - 1.0) * limit)
         self.bias = nn.Parameter(torch.zeros(n_out)) if bias else None
+        self._settled: tuple[Tensor, Tensor] | None = None
+
+    def settle(self) -> None:
+        """Keep the matrices of both products, for weights that do not change any more."""
+        with torch.no_grad():
+            self._settled = self._forth(), self._back()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Conv:
+        """Another dtype or device: what was kept is no longer what it was."""
+        self._settled = None
+        return super()._apply(fn, recurse)
 
     @property
     def kernel(self) -> int:
@@ -82,16 +103,28 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n_batch, n_in, n_times) to (n_batch, n_out, n_times)."""
-        flat = self.weight.permute(0, 2, 1).flatten(1)
+        flat = self._forth() if self._settled is None else self._settled[0]
         return F.linear(_taps(x.mT, self.kernel), flat, self.bias).mT
 
     def adjoint(self, v: Tensor) -> Tensor:
         """Return the transpose of the linear part, (n_batch, n_out, n_times) to (.., n_in, ..)."""
-        flat = self.weight.permute(0, 2, 1).flip(1).permute(1, 0, 2).flatten(0, 1)
-        return (_taps(v.mT, self.kernel) @ flat).mT
+        flat = self._back() if self._settled is None else self._settled[1]
+        return F.linear(_taps(v.mT, self.kernel, backwards=True), flat).mT
+
+    def _forth(self) -> Tensor:
+        """The taps of an output side by side, (n_out, kernel * n_in)."""
+        if self.kernel == 1:
+            return self.weight[..., 0]
+        return self.weight.permute(0, 2, 1).flatten(1)
+
+    def _back(self) -> Tensor:
+        """The taps of an input side by side, (n_in, kernel * n_out)."""
+        if self.kernel == 1:
+            return self.weight[..., 0].mT
+        return self.weight.permute(1, 2, 0).flatten(1)
 
 
-def _taps(x: Tensor, kernel: int) -> Tensor:
+def _taps(x: Tensor, kernel: int, backwards: bool = False) -> Tensor:
     """Put the neighbours in time beside each sample: (.., n_times, n) to (.., n_times, kernel n).
 
     A convolution is then one matrix product, which is faster than a library's convolution at these
@@ -101,7 +134,8 @@ def _taps(x: Tensor, kernel: int) -> Tensor:
         return x
     n_times, half = x.shape[-2], kernel // 2
     wide = F.pad(x, (0, 0, half, half))
-    return torch.cat([wide[..., k : k + n_times, :] for k in range(kernel)], dim=-1)
+    order = range(kernel - 1, -1, -1) if backwards else range(kernel)
+    return torch.cat([wide[..., k : k + n_times, :] for k in order], dim=-1)
 
 
 @dataclass(frozen=True)
@@ -114,10 +148,13 @@ class Pass:
         ``Phi(x)``.
     before : tuple of Tensor, each (n_batch, n_hidden, n_times)
         What enters the non-linearities, first layer first.
+    slopes : tuple of Tensor, like ``before``
+        ``s'`` of it.
     """
 
     output: Tensor
     before: tuple[Tensor, ...]
+    slopes: tuple[Tensor, ...]
 
 
 class Autoencoder(nn.Module):
@@ -180,26 +217,45 @@ class Autoencoder(nn.Module):
     def trace(self, x: Tensor) -> Pass:
         """Run forward and keep what Jacobian products need."""
         before: list[Tensor] = []
+        slopes: list[Tensor] = []
         layers = self._convolutions()
         z = layers[0](x)
         for layer in layers[1:]:
             before.append(z)
-            z = layer(soft_relu(z, self.eps))
-        return Pass(z, tuple(before))
+            bent, slope = soft_relu_and_slope(z, self.eps)
+            slopes.append(slope)
+            z = layer(bent)
+        return Pass(z, tuple(before), tuple(slopes))
 
-    def pullback(self, kept: Pass, v: Tensor) -> Tensor:
-        """Return ``J(x)' v`` by the explicit backward pass, (n_batch, n_sources, n_times)."""
-        layers = self._convolutions()
-        for layer, z in zip(reversed(layers[1:]), reversed(kept.before), strict=True):
-            v = layer.adjoint(v) * soft_relu_slope(z, self.eps)
-        return layers[0].adjoint(v)
+    def pullback(self, kept: Pass, v: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run the explicit backward pass.
+
+        Parameters
+        ----------
+        kept : Pass
+        v : Tensor, shape (n_batch, n_sources, n_times)
+
+        Returns
+        -------
+        Tensor, like ``v``
+            ``J(x)' v``.
+        tuple of Tensor, each (n_batch, n_hidden, n_times)
+            ``v`` pulled back to what leaves the non-linearities, first layer first; what the
+            curvature of the prior is made of.
+        """
+        layers, arrived = self._convolutions(), list[Tensor]()
+        for layer, slope in zip(reversed(layers[1:]), reversed(kept.slopes), strict=True):
+            v = layer.adjoint(v)
+            arrived.append(v)
+            v = v * slope
+        return layers[0].adjoint(v), tuple(reversed(arrived))
 
     def pushforward(self, kept: Pass, v: Tensor) -> Tensor:
         """Return ``J(x) v``, (n_batch, n_sources, n_times)."""
         layers = self._convolutions()
         v = layers[0](v)
-        for layer, z in zip(layers[1:], kept.before, strict=True):
-            v = layer(soft_relu_slope(z, self.eps) * v)
+        for layer, slope in zip(layers[1:], kept.slopes, strict=True):
+            v = layer(slope * v)
         return v
 
     def _convolutions(self) -> list[Conv]:

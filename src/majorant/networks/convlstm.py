@@ -65,9 +65,11 @@ class ConvLSTM(nn.Module):
 
     def forward(self, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """Take one iteration: input (n_batch, n_in, n_times) to new hidden and cell."""
-        let_in, keep, let_out, new = self.gates(torch.cat([x, hidden], dim=1)).chunk(4, dim=1)
-        cell = keep.sigmoid() * cell + let_in.sigmoid() * new.tanh()
-        return let_out.sigmoid() * cell.tanh(), cell
+        n = hidden.shape[1]
+        gates, new = self.gates(torch.cat([x, hidden], dim=1)).split((3 * n, n), dim=1)
+        let_in, keep, let_out = gates.sigmoid().chunk(3, dim=1)
+        cell = keep * cell + let_in * new.tanh()
+        return let_out * cell.tanh(), cell
 
 
 class CurvatureNetwork(nn.Module):
