@@ -114,3 +114,28 @@ def test_settings_that_mean_nothing_are_refused(wrong: dict) -> None:
 def test_a_head_without_neighbours_is_refused() -> None:
     with pytest.raises(MajorantError, match="no edges"):
         PatchBank.grow(Leadfield.from_arrays(torch.ones(2, 3)))
+
+
+def test_regions_grow_connected_irregular_and_reproducible() -> None:
+    leadfield = Leadfield.template_small()
+    settings = PatchSettings(growth="random", shapes=2)
+    bank, ball = PatchBank.grow(leadfield, settings), PatchBank.grow(leadfield)
+    assert bank.orders.tolist() == [1, 1, 2, 2, 3, 3]
+    torch.testing.assert_close(bank.amplitudes, PatchBank.grow(leadfield, settings).amplitudes)
+    seed = torch.tensor([5, 500])
+    grown, round_ = bank.maps(seed, torch.tensor([4, 5])), ball.maps(seed, torch.tensor([2, 2]))
+    hops = leadfield.hops()
+    for patch, whole, k in zip(grown, round_, seed.tolist(), strict=True):
+        active = patch.nonzero()[:, 0]
+        assert len(active) == int((whole > 0).sum())
+        assert set(active.tolist()) != set(whole.nonzero()[:, 0].tolist())
+        assert patch[k] == 1.0
+        reached = {k}
+        while True:
+            more = {int(m) for m in active if bool((hops[m, list(reached)] <= 1).any())}
+            if more == reached:
+                break
+            reached = more
+        assert reached == set(active.tolist())
+    with pytest.raises(MajorantError, match="'random' in at least one"):
+        PatchSettings(growth="random", shapes=0)

@@ -1,9 +1,9 @@
 """Patches of cortex: which locations are active together, and how strongly.
 
-A patch is every location within a number of mesh edges of its seed, with an amplitude that falls
-with distance as a Gaussian. All patches of a source space are tabulated once, as indices and
-amplitudes (some forty numbers a seed, never a dense matrix), so that thousands can be drawn a
-second.
+A patch is every location within a number of mesh edges of its seed, or a connected region of as
+many that grew from it at random, with an amplitude that falls with distance as a Gaussian. All
+patches of a source space are tabulated once, as indices and amplitudes (some forty numbers a seed,
+never a dense matrix), so that thousands can be drawn a second.
 
 Source: the simulations of the MM-Net paper, which follow SEREEGA (Krol et al., J. Neurosci.
 Methods 309, 2018). The hop orders are estimated from the published benchmark rows.
@@ -24,6 +24,8 @@ from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
 from majorant.simulate import streams
 
+GROWTH = 77
+"""Seed of region growing: the shapes of a source space are always the same."""
 TWO_DEVIATIONS = math.exp(-2.0)
 """Amplitude at the border of a patch whose radius is two standard deviations."""
 
@@ -42,11 +44,18 @@ class PatchSettings:
         neural-mass sources, ``s = d_max / sqrt(2 log 2)``.
     distance : {"euclidean", "geodesic"}
         In a straight line from the seed, or along the edges of the mesh.
+    growth : {"ball", "random"}
+        Every location within the radius, or region growing: neighbours of the patch join at random
+        until it has as many members as that ball, so that patches have arms and bays.
+    shapes : int
+        Shapes that region growing tabulates for each seed and radius.
     """
 
     orders: tuple[int, ...] = (1, 2, 3)
     border: float = TWO_DEVIATIONS
     distance: Literal["euclidean", "geodesic"] = "euclidean"
+    growth: Literal["ball", "random"] = "ball"
+    shapes: int = 4
 
     def __post_init__(self) -> None:
         if not self.orders or min(self.orders) < 0 or len(set(self.orders)) != len(self.orders):
@@ -60,6 +69,11 @@ class PatchSettings:
         if self.distance not in ("euclidean", "geodesic"):
             raise MajorantError(
                 f"the distance is {self.distance!r}; expected 'euclidean' or 'geodesic'"
+            )
+        if self.growth not in ("ball", "random") or self.shapes < 1:
+            raise MajorantError(
+                f"the growth is {self.growth!r} in {self.shapes} shapes; expected 'ball', or "
+                "'random' in at least one"
             )
 
 
@@ -102,13 +116,17 @@ class PatchBank:
             raise MajorantError(
                 "the lead field has no edges, so patches cannot grow; build it with edges=..."
             )
-        members, hops = _balls(leadfield, max(settings.orders))
+        grown = settings.growth == "random"
+        members, hops = _balls(leadfield, max(settings.orders) + grown)
         distance = _distances(leadfield, members, settings.distance)
-        orders = torch.tensor(settings.orders, dtype=torch.int64)
+        each = [order for order in settings.orders for _ in range(settings.shapes if grown else 1)]
+        orders = torch.tensor(each, dtype=torch.int64)
         falloff = math.log(1.0 / settings.border)
         tables = []
-        for order in settings.orders:
+        for shape, order in enumerate(each):
             inside = (hops >= 0) & (hops <= order)
+            if grown:
+                inside = _grown(leadfield, members, hops, inside.sum(1), shape)
             radius = torch.where(inside, distance, 0.0).amax(dim=1, keepdim=True)
             ratio = distance / radius.clamp_min(torch.finfo(torch.float64).tiny)
             tables.append(torch.where(inside, torch.exp(-falloff * ratio.square()), 0.0))
@@ -182,6 +200,37 @@ class PatchBank:
         columns = gain.T[self.members]
         weights = self.amplitudes.to(columns)
         return torch.einsum("skn,osk->osn", columns, weights)
+
+
+def _grown(
+    leadfield: Leadfield, members: Tensor, hops: Tensor, counts: Tensor, shape: int
+) -> Tensor:
+    """Grow a connected patch from every seed, within its ball: (n_locations, n_members) bool.
+
+    Every seed and shape has random numbers of its own. Where the ball has no more neighbours to
+    offer, the patch is smaller.
+    """
+    near: list[list[int]] = [[] for _ in range(leadfield.n_locations)]
+    for i, j in leadfield.edges.tolist():
+        near[i].append(j)
+        near[j].append(i)
+    key = streams.keys(GROWTH, torch.arange(leadfield.n_locations), shape)
+    chance = streams.uniform(key, int(counts.max())).tolist()
+    inside = torch.zeros_like(hops, dtype=torch.bool)
+    for seed, (ball, reach, count) in enumerate(
+        zip(members.tolist(), hops.tolist(), counts.tolist(), strict=True)
+    ):
+        place = {m: k for k, (m, hop) in enumerate(zip(ball, reach, strict=True)) if hop >= 0}
+        patch, border = {seed}, [m for m in near[seed] if m in place]
+        for u in chance[seed][: count - 1]:
+            if not border:
+                break
+            joined = border.pop(int(u * len(border)) % len(border))
+            patch.add(joined)
+            fresh = (m for m in near[joined] if m in place and m not in patch)
+            border = [m for m in border if m != joined] + [m for m in fresh if m not in border]
+        inside[seed, [place[m] for m in patch]] = True
+    return inside
 
 
 def _balls(leadfield: Leadfield, order: int) -> tuple[Tensor, Tensor]:
