@@ -267,7 +267,7 @@ GENERAL = replace(
     REFINE,
     name="general",
     network=replace(FAST, window=0.25),
-    n_train=96_000,
+    n_train=64_000,
     rate=1.5e-3,
     prior_rate=1.5e-3,
     n_validation=200,
