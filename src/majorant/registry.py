@@ -6,7 +6,7 @@ benchmark row, the table in the docs and the citation all come from the entry.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
@@ -38,7 +38,16 @@ class SolverSpec:
     space : {"any", "regions"}
         Source spaces it can treat; ``"regions"`` asks for the 994 regions of the template.
     linear : bool
-        Whether the estimate is linear in the data.
+        Whether the estimate is linear in the data, with one kernel for all of them.
+    adaptive : bool
+        Whether the estimate is linear once its kernel was made from the covariance of the data.
+    snr : bool
+        Whether it is told the signal-to-noise ratio; the others learn what they need of it.
+    covariance : bool
+        Whether it can image a covariance: it looks at no more than second moments of the data.
+    window : float or None
+        Windows of continuous data that are solved together, s; None where every sample is solved
+        for itself, with one kernel.
     depth : float or None
         Default depth weighting; None for solvers that correct for depth themselves.
     citation : str
@@ -56,6 +65,10 @@ class SolverSpec:
     citation: str
     space: Literal["any", "regions"] = "any"
     linear: bool = True
+    adaptive: bool = False
+    snr: bool = False
+    covariance: bool = True
+    window: float | None = None
     depth: float | None = None
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -84,6 +97,7 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
                 _CLOSED_FORM,
                 _ALL,
                 "Hämäläinen & Ilmoniemi (1994), doi:10.1007/BF02512476",
+                snr=True,
                 depth=0.8,
             ),
             SolverSpec(
@@ -94,6 +108,7 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
                 _CLOSED_FORM,
                 _ALL,
                 "Dale et al. (2000), doi:10.1016/S0896-6273(00)81138-1",
+                snr=True,
                 depth=0.8,
             ),
             SolverSpec(
@@ -105,6 +120,7 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
                 + " Zero localisation error for one source of fixed orientation without noise.",
                 _ALL,
                 "Pascual-Marqui (2002), Methods Find Exp Clin Pharmacol 24D:5-12",
+                snr=True,
             ),
             SolverSpec(
                 "eloreta",
@@ -117,6 +133,7 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
                 "without noise.",
                 _ALL,
                 "Pascual-Marqui (2007), arXiv:0710.3341",
+                snr=True,
             ),
             SolverSpec(
                 "lcmv",
@@ -127,6 +144,7 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
                 _ALL,
                 "Van Veen et al. (1997), doi:10.1109/10.623056",
                 linear=False,
+                adaptive=True,
             ),
             SolverSpec(
                 "champagne",
@@ -139,6 +157,7 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
                 "Wipf et al. (2010), doi:10.1016/j.neuroimage.2009.06.083; "
                 "Cai et al. (2021), doi:10.1016/j.neuroimage.2020.117411",
                 linear=False,
+                window=1.0,
             ),
             SolverSpec(
                 "mm-net",
@@ -153,6 +172,8 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
                 "Application to EEG Imaging, arXiv",
                 space="regions",
                 linear=False,
+                covariance=False,
+                window=0.125,
             ),
             SolverSpec(
                 "unfolded-sbl",
@@ -166,6 +187,7 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
                 "Structure-Preserving Correction Learning for Sparse Bayesian Inference in Brain "
                 "Source Imaging (2026), arXiv:2606.07196",
                 linear=False,
+                window=1.0,
             ),
         )
     }
@@ -184,6 +206,11 @@ def spec(name: str) -> SolverSpec:
     if key not in SOLVERS:
         raise MajorantError(f"there is no solver {name!r}; choose one of {', '.join(SOLVERS)}")
     return SOLVERS[key]
+
+
+def able(can: Callable[[SolverSpec], bool]) -> str:
+    """Name the solvers that can do something, for the sentence that refuses those that cannot."""
+    return ", ".join(name for name, solver in SOLVERS.items() if can(solver))
 
 
 def make(name: str, **options: Any) -> Any:

@@ -118,7 +118,7 @@ def test_regions_are_written_onto_the_vertices_of_fsaverage5(evoked: Any) -> Non
     for side, (data, vertices) in enumerate(
         zip((stc.lh_data, stc.rh_data), stc.vertices, strict=True)
     ):
-        assert np.array_equal(data, values[parcels[side, vertices].numpy()])
+        assert_equal(data, values[parcels[side, vertices].numpy()])
     with pytest.raises(MajorantError, match="fixed orientation"):
         SourceImager("mne", space="regions", loose=1).fit(evoked.info)
 

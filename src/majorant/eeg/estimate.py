@@ -1,4 +1,4 @@
-"""From a solver's columns to the estimates that MNE knows."""
+"""From a solver's columns to one value, one signed value or one vector per location."""
 
 from __future__ import annotations
 
@@ -10,7 +10,43 @@ from numpy.typing import NDArray
 from majorant.eeg.forward import SourceModel
 from majorant.problem import MajorantError
 
-__all__ = ["as_estimate", "combined", "expanded"]
+__all__ = ["PICKS", "as_estimate", "check_pick", "combined", "picked_rows"]
+
+PICKS = (None, "normal", "vector", "max-power")
+"""What can be made of the three columns of a location."""
+
+
+def check_pick(model: SourceModel, pick_ori: str | None) -> None:
+    """Refuse a choice that the orientation or the source space does not have.
+
+    Raises
+    ------
+    MajorantError
+        If one is to be chosen of a single column, or normals are asked for where there are none.
+    """
+    if pick_ori is None:
+        return
+    if model.leadfield.n_orient == 1:
+        raise MajorantError(
+            f"pick_ori={pick_ori!r} needs loose or free orientation; the orientation is "
+            "fixed here, so leave pick_ori out or set loose above 0"
+        )
+    if pick_ori == "normal" and not model.space.has_normals:
+        raise MajorantError(
+            f"pick_ori='normal' needs a surface with normals, and this is a {model.space.kind} "
+            "source space; use None, 'vector' or 'max-power'"
+        )
+
+
+def picked_rows(rows: Any, model: SourceModel, pick_ori: str | None) -> Any | None:
+    """The rows of a kernel (n_columns, n_sensors) that give the estimate without more ado.
+
+    None where lengths or vectors are to be made of three columns, which is not linear, or not a
+    matrix of one row per location.
+    """
+    if model.leadfield.n_orient == 1:
+        return rows
+    return rows[2::3] if pick_ori == "normal" else None
 
 
 def combined(
@@ -22,80 +58,52 @@ def combined(
     ----------
     estimate : array, shape (n_columns, n_times)
     model : SourceModel
-    pick_ori : None, "normal" or "vector"
+    pick_ori : None, "normal", "vector" or "max-power"
 
     Returns
     -------
     array, shape (n_locations, n_times) or (n_locations, 3, n_times)
-        Fixed orientation: as it is, signed. Else the length, the signed normal component, or the
-        vector in the coordinate frame of the forward.
-
-    Raises
-    ------
-    MajorantError
-        If normals are asked for where there are none.
+        Fixed orientation: as it is, signed. Else the length, the signed normal component, the
+        vector in the coordinate frame of the forward, or the signed component along the direction
+        in which the estimate has most power over the window.
     """
     n_orient = model.leadfield.n_orient
     if n_orient == 1:
         return estimate
     columns = estimate.reshape(-1, n_orient, estimate.shape[-1])
     if pick_ori is None:
-        return np.sqrt(np.einsum("lot,lot->lt", columns, columns))
+        squared = columns[:, 0] * columns[:, 0]
+        for axis in range(1, n_orient):
+            squared += columns[:, axis] * columns[:, axis]
+        return np.sqrt(squared, out=squared)
     if pick_ori == "vector":
         return np.swapaxes(model.axes, 1, 2) @ columns
-    if not all(space["type"] == "surf" for space in model.forward["src"]):
-        raise MajorantError(
-            "pick_ori='normal' needs a surface with normals; use None or 'vector' for volumes"
-        )
-    return np.ascontiguousarray(columns[:, 2])
+    if pick_ori == "normal":
+        return np.ascontiguousarray(columns[:, 2])
+    return np.einsum("lo,lot->lt", _strongest(columns), columns)
 
 
-def expanded(
-    values: NDArray[np.float64], model: SourceModel
-) -> tuple[NDArray[np.float64], list[NDArray[np.int64]]]:
-    """Values on the vertices that a SourceEstimate names.
-
-    A region's column is the sum of its vertices' columns, so each of its vertices carries the
-    region's own value.
-
-    Returns
-    -------
-    values : array, shape (n_vertices, ..., n_times)
-    vertices : list of array
-        One per source space, sorted.
-    """
-    leadfield = model.leadfield
-    if leadfield.kind == "regions":
-        assert leadfield.parcels is not None
-        parcels = leadfield.parcels.numpy()
-        vertices = [np.flatnonzero(side >= 0) for side in parcels]
-        index = np.concatenate([s[v] for s, v in zip(parcels, vertices, strict=True)])
-        return values[index], vertices
-    return values, [np.asarray(space["vertno"]) for space in model.forward["src"]]
+def _strongest(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Direction of most power at every location, (n_locations, 3); outwards along the third."""
+    power = np.einsum("lot,lpt->lop", columns, columns)
+    _, vectors = np.linalg.eigh(power)
+    direction = vectors[:, :, -1]
+    # A direction has no sign of its own: MNE's rule is the side of the normal.
+    outward = np.where(direction[:, 2:] != 0, direction[:, 2:], direction.sum(1, keepdims=True))
+    return direction * np.where(outward < 0, -1.0, 1.0)
 
 
-def as_estimate(values: NDArray[np.float64], model: SourceModel, tmin: float, sfreq: float) -> Any:
+def as_estimate(values: Any, model: SourceModel, tmin: float, sfreq: float) -> Any:
     """Dress values as the class of estimate that fits the source space.
 
     Parameters
     ----------
-    values : array, shape (n_locations, n_times) or (n_locations, 3, n_times)
+    values : array or tuple
+        Shape (n_locations, n_times) or (n_locations, 3, n_times), or (kernel, sensor data).
     model : SourceModel
     tmin : float
         s.
     sfreq : float
         Hz.
     """
-    import mne
-
-    data, vertices = expanded(values, model)
-    vector = data.ndim == 3
-    types = {space["type"] for space in model.forward["src"]}
-    subject = model.leadfield.subject or None
-    if model.leadfield.kind == "regions" or types == {"surf"}:
-        make = mne.VectorSourceEstimate if vector else mne.SourceEstimate
-    elif "surf" in types:
-        make = mne.MixedVectorSourceEstimate if vector else mne.MixedSourceEstimate
-    else:
-        make = mne.VolVectorSourceEstimate if vector else mne.VolSourceEstimate
-    return make(data, vertices, tmin, 1.0 / sfreq, subject=subject, verbose="error")
+    return model.space.dress(values, tmin, sfreq)

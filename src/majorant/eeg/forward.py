@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from majorant.eeg.account import Account, listening
 from majorant.eeg.recording import UNREADABLE
+from majorant.eeg.spaces import SourceSpace
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
+from majorant.registry import Orientation
 
 __all__ = [
     "DEPTH",
@@ -47,25 +49,33 @@ class SourceModel:
 
     Attributes
     ----------
-    forward : mne.Forward
-        Channels in the order of the data; fixed, or free with the normal as third column.
+    forward : mne.Forward or None
+        Channels in the order of the data; fixed, or free with the normal as third column. None
+        where the model was read from a file.
     leadfield : Leadfield
-        The same gain, V/(A m); positions in MRI surface RAS, metres.
+        The same gain, V/(A m) or T/(A m); positions in MRI surface RAS, metres.
     prior : array, shape (n_columns,)
         Depth times orientation prior, relative variances.
     loose : float
-        0 fixed, 1 free.
+        0 fixed, 1 free; of the surfaces, where the source space is mixed.
+    axes : array, shape (n_locations, n_orient, 3)
+        Directions of the columns, in the forward's frame.
+    space : SourceSpace
     """
 
     forward: Any
     leadfield: Leadfield
     prior: NDArray[np.float64]
     loose: float
+    axes: NDArray[np.float64]
+    space: SourceSpace
 
     @property
-    def axes(self) -> NDArray[np.float64]:
-        """Directions of the columns, shape (n_locations, n_orient, 3), in the forward's frame."""
-        return self.forward["source_nn"].reshape(-1, self.leadfield.n_orient, 3)
+    def orientation(self) -> Orientation:
+        """The orientation in words."""
+        if self.leadfield.n_orient == 1:
+            return "fixed"
+        return "free" if self.loose == 1 else "loose"
 
 
 def read_forward(path: str | Path) -> Any:
@@ -138,9 +148,10 @@ def source_model(
     info: Any,
     noise_cov: Any,
     *,
-    loose: float | str = "auto",
+    loose: float | Mapping[str, float] | str = "auto",
     depth: float | Mapping[str, Any] | None = None,
     leadfield: Leadfield | None = None,
+    space: SourceSpace | None = None,
 ) -> tuple[SourceModel, Any]:
     """Orient a forward and weigh its columns, in MNE's order.
 
@@ -150,13 +161,15 @@ def source_model(
     info : mne.Info
         Channels of the data; bad ones are left out, and so is what forward or covariance lack.
     noise_cov : mne.Covariance
-    loose : float or "auto"
+    loose : float, dict or "auto"
         0 fixed, between loose, 1 free; "auto" is 0.2 on surfaces, 0 where the forward is fixed,
-        and 1 in volumes.
+        and 1 elsewhere. One number for a mixed source space is that of its surfaces.
     depth : float, dict or None
         Exponent of the depth weighting, or arguments of `mne.forward.compute_depth_prior`.
     leadfield : Leadfield, optional
         Where the forward was made from one: keeps its regions and neighbours.
+    space : SourceSpace, optional
+        Where the estimates belong, if not on the forward's own source space.
 
     Returns
     -------
@@ -186,11 +199,13 @@ def source_model(
         prior = prior[2::3]
         forward = _turned(forward, fixed=True)
     if value > 0:
-        prior = prior * _orient_prior(forward, value)
+        prior = prior * _orient_prior(forward, _loose_parts(forward["src"], value))
     oriented = leadfield_from_forward(forward)
     if leadfield is not None:
         oriented = replace(leadfield.pick(names), gain=oriented.gain, n_orient=oriented.n_orient)
-    return SourceModel(forward, oriented, prior, value), picked
+    axes = forward["source_nn"].reshape(-1, oriented.n_orient, 3)
+    space = space or SourceSpace.of(forward["src"])
+    return SourceModel(forward, oriented, prior, value, axes, space), picked
 
 
 def _common(forward: Any, info: Any, noise_cov: Any) -> list[str]:
@@ -212,16 +227,17 @@ def _common(forward: Any, info: Any, noise_cov: Any) -> list[str]:
     )
 
 
-def _loose_value(forward: Any, loose: float | str) -> float:
+def _loose_value(forward: Any, loose: float | Mapping[str, float] | str) -> float:
+    """The one number that says it all: that of the surfaces, where there are any."""
     import mne
 
     fixed = mne.forward.is_fixed_orient(forward, orig=True)
-    surface = all(space["type"] == "surf" for space in forward["src"])
+    kind = SourceSpace.of(forward["src"]).kind
     if isinstance(loose, str):
         if loose.casefold() != "auto":
             raise MajorantError(f"loose is {loose!r}; expected 'auto' or a number from 0 to 1")
-        return 0.0 if fixed else LOOSE if surface else 1.0
-    value = float(loose)
+        return 0.0 if fixed else LOOSE if kind in ("surface", "mixed") else 1.0
+    value = _of_surfaces(loose) if isinstance(loose, Mapping) else float(loose)
     if not 0 <= value <= 1:
         raise MajorantError(f"loose is {value}; expected a number from 0 (fixed) to 1 (free)")
     if fixed and value > 0:
@@ -229,12 +245,35 @@ def _loose_value(forward: Any, loose: float | str) -> float:
             "the lead field has fixed orientation (one column per location), so loose must be 0; "
             "use a source space of vertices, or a forward with free orientation"
         )
-    volume = any(space["type"] == "vol" for space in forward["src"])
-    if volume and value < 1:
+    if kind == "volume" and value < 1:
         raise MajorantError(
             f"loose is {value}, but a volume has no normals to hold on to; use loose=1"
         )
+    if kind == "mixed" and value == 0:
+        raise MajorantError(
+            "loose is 0, but the volumes of a mixed source space have no normals to hold on to; "
+            "give a number above 0 for its surfaces"
+        )
     return value
+
+
+def _of_surfaces(loose: Mapping[str, float]) -> float:
+    """The entry for surfaces; volumes are free whatever is said."""
+    unknown = set(loose) - {"surface", "volume", "discrete"}
+    if unknown or any(value != 1 for kind, value in loose.items() if kind == "volume"):
+        raise MajorantError(
+            f"loose is {dict(loose)}; expected a number for 'surface' or 'discrete', and 1 for "
+            "'volume'"
+        )
+    return float(loose.get("surface", loose.get("discrete", 1.0)))
+
+
+def _loose_parts(src: Any, value: float) -> dict[str, float]:
+    """The same, for every kind of part that a source space has, as MNE takes it."""
+    names = {"surf": "surface", "vol": "volume", "discrete": "discrete"}
+    kinds = {names[part["type"]] for part in src}
+    mixed = len(kinds) > 1
+    return {kind: value if kind == "surface" or not mixed else 1.0 for kind in kinds}
 
 
 def _depth_settings(depth: float | Mapping[str, Any] | None) -> dict[str, Any] | None:

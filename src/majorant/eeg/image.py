@@ -14,14 +14,16 @@ from majorant.eeg.account import Account
 from majorant.eeg.cautions import find_cautions
 from majorant.eeg.estimate import as_estimate, combined
 from majorant.eeg.evidence import Evidence
+from majorant.eeg.faint import faint, strongest_ratio
 from majorant.eeg.forward import as_tensor, read_forward
 from majorant.eeg.imager import SourceImager
 from majorant.eeg.peaks import find_peaks
 from majorant.eeg.places import Places, locate
 from majorant.eeg.prepare import Prepared
 from majorant.eeg.result import ImageResult, ImageSettings, citations, versions
+from majorant.eeg.uncertainty_choice import assess
 from majorant.problem import MajorantError, Problem, Solution
-from majorant.report.content import PageContent, SourceMaps
+from majorant.report.content import PageContent, SourceMaps, Uncertainty
 
 __all__ = ["image"]
 
@@ -63,13 +65,27 @@ def image(
     _refuse_too_long(imager.leadfield_.n_columns, len(evoked.times))
     problem = imager.problem(evoked)
     solution = imager.solve(evoked, progress)
+    if imager.snr_ is not None:
+        account.note(_regularisation(settings.snr, imager.snr_))
     account.note(f"{imager.spec_.title}: {solution.status[0].value}.")
     values = combined(solution.estimate[0].numpy(), imager.model, None)
     data = evoked.data[[evoked.ch_names.index(name) for name in imager.info_["ch_names"]]]
     data = data - data.mean(axis=0)
     predicted = _predicted(imager, problem, solution, account)
     places = locate(imager.leadfield_)
-    content = _content(prepared, settings, imager, places, values, data, predicted, problem)
+    doubt = assess(
+        imager,
+        prepared,
+        problem,
+        solution,
+        values,
+        settings.uncertainty,
+        seed=settings.seed,
+        progress=progress,
+    )
+    if doubt is not None:
+        account.note(_bands(doubt, settings.seed))
+    content = _content(prepared, settings, imager, places, values, data, predicted, problem, doubt)
     total, left = float((data**2).sum()), float(((data - predicted) ** 2).sum())
     return ImageResult(
         stc=as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"]),
@@ -91,6 +107,7 @@ def _content(
     data: NDArray[np.float64],
     predicted: NDArray[np.float64],
     problem: Problem,
+    doubt: Uncertainty | None,
 ) -> PageContent:
     """Gather what the page shows, peaks and cautions included."""
     solution = imager.solution_
@@ -109,6 +126,9 @@ def _content(
         status=solution.status[0],
         alignment=imager.alignment_,
         exact_places=places.exact,
+        rank=imager.rank_,
+        uncertainty=doubt,
+        strongest=0.0 if doubt is None else strongest_ratio(values, doubt.deviation),
     )
     return PageContent(
         title=prepared.title,
@@ -126,18 +146,23 @@ def _content(
         settings=_settings(prepared, settings, imager),
         versions=versions(),
         citations=citations(imager),
+        uncertainty=doubt,
+        faint=faint(evidence),
     )
+
+
+def _bands(doubt: Uncertainty, seed: int) -> str:
+    """How the standard deviations came about, for the account."""
+    drawn = f" ({doubt.draws} draws, seed {seed})" if doubt.draws else ""
+    return f"Uncertainty: {doubt.name}{drawn}."
 
 
 def _fitted(prepared: Prepared, settings: ImageSettings, account: Account) -> SourceImager:
     imager = settings.imager()
     forward = None if settings.forward is None else read_forward(settings.forward)
     imager.fit(prepared.evoked.info, forward, prepared.noise_cov, progress=account.say)
-    lost = [n for n in prepared.evoked.ch_names if n not in imager.info_["ch_names"]]
-    if lost:
-        account.note(f"Left out, for the forward or the covariance lacks them: {', '.join(lost)}.")
-    if imager.alignment_ is not None:
-        account.note(imager.alignment_.sentence())
+    for sentence in imager.notes_:
+        account.note(sentence)
     lead = imager.leadfield_
     what = "regions" if lead.kind == "regions" else "locations"
     loose = imager.model.loose
@@ -151,15 +176,16 @@ def _fitted(prepared: Prepared, settings: ImageSettings, account: Account) -> So
     account.note(f"Source space: {lead.n_locations:,} {what}, orientation {how}.")
     if lead.kind == "regions":
         account.note("The value of a region is that of each of its vertices (about 20), not a sum.")
-    account.note(
-        f"Whitened with rank {imager.rank_} of {len(imager.info_['ch_names'])} channels; data and "
-        "lead field by the same matrix."
-    )
-    if imager.uses_snr:
-        account.note(f"Regularisation: signal-to-noise ratio {settings.snr:g} (λ² = 1/snr²).")
-    else:
+    if not imager.uses_snr:
         account.note(f"{imager.spec_.title} sets its regularisation itself; the snr is not used.")
     return imager
+
+
+def _regularisation(asked: float | str, snr: float) -> str:
+    """How strongly the estimate is regularised, and who said so."""
+    by = {"gcv": ", chosen by generalised cross-validation", "evidence": ", chosen by the evidence"}
+    how = by.get(str(asked), "")
+    return f"Regularisation: signal-to-noise ratio {snr:.3g}{how} (λ² = 1/snr²)."
 
 
 def _refuse_too_long(n_columns: int, n_times: int) -> None:
@@ -180,7 +206,7 @@ def _predicted(
         from majorant.solvers.linear import MinimumNorm
         from majorant.solvers.loop import solve
 
-        behind = solve(problem, MinimumNorm(snr=imager.snr))
+        behind = solve(problem, MinimumNorm(snr=imager.snr_ or 3.0))
         currents = behind.estimate[0]
         account.note(
             f"{imager.spec_.title} is a statistic, not a current: what it explains of the data is "
@@ -223,6 +249,20 @@ def _solver(imager: SourceImager) -> dict[str, str]:
     }
 
 
+def _head(settings: ImageSettings) -> str:
+    """Whose head, as the page lists it."""
+    if settings.forward is not None:
+        return Path(settings.forward).name
+    return "template" if settings.subject is None else f"subject {settings.subject}"
+
+
+def _snr(asked: float | str, used: float | None) -> float | str:
+    """The ratio as the page lists it."""
+    if used is None:
+        return "not used"
+    return f"{used:.3g} ({asked})" if isinstance(asked, str) else asked
+
+
 def _settings(prepared: Prepared, settings: ImageSettings, imager: SourceImager) -> dict[str, Any]:
     """Settings as the page lists them: what was asked for, and what "auto" became."""
     auto = settings.depth == "auto"
@@ -230,11 +270,11 @@ def _settings(prepared: Prepared, settings: ImageSettings, imager: SourceImager)
     loose = imager.model.loose
     own = {
         "solver": settings.solver,
-        "snr": settings.snr if imager.uses_snr else "not used",
+        "snr": _snr(settings.snr, imager.snr_),
         "loose": loose if settings.loose == loose else f"{loose:g} ({settings.loose})",
         "depth": f"{depth} (auto)" if auto else depth,
         "space": settings.space,
-        "forward": Path(settings.forward).name if settings.forward else "template",
+        "forward": _head(settings),
         **{f"option {name}": value for name, value in settings.options.items()},
     }
     asked = {name: v for name, v in prepared.settings.named().items() if v not in (None, ())}

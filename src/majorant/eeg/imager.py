@@ -1,27 +1,32 @@
-"""`SourceImager`: fit to a recording's channels, apply to averages, get `mne.SourceEstimate`."""
+"""`SourceImager`: fit to a recording's channels, apply to any data of MNE, get its estimates."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.eeg.estimate import as_estimate, combined
+from majorant.eeg import apply as doors
+from majorant.eeg.abilities import check_able, check_options, options_of
+from majorant.eeg.account import Account
+from majorant.eeg.estimate import PICKS, check_pick
 from majorant.eeg.forward import SourceModel, as_tensor, source_model
+from majorant.eeg.heads import Head, find_head
+from majorant.eeg.inverse import Inverse, Job
 from majorant.eeg.noise import AD_HOC_STD, check_covariance
-from majorant.eeg.prepare import has_average_reference
-from majorant.eeg.template import template_forward
-from majorant.problem import MajorantError, Problem, Solution
+from majorant.eeg.sensors import check_positions, referenced, whitener
+from majorant.eeg.tally import Tally
+from majorant.problem import Certificate, MajorantError, Problem, Solution, Status
 from majorant.registry import SolverSpec, spec
-from majorant.solvers.base import Solver
 
 __all__ = ["SourceImager"]
 
-PICKS = (None, "normal", "vector")
-SURFACE_SPACE = "ico4"
+HEADS = ("template",)
 
 
 @final
@@ -32,32 +37,44 @@ class SourceImager:
     ----------
     solver : str
         Name of a solver: "mne", "dspm", "sloreta", "eloreta", "lcmv", "champagne", ...
-    snr : float
-        Signal-to-noise ratio of amplitudes in the whitened data: ``lambda^2 = 1 / snr^2``. Solvers
-        that learn the noise do not use it.
-    loose : float or "auto"
+    snr : float, "gcv" or "evidence"
+        Signal-to-noise ratio of amplitudes in the whitened data: ``lambda^2 = 1 / snr^2``, with the
+        source prior scaled so that ``trace(L R L')`` is the rank. A word chooses it from the data,
+        by generalised cross-validation or by the evidence. Solvers that learn the noise do not
+        use it.
+    loose : float, dict or "auto"
         0 fixed along the cortical normal, between 0 and 1 loose, 1 free; "auto" is 0.2 on
-        surfaces and 0 for regions.
+        surfaces, 0 for regions and 1 in volumes.
     depth : float, dict, None or "auto"
         Depth weighting (exponent, or the arguments of `mne.forward.compute_depth_prior`); "auto"
         is the solver's own default.
-    pick_ori : None, "normal" or "vector"
-        For loose and free orientation: length of the vector, its normal component, or all three.
+    pick_ori : None, "normal", "vector" or "max-power"
+        For loose and free orientation: length of the vector, its normal component, all three, or
+        the signed component along the direction of most power.
     space : str
         Source space on the template: "ico4" (5,124 vertices), "ico5", "ico3", "oct6", "oct5",
-        "oct4", or "regions" (994); "auto" is what the solver asks for.
+        "oct4", or "regions" (994); "auto" is what the solver asks for. With a head of one's own,
+        "auto" is its whole source space, and "regions" carries the 994 over.
     head : str
-        "template"; an `mne.Forward` given to :meth:`fit` takes its place.
+        "template"; a subject, or an `mne.Forward` given to :meth:`fit`, takes its place.
     rank : None, "info", "full" or dict
         As for `mne.compute_rank`.
+    reference : "average" or None
+        Whether an average-reference projector is added where the EEG has none; None refuses.
+    subject : str or None
+        A FreeSurfer subject, whose head is used.
+    subjects_dir : path or None
+        Where subjects are; also where the spherical registration of a forward's subject is read.
+    trans : path or None
+        Of the subject: from head to MRI coordinates; None finds it from the fiducials.
     **solver_options
         Arguments of the solver's class.
 
     Attributes
     ----------
     spec_ : SolverSpec
-    forward_ : mne.Forward
-        Oriented, channels in the order of ``info_``.
+    forward_ : mne.Forward or None
+        Oriented, channels in the order of ``info_``; None where the imager was loaded.
     leadfield_ : Leadfield
         Its gain before whitening.
     noise_cov_ : mne.Covariance
@@ -68,9 +85,17 @@ class SourceImager:
         For single trials; data of an average are whitened by ``sqrt(nave)`` times it.
     rank_ : int
     alignment_ : Alignment or None
-        How the electrodes met the template; None with a forward of one's own.
+        How the electrodes met the template; None with a head of one's own.
+    coregistration_ : Coregistration or None
+        How the electrodes met the scalp of the subject.
+    notes_ : tuple of str
+        What was found and done while fitting, one sentence each.
+    snr_ : float or None
+        The ratio of the last estimate, chosen or given.
+    certificate_ : Certificate
+        Of the last :meth:`apply` or :meth:`stream`.
     solution_ : Solution
-        Of the last :meth:`apply`, with its certificate.
+        Of the last average.
 
     Examples
     --------
@@ -82,13 +107,17 @@ class SourceImager:
         self,
         solver: str = "sloreta",
         *,
-        snr: float = 3.0,
-        loose: float | str = "auto",
+        snr: float | str = 3.0,
+        loose: float | Mapping[str, float] | str = "auto",
         depth: float | Mapping[str, Any] | str | None = "auto",
         pick_ori: str | None = None,
         space: str = "auto",
         head: str = "template",
         rank: Any = None,
+        reference: str | None = "average",
+        subject: str | None = None,
+        subjects_dir: str | os.PathLike[str] | None = None,
+        trans: str | os.PathLike[str] | None = None,
         **solver_options: Any,
     ) -> None:
         self.solver = solver
@@ -99,20 +128,36 @@ class SourceImager:
         self.space = space
         self.head = head
         self.rank = rank
+        self.reference = reference
+        self.subject = subject
+        self.subjects_dir = None if subjects_dir is None else str(subjects_dir)
+        self.trans = None if trans is None else str(trans)
         self.solver_options = solver_options
         self.spec_: SolverSpec = spec(solver)
-        self._solver: Solver = self._make()
         if pick_ori not in PICKS:
-            raise MajorantError(f"pick_ori is {pick_ori!r}; expected None, 'normal' or 'vector'")
-        if head != "template":
             raise MajorantError(
-                f"there is no head {head!r}; use 'template', or give fit an mne.Forward"
+                f"pick_ori is {pick_ori!r}; expected None, 'normal', 'vector' or 'max-power'"
             )
-        self._model: SourceModel | None = None
+        if reference not in ("average", None):
+            raise MajorantError(f"reference is {reference!r}; expected 'average' or None")
+        if head not in HEADS:
+            raise MajorantError(
+                f"there is no head {head!r}; use 'template', name a subject, or give fit an "
+                "mne.Forward"
+            )
+        check_options(self.spec_, solver_options, snr)
+        self._inverse: Inverse | None = None
+        self._solved: Callable[[], Solution] | None = None
+        self._tally = Tally()
+        self.snr_: float | None = None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the arguments that make an imager like this one."""
-        names = ("solver", "snr", "loose", "depth", "pick_ori", "space", "head", "rank")
+        names = [
+            name
+            for name, parameter in inspect.signature(type(self)).parameters.items()
+            if parameter.kind is not parameter.VAR_KEYWORD
+        ]
         return {**{name: getattr(self, name) for name in names}, **self.solver_options}
 
     def __repr__(self) -> str:
@@ -124,29 +169,42 @@ class SourceImager:
         ]
         return f"SourceImager({', '.join([repr(self.solver), *changed])})"
 
-    def _make(self) -> Solver:
-        """Make the solver; the options that it does not know are named."""
-        known = _options_of(self.spec_)
-        unknown = [name for name in self.solver_options if name not in known]
-        if unknown:
-            raise MajorantError(
-                f"{self.spec_.name} has no option {', '.join(unknown)}; it has {', '.join(known)}"
-            )
-        own = {"snr": self.snr} if "snr" in known else {}
-        _refuse_words(self.spec_, self.solver_options)
-        return self.spec_.make(**{**own, **self.solver_options})
+    @property
+    def inverse(self) -> Inverse:
+        """Solver, lead field and whitening, once fitted."""
+        if self._inverse is None:
+            raise MajorantError("the imager is not fitted; call fit(info) first")
+        return self._inverse
 
     @property
     def model(self) -> SourceModel:
         """Oriented lead field and prior, once fitted."""
-        if self._model is None:
-            raise MajorantError("the imager is not fitted; call fit(info) first")
-        return self._model
+        return self.inverse.model
 
     @property
     def uses_snr(self) -> bool:
         """Whether the solver is told the signal-to-noise ratio."""
-        return "snr" in _options_of(self.spec_)
+        return "snr" in options_of(self.spec_)
+
+    @property
+    def solution_(self) -> Solution:
+        """The solution for the last average; linear ones are worked out when asked for."""
+        if self._solved is None:
+            raise MajorantError("no average was imaged yet; call apply(evoked) first")
+        return self._solved()
+
+    @property
+    def certificate_(self) -> Certificate:
+        """What was promised and kept, over all windows of the last call."""
+        found = self._tally.certificate()
+        if found is None:
+            raise MajorantError("nothing was imaged yet; call apply or stream first")
+        return found
+
+    @property
+    def status_(self) -> Status:
+        """How the window of the last call ended that ended worst."""
+        return self._tally.status
 
     def fit(
         self,
@@ -154,6 +212,7 @@ class SourceImager:
         forward: Any | None = None,
         noise_cov: Any | None = None,
         *,
+        data_cov: Any | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> Self:
         """Prepare lead field and whitening for a set of channels.
@@ -163,9 +222,12 @@ class SourceImager:
         info : mne.Info
             Of the data; bad channels are left out.
         forward : mne.Forward or None
-            None computes one for the electrodes on the template head.
+            None computes one for the electrodes, on the subject's head or the template.
         noise_cov : mne.Covariance or None
             Of a single trial, as everywhere in MNE. None assumes independent noise.
+        data_cov : mne.Covariance or None
+            For solvers that adapt to the covariance of the data (LCMV): that of single trials.
+            None takes the data that are imaged.
         progress : callable, optional
             Called with a line of text for every step that takes time.
 
@@ -180,70 +242,72 @@ class SourceImager:
         """
         import mne
 
-        info = _referenced(info, only_eeg=forward is None)
+        account = Account()
+        check_able(self.spec_, self.space, forward, self.subject, data_cov)
+        only_eeg = forward is None
+        info = referenced(info, only_eeg=only_eeg, reference=self.reference, account=account)
+        if forward is not None:
+            check_positions(forward, info, account)
         if noise_cov is None:
             noise_cov = mne.make_ad_hoc_cov(info, std={"eeg": AD_HOC_STD}, verbose="error")
-        leadfield, self.alignment_ = None, None
-        if forward is None:
-            template = template_forward(info, self._space(), progress)
-            forward, leadfield = template.forward, template.leadfield
-            self.alignment_ = template.alignment
-        elif self.spec_.space == "regions":
-            raise MajorantError(
-                f"{self.spec_.title} works on the 994 regions of the template; leave the forward "
-                "out, or choose a solver for any source space"
-            )
+            account.note("No noise covariance was given; independent noise was assumed.")
+        head = find_head(self, info, forward, progress, account)
         depth = self.spec_.depth if self.depth == "auto" else self.depth
         if isinstance(depth, str):
             raise MajorantError(f"depth is {depth!r}; expected 'auto', None, a number or a dict")
-        self._model, self.info_ = source_model(
-            forward, info, noise_cov, loose=self.loose, depth=depth, leadfield=leadfield
+        model, self.info_ = source_model(
+            head.forward,
+            info,
+            noise_cov,
+            loose=self.loose,
+            depth=depth,
+            leadfield=head.leadfield,
+            space=head.space,
         )
-        self._refuse_orientation(self._model.loose)
-        self.forward_, self.leadfield_ = self._model.forward, self._model.leadfield
-        self.noise_cov_ = mne.pick_channels_cov(noise_cov, self.info_["ch_names"], ordered=True)
-        check_covariance(self.noise_cov_, self.info_)
-        self.whitener_ = self._whitener()
-        self.rank_ = len(self.whitener_)
+        lost = [name for name in info["ch_names"] if name not in self.info_["ch_names"]]
+        if lost:
+            account.note(
+                f"Left out, for the forward or the covariance lacks them: {', '.join(lost)}."
+            )
+        self._take(model, head, noise_cov, data_cov, account)
         return self
 
-    def _space(self) -> str:
-        wanted = self.space
-        if wanted == "auto":
-            return "regions" if self.spec_.space == "regions" else SURFACE_SPACE
-        if self.spec_.space == "regions" and wanted != "regions":
-            raise MajorantError(
-                f"{self.spec_.title} works on the 994 regions of the template, not on {wanted}; "
-                "use space='regions'"
-            )
-        return wanted
-
-    def _refuse_orientation(self, loose: float) -> None:
-        kind = "fixed" if loose == 0 else "free" if loose == 1 else "loose"
-        if kind not in self.spec_.orientations:
-            raise MajorantError(
-                f"{self.spec_.title} cannot treat {kind} orientation, only "
-                f"{', '.join(self.spec_.orientations)}; set loose accordingly"
-            )
-        if kind == "fixed" and self.pick_ori is not None:
-            raise MajorantError(
-                f"pick_ori={self.pick_ori!r} needs loose or free orientation; the orientation is "
-                "fixed here, so leave pick_ori out or set loose above 0"
-            )
-
-    def _whitener(self) -> NDArray[np.float64]:
+    def _take(
+        self, model: SourceModel, head: Head, noise_cov: Any, data_cov: Any, account: Account
+    ) -> None:
+        """Whiten, check and keep what was fitted."""
         import mne
 
-        found: Any = mne.cov.compute_whitener(
-            self.noise_cov_,
-            self.info_,
-            picks=list(self.info_["ch_names"]),
-            rank=self.rank,
-            pca=True,
-            on_rank_mismatch="ignore",
-            verbose="error",
+        check_able(self.spec_, orientation=model.orientation)
+        check_pick(model, self.pick_ori)
+        names = list(self.info_["ch_names"])
+        self.noise_cov_ = mne.pick_channels_cov(noise_cov, names, ordered=True)
+        check_covariance(self.noise_cov_, self.info_)
+        # A location's columns cannot be told apart in fewer dimensions than there are of them.
+        least = model.leadfield.n_orient + 1
+        matrix = whitener(self.noise_cov_, self.info_, self.rank, least)
+        moment = None
+        if data_cov is not None:
+            check_covariance(data_cov, self.info_)
+            picked = mne.pick_channels_cov(data_cov, names, ordered=True).data
+            moment = as_tensor(matrix @ picked @ matrix.T)
+        inverse = Inverse(
+            self.spec_, self.solver_options, self.snr, model, matrix, tuple(names), moment
         )
-        return found[0]
+        inverse.require()
+        account.note(
+            f"Whitened with rank {len(matrix)} of {len(names)} channels; data and lead field by "
+            "the same matrix."
+        )
+        self.alignment_, self.coregistration_ = head.alignment, head.coregistration
+        self._keep(inverse, tuple(account.decisions))
+
+    def _keep(self, inverse: Inverse, notes: tuple[str, ...]) -> None:
+        """Show what an inverse is made of as MNE's users expect it."""
+        self._inverse = inverse
+        self.forward_, self.leadfield_ = inverse.model.forward, inverse.model.leadfield
+        self.whitener_, self.rank_ = inverse.whitener, len(inverse.whitener)
+        self.notes_ = notes
 
     def problem(self, evoked: Any) -> Problem:
         """Return the whitened problem that an average poses; no solver sees more.
@@ -258,19 +322,9 @@ class SourceImager:
         MajorantError
             If the imager is not fitted, or channels are missing.
         """
-        model = self.model
-        missing = [name for name in self.info_["ch_names"] if name not in evoked.ch_names]
-        if missing:
-            raise MajorantError(
-                f"the data lack {', '.join(missing[:8])}, which the imager was fitted to; fit it "
-                "to the info of these data"
-            )
-        rows = [evoked.ch_names.index(name) for name in self.info_["ch_names"]]
-        # The noise of an average of nave trials is C / nave: here, once, and nowhere else.
-        white = as_tensor(np.sqrt(max(evoked.nave, 1)) * self.whitener_)
-        data = as_tensor(evoked.data[rows])
-        operator = model.leadfield.transformed(white).operator()
-        return Problem(operator, (white @ data)[None], source_prior=as_tensor(model.prior))
+        inverse, nave = self.inverse, max(int(evoked.nave), 1)
+        data = evoked.data[inverse.rows(evoked.ch_names)]
+        return inverse.problem(inverse.white(data, nave)[None], nave)
 
     def solve(self, evoked: Any, progress: Callable[[int, int], None] | None = None) -> Solution:
         """Solve for an average and keep the solution as ``solution_``.
@@ -281,73 +335,139 @@ class SourceImager:
         progress : callable, optional
             Called with (iterations done, iteration limit).
         """
-        from majorant.learned.mmnet import MMNet
-        from majorant.learned.overlap import solve_long
-        from majorant.solvers.loop import solve
-
-        problem = self.problem(evoked)
-        if isinstance(self._solver, MMNet):
-            if self.leadfield_ is not None:
-                self._solver.require(self.leadfield_)
-            learned = self._solver.with_sfreq(float(evoked.info["sfreq"]))
-            self.solution_ = solve_long(problem, learned, progress=progress)
+        problem, inverse = self.problem(evoked), self.inverse
+        nave, y = max(int(evoked.nave), 1), problem.y
+        self.snr_ = inverse.chosen_snr(y[0] @ y[0].mT / y.shape[2], nave)
+        job = Job(nave, float(evoked.info["sfreq"]), self.snr_)
+        if inverse.data_moment is not None:
+            kernel = inverse.kernel(job)
+            assert kernel is not None
+            solution = kernel.apply(problem)
         else:
-            self.solution_ = solve(problem, self._solver, progress=progress)
-        return self.solution_
+            solution = inverse.solve(y, job, progress)
+        self._tally = Tally()
+        self._tally.add_solution(solution)
+        self._solved = lambda: solution
+        return solution
 
-    def apply(self, evoked: Any, progress: Callable[[int, int], None] | None = None) -> Any:
-        """Image an average.
+    def apply(
+        self,
+        inst: Any,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        return_generator: bool = False,
+        start: float | None = None,
+        stop: float | None = None,
+    ) -> Any:
+        """Image an average, trials, a window of continuous data, or a covariance.
 
         Parameters
         ----------
-        evoked : mne.Evoked
+        inst : mne.Evoked, mne.BaseEpochs, mne.io.BaseRaw or mne.Covariance
         progress : callable, optional
-            Called with (iterations done, iteration limit).
+            Called with (done, total): iterations of an average, trials, or samples.
+        return_generator : bool
+            Trials: a generator in place of a list.
+        start, stop : float or None
+            Continuous data: the window, s from the beginning.
 
         Returns
         -------
-        mne.SourceEstimate
-            On the vertices of the source space (regions: of fsaverage5); signed for fixed
-            orientation or ``pick_ori="normal"``, else lengths. A `mne.VectorSourceEstimate` for
-            ``pick_ori="vector"``, and the volume classes for volumes.
+        mne.SourceEstimate, or a list or generator of them
+            On the vertices of the source space (regions: of fsaverage5, or of the subject); signed
+            for fixed orientation or ``pick_ori="normal"``, else lengths. A vector class for
+            ``pick_ori="vector"``, and the volume and mixed classes for such source spaces. Linear
+            solvers return MNE's lazy form where there is one value per location. Of a covariance
+            it holds the power.
+
+        Raises
+        ------
+        MajorantError
+            If the imager is not fitted, channels are missing, or the estimate would not fit into
+            memory.
         """
-        solution = self.solve(evoked, progress)
-        values = combined(solution.estimate[0].numpy(), self.model, self.pick_ori)
-        return as_estimate(values, self.model, float(evoked.times[0]), evoked.info["sfreq"])
-
-
-def _options_of(solver: SolverSpec) -> tuple[str, ...]:
-    """Names of the options of a solver's class."""
-    return tuple(inspect.signature(solver.load()).parameters)
-
-
-def _refuse_words(solver: SolverSpec, options: Mapping[str, Any]) -> None:
-    """Refuse what is no number where a solver's class takes one."""
-    for name, parameter in inspect.signature(solver.load()).parameters.items():
-        if name not in options or not isinstance(parameter.default, int | float):
-            continue
-        usual, given = parameter.default, options[name]
-        if not isinstance(given, int | float):
-            raise MajorantError(
-                f"{name} is {given!r}; expected a value such as {solver.options.get(name, usual)}"
-            )
-
-
-def _referenced(info: Any, only_eeg: bool) -> Any:
-    """A copy of `info` with an average-reference projector, without other channel types."""
-    import mne
-    from mne.proj import make_eeg_average_ref_proj
-
-    picks = mne.pick_types(info, meg=not only_eeg, eeg=True, exclude="bads")
-    if len(picks) == 0:
-        raise MajorantError(
-            "there are no good EEG channels to image; check types and bads of the info"
+        return doors.apply(
+            self, inst, progress, return_generator=return_generator, start=start, stop=stop
         )
-    info = mne.pick_info(info, picks)
-    has_eeg = len(mne.pick_types(info, meg=False, eeg=True)) > 0
-    with info._unlock():
-        info["custom_ref_applied"] = 0
-        if has_eeg and not has_average_reference(info):
-            projector = make_eeg_average_ref_proj(info, activate=False, verbose="error")
-            info["projs"] = [*info["projs"], projector]
-    return info
+
+    def stream(
+        self,
+        raw: Any,
+        *,
+        start: float | None = None,
+        stop: float | None = None,
+        window: float | None = None,
+        chunk: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[Any]:
+        """Image continuous data piece by piece, in bounded memory.
+
+        Parameters
+        ----------
+        raw : mne.io.BaseRaw
+            Read as it goes; it need not be in memory.
+        start, stop : float or None
+            s from the beginning.
+        window : float or None
+            Solvers that couple times: length of the windows, s, which overlap by half and are
+            cross-faded; None is the solver's own. The estimate depends on it, and on nothing else
+            of how the data are cut.
+        chunk : int or None
+            Samples read at a time, about; None keeps a piece within some 32 MiB.
+        progress : callable, optional
+            Called with (samples done, samples).
+
+        Yields
+        ------
+        mne.SourceEstimate
+            Of consecutive stretches, without gap or overlap.
+        """
+        return doors.stream(self, raw, start, stop, window, chunk, progress)
+
+    def write(
+        self,
+        raw: Any,
+        path: str | os.PathLike[str],
+        *,
+        start: float | None = None,
+        stop: float | None = None,
+        window: float | None = None,
+        overwrite: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Path:
+        """Stream the estimate of continuous data into a zarr store.
+
+        Parameters are those of :meth:`stream`; :func:`majorant.eeg.store.read_window` reads a
+        window of it as an ordinary estimate.
+        """
+        from majorant.eeg.store import write_stream
+
+        pieces = self.stream(raw, start=start, stop=stop, window=window, progress=progress)
+        return write_stream(self, raw, pieces, Path(path), start, stop, overwrite=overwrite)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the fitted imager to one file; see :mod:`majorant.eeg.stored`."""
+        from majorant.eeg.stored import save_imager
+
+        return save_imager(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> SourceImager:
+        """Read an imager that :meth:`save` wrote.
+
+        Raises
+        ------
+        MajorantError
+            If there is no such file, or it is damaged or altered.
+        """
+        from majorant.eeg.stored import load_imager
+
+        return load_imager(path)
+
+    def record(self, tally: Tally, snr: float | None, solved: Any = None) -> None:
+        """Keep what a call leaves behind: its certificate, its ratio, its solution."""
+        self._tally, self.snr_, self._solved = tally, snr, solved
+
+    def rows_of(self, inst: Any) -> NDArray[np.int64]:
+        """Where the channels are in an instance of MNE."""
+        return np.array(self.inverse.rows(list(inst.ch_names)))

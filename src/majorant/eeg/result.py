@@ -14,6 +14,7 @@ from majorant import __version__
 from majorant.eeg.imager import SourceImager
 from majorant.eeg.places import Places
 from majorant.eeg.prepare import Prepared
+from majorant.eeg.uncertainty_choice import check_asked
 from majorant.problem import MajorantError
 from majorant.report.content import PageContent, Peak
 
@@ -32,30 +33,55 @@ class ImageSettings:
     Attributes
     ----------
     solver : str
-    snr : float
+    snr : float, "gcv" or "evidence"
     loose : float or "auto"
     depth : float, "auto" or None
     space : str
     head : str
     forward : str or None
-        File of an `mne.Forward`; None computes one on the template.
+        File of an `mne.Forward`; None computes one, on the subject's head or the template.
+    subject : str or None
+        A FreeSurfer subject.
+    subjects_dir : str or None
+        Where subjects are.
+    trans : str or None
+        File of the transformation from head to MRI coordinates.
     options : mapping
         Options of the solver.
+    uncertainty : "none", "auto" or int
+        Standard deviations: none, what fits the solver, or over so many resampled data sets.
+    seed : int
+        Of the resampling.
     """
 
     solver: str = "sloreta"
-    snr: float = 3.0
+    snr: float | str = 3.0
     loose: float | str = "auto"
     depth: float | str | None = "auto"
     space: str = "auto"
     head: str = "template"
     forward: str | None = None
+    subject: str | None = None
+    subjects_dir: str | None = None
+    trans: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    uncertainty: int | str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_asked(self.uncertainty)
 
     def named(self) -> dict[str, Any]:
-        """Plain values fit to be shared: of the forward its name, not where it lies."""
-        forward = None if self.forward is None else Path(self.forward).name
-        return {**asdict(self), "forward": forward, "options": dict(self.options)}
+        """Plain values fit to be shared: of files and folders the names, not where they lie."""
+        files = {
+            name: None if value is None else Path(value).name
+            for name, value in (
+                ("forward", self.forward),
+                ("subjects_dir", self.subjects_dir),
+                ("trans", self.trans),
+            )
+        }
+        return {**asdict(self), **files, "options": dict(self.options)}
 
     def imager(self) -> SourceImager:
         """Make the imager of these settings."""
@@ -72,6 +98,9 @@ class ImageSettings:
             depth=self.depth,
             space=self.space,
             head=self.head,
+            subject=self.subject,
+            subjects_dir=self.subjects_dir,
+            trans=self.trans,
             **self.options,
         )
 
@@ -159,12 +188,28 @@ class ImageResult:
             "unit": self.unit,
             "explained_variance": self.explained,
             "peaks": [asdict(peak) for peak in content.peaks],
+            "uncertainty": _uncertainty(content),
+            "faint": content.faint,
             "truth": [asdict(peak) for peak in content.truth],
             "errors": None if content.errors is None else dict(content.errors),
             "certificate": content.certificate.to_dict(),
             "versions": dict(content.versions),
             "citations": list(content.citations),
         }
+
+
+def _uncertainty(content: PageContent) -> dict[str, Any] | None:
+    """What the standard deviations are, and those of the peaks, in the unit of the estimate."""
+    doubt = content.uncertainty
+    if doubt is None:
+        return None
+    return {
+        "name": doubt.name,
+        "how": doubt.how,
+        "draws": doubt.draws,
+        "noise_reaches": doubt.stands,
+        "peaks": [content.deviation_at(peak) for peak in content.peaks],
+    }
 
 
 def versions() -> dict[str, str]:

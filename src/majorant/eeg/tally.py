@@ -1,0 +1,90 @@
+"""Many windows, one certificate: energies are averaged, counts summed, the worst status kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from majorant.learned.overlap import worst_status
+from majorant.problem import Certificate, Solution, Status
+
+__all__ = ["Tally"]
+
+
+class Tally:
+    """Adds up the certificates of windows.
+
+    Attributes
+    ----------
+    windows : int
+        How many were added.
+    """
+
+    def __init__(self) -> None:
+        self.windows = 0
+        self._energy = torch.zeros(1, dtype=torch.float64)
+        self._last: Certificate | None = None
+        self._counts = torch.zeros(4, dtype=torch.int64)
+        self._residual = 0.0
+        self._status: Status | None = None
+        self._unit = "Am"
+
+    def add(self, certificate: Certificate, status: tuple[Status, ...], unit: str) -> None:
+        """Add a batch of windows."""
+        rows = certificate.energy.to(torch.float64).sum(1)
+        self._energy = _added(self._energy, rows) if self.windows else rows
+        self.windows += len(status)
+        counts = (
+            certificate.violations,
+            certificate.refused,
+            certificate.halvings,
+            certificate.fallbacks,
+        )
+        self._counts += torch.stack([count.sum().cpu() for count in counts])
+        if certificate.residual is not None:
+            self._residual = max(self._residual, float(certificate.residual.max()))
+        own = worst_status(status)
+        self._status = own if self._status is None else worst_status((self._status, own))
+        self._last, self._unit = certificate, unit
+
+    def add_solution(self, solution: Solution) -> None:
+        """Add a batch of windows that were solved."""
+        self.add(solution.certificate, solution.status, solution.unit)
+
+    @property
+    def status(self) -> Status:
+        """The status of the window that ended worst."""
+        return Status.NO_DATA if self._status is None else self._status
+
+    @property
+    def unit(self) -> str:
+        """Unit of the estimates."""
+        return self._unit
+
+    def certificate(self) -> Certificate | None:
+        """One certificate for all windows so far; None before the first."""
+        last = self._last
+        if last is None:
+            return None
+        violations, refused, halvings, fallbacks = (count[None] for count in self._counts.clone())
+        residual = None if last.residual is None else torch.tensor([self._residual])
+        return replace(
+            last,
+            energy=(self._energy / self.windows)[:, None],
+            violations=violations,
+            refused=refused,
+            halvings=halvings,
+            fallbacks=fallbacks,
+            residual=residual,
+        )
+
+
+def _added(total: Tensor, rows: Tensor) -> Tensor:
+    """Sum energies; who has stopped earlier stays at its last energy."""
+    length = max(len(total), len(rows))
+    return sum(
+        (torch.cat([part, part[-1:].expand(length - len(part))]) for part in (total, rows)),
+        torch.zeros(length, dtype=torch.float64),
+    )
