@@ -18,14 +18,17 @@ def train(
     solver: Annotated[
         str, typer.Argument(help="mm-net, r-mm-net, 4dvarnet, meta-curvature, modgrad, or sbl.")
     ],
-    data: Annotated[str, typer.Option(help="sereega or nmm.")] = "sereega",
-    preset: Annotated[str, typer.Option(help="paper, cpu, refine, support or tiny.")] = "tiny",
+    data: Annotated[str, typer.Option(help="sereega, nmm or general.")] = "sereega",
+    preset: Annotated[
+        str,
+        typer.Option(help="paper, cpu, refine, support, table, general or tiny; sbl: montages."),
+    ] = "tiny",
     folder: Annotated[
         Path | None, typer.Option(help="Run folder; default: runs/SOLVER-DATA-PRESET.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run there.")] = False,
     initial: Annotated[
-        Path | None, typer.Option(help="Weights to start from; refine and support need them.")
+        Path | None, typer.Option(help="Weights to start from; refine, support, general need them.")
     ] = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes that share a batch.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
@@ -46,7 +49,7 @@ def train(
     own = {"correction": correction, "mode": mode, "layers": layers, "minutes": minutes}
     if solver == SBL:
         place = folder or Path("runs") / f"sbl-{preset}"
-        _unfolded(place, preset, resume, own)
+        _unfolded(place, preset, resume, {**own, "start": None if resume else initial})
         return
     given = [name for name, value in own.items() if value is not None]
     if given:
@@ -81,6 +84,10 @@ def _unfolded(folder: Path, preset: str, resume: bool, own: dict[str, Any]) -> N
             if resume
             else f"{folder} holds a run; continue it with --resume, or give another --folder"
         )
+    if preset == "montages":
+        from majorant.bench.sbl_heads import training_heads
+
+        own["heads"] = training_heads()
     with Voice().waiting("growing") as move:
         run = train_sbl(folder, preset=preset, progress=lambda _, a, b, __: move(a, b), **own)
     steps = sum(stage.steps for stage in run.plan)

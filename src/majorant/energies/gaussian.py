@@ -72,6 +72,8 @@ class GaussianModel:
         Lead field in the dtype of the data, scaled by the source prior.
     data : Tensor, shape (n_batch, n_sensors, at most n_sensors), float64
         Columns with the data's second moments.
+    gamma_box, noise_box : tuple of Tensor, shape (n_batch, 1)
+        Logarithms between which variances stay.
 
     Raises
     ------
@@ -104,8 +106,8 @@ class GaussianModel:
         if noise == "full":
             self._anchor = max(shrinkage, NOISE_FLOOR) * _given_matrix(problem)
         gamma, level = self._levels()
-        self._gamma_box = _box(gamma, GAMMA_FLOOR[y.dtype], GAMMA_CEILING, y.dtype)
-        self._noise_box = _box(level, NOISE_FLOOR, NOISE_CEILING, y.dtype)
+        self.gamma_box = _box(gamma, GAMMA_FLOOR[y.dtype], GAMMA_CEILING, y.dtype)
+        self.noise_box = _box(level, NOISE_FLOOR, NOISE_CEILING, y.dtype)
         self.start = Variances(self._start_gamma(gamma), self._start_noise(problem, noise, level))
 
     def within(self, origin: Variances, proposed: Variances) -> Variances:
@@ -113,10 +115,10 @@ class GaussianModel:
 
         Noise that is given stays as it is.
         """
-        gamma = proposed.gamma.within(origin.gamma, *self._gamma_box)
+        gamma = proposed.gamma.within(origin.gamma, *self.gamma_box)
         if not self.learns_noise:
             return Variances(gamma, origin.noise)
-        return Variances(gamma, proposed.noise.within(origin.noise, *self._noise_box))
+        return Variances(gamma, proposed.noise.within(origin.noise, *self.noise_box))
 
     def covariance(self, state: Variances) -> Tensor:
         """``Sigma = L Gamma L' + Lambda``, shape (n_batch, n_sensors, n_sensors), float64."""

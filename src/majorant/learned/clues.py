@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from majorant.energies.gaussian import GaussianModel
-from majorant.energies.variances import Covariance, LogVariance, Part, log_ratio
+from majorant.energies.variances import Covariance, LogVariance, Part
 from majorant.majorants.evidence import EvidenceSurrogate
 from majorant.networks.corrections import Clues
 
@@ -103,20 +103,20 @@ def read_clues(
     log, z, a = _served(state.gamma, s.z, s.a, sources)
     log_noise, w, b = _served(state.noise, s.w, s.b, sensors)
     quiet = log_noise.exp().mean(1, keepdim=True) * w.mean(1, keepdim=True)
-    log_q, log_r = log_ratio(a, z), log_ratio(b, w)
+    log_z, log_a, log_w, log_b = (_log(x) for x in (z, a, w, b))
     of_sources = (
-        log_q,
-        log + _log(z),
-        log + _log(a),
+        log_a - log_z,
+        log + log_z,
+        log + log_a,
         log - log.mean(1, keepdim=True),
         columns.length.to(log).expand_as(log),
         quiet.to(log).expand_as(log),
         torch.full_like(log, progress),
     )
     of_sensors = (
-        log_r,
-        log_noise + _log(w),
-        log_noise + _log(b),
+        log_b - log_w,
+        log_noise + log_w,
+        log_noise + log_b,
         log_noise - log_noise.mean(1, keepdim=True),
         torch.full_like(log_noise, progress),
     )
@@ -133,7 +133,7 @@ def _served(part: Part, z: Tensor, a: Tensor, total: int) -> tuple[Tensor, Tenso
     """
     if isinstance(part, LogVariance):
         served = total // part.log.shape[1]
-        return part.log, z / served, a / served
+        return (part.log, z, a) if served == 1 else (part.log, z / served, a / served)
     assert isinstance(part, Covariance)
     matrix = part.matrix
     if matrix.shape[1] == 1:
@@ -151,5 +151,5 @@ def _log(x: Tensor) -> Tensor:
 
 def _stacked(clues: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
     """Clamp and stack; what is not finite (data of zero) becomes 0."""
-    stacked = torch.stack([clue.clamp(-CLAMP, CLAMP) for clue in clues], 2)
-    return torch.nan_to_num(stacked).to(dtype)
+    stacked = torch.stack(clues, 2).to(dtype).clamp(-CLAMP, CLAMP)
+    return torch.nan_to_num(stacked)

@@ -37,7 +37,7 @@ def train_sbl(
     ----------
     folder : path
         Of the run: ``weights.safetensors``, ``checkpoint.safetensors``, ``log.csv``.
-    preset : {"tiny", "cpu", "paper"}
+    preset : {"tiny", "cpu", "montages", "paper"}
     correction : {"bias", "mlp", "attention"}, optional
     mode : {"gated", "theta", "free", "exact"}, optional
     layers : int, optional
@@ -81,19 +81,22 @@ def train_sbl(
 def streams_of(
     heads: Sequence[tuple[Leadfield, Leadfield | None]], settings: LayerwiseSettings
 ) -> list[SparseLike]:
-    """Data streams of heads; heads on one mesh share its distances."""
+    """Data streams of heads and lengths; heads on one mesh share its distances."""
     made: list[SparseLike] = []
-    for number, (inverting, generating) in enumerate(heads):
-        known = [other for other in made if _same_mesh(other, inverting, generating)]
-        made.append(
-            SparseLike(
-                inverting,
-                settings.seed + number,
-                settings=settings.data,
-                generating=generating,
-                space=known[0].space if known else None,
+    lengths = settings.lengths or (settings.data.n_times,)
+    for n_times in lengths:
+        data = replace(settings.data, n_times=n_times)
+        for inverting, generating in heads:
+            known = [other for other in made if _same_mesh(other, inverting, generating)]
+            made.append(
+                SparseLike(
+                    inverting,
+                    settings.seed + len(made),
+                    settings=data,
+                    generating=generating,
+                    space=known[0].space if known else None,
+                )
             )
-        )
     return made
 
 
