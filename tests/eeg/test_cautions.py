@@ -115,7 +115,7 @@ CASES = [
     ({"certificate": _certificate(3)}, "rose 3 times"),
     ({"status": Status.LIMIT}, "has not finished"),
     ({"status": Status.NO_SOURCE}, "did not find an estimate"),
-    ({"white_rms": np.ones(len(TIMES))}, "lies in the noise"),
+    ({"white_rms": np.ones(len(TIMES))}, "No source stands out from noise"),
     ({"explained": np.full(len(TIMES), 0.2)}, "explain only 20 %"),
     ({"amplitude": np.ones(len(TIMES))}, "before the event"),
     ({"loose": 0.0}, None),

@@ -128,6 +128,14 @@ def image(
         Path | None,
         typer.Option(help="An mne.Forward of your own head.", rich_help_panel=SOURCES),
     ] = None,
+    uncertainty: Annotated[
+        str,
+        typer.Option(
+            metavar="none|auto|N",
+            help="Standard deviations: none, what fits the solver, or over N resampled data sets.",
+            rich_help_panel=SOURCES,
+        ),
+    ] = "auto",
     output: Annotated[
         Path | None, typer.Option("--out", help="Output folder.", rich_help_panel=OUTPUT)
     ] = None,
@@ -170,6 +178,7 @@ def image(
         space=space,
         forward=None if forward is None else str(forward),
         options=dict(_option(text) for text in option or ()),
+        uncertainty=uncertainty,
     )
     if demo == (file is not None):
         raise MajorantError(
@@ -274,11 +283,12 @@ def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> No
             peak.lobe,
             mni(peak.mni),
             number(scale.factor * peak.amplitude),
+            _deviation(content.deviation_at(peak), scale.factor),
             f"{100 * peak.share:.0f} %",
         )
         for peak in content.peaks
     ]
-    columns = ("ms", "hemisphere", "lobe", "MNI152, mm", scale.label.strip("()"), "share")
+    columns = ("ms", "hemisphere", "lobe", "MNI152, mm", scale.label.strip("()"), "±", "share")
     show_table("Peaks, strongest first", columns, rows)
     if content.errors:
         errors = [(name, number(value)) for name, value in content.errors.items()]
@@ -289,6 +299,13 @@ def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> No
         out.print(f"[yellow]Caution:[/] {_plain(caution)}")
     out.print(f"\n[bold]{_plain(str(target / 'report.html'))}[/]", soft_wrap=True)
     err.print(f"{seconds:.1f} s", style="dim")
+
+
+def _deviation(value: float | None, factor: float) -> str:
+    """One standard deviation, where there is one."""
+    from majorant.report.words import number
+
+    return "" if value is None else number(factor * value, 2)
 
 
 def _plain(text: str) -> str:

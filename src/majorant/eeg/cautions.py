@@ -12,6 +12,7 @@ import numpy as np
 
 from majorant.eeg.blinks import find_blinks
 from majorant.eeg.evidence import Evidence, ms, percent, where
+from majorant.eeg.faint import faint
 from majorant.eeg.scalp import coverage
 from majorant.problem import Status
 
@@ -38,19 +39,6 @@ def _not_solved(e: Evidence) -> str | None:
     if e.status is Status.LIMIT:
         return f"The solver has not finished: {e.status.value}; allow more iterations."
     return None
-
-
-def _noise(e: Evidence) -> str | None:
-    if not e.peaks or e.prepared.noise_kind == "ad hoc":
-        return None
-    level = float(e.white_rms[e.sample(e.peaks[0].time)])
-    if level >= e.settings.low_snr:
-        return None
-    return (
-        f"The strongest peak lies in the noise: at {ms(e.peaks[0].time)} the data are "
-        f"{level:.1f} times what noise alone would give. Its place is not to be trusted; average "
-        "more trials."
-    )
 
 
 def _before_the_event(e: Evidence) -> str | None:
@@ -200,7 +188,7 @@ def _carried_over(e: Evidence) -> str | None:
 CHECKS: Sequence[Check] = (
     _not_solved,
     find_blinks,
-    _noise,
+    faint,
     _explained,
     _before_the_event,
     _edge,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from majorant.eeg.prepare import Prepared
 from majorant.forward.electrodes import Alignment
 from majorant.problem import Certificate, Status
-from majorant.report.content import Peak
+from majorant.report.content import Peak, Uncertainty
 from majorant.report.words import mni, written
 
 __all__ = ["CautionSettings", "Evidence", "ms", "percent", "where"]
@@ -79,6 +79,11 @@ class Evidence:
     alignment : Alignment or None
     exact_places : bool
         Whether MNI coordinates are those of fsaverage itself.
+    rank : int
+        Of the whitened data.
+    uncertainty : Uncertainty or None
+    strongest : float
+        Largest ratio of the estimate and its deviation.
     settings : CautionSettings
     """
 
@@ -93,6 +98,9 @@ class Evidence:
     status: Status
     alignment: Alignment | None
     exact_places: bool
+    rank: int = 0
+    uncertainty: Uncertainty | None = None
+    strongest: float = 0.0
     settings: CautionSettings = field(default_factory=CautionSettings)
 
     def sample(self, time: float) -> int:

@@ -182,6 +182,13 @@ class PageContent:
     uncertainty: Uncertainty | None = None
     faint: str | None = None
 
+    def deviation_at(self, peak: Peak) -> float | None:
+        """Return the standard deviation at a peak, in the estimate's unit."""
+        if self.uncertainty is None:
+            return None
+        row = self.uncertainty.deviation[peak.location]
+        return float(row[int(np.abs(self.times - peak.time).argmin()) if len(row) > 1 else 0])
+
     def moments(self, most: int = 5, near: float = 0.010) -> tuple[Moment, ...]:
         """Return the times worth a map, the strongest first.
 

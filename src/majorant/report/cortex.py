@@ -87,10 +87,13 @@ class Scale:
         Value of the strongest colour; in the unit of the estimate, positive.
     signed : bool
         Whether negative values have colours of their own.
+    doubt : bool
+        Whether the values are uncertainties, which have a ramp of their own.
     """
 
     limit: float
     signed: bool
+    doubt: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Veil:
 def colours(values: NDArray[np.floating], scale: Scale) -> NDArray[np.float64]:
     """Return RGB between 0 and 1, shape (..., 3), for values in the estimate's unit."""
     size = np.clip(np.abs(values) / scale.limit, 0.0, 1.0)
-    warm = _blend(size, WARM)
+    warm = _blend(size, DOUBT if scale.doubt else WARM)
     if not scale.signed:
         return warm
     return np.where((np.asarray(values) < 0)[..., None], _blend(size, COLD), warm)
@@ -128,7 +131,7 @@ def colours(values: NDArray[np.floating], scale: Scale) -> NDArray[np.float64]:
 def ramp(scale: Scale) -> str:
     """Return the colours as a CSS gradient, from the lowest value on the left to the highest."""
     if not scale.signed:
-        stops = [f"{code} {100 * at:.0f}%" for at, code in WARM]
+        stops = [f"{code} {100 * at:.0f}%" for at, code in (DOUBT if scale.doubt else WARM)]
     else:
         stops = [f"{code} {50 - 50 * at:.0f}%" for at, code in reversed(COLD)]
         stops += [f"{code} {50 + 50 * at:.0f}%" for at, code in WARM]

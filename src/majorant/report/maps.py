@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from majorant.report.content import Moment, PageContent, SourceMaps
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, colours, ramp
@@ -17,7 +18,7 @@ from majorant.report.spread import spread
 from majorant.report.topography import Head, gradient
 from majorant.report.words import clock, escape, instant, number, percent, place, source_scale
 
-__all__ = ["cortex_section", "topographies"]
+__all__ = ["colour_bar", "cortex_section", "topographies", "view_grid"]
 
 HIDDEN, CLEAR = 0.25, 0.5
 """Shares of a moment's largest value up to which the map is grey, and from which it is coloured."""
@@ -66,13 +67,28 @@ def _key(content: PageContent, scale: Scale) -> str:
         f"{percent(CLEAR)} of the largest value at the same moment; below is grey, and the sulci "
         f"are darker.{marks}"
     )
+    return f'<p class="lead">{escape(lead)}</p>\n{colour_bar(scale, ticks, unit.axis)}'
+
+
+def colour_bar(scale: Scale, ticks: Sequence[str], axis: str) -> str:
+    """Return a colour bar with numbers below it, and what they are."""
+    label = escape(f"Colour bar from {ticks[0]} to {ticks[-1]}, {axis}")
     return (
-        f'<p class="lead">{escape(lead)}</p>\n<div class="bar" role="img" aria-label="Colour bar '
-        f'from {ticks[0]} to {end}, {escape(unit.axis)}"><div class="ramp" '
+        f'<div class="bar" role="img" aria-label="{label}"><div class="ramp" '
         f'style="background:{ramp(scale)}"></div><div class="ticks">'
         f"{''.join(f'<span>{tick}</span>' for tick in ticks)}</div>"
-        f"<div>{escape(unit.axis)}</div></div>\n"
+        f"<div>{escape(axis)}</div></div>\n"
     )
+
+
+def view_grid(pictures: Sequence[tuple[str, Image.Image, str]], large: bool) -> str:
+    """Return pictures of all views side by side: their names, pictures and descriptions."""
+    cells = [
+        f'<div style="--place:{order}"><img src="{data_uri(picture)}" width="{picture.width}" '
+        f'height="{picture.height}" alt="{escape(alt)}"><span>{escape(name)}</span></div>'
+        for (name, picture, alt), order in zip(pictures, _PLACES, strict=True)
+    ]
+    return f'<div class="views{"" if large else " small"}">{"".join(cells)}</div>'
 
 
 def _moment(
@@ -91,15 +107,12 @@ def _moment(
     dots = _dots(maps, maps.values[:, moment.sample], veil, scale)
     peaks = [Mark(*_vertex(maps, peak.location), "peak", str(rank)) for rank, peak in moment.peaks]
     truth = [cortex.mark_at(source.hemisphere, source.mni) for source in content.truth]
-    cells = []
-    for view, order in zip(VIEWS, _PLACES, strict=True):
+    pictures = []
+    for view in VIEWS:
         size = 1.0 if large else SMALL_MARKS
         picture = cortex.draw(view, values, scale, veil, [*dots, *truth, *peaks], size)
         alt = f"Cortex, {view.name}, at {when}. {_in_view(cortex.seen(view, peaks))}"
-        cells.append(
-            f'<div style="--place:{order}"><img src="{data_uri(picture)}" width="{picture.width}" '
-            f'height="{picture.height}" alt="{escape(alt)}"><span>{escape(view.name)}</span></div>'
-        )
+        pictures.append((view.name, picture, alt))
     rank = "-".join(str(rank) for rank, _ in moment.peaks) or "none"
     caption = "The estimate is zero at this moment."
     if largest > 0:
@@ -112,7 +125,7 @@ def _moment(
     return (
         f'<figure class="maps" id="map-{rank}" data-sample="{moment.sample}">'
         f"<h3>{escape(_title(content, moment))}</h3>"
-        f'<div class="views{"" if large else " small"}">{"".join(cells)}</div>'
+        f"{view_grid(pictures, large)}"
         f"<figcaption>{escape(caption)}</figcaption></figure>\n"
     )
 

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from majorant.report import figures
-from majorant.report.content import PageContent
+from majorant.report.content import PageContent, Peak
 from majorant.report.cortex import Cortex
+from majorant.report.doubt import doubt_section
 from majorant.report.maps import cortex_section, topographies
 from majorant.report.parts import Section, figure, linked, table
 from majorant.report.words import (
+    Scaled,
     clock,
     escape,
     headline,
@@ -103,6 +105,8 @@ def sections(content: PageContent, cortex: Cortex) -> Iterable[Section]:
         yield _truth(content)
     yield _sensors(content)
     yield _courses(content)
+    if content.uncertainty is not None:
+        yield doubt_section(content, content.uncertainty, cortex)
     yield _fit(content)
     yield _certificate(content)
     yield Section("decisions", "What was decided", _steps(content.decisions))
@@ -116,7 +120,7 @@ def _peaks(content: PageContent) -> Section:
         return Section("peaks", "Peaks", text)
     clk, peaks = clock(content.times), content.peaks
     scale = source_scale(content.sources, max(abs(peak.amplitude) for peak in peaks))
-    heads = ("Rank", clk.axis, "Hemisphere", "Lobe", "MNI x, y, z (mm)", scale.axis, "Share (%)")
+    heads = ["Rank", clk.axis, "Hemisphere", "Lobe", "MNI x, y, z (mm)", scale.axis, "Share (%)"]
     rows = [
         (
             str(rank),
@@ -124,7 +128,7 @@ def _peaks(content: PageContent) -> Section:
             peak.hemisphere,
             peak.lobe,
             mni(peak.mni),
-            number(peak.amplitude * scale.factor),
+            _amplitude(content, peak, scale),
             percent(peak.share).removesuffix("\u202f%"),
         )
         for rank, peak in enumerate(peaks, 1)
@@ -134,7 +138,15 @@ def _peaks(content: PageContent) -> Section:
         "in these, so only a guide near their borders. Share: of the estimate’s energy at that "
         "time, within 30 mm of the peak."
     )
+    if content.uncertainty is not None:
+        caption += f" Behind ±: one {content.uncertainty.name}."
     return Section("peaks", "Peaks", table(heads, rows, caption, numeric=(1, 4, 5, 6)))
+
+
+def _amplitude(content: PageContent, peak: Peak, scale: Scaled) -> str:
+    """Return the amplitude of a peak, with its deviation if it has one."""
+    deviation, value = content.deviation_at(peak), number(peak.amplitude * scale.factor)
+    return value if deviation is None else f"{value} ± {number(deviation * scale.factor, 2)}"
 
 
 def _truth(content: PageContent) -> Section:

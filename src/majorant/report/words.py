@@ -163,6 +163,9 @@ def headline(content: PageContent) -> tuple[str, str]:
         f"The strongest activity is at {instant(peak.time, unit)} in the {place(peak)} "
         f"(MNI {mni(peak.mni)}{THIN}mm): {scale.say(peak.amplitude)}."
     )
+    if content.faint:
+        head, _, rest = content.faint.partition(": ")
+        return f"{head}.", f"{rest[:1].upper()}{rest[1:]}"
     explained = float(content.explained[nearest(content.times, peak.time)])
     alone = ", so it is one of many" if peak.share < SMALL_SHARE else ""
     rest = "; most of it remains unexplained" if explained < 0.5 else ""

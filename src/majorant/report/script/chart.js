@@ -58,7 +58,7 @@ class Chart {
   grid(axis) {
     const { svg, clock, times } = this;
     const right = this.width - MARGIN.right;
-    const values = ticks(this.low, this.high, Math.max(2, this.height / 44));
+    const values = ticks(this.low, this.high, Math.max(2, this.height / 36));
     for (const value of values.found) {
       const y = this.y(value);
       element("line", { class: value === 0 ? "zero" : "rule", x1: MARGIN.left, x2: right, y1: y, y2: y }, svg);
@@ -73,7 +73,10 @@ class Chart {
       const text = mark.toFixed(marks.digits).replace("-", "−");
       element("text", { x, y: this.height - 8, "text-anchor": "middle" }, svg, text);
     }
-    element("text", { x: 4, y: 11, class: "axis" }, svg, axis);
+    const title = element("text", { x: 4, y: 11, class: "axis" }, svg, axis);
+    for (const { name, colour } of this.curves.filter((curve) => curve.name)) {
+      element("tspan", { dx: 12, style: `fill:var(--${colour})`, "font-weight": 650 }, title, name);
+    }
     if (this.peaks.every(({ label }) => !label)) return;
     element("text", { x: right, y: 11, class: "axis", "text-anchor": "end" }, svg, clock.axis);
   }

@@ -145,9 +145,12 @@ class Explorer {
     const make = (name, marks) => new Chart(this.part(name), this.times, this.data.clock, marks, seek);
     this.course = make("course", peaks);
     this.field = make("field", peaks.map((p) => ({ time: p.time })));
-    const curves = [{ values: this.data.field.recorded, colour: "ink", fill: true }];
-    curves.push({ values: this.data.field.unexplained, colour: "s2" });
-    this.field.draw(curves, "At the sensors: recorded and unexplained (µV, RMS)");
+    const { recorded, unexplained } = this.data.field;
+    const curves = [
+      { name: "recorded", values: recorded, colour: "ink", fill: true },
+      { name: "unexplained", values: unexplained, colour: "s2" },
+    ];
+    this.field.draw(curves, "At the sensors (µV, RMS)");
   }
 
   controls() {
