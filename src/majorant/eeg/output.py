@@ -16,7 +16,7 @@ import numpy as np
 from majorant.eeg.result import ImageResult
 from majorant.problem import MajorantError
 
-__all__ = ["check_output", "save_results"]
+__all__ = ["beside", "check_output", "save_results", "swap"]
 
 STEM = "estimate"
 
@@ -103,18 +103,18 @@ def save_results(
 
     target = check_output(out_dir, overwrite=overwrite)
     summary = {**result.summary(), "command": command}
-    with _beside(target) as folder:
+    with beside(target) as folder:
         result.stc.save(folder / STEM, overwrite=True, verbose="error")
         summary["files"] = sorted([*(f.name for f in folder.iterdir()), "report.html"])
         text = json.dumps(summary, indent=2, ensure_ascii=False, default=_plain) + "\n"
         (folder / "summary.json").write_text(text, encoding="utf-8")
         write_page(result.content, folder / "report.html", progress)
-        _swap(folder, target)
+        swap(folder, target)
     return target
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[Path]:
+def beside(target: Path) -> Iterator[Path]:
     """Give a temporary folder on the same file system; it is gone afterwards."""
     folder: Path | None = None
     try:
@@ -138,7 +138,7 @@ def _umask() -> int:
     return mask
 
 
-def _swap(folder: Path, target: Path) -> None:
+def swap(folder: Path, target: Path) -> None:
     """Move a finished folder into place; what was there is kept until that has worked."""
     if not target.exists():
         os.rename(folder, target)
