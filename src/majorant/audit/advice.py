@@ -44,11 +44,12 @@ def headline(audit: Audit) -> tuple[str, str]:
     """Return what the audit says: one sentence with its numbers, and its conditions."""
     best, own = audit.ranked()[0], audit.settings
     errors = audit.values(best)[:, ERROR]
-    found = audit.estimate(audit.within(errors))
+    found = audit.share(errors)
     first = (
         f"With {audit.cap.n} electrodes at {decibels(audit.level)}, {title(best)} is expected to "
         f"place {own.extent:g}{THIN}cm² of active cortex within {own.goal:g}{THIN}mm in "
-        f"{ranged(found, '%')} of places."
+        f"{found.mean:.0f}{THIN}% of cases (95{THIN}% interval {found.low:.0f} to "
+        f"{found.high:.0f})."
     )
     second = (
         f"Its mean localisation error is {ranged(audit.estimate(errors), 'mm')}. The decibels are "
@@ -176,17 +177,19 @@ def _enough(audit: Audit, best: str) -> Advice | None:
             f"The error of {title(best)} still falls at the end of the range: {falls} (mm).",
         )
     return Advice(
-        f"Aim for {decibels(levels[first])}; averaging n trials adds 10 log₁₀ n.",
+        f"Aim for {decibels(levels[first])} or more; averaging n trials adds 10 log₁₀ n.",
         f"Beyond it the error of {title(best)} falls by less than {LITTLE_MM:g}{THIN}mm: {falls} "
         "(mm).",
     )
 
 
-def _where(audit: Audit, best: str) -> Advice:
+def _where(audit: Audit, best: str) -> Advice | None:
     """Which parts of the cortex a hypothesis should not rest on."""
     errors = audit.values(best)[:, ERROR]
-    within = audit.within(errors)
-    groups = [(g, audit.estimate(within, g.rows)) for g in audit.groups if g.kind != "all"]
+    spoken = [g for g in audit.groups if g.kind != "all" and g.enough]
+    groups = [(g, audit.share(errors, g.rows)) for g in spoken]
+    if not groups:
+        return None
     poor = sorted(((g, e) for g, e in groups if e.mean < HALF), key=lambda pair: pair[1].mean)
     goal = f"{audit.settings.goal:g}{THIN}mm"
     if not poor:

@@ -1,8 +1,8 @@
 """Which electrodes are audited: a montage by name, a file of places, a recording, or a forward.
 
-Of many electrodes a spread subset is chosen by farthest-point sampling: the first is the one nearest
-the top of the head, every next one is the farthest from all before it. A shorter choice is the
-beginning of a longer one, so that caps of different sizes are nested.
+Of many electrodes a spread subset is chosen by farthest-point sampling: the first is the one
+nearest the top of the head, every next one is the farthest from all before it. A shorter choice is
+the beginning of a longer one, so that caps of different sizes are nested.
 """
 
 from __future__ import annotations
@@ -259,11 +259,12 @@ def _settled(inst: Any, account: Account) -> Any:
     import mne
 
     info = inst.info
-    picks = mne.pick_types(info, meg=False, eeg=True, exclude=[])
+    picks = [i for i, kind in enumerate(inst.get_channel_types()) if kind == "eeg"]
     if len(picks) == 0:
+        kinds = set(inst.get_channel_types())
         raise MajorantError(
-            f"there are no EEG channels in it (only {', '.join(sorted(set(inst.get_channel_types())))}"
-            "); give a recording of EEG, or a montage"
+            f"there are no EEG channels in it (only {', '.join(sorted(kinds))}); give a recording "
+            "of EEG, or a montage"
         )
     bare = mne.EvokedArray(np.zeros((len(picks), 1)), mne.pick_info(info, picks), verbose="error")
     set_types_by_name(bare, account)

@@ -98,7 +98,7 @@ class AuditHead:
         """Cortex that belongs to every location, cm², shape (n_locations,)."""
         inside = self.home >= 0
         n = self.believed.n_locations
-        return np.bincount(self.home[inside], self.area[inside], minlength=n)
+        return np.bincount(self.home[inside], self.area[inside], minlength=n).astype(np.float64)
 
     @cached_property
     def near(self) -> NDArray[np.float64]:

@@ -87,7 +87,7 @@ def _facts(audit: Audit) -> str:
     best = audit.ranked()[0]
     scores = audit.values(best)
     error, missed, false = (audit.estimate(scores[:, k]) for k in (ERROR, MISSED, FALSE))
-    within = audit.estimate(audit.within(scores[:, ERROR]))
+    within = audit.share(scores[:, ERROR])
     facts = (
         (f"Found within {audit.settings.goal:g}{THIN}mm", f"{within.mean:.0f}{THIN}%"),
         ("Localisation error", f"{error.mean:.0f}{THIN}mm"),
@@ -189,8 +189,8 @@ def _maps(
         audit.settings.planning,
     )
     return (
-        f'<p class="lead">{lead}</p>{keys}{body}<details><summary>How sure are these maps? The ends '
-        f"of their 95 % intervals at {escape(decibels(audit.level))}</summary>"
+        f'<p class="lead">{lead}</p>{keys}{body}<details><summary>How sure are these maps? The '
+        f"ends of their 95 % intervals at {escape(decibels(audit.level))}</summary>"
         f"<p>A place’s value comes from the patches around it. Above, the lower ends; below, the "
         f"upper ends.</p>{''.join(unsure)}</details>\n"
     )
@@ -211,17 +211,17 @@ def _solver(
     for k, scale in enumerate(scales):
         unit, metric = scale.metric.unit, scale.metric
         what = f"{metric.title} of {title(solver)} at {decibels(audit.settings.snr_levels[level])}"
-        row = picture_row(shade, meshes[..., k], scale.palette, (0.0, scale.high), what)
+        row = picture_row(shade, scale.share(meshes[..., k]), scale.palette, (0.0, 1.0), what)
         mean = audit.estimate(scores[:, k])
         half = np.median(values[k, 2] - values[k, 1]) / 2
         spec = ".0f" if mean.mean >= 10 else ".1f"
         blocks.append(
-            f'<div class="block">{row}<p><b>{written(mean.mean, spec)}{THIN}{escape(unit)}</b> on '
-            f"average (95{THIN}% interval {written(mean.low, spec)} to {written(mean.high, spec)}); "
-            f"{escape(spans(values[k, 0], unit))} over the middle nine tenths of the cortex, each "
-            f"±{half:.0f}{THIN}{escape(unit)} (median)</p></div>"
+            f'<div class="block">{row}<p><b>{written(mean.mean, spec)}{THIN}{escape(unit)}</b> '
+            f"on average (95{THIN}% interval {written(mean.low, spec)} to "
+            f"{written(mean.high, spec)}); {escape(spans(values[k, 0], unit))} over the middle "
+            f"nine tenths of the cortex, each ±{half:.0f}{THIN}{escape(unit)} (median)</p></div>"
         )
-    found = audit.estimate(audit.within(scores[:, ERROR]))
+    found = audit.share(scores[:, ERROR])
     note = f"within {audit.settings.goal:g}{THIN}mm in {ranged(found, '%')}"
     return (
         f'<div class="solver"><h3>{escape(title(solver))}<span>{escape(note)}</span></h3>'
@@ -237,9 +237,9 @@ def _unsure(audit: Audit, solver: str, values: NDArray[np.float64], surfaces: Su
         rows = "".join(
             picture_row(
                 shade,
-                mesh[..., end],
+                scale.share(mesh[..., end]),
                 scale.palette,
-                (0.0, scale.high),
+                (0.0, 1.0),
                 f"{scale.metric.title} of {title(solver)}, {word} end of the interval",
                 "four row",
             )
@@ -259,8 +259,8 @@ def _levels(audit: Audit) -> str:
     if extra:
         note = (
             f"<p>Caps of {' and '.join(map(str, extra))} electrodes have more than the "
-            f"{audit.cap.n_offered} that {escape(audit.cap.title)} offers; the others are places of "
-            "the 10-05 system, far from these.</p>"
+            f"{audit.cap.n_offered} that {escape(audit.cap.title)} offers; the others are places "
+            "of the 10-05 system, far from these.</p>"
         )
     return f"{figure(curves(audit))}{change_table(audit)}{note}"
 
@@ -276,15 +276,15 @@ def _method(audit: Audit, command: str) -> str:
         "the cortex, and is active for about 50 ms of a window of 125 ms, outwards or inwards. "
         "White noise of equal power was added at every electrode; 0 dB means that a patch at the "
         "place of median visibility has as much power as the noise, over electrodes and window. "
-        f"{head.differs} Data are referenced to the average. Solvers see data, lead field and the "
-        "level of the noise, with their own default settings, fixed orientation; they are judged at "
-        "the time at which the patch is strongest."
+        f"{head.differs} Data are referenced to the average. Solvers see data, lead field and "
+        "the level of the noise, with their own default settings, fixed orientation; they are "
+        "judged at the time at which the patch is strongest."
     )
     defined = (
-        "Localisation error: distance from the strongest region to the centre of the patch (regions "
-        "are some 13 mm apart, so a few millimetres are the least that can be reached). Missed "
-        "area: share of the patch in regions below half of the estimate’s maximum. False area: "
-        "regions above half of it that hold nothing of the patch. Maps: means of the patches "
+        "Localisation error: distance from the strongest region to the centre of the patch "
+        "(regions are some 13 mm apart, so a few millimetres are the least that can be reached). "
+        "Missed area: share of the patch in regions below half of the estimate’s maximum. False "
+        "area: regions above half of it that hold nothing of the patch. Maps: means of the patches "
         "around each place, weighted by a Gaussian of the distance along the cortex. Intervals: "
         "95 % percentile bootstrap over patches, paired between solvers and caps."
     )

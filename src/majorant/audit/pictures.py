@@ -32,6 +32,8 @@ class MapScale:
     palette : Palette
     high : float
         Value of the last colour; the first is 0.
+    power : float
+        1, or 2 where the scale is one of square roots.
     ticks : tuple of str
         From left to right.
     """
@@ -39,25 +41,32 @@ class MapScale:
     metric: Metric
     palette: Palette
     high: float
+    power: float
     ticks: tuple[str, ...]
+
+    def share(self, values: NDArray[np.floating] | float) -> NDArray[np.float64]:
+        """Return positions on the scale, 0 to 1."""
+        whole = np.asarray(values, dtype=np.float64) / self.high
+        return np.clip(whole, 0.0, 1.0) ** (1.0 / self.power)
 
     def key(self) -> str:
         """Return its colour bar."""
-        label = f"{self.metric.title} ({self.metric.unit}): {self.metric.summary}"
+        roots = "; a scale of square roots" if self.power != 1 else ""
+        label = f"{self.metric.title} ({self.metric.unit}): {self.metric.summary}{roots}"
         return colour_bar(self.palette.ramp(), self.ticks, label)
 
 
 def map_scales(settings: AuditSettings) -> tuple[MapScale, ...]:
-    """Scales of the three metrics: twice the goal, all of the patch, three times its area."""
+    """Scales of the three metrics: twice the goal, all of the patch, nine times its area."""
     goal, extent = settings.goal, settings.extent
-    highs = (2 * goal, 100.0, 3 * extent)
+    highs, powers = (2 * goal, 100.0, 9 * extent), (1.0, 1.0, 2.0)
     ticks = (
         ("0", f"{goal:g} (goal)", f"{2 * goal:g} or more"),
         ("0", "50", "100"),
-        ("0", f"{extent:g} (as the patch)", f"{2 * extent:g}", f"{3 * extent:g} or more"),
+        ("0", f"{extent:g} (as the patch)", f"{4 * extent:g}", f"{9 * extent:g} or more"),
     )
     palettes = (BLUE, BROWN, PURPLE)
-    return tuple(map(MapScale, METRICS, palettes, highs, ticks))
+    return tuple(map(MapScale, METRICS, palettes, highs, powers, ticks))
 
 
 def on_mesh(values: NDArray[np.float64], places: Places, surfaces: Surfaces) -> NDArray[np.float64]:

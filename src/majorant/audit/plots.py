@@ -1,4 +1,4 @@
-"""Line plots of an audit: errors against the signal-to-noise ratio, and where the electrodes sit."""
+"""Line plots of an audit: errors against the level, and where the electrodes sit."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def curves(audit: Audit) -> Drawing:
     """Every metric against the level, a line with its band per solver."""
     from matplotlib.figure import Figure
 
-    levels = audit.settings.snr_levels
+    levels, ranked = audit.settings.snr_levels, audit.ranked()
     with drawing():
         figure = Figure(figsize=(WIDTH, 3.4))
         panels = figure.subplots(1, 3)
         for axes, (k, metric) in zip(panels, enumerate(METRICS), strict=True):
-            for i, solver in enumerate(audit.solvers):
+            for i, solver in enumerate(ranked):
                 found = audit.curve(solver, k)
                 colour, marker = SERIES[i % len(SERIES)], MARKERS[i % len(MARKERS)]
                 low, high = [e.low for e in found], [e.high for e in found]
@@ -43,7 +43,7 @@ def curves(audit: Audit) -> Drawing:
         alt = "Errors against the signal-to-noise ratio: " + "; ".join(
             f"{title(s)} {number(audit.curve(s, 0)[0].mean)} mm at {decibels(levels[0])} and "
             f"{number(audit.curve(s, 0)[-1].mean)} mm at {decibels(levels[-1])}"
-            for s in audit.solvers
+            for s in ranked
         )
         svg = to_svg(figure, "curves", alt)
     caption = (
@@ -51,7 +51,7 @@ def curves(audit: Audit) -> Drawing:
         "of. Averaging n times as many trials moves to the right by 10 log₁₀ n: 3 dB for twice as "
         "many, 6 dB for four times, 10 dB for ten times."
     )
-    legend = tuple((f"s{i % len(SERIES) + 1}", title(s)) for i, s in enumerate(audit.solvers))
+    legend = tuple((f"s{i % len(SERIES) + 1}", title(s)) for i, s in enumerate(ranked))
     return Drawing("curves", svg, caption, legend)
 
 
@@ -62,7 +62,7 @@ def electrode_map(cap: Cap) -> str:
     xy = _from_above(cap.positions)
     n_drawn = max(cap.n, min(cap.n_offered, len(xy)))
     with drawing():
-        figure = Figure(figsize=(4.4, 4.5))
+        figure = Figure(figsize=(4.9, 5.0))
         axes = figure.add_axes((0, 0, 1, 1))
         plain(axes)
         turn = np.linspace(0, 2 * np.pi, 121)

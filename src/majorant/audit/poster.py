@@ -48,9 +48,17 @@ def poster(audit: Audit, maps: Mapping[str, NDArray[np.float64]], surfaces: Surf
         for row, solver in enumerate(ranked):
             scores, own = audit.values(solver), maps[solver][audit.settings.planning]
             low = top - (row + 1) * tall
-            figure.text(0.02, low + tall - 0.24 / height, title(solver), weight="bold", color=INK)
+            figure.text(
+                0.014,
+                low + tall / 2 - 0.1 / height,
+                title(solver),
+                rotation=90,
+                va="center",
+                weight="bold",
+                color=INK,
+            )
             for k, scale in enumerate(scales):
-                axes = figure.add_axes((0.02 + 0.33 * k, low, 0.3, tall - 0.3 / height))
+                axes = figure.add_axes((0.035 + 0.325 * k, low, 0.3, tall - 0.3 / height))
                 axes.set_axis_off()
                 axes.imshow(_block(shade, own[k, 0], audit, scale), interpolation="antialiased")
                 mean = audit.estimate(scores[:, k])
@@ -63,7 +71,7 @@ def poster(audit: Audit, maps: Mapping[str, NDArray[np.float64]], surfaces: Surf
                     pad=3,
                 )
         for k, scale in enumerate(scales):
-            _bar(figure, scale, 0.02 + 0.33 * k + 0.03, 0.44 / height, 0.1 / height)
+            _bar(figure, scale, 0.035 + 0.325 * k + 0.03, 0.44 / height, 0.1 / height)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=160, metadata={"Software": "Majorant"})
     return buffer.getvalue()
@@ -86,7 +94,7 @@ def _under(audit: Audit) -> str:
 def _block(shade: Shade, values: NDArray[np.float64], audit: Audit, scale: MapScale) -> Image.Image:
     """Four sides of a map in a square."""
     mesh = on_mesh(values[:, None], audit.head.places, shade.surfaces)[..., 0]
-    pictures = [shade.draw(view, mesh, scale.palette, (0.0, scale.high)) for view in SIDES]
+    pictures = [shade.draw(view, scale.share(mesh), scale.palette, (0.0, 1.0)) for view in SIDES]
     wide, tall = pictures[0].size
     block = Image.new("RGBA", (2 * wide + GAP, 2 * tall + GAP), "white")
     for i, picture in enumerate(pictures):

@@ -26,6 +26,8 @@ __all__ = ["Audit", "Change", "Estimate", "Group", "cortex_maps"]
 
 RESAMPLES, MAP_RESAMPLES = 2000, 300
 NEIGHBOURS, NARROWEST_MM = 6, 10.0
+ENOUGH = 5
+"""Patches below which nothing is said of a place."""
 ERROR, MISSED, FALSE = range(3)
 
 
@@ -57,6 +59,11 @@ class Group:
     kind: str
     name: str
     rows: NDArray[np.bool_]
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are patches enough to speak of them."""
+        return int(self.rows.sum()) >= ENOUGH
 
 
 @dataclass(frozen=True)
@@ -134,11 +141,12 @@ class Audit:
 
     def within(self, errors: NDArray[np.float64]) -> NDArray[np.float64]:
         """100 where a patch was found within the goal, else 0."""
-        return 100.0 * (errors <= self.settings.goal)
+        return np.where(errors <= self.settings.goal, 100.0, 0.0)
 
     def misplaced(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Missed and false area together, cm², (n_patches,)."""
-        return self.settings.extent * scores[:, MISSED] / 100.0 + scores[:, FALSE]
+        missed = self.settings.extent / 100.0 * scores[:, MISSED]
+        return np.asarray(missed + scores[:, FALSE], dtype=np.float64)
 
     def estimate(
         self, values: NDArray[np.float64], rows: NDArray[np.bool_] | None = None
@@ -159,6 +167,18 @@ class Audit:
         means = (counts @ values)[total > 0] / total[total > 0]
         low, high = np.quantile(means, [0.025, 0.975])
         return Estimate(float(values.mean()), float(low), float(high))
+
+    def share(self, errors: NDArray[np.float64], rows: NDArray[np.bool_] | None = None) -> Estimate:
+        """Share of patches found within the goal, %, with Wilson's 95 % interval.
+
+        A bootstrap would call it certain wherever all were found, or none.
+        """
+        found = (errors if rows is None else errors[rows]) <= self.settings.goal
+        n, p, z = len(found), float(found.mean()), 1.96
+        middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
+        low, high = max(middle - half, 0.0), min(middle + half, 1.0)
+        return Estimate(100.0 * p, 100.0 * float(low), 100.0 * float(high))
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -197,7 +217,7 @@ class Audit:
                 Change(
                     job,
                     self.estimate(error),
-                    self.estimate(self.within(error)),
+                    self.share(error),
                     self.estimate(error - same),
                     self.estimate(self.within(error) - self.within(same)),
                 )
@@ -215,7 +235,7 @@ class Audit:
         """Every number of a solver at a level, as plain values."""
         scores = self.values(solver, level=level)
         found = {m.key: asdict(self.estimate(scores[:, i], rows)) for i, m in enumerate(METRICS)}
-        found["within"] = asdict(self.estimate(self.within(scores[:, ERROR]), rows))
+        found["within"] = asdict(self.share(scores[:, ERROR], rows))
         found["misplaced"] = asdict(self.estimate(self.misplaced(scores), rows))
         return found
 

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from majorant.audit.advice import title
+from majorant.audit.advice import decibels, title
 from majorant.audit.pictures import MapScale, map_scales
 from majorant.audit.summary import Audit, Estimate
-from majorant.report.words import escape, number, written
+from majorant.report.words import escape, written
 
 __all__ = ["change_table", "place_table"]
 
 DARK = 0.55
 """Position on a scale from which text on the colour is white."""
+TOO_FEW = "<td><small>too few</small></td>"
 
 
 def place_table(audit: Audit) -> str:
     """Localisation error and share found, by lobe and by third of the depths."""
     scale = map_scales(audit.settings)[0]
-    heads = "".join(f'<th scope="col">{escape(title(s))}</th>' for s in audit.solvers)
+    heads = "".join(f'<th scope="col">{escape(title(s))}</th>' for s in audit.ranked())
     bodies, kind = [], ""
     for group in audit.groups:
         cells = []
-        for solver in audit.solvers:
+        for solver in audit.ranked():
             errors = audit.values(solver)[:, 0]
             error = audit.estimate(errors, group.rows)
-            found = audit.estimate(audit.within(errors), group.rows)
-            cells.append(_cell(error, scale, f"{found.mean:.0f}\u202f% found"))
+            found = audit.share(errors, group.rows)
+            below = f"{found.mean:.0f}\u202f% found ({found.low:.0f} to {found.high:.0f})"
+            cells.append(_cell(error, scale, below) if group.enough else TOO_FEW)
         row = (
             f'<tr{" class=whole" if group.kind == "all" else ""}><th scope="row">'
-            f"{escape(group.name)}<small>{int(group.rows.sum())} patches</small></th>"
+            f"{escape(group.name)}<small>{_patches(int(group.rows.sum()))}</small></th>"
             f"{''.join(cells)}</tr>"
         )
         if group.kind != kind:
@@ -38,7 +40,7 @@ def place_table(audit: Audit) -> str:
         bodies[-1].append(row)
     caption = (
         f"Localisation error in mm with its 95 % interval, and the share of patches found within "
-        f"{audit.settings.goal:g} mm, at {number(audit.level)} dB. Lobes by boxes in MNI152 "
+        f"{audit.settings.goal:g} mm, at {decibels(audit.level)}. Lobes by boxes in MNI152 "
         f"coordinates, only a guide near their borders; depth is the distance "
         f"{audit.head.depth_word}."
     )
@@ -49,9 +51,13 @@ def place_table(audit: Audit) -> str:
     )
 
 
+def _patches(n: int) -> str:
+    return "1 patch" if n == 1 else f"{n} patches"
+
+
 def _cell(error: Estimate, scale: MapScale, below: str) -> str:
     """A number on its colour, with the interval, and a second line."""
-    share = min(error.mean / scale.high, 1.0)
+    share = float(scale.share(error.mean))
     ink = "#ffffff" if share > DARK else "#171b20"
     return (
         f'<td class="tinted" style="background:{scale.palette.tint(share)};--on:{ink}">'
@@ -63,8 +69,8 @@ def _cell(error: Estimate, scale: MapScale, below: str) -> str:
 def change_table(audit: Audit) -> str:
     """What other caps and more trials would give every solver."""
     scale = map_scales(audit.settings)[0]
-    heads = "".join(f'<th scope="col">{escape(title(s))}</th>' for s in audit.solvers)
-    changes = {solver: audit.changes(solver) for solver in audit.solvers}
+    heads = "".join(f'<th scope="col">{escape(title(s))}</th>' for s in audit.ranked())
+    changes = {solver: audit.changes(solver) for solver in audit.ranked()}
     rows = []
     for i, job in enumerate(audit.jobs[1:]):
         name = (
@@ -73,11 +79,11 @@ def change_table(audit: Audit) -> str:
             else f"{_times(job.trials)} the trials ({written(job.levels[0], '.0f')} dB)"
         )
         cells = "".join(
-            _changed(changes[s][i].error, changes[s][i].error_gain, scale) for s in audit.solvers
+            _changed(changes[s][i].error, changes[s][i].error_gain, scale) for s in audit.ranked()
         )
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
     own = "".join(
-        _cell(audit.estimate(audit.values(s)[:, 0]), scale, "as audited") for s in audit.solvers
+        _cell(audit.estimate(audit.values(s)[:, 0]), scale, "as audited") for s in audit.ranked()
     )
     first = (
         f'<tr class="whole"><th scope="row">{audit.cap.n} electrodes, '
@@ -100,7 +106,7 @@ def _times(trials: int) -> str:
 
 
 def _changed(error: Estimate, gain: Estimate, scale: MapScale) -> str:
-    share = min(error.mean / scale.high, 1.0)
+    share = float(scale.share(error.mean))
     ink = "#ffffff" if share > DARK else "#171b20"
     words = f"{signed(gain.mean)} ({signed(gain.low)} to {signed(gain.high)})"
     return (
