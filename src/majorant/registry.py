@@ -173,7 +173,7 @@ SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
                 space="regions",
                 linear=False,
                 covariance=False,
-                window=0.125,
+                window=0.25,
             ),
             SolverSpec(
                 "unfolded-sbl",

@@ -30,7 +30,7 @@ KEYS |= {"violations", "refused", "ms_per_sample", "parameters"}
 
 @pytest.fixture(scope="module")
 def rows(template: Leadfield) -> dict[str, Row]:
-    made = table1.run(methods=["mne", "sloreta", "limit"], n=300, leadfield=template, show=False)
+    made = table1.run(test="sereega", methods=["mne", "sloreta", "limit"], n=300, leadfield=template, show=False)
     return {row.method: row for row in made}
 
 
@@ -148,7 +148,7 @@ def test_a_learned_method_has_a_row_for_every_kind_of_data_within_and_across(
     shipped._packaged.cache_clear()
     settings = FourDVarSettings(300, 4, hidden=2, iterations=2, start="sloreta", rate=64.0)
     network = FourDVarNetwork(settings, torch.Generator().manual_seed(0))
-    for stem in ("4dvarnet", "4dvarnet-nmm"):
+    for stem in ("4dvarnet-sereega", "4dvarnet-nmm"):
         write_weights(
             tmp_path / f"{stem}.safetensors",
             network,

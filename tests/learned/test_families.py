@@ -78,7 +78,8 @@ def test_packaged_weights_are_found_by_method_and_kind_of_data(
 ) -> None:
     monkeypatch.setattr(shipped, "FOLDER", tmp_path)
     shipped._packaged.cache_clear()
-    written("modgrad", tmp_path)
+    path, _ = written("modgrad", tmp_path)
+    path.rename(tmp_path / "modgrad-sereega.safetensors")
     path, _ = written("4dvarnet", tmp_path)
     path.rename(tmp_path / "4dvarnet-nmm.safetensors")
     assert shipped.domains("modgrad") == ("sereega",)

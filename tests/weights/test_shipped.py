@@ -36,8 +36,8 @@ def template() -> Leadfield:
 
 
 def test_the_card_says_what_the_file_is(template: Leadfield) -> None:
-    network, card = load(None, "mm-net")
-    assert shipped("mm-net").stat().st_size < 8e6
+    network, card = load("sereega", "mm-net")
+    assert shipped("mm-net", "sereega").stat().st_size < 8e6
     assert card.sfreq == network.settings.rate == 128.0
     assert {"LE", "AUC", "PSNR", "violations", "command"} <= set(card.metrics["test"])
     assert card.metrics["test"]["violations"] == 0
@@ -49,7 +49,7 @@ def test_the_card_says_what_the_file_is(template: Leadfield) -> None:
 
 
 def test_fresh_samples_are_localised_without_a_rise(template: Leadfield) -> None:
-    scores, rises = scored(template, mm_net())
+    scores, rises = scored(template, mm_net("sereega"))
     assert rises == 0
     assert float(scores.le.mean()) < 5.5
     assert float(scores.auc.mean()) > 99.5
@@ -62,7 +62,7 @@ def test_other_montages_are_localised_better_than_by_sloreta(
 ) -> None:
     order = torch.randperm(90, generator=torch.Generator().manual_seed(electrodes))
     few = template.pick([template.ch_names[i] for i in order[:electrodes].sort().values.tolist()])
-    ours, rises = scored(few, mm_net())
+    ours, rises = scored(few, mm_net("sereega"))
     theirs, _ = scored(few, make("sloreta", snr=5.0))
     assert rises == 0
     assert float(ours.le.mean()) < float(theirs.le.mean())
@@ -73,11 +73,11 @@ def test_far_beyond_the_training_the_guard_holds_and_its_absence_shows(
 ) -> None:
     data = SereegaLike(template, 10, SEED, part="test")
     problem = data.problem(data.batch(range(10)))
-    guarded = solve(problem, mm_net(), max_iter=30)
+    guarded = solve(problem, mm_net("sereega"), max_iter=30)
     assert guarded.certificate.holds()
     energy = guarded.certificate.energy
     assert bool((energy[1:] <= energy[:-1]).all())
-    free = solve(problem, mm_net(guard=Guard("off", window=1)), max_iter=30)
+    free = solve(problem, mm_net("sereega", guard=Guard("off", window=1)), max_iter=30)
     assert not free.certificate.holds()
 
 
@@ -87,6 +87,6 @@ def test_either_direction_of_current_is_imaged(template: Leadfield) -> None:
     data = SereegaLike(template, 10, SEED, part="test")
     batch = data.batch(range(10))
     problem = data.problem(batch)
-    turned = solve_long(replace(problem, y=-problem.y), mm_net())
+    turned = solve_long(replace(problem, y=-problem.y), mm_net("sereega"))
     scores = Localisation(data.leadfield, data.sfreq).score(-batch.x, turned.estimate, batch.seed)
     assert float(scores.le.mean()) < 8.0

@@ -276,7 +276,7 @@ def final_energies(n: int = 16) -> EnergyComparison:
     """The packaged MM-Net under its guard against the classical methods, on simulated test data."""
     data = SereegaLike(Leadfield.template_small(), n, part="test")
     problem = Problem(data.leadfield.operator(torch.float32), data.batch(range(n)).y)
-    return compare_energies(problem, mm_net(), bounds=("gram", "v2", "global"))
+    return compare_energies(problem, mm_net("sereega"), bounds=("gram", "v2", "global"))
 
 
 def _say_final() -> None:

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.mmnet import MMNet
@@ -97,10 +96,10 @@ def score(name: str, data: SereegaLike, solver: Solver, *, max_iter: int | None 
     return Run(name, le, auc, psnr, energy / n, share, rises, 1e3 * seconds / n)
 
 
-def windows(path: Path | None, n: int, leadfield: Leadfield) -> Iterator[Run]:
+def windows(weights: str, n: int, leadfield: Leadfield) -> Iterator[Run]:
     """Windows against lengths, and classical MM on the same energy with as many gradients."""
     data = SereegaLike(leadfield, n, part="test")
-    trained = mm_net(path, sfreq=data.sfreq)
+    trained = mm_net(weights, sfreq=data.sfreq)
     steps = trained.network.settings.iterations
     for length in (steps, 2 * steps, 5 * steps):
         for window in WINDOWS:
@@ -114,7 +113,7 @@ def windows(path: Path | None, n: int, leadfield: Leadfield) -> Iterator[Run]:
         yield score(f"classical MM, {length} steps", data, classical, max_iter=length)
 
 
-def montages(path: Path | None, n: int, leadfield: Leadfield) -> Iterator[Run]:
+def montages(weights: str, n: int, leadfield: Leadfield) -> Iterator[Run]:
     """One network on other electrodes, with sLORETA on the same data."""
     from majorant.forward.template import template_leadfield
 
@@ -122,19 +121,19 @@ def montages(path: Path | None, n: int, leadfield: Leadfield) -> Iterator[Run]:
         head = template_leadfield(name) if name else leadfield
         data = SereegaLike(head, n, part="test")
         words = f"{name or 'its own'}, {head.n_sensors} electrodes"
-        yield score(f"MM-Net, {words}", data, mm_net(path, sfreq=data.sfreq))
+        yield score(f"MM-Net, {words}", data, mm_net(weights, sfreq=data.sfreq))
         yield score(f"sLORETA, {words}", data, SLORETA(snr=5.0))
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print a table; arguments: [windows|montages] [samples] [weights file]."""
+    """Print a table; arguments: [windows|montages] [samples] [weights]."""
     rest = list(arguments)
     table = montages if rest and rest[0] == "montages" else windows
     rest = rest[1:] if rest and rest[0] in ("windows", "montages") else rest
     n = int(rest[0]) if rest else 200
-    path = Path(rest[1]) if len(rest) > 1 else None
+    weights = rest[1] if len(rest) > 1 else "sereega"
     print(HEADER)
-    for row in table(path, n, Leadfield.template_small()):
+    for row in table(weights, n, Leadfield.template_small()):
         print(row, flush=True)
 
 

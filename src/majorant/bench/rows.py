@@ -76,6 +76,8 @@ class Row:
         Wall time of solving, ms.
     parameters : int
         Trained ones.
+    training_minutes : float or None
+        What the training took on one core; None where that is not known, or nothing was trained.
     """
 
     test: str
@@ -88,6 +90,7 @@ class Row:
     refused: int
     ms_per_sample: float
     parameters: int
+    training_minutes: float | None = None
 
     @property
     def paper(self) -> Mapping[str, float] | None:
@@ -111,6 +114,7 @@ class Row:
             "refused": self.refused,
             "ms_per_sample": self.ms_per_sample,
             "parameters": self.parameters,
+            "training_minutes": self.training_minutes,
             "empty": self.empty,
             "paper": None if self.paper is None else dict(self.paper),
         }
@@ -145,7 +149,8 @@ def _flat(row: Row) -> dict[str, Any]:
 
 def _header() -> list[str]:
     columns = [f"{name} {UNITS[name]}".strip() for name in METRICS]
-    return ["test", "trained on", "method", *columns, "violations", "refused", "ms", "parameters"]
+    costs = ["violations", "refused", "ms", "parameters", "training min"]
+    return ["test", "trained on", "method", *columns, *costs]
 
 
 def _cells(row: Row) -> list[str]:
@@ -162,6 +167,7 @@ def _cells(row: Row) -> list[str]:
         str(row.refused),
         f"{row.ms_per_sample:.2f}",
         f"{row.parameters:,}",
+        "-" if row.training_minutes is None else f"{row.training_minutes:.0f}",
     ]
 
 

@@ -83,15 +83,18 @@ class Method:
         "-" where nothing was trained.
     parameters : int
         Trained ones.
+    training_minutes : float or None
+        On one core.
     """
 
     solve: Callable[[Batch], Outcome]
     trained_on: str = NOT_TRAINED
     parameters: int = 0
+    training_minutes: float | None = None
 
 
 def run(
-    test: str = "sereega",
+    test: str = "all",
     methods: Sequence[str] | None = None,
     n: int = 500,
     *,
@@ -100,6 +103,7 @@ def run(
     settings: SereegaSettings | None = None,
     clips: str | os.PathLike[str] | None = None,
     extended: bool = False,
+    equal: bool = False,
     device: str = "cpu",
     files: Sequence[str | os.PathLike[str]] = (),
     show: bool = True,
@@ -124,6 +128,9 @@ def run(
         Folder of neural-mass clips; by default they are made, which takes seconds.
     extended : bool
         Whether to add our own rows, see :mod:`majorant.bench.extended`.
+    equal : bool
+        Whether every learned method takes the weights that were trained at equal cost, even where
+        there are better ones.
     device : str
         Where data and solvers live.
     files : sequence of path
@@ -155,7 +162,7 @@ def run(
                 data = NeuralMassLike(head, n, seed, part="test", clips=held, device=device)
             else:
                 data = SereegaLike(head, n, seed, part="test", settings=settings, device=device)
-            rows += table1(data, chosen, test=half, progress=progress)
+            rows += table1(data, chosen, test=half, equal=equal, progress=progress)
         if extended:
             from majorant.bench import extended as beyond
 
@@ -175,6 +182,7 @@ def table1(
     methods: Sequence[str],
     *,
     test: str = TESTS[0],
+    equal: bool = False,
     progress: Callable[[str, int], None] | None = None,
 ) -> list[Row]:
     """Score methods on a data set.
@@ -186,6 +194,8 @@ def table1(
         Names of the registry or of learned methods with packaged weights, or ``"limit"``.
     test : {"sereega", "nmm"}
         What the data are.
+    equal : bool
+        See :func:`run`.
     progress : callable, optional
         Called with the method and the number of samples just done.
 
@@ -197,7 +207,7 @@ def table1(
     """
     judge = Localisation(data.leadfield, data.sfreq)
     return [
-        measure(name, test, _method(name, domain, data), data, judge, progress)
+        measure(name, test, _method(name, domain, data, equal), data, judge, progress)
         for name in methods
         for domain in _domains(name)
     ]
@@ -248,6 +258,7 @@ def measure(
         refused=refused,
         ms_per_sample=1000.0 * seconds / len(data),
         parameters=method.parameters,
+        training_minutes=method.training_minutes,
     )
 
 
@@ -256,16 +267,17 @@ def _domains(name: str) -> tuple[str, ...]:
     return domains(name) if name in FAMILIES else (NOT_TRAINED,)
 
 
-def _method(name: str, domain: str, data: SimulatedPairs) -> Method:
+def _method(name: str, domain: str, data: SimulatedPairs, equal: bool) -> Method:
     """Make the method of a row."""
     if name == LIMIT:
         search = MatchedFilter(data)
         return Method(lambda batch: Outcome(search.estimate(batch)))
-    parameters = 0
+    parameters, minutes = 0, None
     if name in FAMILIES:
-        solver = trained(name, domain, sfreq=data.sfreq)
+        solver = trained(name, domain, equal=equal, sfreq=data.sfreq)
         solver.require(data.leadfield)
         parameters = sum(p.numel() for p in solver.network.parameters())
+        minutes = solver.card.metrics.get("training_minutes") if solver.card else None
     else:
         solver = registry.make(name, **OPTIONS.get(name, {}))
 
@@ -274,7 +286,7 @@ def _method(name: str, domain: str, data: SimulatedPairs) -> Method:
         kept = solution.certificate
         return Outcome(solution.estimate, int(kept.violations.sum()), int(kept.refused.sum()))
 
-    return Method(run_solver, trained_on=domain, parameters=parameters)
+    return Method(run_solver, domain, parameters, minutes)
 
 
 def _methods(asked: Sequence[str] | None) -> list[str]:

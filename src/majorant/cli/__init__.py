@@ -13,6 +13,7 @@ import typer
 
 from majorant import __version__
 from majorant.cli.audit import audit
+from majorant.cli.compare import compare
 from majorant.cli.image import image
 from majorant.cli.train import names, simulate, train
 from majorant.cli.voice import complain
@@ -48,11 +49,14 @@ def root(
 
 @bench.command("table1")
 def table1(
-    test: Annotated[str, typer.Option(help="Test data: sereega, nmm or all.")] = "sereega",
+    test: Annotated[str, typer.Option(help="Test data: sereega, nmm or all.")] = "all",
     methods: Annotated[
         str | None, typer.Option(help="Methods, separated by commas; default all.")
     ] = None,
     n: Annotated[int, typer.Option(min=1, help="Test samples.")] = 500,
+    equal: Annotated[
+        bool, typer.Option("--equal", help="Weights trained at equal cost, also where better are.")
+    ] = False,
     extended: Annotated[
         bool, typer.Option("--extended", help="Add our own rows: guards, montages, noise, heads.")
     ] = False,
@@ -68,7 +72,8 @@ def table1(
     from majorant.bench.table1 import run
 
     files = [path for path in (json, csv, markdown) if path is not None]
-    run(test, names(methods), n, seed=seed, clips=clips, extended=extended, files=files)
+    more = {"extended": extended, "equal": equal}
+    run(test, names(methods), n, seed=seed, clips=clips, files=files, **more)
 
 
 @bench.command("sbl")
@@ -105,6 +110,7 @@ def info() -> None:
 
 app.command()(image)
 app.command()(audit)
+app.command()(compare)
 app.command()(train)
 app.command()(simulate)
 

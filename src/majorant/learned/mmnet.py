@@ -24,6 +24,7 @@ from majorant.energies.cosine import CosineEnergy, SourceState, inverse
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.network import Geometry, UnrolledNetwork
 from majorant.learned.timegrid import TimeGrid
+from majorant.learned.unrolled import MMNetSettings
 from majorant.linalg import squared_norm, total
 from majorant.majorants.base import Surrogate
 from majorant.majorants.cosine import CosineMajorant
@@ -120,6 +121,12 @@ class MMNet(IterativeSolver[SourceState]):
         self.guard = guard or (Guard(window=WINDOW) if settings.positive else free)
         self._norms: LayerNorms | None = None
         self._copies: dict[tuple[torch.dtype, torch.device], UnrolledNetwork[Any]] = {}
+
+    @property
+    def window(self) -> float:
+        """Length of the training windows, s: longer recordings are cut into such."""
+        settings = self.network.settings
+        return settings.window if isinstance(settings, MMNetSettings) else MMNetSettings.window
 
     def with_sfreq(self, sfreq: float) -> MMNet:
         """Return the same solver for data of another sampling rate, Hz."""

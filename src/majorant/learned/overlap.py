@@ -23,9 +23,6 @@ from majorant.majorants.guard import Guard, GuardTest
 from majorant.problem import Certificate, MajorantError, Problem, Solution, Status
 from majorant.solvers.loop import solve
 
-WINDOW = 0.125
-"""Length of the training windows, s."""
-
 ORDER = (
     Status.NOT_FINITE,
     Status.LIMIT,
@@ -43,7 +40,7 @@ def solve_long(
     problem: Problem,
     solver: MMNet,
     *,
-    window: float = WINDOW,
+    window: float | None = None,
     max_iter: int | None = None,
     guard: Guard | GuardTest | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -55,8 +52,8 @@ def solve_long(
     problem : Problem
         Data (n_batch, n_sensors, n_times) at the solver's ``sfreq``.
     solver : MMNet
-    window : float
-        Length of a window, s.
+    window : float or None
+        Length of a window, s; None takes that of the training.
     max_iter, guard, progress
         As of :func:`majorant.solvers.loop.solve`.
 
@@ -71,6 +68,7 @@ def solve_long(
     MajorantError
         If a window is shorter than two samples.
     """
+    window = solver.window if window is None else window
     length = round(window * solver.sfreq)
     if length < 2:
         raise MajorantError(

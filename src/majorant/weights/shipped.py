@@ -1,7 +1,11 @@
 """The weights that come with the package, as solvers.
 
-They hold on the template's 994 regions, for any montage. :func:`mm_net` and :func:`r_mm_net` are
-what the registry makes.
+They hold on the template's 994 regions, for any montage. Three kinds:
+
+- ``general``, what recordings are imaged with (:func:`mm_net`): any cap, one to three sources, any
+  level of noise;
+- the best weights for a kind of simulated data, by :func:`trained`;
+- in the folder ``table``, every method at equal cost on each kind of data: what Table I compares.
 """
 
 from __future__ import annotations
@@ -12,7 +16,6 @@ from typing import Any
 
 from majorant.learned.families import as_solver, family
 from majorant.learned.mmnet import MMNet
-from majorant.learned.mmnet import r_mm_net as unguarded
 from majorant.learned.network import UnrolledNetwork
 from majorant.learned.stored import read_weights
 from majorant.majorants.guard import Guard
@@ -22,42 +25,66 @@ from majorant.problem import MajorantError
 FOLDER = Path(__file__).parent
 SFREQ = 512.0
 """Rate of the simulated data, Hz: what solvers expect where no other is given."""
+GENERAL = "general"
+DOMAINS = ("sereega", "nmm")
+"""Kinds of data of Table I."""
 
 
-def shipped(name: str) -> Path:
-    """Return the file of a solver's weights; see :func:`majorant.learned.stored.read_weights`."""
-    return FOLDER / f"{name}.safetensors"
+def shipped(name: str, domain: str, *, equal: bool = False) -> Path:
+    """Return the file of packaged weights; there need not be one.
+
+    Parameters
+    ----------
+    name : str
+        A name of :data:`majorant.learned.families.FAMILIES`.
+    domain : {"general", "sereega", "nmm"}
+    equal : bool
+        Those that were trained at equal cost, even where there are better ones.
+    """
+    at_equal_cost = FOLDER / "table" / f"{name}-{domain}.safetensors"
+    best = FOLDER / f"{name}-{domain}.safetensors"
+    return best if best.is_file() and not equal else at_equal_cost
 
 
 @cache
-def _packaged(name: str) -> tuple[UnrolledNetwork[Any], Card]:
-    return read_weights(shipped(name))
+def _packaged(path: Path) -> tuple[UnrolledNetwork[Any], Card]:
+    return read_weights(path)
 
 
-def load(path: str | Path | None, name: str) -> tuple[UnrolledNetwork[Any], Card]:
+def load(weights: str | Path, name: str) -> tuple[UnrolledNetwork[Any], Card]:
     """Load weights and check that they belong to the solver asked for.
 
     Parameters
     ----------
-    path : path or None
-        A file of one's own training; None takes the packaged one.
-    name : {"mm-net", "r-mm-net"}
+    weights : str or path
+        What they were trained on, for packaged ones, or a file of one's own training.
+    name : str
+        A name of :data:`majorant.learned.families.FAMILIES`.
 
     Raises
     ------
     MajorantError
         If the file is missing, damaged, or belongs to another solver.
     """
-    network, card = _packaged(name) if path is None else read_weights(Path(path))
+    kinds = [kind for kind in (GENERAL, *DOMAINS) if shipped(name, kind).is_file()]
+    if str(weights) in kinds:
+        network, card = _packaged(shipped(name, str(weights)))
+    elif Path(weights).suffix != ".safetensors":
+        raise MajorantError(
+            f"there are no weights {str(weights)!r} of {name}; choose from {', '.join(kinds)}, or "
+            "give a .safetensors file"
+        )
+    else:
+        network, card = read_weights(Path(weights))
     if card.name != name:
         raise MajorantError(
-            f"{path} holds weights of {card.name}, and {name} was asked for; choose that solver"
+            f"{weights} holds weights of {card.name}, and {name} was asked for; choose that solver"
         )
     return network, card
 
 
 def mm_net(
-    weights: str | Path | None = None,
+    weights: str | Path = GENERAL,
     *,
     sfreq: float = SFREQ,
     max_iter: int | None = None,
@@ -68,8 +95,8 @@ def mm_net(
 
     Parameters
     ----------
-    weights : path or None
-        A file of one's own training; None takes the packaged one.
+    weights : {"general", "sereega", "nmm"} or path
+        What they were trained on, or a file of one's own training.
     sfreq : float
         Sampling rate of the data, Hz; data are resampled to the network's rate and back.
     max_iter, guard, bound
@@ -84,23 +111,8 @@ def mm_net(
     return MMNet(network, sfreq=sfreq, max_iter=max_iter, guard=guard, bound=bound, card=card)
 
 
-def r_mm_net(
-    weights: str | Path | None = None, *, sfreq: float = SFREQ, max_iter: int | None = None
-) -> MMNet:
-    """R-MM-Net with trained weights: no softplus, no projection, no guard, no promise.
-
-    Parameters and errors as of :func:`mm_net`.
-    """
-    network, card = load(weights, "r-mm-net")
-    return unguarded(network, sfreq=sfreq, max_iter=max_iter, card=card)
-
-
-DOMAINS = ("sereega", "nmm")
-"""Kinds of data that weights were trained on; the first has the plain file name."""
-
-
 def domains(name: str) -> tuple[str, ...]:
-    """Return the kinds of data on which packaged weights of a method were trained.
+    """Return the kinds of data of Table I on which packaged weights of a method were trained.
 
     Raises
     ------
@@ -108,11 +120,16 @@ def domains(name: str) -> tuple[str, ...]:
         If there is no such method.
     """
     family(name)
-    return tuple(domain for domain in DOMAINS if shipped(_stem(name, domain)).is_file())
+    return tuple(domain for domain in DOMAINS if shipped(name, domain).is_file())
 
 
 def trained(
-    name: str, domain: str = DOMAINS[0], *, sfreq: float = SFREQ, guard: Guard | None = None
+    name: str,
+    domain: str = DOMAINS[0],
+    *,
+    equal: bool = False,
+    sfreq: float = SFREQ,
+    guard: Guard | None = None,
 ) -> MMNet:
     """Make a learned method with the packaged weights of a kind of data.
 
@@ -120,8 +137,10 @@ def trained(
     ----------
     name : str
         A name of :data:`majorant.learned.families.FAMILIES`.
-    domain : {"sereega", "nmm"}
+    domain : {"sereega", "nmm", "general"}
         What it was trained on.
+    equal : bool
+        Take the weights that were trained at equal cost, even where there are better ones.
     sfreq : float
         Sampling rate of the data, Hz; data are resampled to the network's rate and back.
     guard : Guard or None
@@ -132,15 +151,14 @@ def trained(
     MajorantError
         If there are no such weights.
     """
-    if domain not in DOMAINS:
+    path = shipped(name, domain, equal=equal)
+    if not path.is_file():
+        known = [kind for kind in (*DOMAINS, GENERAL) if shipped(name, kind, equal=equal).is_file()]
         raise MajorantError(
-            f"there are no weights trained on {domain!r}; choose one of {', '.join(DOMAINS)}"
+            f"no weights of {name} trained on {domain!r} are packaged; there are "
+            f"{', '.join(known) or 'none'}"
         )
-    network, card = _packaged(_stem(name, domain))
+    network, card = _packaged(path)
     if card.name != name:
         raise MajorantError(f"the packaged weights of {name} belong to {card.name}; install anew")
     return as_solver(network, sfreq=sfreq, guard=guard, card=card)
-
-
-def _stem(name: str, domain: str) -> str:
-    return name if domain == DOMAINS[0] else f"{name}-{domain}"
