@@ -107,9 +107,13 @@ def image(
         ),
     ] = None,
     snr: Annotated[
-        float,
-        typer.Option(help="Signal-to-noise ratio of amplitudes.", rich_help_panel=SOURCES),
-    ] = 3.0,
+        str,
+        typer.Option(
+            metavar="RATIO|gcv|evidence",
+            help="Signal-to-noise ratio of amplitudes, or how to choose it from the data.",
+            rich_help_panel=SOURCES,
+        ),
+    ] = "3",
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -138,6 +142,30 @@ def image(
     ] = "auto",
     output: Annotated[
         Path | None, typer.Option("--out", help="Output folder.", rich_help_panel=OUTPUT)
+    ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw",
+            help="Image all of a continuous recording, piece by piece, into a zarr store.",
+            rich_help_panel=RECORDING,
+        ),
+    ] = False,
+    subject: Annotated[
+        str | None,
+        typer.Option(help="A FreeSurfer subject, for its own head.", rich_help_panel=SOURCES),
+    ] = None,
+    subjects_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="SUBJECTS_DIR", help="Folder of the subjects.", rich_help_panel=SOURCES
+        ),
+    ] = None,
+    trans: Annotated[
+        Path | None,
+        typer.Option(
+            help="Head to MRI coordinates; default: from the fiducials.", rich_help_panel=SOURCES
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results.", rich_help_panel=OUTPUT)
@@ -172,11 +200,14 @@ def image(
     )
     imaging = ImageSettings(
         solver=solver,
-        snr=snr,
+        snr=_ratio(snr),
         loose="auto" if loose is None else loose,
         depth="auto" if depth is None else (depth or None),
         space=space,
         forward=None if forward is None else str(forward),
+        subject=subject,
+        subjects_dir=None if subjects_dir is None else str(subjects_dir),
+        trans=None if trans is None else str(trans),
         options=dict(_option(text) for text in option or ()),
         uncertainty=uncertainty,
     )
@@ -187,6 +218,11 @@ def image(
             else "no recording was given; name a file, or take --demo"
         )
     target = output if output is not None else Path("out") / (file.stem if file else "demo")
+    if raw:
+        if file is None:
+            raise MajorantError("--raw images a recording, and --demo is none; name a file")
+        run_continuous(file, preparation, imaging, target, overwrite=overwrite, voice=Voice(quiet))
+        return
     run(file, preparation, imaging, target, overwrite=overwrite, voice=Voice(quiet))
 
 
@@ -215,6 +251,44 @@ def run(
         with voice.waiting("report.html") as move:
             save_results(result, target, overwrite=overwrite, command=_command(sys.argv))
         _tell(result, target, seconds(), voice)
+
+
+def run_continuous(
+    file: Path,
+    preparation: Preparation,
+    imaging: ImageSettings,
+    target: Path,
+    *,
+    overwrite: bool,
+    voice: Voice,
+) -> None:
+    """Run the main job on continuous data: read, image and write piece by piece, tell."""
+    from majorant.eeg.continuous import image_continuous
+    from majorant.eeg.output import beside, check_output, save_results
+    from majorant.eeg.recording import load_recording
+
+    check_output(target, overwrite=overwrite)
+    imaging.imager()
+    with timed() as seconds, beside(target) as room:
+        voice.step(f"Reading {file.name}")
+        recording = load_recording(file, voice.say)
+        voice.step("Imaging")
+        with voice.waiting(SOLVERS[imaging.solver].title) as move:
+            result = image_continuous(
+                recording, preparation, imaging, room / "estimate.zarr", voice.say, move
+            )
+        voice.step("Writing")
+        with voice.waiting("report.html") as move:
+            save_results(result, target, overwrite=overwrite, command=_command(sys.argv))
+        _tell(result, target, seconds(), voice)
+
+
+def _ratio(text: str) -> float | str:
+    """A number where it is one; else the word, which the imager judges."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _prepared(file: Path | None, preparation: Preparation, voice: Voice) -> tuple[Prepared, Any]:

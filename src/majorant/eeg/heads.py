@@ -11,7 +11,6 @@ from majorant.eeg.spaces import SourceSpace
 from majorant.eeg.template import template_forward
 from majorant.forward.electrodes import Alignment
 from majorant.forward.leadfield import Leadfield
-from majorant.problem import MajorantError
 
 if TYPE_CHECKING:
     from majorant.eeg.coregistration import Coregistration

@@ -25,7 +25,7 @@ from majorant.eeg.uncertainty_choice import assess
 from majorant.problem import MajorantError, Problem, Solution
 from majorant.report.content import PageContent, SourceMaps, Uncertainty
 
-__all__ = ["image"]
+__all__ = ["fitted_imager", "image", "page_content", "predict", "regularisation"]
 
 LARGEST = 1_000_000_000
 """Bytes of an estimate above which the window must be shortened."""
@@ -60,18 +60,18 @@ def image(
     settings = settings or ImageSettings()
     account = Account(say) if say else Account()
     account.decisions.extend(prepared.decisions)
-    imager = _fitted(prepared, settings, account)
+    imager = fitted_imager(prepared, settings, account)
     evoked = prepared.evoked
     _refuse_too_long(imager.leadfield_.n_columns, len(evoked.times))
     problem = imager.problem(evoked)
     solution = imager.solve(evoked, progress)
     if imager.snr_ is not None:
-        account.note(_regularisation(settings.snr, imager.snr_))
+        account.note(regularisation(settings.snr, imager.snr_))
     account.note(f"{imager.spec_.title}: {solution.status[0].value}.")
     values = combined(solution.estimate[0].numpy(), imager.model, None)
     data = evoked.data[[evoked.ch_names.index(name) for name in imager.info_["ch_names"]]]
     data = data - data.mean(axis=0)
-    predicted = _predicted(imager, problem, solution, account)
+    predicted = predict(imager, problem, solution, account)
     places = locate(imager.leadfield_)
     doubt = assess(
         imager,
@@ -85,20 +85,20 @@ def image(
     )
     if doubt is not None:
         account.note(_bands(doubt, settings.seed))
-    content = _content(prepared, settings, imager, places, values, data, predicted, problem, doubt)
+    page = page_content(prepared, settings, imager, places, values, data, predicted, problem, doubt)
     total, left = float((data**2).sum()), float(((data - predicted) ** 2).sum())
     return ImageResult(
         stc=as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"]),
         imager=imager,
         prepared=prepared,
-        content=replace(content, decisions=tuple(account.decisions)),
+        content=replace(page, decisions=tuple(account.decisions)),
         settings=settings,
         places=places,
         explained=min(1.0, max(0.0, 1.0 - left / total)) if total > 0 else 0.0,
     )
 
 
-def _content(
+def page_content(
     prepared: Prepared,
     settings: ImageSettings,
     imager: SourceImager,
@@ -108,10 +108,12 @@ def _content(
     predicted: NDArray[np.float64],
     problem: Problem,
     doubt: Uncertainty | None,
+    times: NDArray[np.float64] | None = None,
 ) -> PageContent:
     """Gather what the page shows, peaks and cautions included."""
     solution = imager.solution_
-    times = np.asarray(prepared.evoked.times, float)
+    if times is None:
+        times = np.asarray(prepared.evoked.times, float)
     peaks = find_peaks(values, times, places)
     explained = _explained(data, predicted)
     evidence = Evidence(
@@ -157,7 +159,7 @@ def _bands(doubt: Uncertainty, seed: int) -> str:
     return f"Uncertainty: {doubt.name}{drawn}."
 
 
-def _fitted(prepared: Prepared, settings: ImageSettings, account: Account) -> SourceImager:
+def fitted_imager(prepared: Prepared, settings: ImageSettings, account: Account) -> SourceImager:
     imager = settings.imager()
     forward = None if settings.forward is None else read_forward(settings.forward)
     imager.fit(prepared.evoked.info, forward, prepared.noise_cov, progress=account.say)
@@ -181,7 +183,7 @@ def _fitted(prepared: Prepared, settings: ImageSettings, account: Account) -> So
     return imager
 
 
-def _regularisation(asked: float | str, snr: float) -> str:
+def regularisation(asked: float | str, snr: float) -> str:
     """How strongly the estimate is regularised, and who said so."""
     by = {"gcv": ", chosen by generalised cross-validation", "evidence": ", chosen by the evidence"}
     how = by.get(str(asked), "")
@@ -197,7 +199,7 @@ def _refuse_too_long(n_columns: int, n_times: int) -> None:
         )
 
 
-def _predicted(
+def predict(
     imager: SourceImager, problem: Problem, solution: Solution, account: Account
 ) -> NDArray[np.float64]:
     """Potentials that the estimated currents would give, V, average reference."""

@@ -206,6 +206,11 @@ class SourceImager:
         """How the window of the last call ended that ended worst."""
         return self._tally.status
 
+    @property
+    def unit_(self) -> str:
+        """Unit of the last estimate: ``"Am"`` or the name of the statistic."""
+        return self._tally.unit
+
     def fit(
         self,
         info: Any,
@@ -289,8 +294,10 @@ class SourceImager:
         moment = None
         if data_cov is not None:
             check_covariance(data_cov, self.info_)
-            picked = mne.pick_channels_cov(data_cov, names, ordered=True).data
-            moment = as_tensor(matrix @ picked @ matrix.T)
+            picked = np.asarray(mne.pick_channels_cov(data_cov, names, ordered=True).data)
+            moment = as_tensor(
+                matrix @ (picked if picked.ndim == 2 else np.diag(picked)) @ matrix.T
+            )
         inverse = Inverse(
             self.spec_, self.solver_options, self.snr, model, matrix, tuple(names), moment
         )

@@ -164,6 +164,13 @@ class Inverse:
             self._kernels[key] = solver.kernel(self.problem(silence, job.nave))
         return self._kernels[key]
 
+    def window(self, job: Job) -> float:
+        """Length of the windows of continuous data, s: that of the training, or the registry's."""
+        solver = self.solver(job.snr)
+        own = solver.window if isinstance(solver, MMNet) else self.spec.window
+        assert own is not None
+        return own
+
     def solve(self, y: Tensor, job: Job, progress: Progress = None) -> Solution:
         """Solve windows of any length (n_batch, rank, n_times), each for itself."""
         problem, solver = self.problem(y, job.nave), self.solver(job.snr)

@@ -21,7 +21,9 @@ __all__ = ["beside", "check_output", "save_results", "swap"]
 STEM = "estimate"
 
 
-def check_output(out_dir: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+def check_output(
+    out_dir: str | os.PathLike[str], *, overwrite: bool = False, mark: str = "summary.json"
+) -> Path:
     """Check, before any work, that results can be written.
 
     Parameters
@@ -30,6 +32,8 @@ def check_output(out_dir: str | os.PathLike[str], *, overwrite: bool = False) ->
         The folder that will hold the results; it need not exist yet.
     overwrite : bool
         Whether a folder that exists and is not empty may be replaced.
+    mark : str
+        File by which a folder of ours is known; no other is replaced.
 
     Raises
     ------
@@ -44,7 +48,7 @@ def check_output(out_dir: str | os.PathLike[str], *, overwrite: bool = False) ->
             raise MajorantError(
                 f"the output folder {target} is not empty; choose another, or allow overwriting"
             )
-        if not (target / "summary.json").is_file():
+        if not (target / mark).is_file():
             raise MajorantError(
                 f"the output folder {target} holds no results of Majorant, so it is not replaced; "
                 "choose another"
@@ -81,7 +85,8 @@ def save_results(
     out_dir : path
         Made if need be. Files: ``estimate-lh.stc`` and ``estimate-rh.stc`` (or one ``.stc`` or
         ``.h5`` for other source spaces), opened by ``mne.read_source_estimate(out_dir /
-        "estimate")``; ``summary.json``; ``report.html``.
+        "estimate")``; ``estimate.zarr`` of continuous data, read by
+        :func:`majorant.eeg.store.read_window`; ``summary.json``; ``report.html``.
     overwrite : bool
         Whether earlier results in the folder are replaced.
     command : str or sequence of str, optional
@@ -104,7 +109,10 @@ def save_results(
     target = check_output(out_dir, overwrite=overwrite)
     summary = {**result.summary(), "command": command}
     with beside(target) as folder:
-        result.stc.save(folder / STEM, overwrite=True, verbose="error")
+        if result.store is None:
+            result.stc.save(folder / STEM, overwrite=True, verbose="error")
+        else:
+            os.rename(result.store, folder / f"{STEM}.zarr")
         summary["files"] = sorted([*(f.name for f in folder.iterdir()), "report.html"])
         text = json.dumps(summary, indent=2, ensure_ascii=False, default=_plain) + "\n"
         (folder / "summary.json").write_text(text, encoding="utf-8")

@@ -122,6 +122,8 @@ class ImageResult:
     places : Places
     explained : float
         Share of the variance over the whole window, 0 to 1.
+    store : Path or None
+        Where the estimate of continuous data was written, before it is moved to its place.
     """
 
     stc: Any
@@ -131,6 +133,7 @@ class ImageResult:
     settings: ImageSettings
     places: Places
     explained: float
+    store: Path | None = None
 
     @property
     def peaks(self) -> tuple[Peak, ...]:

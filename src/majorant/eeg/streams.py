@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.signal import oaconvolve
 from torch import Tensor
 
 from majorant.eeg.inverse import Inverse, Job
 from majorant.eeg.recording import UNREADABLE
 from majorant.eeg.sensors import pick_rows
 from majorant.eeg.tally import Tally
-from majorant.learned.overlap import WINDOW, cut_starts
+from majorant.learned.overlap import cut_starts
 from majorant.problem import MajorantError
 
-__all__ = ["Piece", "Reader", "span_of", "stream_columns"]
+__all__ = ["Conditioning", "Piece", "Reader", "span_of", "stream_columns"]
 
 PIECE_BYTES = 8 * 2**20
 """Of an estimate that is held at once, about: what fits into a cache near the processor."""
@@ -56,6 +57,27 @@ def span_of(raw: Any, start: float | None, stop: float | None) -> tuple[int, int
     return first, last
 
 
+@dataclass(frozen=True, eq=False)
+class Conditioning:
+    """What is done to continuous data as they are read.
+
+    Attributes
+    ----------
+    scale : float
+        Factor.
+    fir : array or None, shape (2 * half + 1,)
+        Impulse response of a zero-phase filter.
+    """
+
+    scale: float = 1.0
+    fir: NDArray[np.float64] | None = None
+
+    @property
+    def half(self) -> int:
+        """Samples that the filter looks ahead and back."""
+        return 0 if self.fir is None else len(self.fir) // 2
+
+
 class Reader:
     """Reads channels of a recording a chunk at a time.
 
@@ -66,6 +88,7 @@ class Reader:
         Channels, in the order wanted.
     first, last : int
         Samples.
+    conditioning : Conditioning, optional
 
     Raises
     ------
@@ -73,8 +96,16 @@ class Reader:
         If channels are missing.
     """
 
-    def __init__(self, raw: Any, names: list[str], first: int, last: int) -> None:
+    def __init__(
+        self,
+        raw: Any,
+        names: list[str],
+        first: int,
+        last: int,
+        conditioning: Conditioning | None = None,
+    ) -> None:
         self.raw, self.first, self.last = raw, first, last
+        self.conditioning = conditioning or Conditioning()
         self.rows = pick_rows(list(raw.ch_names), names)
         self.sfreq = float(raw.info["sfreq"])
 
@@ -89,14 +120,24 @@ class Reader:
         MajorantError
             If the file ends too early.
         """
+        own = self.conditioning
+        start, stop = self.first + a - own.half, self.first + b + own.half
+        low, high = max(0, start), min(len(self.raw.times), stop)
         try:
-            data, _ = self.raw[self.rows, self.first + a : self.first + b]
+            data, _ = self.raw[self.rows, low:high]
         except UNREADABLE as error:
             raise MajorantError(
                 f"the recording cannot be read from {a / self.sfreq:.1f} s on; its file is damaged "
                 "or cut off, copy it again"
             ) from error
-        return data
+        data = data * own.scale if own.scale != 1 else data
+        if own.fir is None:
+            return data
+        # Beyond its ends a recording is continued by turning it about its last sample, as in MNE.
+        data = np.pad(
+            data, ((0, 0), (low - start, stop - high)), mode="reflect", reflect_type="odd"
+        )
+        return oaconvolve(data, own.fir[None], mode="valid", axes=1)
 
     @staticmethod
     def piece(n_columns: int) -> int:
@@ -162,7 +203,7 @@ def stream_columns(
     MajorantError
         If a window is shorter than two samples.
     """
-    seconds = window or inverse.spec.window or WINDOW
+    seconds = inverse.window(job) if window is None else window
     length = round(seconds * job.sfreq)
     if length < 2:
         raise MajorantError(

@@ -1,0 +1,363 @@
+"""Continuous data from file to page: streamed, stored, and shown at its strongest instants.
+
+The estimate of hours does not fit on a page. The page divides the recording into some hundreds of
+stretches and shows of each the one instant at which the estimate is strongest, with its own map and
+its own time; the whole estimate lies beside it in a zarr store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from majorant.eeg.account import Account, listening
+from majorant.eeg.channels import FEWEST, check_samples, eeg_names, mark_bads, set_types_by_name
+from majorant.eeg.estimate import as_estimate, combined
+from majorant.eeg.image import fitted_imager, page_content, predict, regularisation
+from majorant.eeg.imager import SourceImager
+from majorant.eeg.inverse import Job
+from majorant.eeg.montage import check_places, place, read_montage, replace_idealised
+from majorant.eeg.noise import ad_hoc_covariance, baseline_covariance, read_covariance
+from majorant.eeg.places import locate
+from majorant.eeg.prepare import Prepared, has_average_reference
+from majorant.eeg.recording import Recording
+from majorant.eeg.result import ImageResult, ImageSettings
+from majorant.eeg.settings import Preparation
+from majorant.eeg.store import EstimateStore
+from majorant.eeg.streams import Conditioning, Reader, span_of, stream_columns
+from majorant.eeg.tally import Tally
+from majorant.problem import MajorantError, Solution
+
+__all__ = ["image_continuous"]
+
+STRETCHES = 400
+"""Of a recording on the page, at most."""
+
+LOOKED_AT, AT_A_TIME = 20, 2000
+"""Stretches, and samples of each, by which a recording is judged before anything is computed."""
+
+Progress = Callable[[int, int], None] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Continuous:
+    """A recording ready to be streamed.
+
+    Attributes
+    ----------
+    reader : Reader
+    prepared : Prepared
+        Its average is a single sample of zeros, for the channels alone.
+    """
+
+    reader: Reader
+    prepared: Prepared
+
+
+def image_continuous(
+    recording: Recording,
+    preparation: Preparation,
+    settings: ImageSettings,
+    store: Path,
+    say: Callable[[str], None] | None = None,
+    progress: Progress = None,
+) -> ImageResult:
+    """Stream the estimate of a continuous recording into a store, and gather its page.
+
+    Parameters
+    ----------
+    recording : Recording
+        Continuous.
+    preparation : Preparation
+        Events, conditions, rejection and reference electrodes belong to averages.
+    settings : ImageSettings
+    store : Path
+        Where the zarr store is written; it must not exist.
+    say : callable, optional
+        Called with every decision as it is made.
+    progress : callable, optional
+        Called with (samples done, samples).
+
+    Raises
+    ------
+    MajorantError
+        If the recording or a setting cannot be used; one sentence says why, and what would do.
+    """
+    account = Account(say) if say else Account()
+    account.decisions.extend(recording.notes)
+    ready = _prepare(recording, preparation, account)
+    imager = fitted_imager(ready.prepared, settings, account)
+    reader = Reader(
+        ready.reader.raw,
+        list(imager.info_["ch_names"]),
+        ready.reader.first,
+        ready.reader.last,
+        ready.reader.conditioning,
+    )
+    shown = Shown(len(reader), imager)
+    kept = EstimateStore(store, imager, len(reader), reader.first / reader.sfreq, reader.sfreq)
+    for start, columns, y in _columns(imager, reader):
+        values = combined(columns.numpy(), imager.model, None)
+        kept.add(values)
+        shown.add(start, values, columns, y, reader)
+        if progress is not None:
+            progress(start + values.shape[1], len(reader))
+    kept.close(imager.unit_)
+    if imager.snr_ is not None:
+        account.note(regularisation(settings.snr, imager.snr_))
+    _say_windows(imager, account)
+    return _result(ready, settings, imager, shown, reader, store, account)
+
+
+def _prepare(recording: Recording, settings: Preparation, account: Account) -> Continuous:
+    """Type, place and check the electrodes; nothing but samples here and there is read."""
+    _refuse(recording, settings)
+    raw = recording.data.copy()
+    with listening(account, "choosing channels"):
+        set_types_by_name(raw, account)
+    renamed: dict[str, str] = {}
+    if settings.montage is not None:
+        renamed = place(raw, read_montage(settings.montage), account)
+    mark_bads(raw, settings.bads, account)
+    check_places(raw, account)
+    replace_idealised(raw, account)
+    raw.pick("eeg", exclude=[], verbose="error")
+    names = eeg_names(raw)
+    if len(names) < FEWEST:
+        raise MajorantError(
+            f"only {len(names)} usable electrodes ({', '.join(names) or 'none'}); "
+            f"source imaging needs at least {FEWEST}, and 32 or more are advised"
+        )
+    first, last = span_of(raw, settings.tmin, settings.tmax)
+    conditioning = Conditioning(settings.scale or 1.0, _fir(raw, settings, account))
+    reader = Reader(raw, names, first, last, conditioning)
+    check_samples(_glimpses(reader), names)
+    with raw.info._unlock():
+        raw.info["custom_ref_applied"] = 0
+    if not has_average_reference(raw.info):
+        with listening(account, "referencing"):
+            raw.set_eeg_reference("average", projection=True)
+    account.note(f"Average reference over {len(names)} electrodes.")
+    kind, cov = _noise(reader, raw.info, settings, renamed, account)
+    import mne
+
+    empty = mne.EvokedArray(np.zeros((len(names), 1)), raw.info, nave=1, verbose="error")
+    span = f"{first / reader.sfreq:g} to {last / reader.sfreq:g} s"
+    account.note(f"Continuous: {span}, read and imaged piece by piece.")
+    prepared = Prepared(
+        evoked=empty,
+        noise_cov=cov,
+        noise_kind=kind,
+        decisions=tuple(account.decisions),
+        title=f"{recording.path.name}: {span}",
+        renamed=renamed,
+        recording=recording,
+        settings=settings,
+    )
+    return Continuous(reader, prepared)
+
+
+def _refuse(recording: Recording, settings: Preparation) -> None:
+    if recording.kind != "raw":
+        raise MajorantError(
+            f"{recording.path.name} holds {recording.kind}, not continuous data; leave --raw out"
+        )
+    if "eeg" not in recording.info.get_channel_types():
+        raise MajorantError("the recording has no EEG channels; only EEG is imaged so far")
+    if settings.choice is not None or settings.reject is not None:
+        raise MajorantError(
+            "events, conditions and rejection belong to averages, and continuous data are imaged "
+            "as they are; leave them out, or leave --raw out"
+        )
+    if settings.reference.casefold() != "average":
+        raise MajorantError(
+            f"the reference {settings.reference!r} cannot be added to continuous data; add it to "
+            "the file (mne.add_reference_channels), or leave it out"
+        )
+
+
+def _fir(raw: Any, settings: Preparation, account: Account) -> NDArray[np.float64] | None:
+    """The filter that MNE would design, to be applied as the data are read."""
+    import mne
+
+    if settings.filter is None:
+        account.note("Not filtered: slow drifts count as signal; a filter (1 to 40 Hz) helps.")
+        return None
+    low, high = settings.filter
+    sfreq = float(raw.info["sfreq"])
+    if (low or 0) >= sfreq / 2 or (high or 0) >= sfreq / 2:
+        raise MajorantError(
+            f"the filter edges {low} and {high} Hz do not lie below half the sampling rate "
+            f"({sfreq / 2:g} Hz); lower them"
+        )
+    fir: Any = mne.filter.create_filter(None, sfreq, low, high, verbose="error")
+    if len(fir) >= len(raw.times):
+        raise MajorantError(
+            f"the filter is {len(fir) / sfreq:.1f} s long and the recording shorter; raise its "
+            "lower edge"
+        )
+    band = f"{low or 0:g} to {high:g} Hz" if high else f"above {low:g} Hz"
+    account.note(f"Filtered {band} (zero phase) while reading.")
+    return np.asarray(fir, float)
+
+
+def _glimpses(reader: Reader) -> NDArray[np.float64]:
+    """Samples from all over the recording, shape (n_channels, n)."""
+    starts = np.unique(np.linspace(0, max(0, len(reader) - AT_A_TIME), LOOKED_AT).astype(int))
+    return np.concatenate(
+        [reader.read(int(a), min(int(a) + AT_A_TIME, len(reader))) for a in starts], axis=1
+    )
+
+
+def _noise(
+    reader: Reader, info: Any, settings: Preparation, renamed: dict[str, str], account: Account
+) -> tuple[str, Any]:
+    """From a file, from a stretch that the user calls baseline, or assumed."""
+    if settings.noise_cov is not None:
+        return "file", read_covariance(Path(settings.noise_cov).expanduser(), renamed, account)
+    if isinstance(settings.baseline, tuple):
+        first, last = span_of(reader.raw, *settings.baseline)
+        quiet = Reader(reader.raw, list(info["ch_names"]), first, last, reader.conditioning)
+        data = quiet.read(0, len(quiet))[None]
+        window = (first / reader.sfreq, last / reader.sfreq)
+        return "baseline", baseline_covariance(data, info, nave=1, window=window, note=account)
+    return "ad hoc", ad_hoc_covariance(info, 1, account, "continuous data have no baseline")
+
+
+def _columns(imager: SourceImager, reader: Reader) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+    """Consecutive stretches: first sample, estimate (n_columns, n), whitened data where at hand."""
+    inverse, tally = imager.inverse, Tally()
+    moment = reader.moment(inverse) if inverse.needs_moment else None
+    job = Job(1, reader.sfreq, inverse.chosen_snr(moment, 1))
+    imager.record(tally, job.snr)
+    kernel = inverse.kernel(job, moment) if inverse.spec.linear or inverse.spec.adaptive else None
+    if kernel is None:
+        for piece in stream_columns(inverse, job, reader, tally):
+            yield piece.start, piece.columns, None
+        return
+    matrix = kernel.matrix[0] if kernel.matrix.ndim == 3 else kernel.matrix
+    for start, y in reader.white(inverse, reader.piece(imager.leadfield_.n_columns)):
+        problem = inverse.problem(y[None], 1)
+        tally.add(kernel.certificate(problem), kernel.statuses(problem), kernel.unit)
+        yield start, matrix @ y, y
+
+
+class Shown:
+    """Of every stretch of a recording the instant at which the estimate is strongest.
+
+    Parameters
+    ----------
+    n_times : int
+    imager : SourceImager
+    """
+
+    def __init__(self, n_times: int, imager: SourceImager) -> None:
+        self.length = -(-n_times // STRETCHES)
+        self._n = -(-n_times // self.length)
+        lead = imager.leadfield_
+        self._height = np.full(self._n, -1.0)
+        self.sample = np.zeros(self._n, np.int64)
+        self.values = np.zeros((lead.n_locations, self._n))
+        self.columns = np.zeros((lead.n_columns, self._n))
+        self.data = np.zeros((lead.n_sensors, self._n))
+
+    def add(
+        self,
+        start: int,
+        values: NDArray[np.float64],
+        columns: Tensor,
+        y: Tensor | None,
+        reader: Reader,
+    ) -> None:
+        """Look through consecutive samples."""
+        height = np.abs(values).max(axis=0)
+        stretch = (start + np.arange(len(height))) // self.length
+        for k in np.unique(stretch):
+            inside = np.flatnonzero(stretch == k)
+            best = int(inside[height[inside].argmax()])
+            if height[best] <= self._height[k]:
+                continue
+            self._height[k], self.sample[k] = height[best], start + best
+            self.values[:, k] = values[:, best]
+            self.columns[:, k] = columns[:, best].numpy()
+
+    def read(self, reader: Reader) -> None:
+        """Read the data of these instants, average reference."""
+        for k, sample in enumerate(self.sample):
+            self.data[:, k] = reader.read(int(sample), int(sample) + 1)[:, 0]
+        self.data -= self.data.mean(axis=0)
+
+
+def _say_windows(imager: SourceImager, account: Account) -> None:
+    tally = imager._tally
+    title = imager.spec_.title
+    if imager.spec_.window is None:
+        account.note(f"{title}: every sample for itself, {tally.windows} pieces.")
+        return
+    account.note(
+        f"{title}: {tally.windows:,} windows that overlap by half and are cross-faded; the one "
+        f"that ended worst: {tally.status.value}."
+    )
+
+
+def _result(
+    ready: Continuous,
+    settings: ImageSettings,
+    imager: SourceImager,
+    shown: Shown,
+    reader: Reader,
+    store: Path,
+    account: Account,
+) -> ImageResult:
+    """Dress the instants as an average, so that the page can show them as it shows any other."""
+    import mne
+
+    shown.read(reader)
+    sfreq = reader.sfreq
+    times = (reader.first + shown.sample) / sfreq
+    info = mne.pick_info(
+        ready.prepared.evoked.info,
+        [ready.prepared.evoked.ch_names.index(name) for name in imager.info_["ch_names"]],
+    )
+    with info._unlock():
+        info["sfreq"] = sfreq / shown.length
+    evoked = mne.EvokedArray(
+        shown.data, info, tmin=reader.first / sfreq, nave=1, comment="continuous", verbose="error"
+    )
+    prepared = replace(ready.prepared, evoked=evoked)
+    problem = imager.problem(evoked)
+    certificate = imager.certificate_
+    solution = Solution(
+        torch.as_tensor(shown.columns)[None], (imager.status_,), certificate, unit=imager.unit_
+    )
+    imager.record(imager._tally, imager.snr_, lambda: solution)
+    seconds = shown.length / sfreq
+    account.note(
+        f"The page shows {len(times)} instants: of every {seconds:.3g} s the one at which the "
+        "estimate is strongest. The whole estimate is in estimate.zarr."
+    )
+    predicted = predict(imager, problem, solution, account)
+    places = locate(imager.leadfield_)
+    page = page_content(
+        prepared, settings, imager, places, shown.values, shown.data, predicted, problem, None,
+        times,
+    )  # fmt: skip
+    total = float((shown.data**2).sum())
+    left = float(((shown.data - predicted) ** 2).sum())
+    return ImageResult(
+        stc=as_estimate(shown.values, imager.model, float(times[0]), sfreq / shown.length),
+        imager=imager,
+        prepared=prepared,
+        content=replace(page, decisions=tuple(account.decisions)),
+        settings=settings,
+        places=places,
+        explained=min(1.0, max(0.0, 1.0 - left / total)) if total > 0 else 0.0,
+        store=store,
+    )
