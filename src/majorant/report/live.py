@@ -186,9 +186,9 @@ def _region(still: bool) -> str:
         '<p><span data-part="value" class="value"></span> <span data-part="beside"></span></p>'
         '<p data-part="mni"></p><div class="peaks" data-part="peaks" role="group" '
         'aria-label="Peaks"></div></div>\n'
-        f'<div class="charts"{hidden}><div><svg class="chart" data-part="course" data-height="210" '
+        f'<div class="charts"{hidden}><div><svg class="chart" data-part="course" data-height="220" '
         'role="img" aria-label="Time course of the region chosen"></svg></div>'
-        '<div><svg class="chart" data-part="field" data-height="120" role="img" '
+        '<div><svg class="chart" data-part="field" data-height="132" role="img" '
         'aria-label="Root mean square over channels, recorded and unexplained"></svg></div></div>'
         '</div>\n<p class="told" data-part="told" aria-live="polite"></p>\n'
     )

@@ -1,6 +1,6 @@
 // Lines over time, as SVG that takes its colours from the page.
 
-const MARGIN = { left: 62, right: 14, top: 18, bottom: 26 };
+const MARGIN = { left: 62, right: 14, top: 32, bottom: 26 };
 const SVG = "http://www.w3.org/2000/svg";
 
 function element(name, attributes, parent, text) {
@@ -111,7 +111,7 @@ class Chart {
       } else groups.push({ from: x, to: x, text: label });
     }
     for (const { from, to, text } of groups) {
-      element("text", { x: (from + to) / 2, y: 11, class: "rank", "text-anchor": "middle" }, this.svg, text);
+      element("text", { x: (from + to) / 2, y: 27, class: "rank", "text-anchor": "middle" }, this.svg, text);
     }
   }
 
