@@ -8,65 +8,61 @@ import torch
 from majorant.energies.evidence import EvidenceEnergy
 from majorant.energies.gaussian import GaussianModel
 from majorant.energies.variances import LogVariance, Variances
-from majorant.learned import gate
+from majorant.learned.gate import gated, in_the_open, near_the_box
 from majorant.majorants.evidence import EvidenceSurrogate
 from majorant.problem import MatrixOperator, Problem
 
 
-def surrogate(
-    dtype: torch.dtype = torch.float64, noise: str = "diagonal", seed: int = 0
-) -> EvidenceSurrogate:
+def surrogate(dtype: torch.dtype = torch.float64, seed: int = 0) -> EvidenceSurrogate:
     draw = torch.Generator().manual_seed(seed)
     lead = torch.randn(12, 60, generator=draw, dtype=torch.float64).to(dtype)
     y = torch.randn(3, 12, 7, generator=draw, dtype=torch.float64).to(dtype)
-    model = GaussianModel(Problem(MatrixOperator(lead), y), noise=noise)  # type: ignore[arg-type]
+    model = GaussianModel(Problem(MatrixOperator(lead), y))
     return EvidenceSurrogate(EvidenceEnergy(model), model.start)
 
 
-def corrections(here: EvidenceSurrogate, scale: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
+def corrections(scale: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
     draw = torch.Generator().manual_seed(1)
-    shape = here.statistics.z.shape
-    return (
-        scale * torch.randn(shape, generator=draw).tanh(),
-        scale * torch.randn(3, 12, generator=draw).tanh(),
-    )
+    return tuple(scale * torch.randn(3, n, generator=draw).tanh() for n in (60, 12))  # type: ignore
 
 
-@pytest.mark.parametrize("noise", ["diagonal", "given"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_the_short_form_is_the_long_one(noise: str, dtype: torch.dtype):
-    here = surrogate(dtype, noise)
-    quick = gate._in_the_open(here, *corrections(here), 1.0)
-    assert quick is not None
-    slow = gate._near_the_box(here, *corrections(here), 1.0)
-    close = 1e-10 if dtype == torch.float64 else 2e-5
-    torch.testing.assert_close(quick.log_gamma, slow.log_gamma, rtol=close, atol=close)
-    torch.testing.assert_close(quick.log_noise, slow.log_noise, rtol=close, atol=close)
+def test_the_short_form_is_the_long_one(dtype: torch.dtype):
+    here = surrogate(dtype)
+    part, s = here.state.gamma, here.statistics
+    assert isinstance(part, LogVariance)
+    arguments = (part, s.z, s.a, corrections()[0], *here.model.gamma_box)
+    short, long = in_the_open(*arguments), near_the_box(*arguments)
+    assert short is not None
+    close = 1e-12 if dtype == torch.float64 else 1e-4
+    for name in ("won", "clipped", "open_"):
+        torch.testing.assert_close(
+            getattr(short, name), getattr(long, name), rtol=close, atol=close
+        )
+    assert bool((short.won <= long.won).all())
 
 
-def test_the_short_form_is_not_used_near_the_box():
+def test_the_short_form_is_not_used_where_the_box_touches():
     here = surrogate()
-    low = here.model.gamma_box[0] + gate.LIMIT / 2
-    floor = Variances(LogVariance(low.expand(3, 60).clone()), here.state.noise)
-    near = EvidenceSurrogate(EvidenceEnergy(here.model), floor)
-    assert gate._in_the_open(near, *corrections(near), 1.0) is None
+    s, (low, high) = here.statistics, here.model.gamma_box
+    floor = LogVariance(low.expand(3, 60).clone())
+    assert in_the_open(floor, s.z, s.a, -10 + corrections()[0], low, high) is None
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_short_form_keeps_the_bound(seed: int):
-    here = surrogate(torch.float32, seed=seed)
-    for _ in range(6):
-        point = gate._in_the_open(here, *corrections(here, 3.0), 1.0)
-        if point is None:
-            return
-        assert bool((here.change(point) <= 1e-9 * here.energy.abs()).all())
-        here = EvidenceSurrogate(EvidenceEnergy(here.model), point)
+def test_the_gate_keeps_the_bound_in_float32(seed: int):
+    here = surrogate(torch.float32, seed)
+    with torch.no_grad():
+        for _ in range(8):
+            point = gated(here, *corrections(3.0))
+            assert bool((here.change(point) <= 1e-9 * here.energy.abs()).all())
+            here = EvidenceSurrogate(EvidenceEnergy(here.model), point)
 
 
 def test_no_correction_is_the_classical_step_bit_for_bit():
     here = surrogate()
-    still = torch.zeros(3, 60), torch.zeros(3, 12)
-    quick = gate._in_the_open(here, *still, 1.0)
-    assert quick is not None
-    assert torch.equal(quick.log_gamma, here.minimiser().log_gamma)
-    assert torch.equal(quick.log_noise, here.minimiser().log_noise)
+    with torch.no_grad():
+        point = gated(here, torch.zeros(3, 60), torch.zeros(3, 12))
+    classical: Variances = here.minimiser()
+    assert torch.equal(point.log_gamma, classical.log_gamma)
+    assert torch.equal(point.log_noise, classical.log_noise)

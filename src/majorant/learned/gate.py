@@ -15,8 +15,8 @@ tau^2 (cosh d - 1)``). The largest ``tau`` that keeps this at ``kappa D`` is
 
 It costs no factorisation. Where nothing more can be won (``D = 0``) nothing moves.
 
-Where no coordinate comes near the box, as in most layers, both sums are squares and need three
-roots and no exponential of the new variances: ``D = sum v (sqrt z - sqrt a)^2`` and
+Where the box touches no coordinate, as in most layers, both sums are squares and need no
+exponential of the new variances: ``D = sum v (sqrt z - sqrt a)^2`` and
 ``E_u = 4 sum v sqrt(z a) sinh(d/2)^2``. They are summed in float64 from terms that are not
 negative, and ``D`` is lowered by more than their rounding.
 
@@ -24,6 +24,8 @@ Source: the bound of ``majorants/evidence.py``; the gate is ours.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -39,7 +41,6 @@ from majorant.energies.variances import (
 )
 from majorant.linalg import ENERGY_DTYPE
 from majorant.majorants.evidence import EvidenceSurrogate
-from majorant.networks.corrections import LIMIT
 
 ROUNDING = 64.0
 """Safety factor on the rounding of the short sums."""
@@ -59,70 +60,93 @@ def gated(
     kappa : float
         Share of the classical decrease that may be given away, in [0, 1].
     """
-    quick = None if torch.is_grad_enabled() else _in_the_open(here, of_sources, of_sensors, kappa)
-    return _near_the_box(here, of_sources, of_sensors, kappa) if quick is None else quick
-
-
-def _in_the_open(
-    here: EvidenceSurrogate, of_sources: Tensor, of_sensors: Tensor, kappa: float
-) -> Variances | None:
-    """The same where no coordinate can be clipped; None where one might."""
     s, state, model = here.statistics, here.state, here.model
-    gamma = _open_account(state.gamma, s.z, s.a, of_sources, *model.gamma_box)
-    if gamma is None:
-        return None
-    goal, move, won, cost = gamma
-    if not model.learns_noise:
-        tau = share_of(kappa * won, torch.zeros_like(won), cost)
-        return Variances(LogVariance(goal + move * tau.to(move.dtype)[:, None]), state.noise)
-    noise = _open_account(state.noise, s.w, s.b, of_sensors, *model.noise_box)
-    if noise is None:
-        return None
-    other, shift, more, price = noise
-    tau = share_of(kappa * (won + more), torch.zeros_like(won), cost + price)
-    share = tau.to(move.dtype)[:, None]
-    return Variances(
-        LogVariance(torch.addcmul(goal, move, share)),
-        LogVariance(torch.addcmul(other, shift, share)),
-    )
+    parts = [_account(state.gamma, s.z, s.a, of_sources, *model.gamma_box)]
+    if model.learns_noise:
+        parts.append(_account(state.noise, s.w, s.b, of_sensors, *model.noise_box))
+    won, clipped, open_ = parts[0].won, parts[0].clipped, parts[0].open_
+    for other in parts[1:]:
+        won, clipped, open_ = won + other.won, clipped + other.clipped, open_ + other.open_
+    tau = share_of(kappa * won.clamp_min(0), clipped, open_)
+    gone = [_along(part.safe, part.target, tau) for part in parts]
+    return Variances(gone[0], gone[1] if model.learns_noise else state.noise)
 
 
-def _open_account(
+@dataclass(frozen=True)
+class Account:
+    """What one part of the variances wins and may give away.
+
+    Attributes
+    ----------
+    safe, target : Part
+        After the classical step, and with the whole correction; both clipped to the box.
+    won, clipped, open_ : Tensor, shape (n_batch,), float64
+        ``D``, ``E_c`` and ``E_u``.
+    """
+
+    safe: Part
+    target: Part
+    won: Tensor
+    clipped: Tensor
+    open_: Tensor
+
+
+def _account(
     part: Part, z: Tensor, a: Tensor, correction: Tensor, low: Tensor, high: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
-    """Classical logarithms, the correction, ``D`` and ``E_u``; None near the box."""
-    if not isinstance(part, LogVariance):
-        return None
+) -> Account:
+    """The account in its short form where it holds."""
+    short = None
+    if isinstance(part, LogVariance) and not torch.is_grad_enabled():
+        short = in_the_open(part, z, a, correction, low, high)
+    return near_the_box(part, z, a, correction, low, high) if short is None else short
+
+
+def in_the_open(
+    part: LogVariance, z: Tensor, a: Tensor, correction: Tensor, low: Tensor, high: Tensor
+) -> Account | None:
+    """The account of a part that the box does not touch; None where it does."""
     goal = update(part.log, log_ratio(a, z))
-    lowest, highest = torch.aminmax(goal, dim=1, keepdim=True)
-    if not bool(((lowest > low + LIMIT) & (highest < high - LIMIT)).all()):
+    target = goal + correction.to(goal.dtype)
+    lowest = torch.minimum(goal.amin(1), target.amin(1))
+    highest = torch.maximum(goal.amax(1), target.amax(1))
+    if not bool(((lowest > low[:, 0]) & (highest < high[:, 0])).all()):
         return None
-    move = correction.to(goal.dtype)
     size, root, other = part.log.exp(), z.sqrt(), a.sqrt()
     exact = 1.0 - ROUNDING * torch.finfo(goal.dtype).eps
-    won = exact * ((root - other).square_() * size).sum(1, dtype=ENERGY_DTYPE)
-    rise = torch.sinh(0.5 * move).square_().mul_(size).mul_(root).mul_(other)
-    return goal, move, won, 4.0 * rise.sum(1, dtype=ENERGY_DTYPE)
+    won = exact * (root - other).square_().mul_(size).sum(1, dtype=ENERGY_DTYPE)
+    rise = torch.sinh(0.5 * (target - goal)).square_().mul_(size).mul_(root).mul_(other)
+    spent = 4.0 * rise.sum(1, dtype=ENERGY_DTYPE)
+    return Account(LogVariance(goal), LogVariance(target), won, torch.zeros_like(won), spent)
 
 
-def _near_the_box(
-    here: EvidenceSurrogate, of_sources: Tensor, of_sensors: Tensor, kappa: float
-) -> Variances:
-    """The general form: any part, any coordinate clipped, differentiable."""
-    s, state, model = here.statistics, here.state, here.model
-    raw = here.bounding()
-    safe = model.within(state, raw)
-    target = model.within(state, moved(here, safe, of_sources, of_sensors))
-    pairs = [(state.gamma, raw.gamma, safe.gamma, target.gamma, s.z, s.a)]
-    if model.learns_noise:
-        pairs.append((state.noise, raw.noise, safe.noise, target.noise, s.w, s.b))
-    accounts = torch.stack([torch.stack(_account(*pair)) for pair in pairs]).sum(0)
-    won, clipped, open_ = accounts
-    tau = share_of(kappa * won.clamp_min(0), clipped, open_)
-    gamma, noise = _along(safe.gamma, target.gamma, tau), safe.noise
-    if model.learns_noise:
-        noise = _along(safe.noise, target.noise, tau)
-    return Variances(gamma, noise)
+def near_the_box(
+    part: Part, z: Tensor, a: Tensor, correction: Tensor, low: Tensor, high: Tensor
+) -> Account:
+    """The account in general: any part, any coordinate clipped, differentiable.
+
+    With variances ``v`` now, ``u`` after the classical step and ``t`` at the target, the bound
+    falls by ``(v - u)(z - a v / u)`` and rises again by ``(t - u)(z - a v^2 / (u t))``.
+    """
+    raw = part.bounding(z, a)
+    safe = raw.within(part, low, high)
+    if isinstance(safe, Covariance) and safe.matrix.shape[1] == 1:
+        won = -part.change(safe, z, a)
+        return Account(safe, safe, won, torch.zeros_like(won), torch.zeros_like(won))
+    target = scaled(safe, correction).within(part, low, high)
+    if isinstance(safe, LogVariance):
+        v, u, t = (log_of(p).to(ENERGY_DTYPE).exp() for p in (part, safe, target))
+        shrunk = v / u
+        won = ((v - u) * (z - a * shrunk)).sum(1)
+        cost = (t - u) * (z - a * shrunk * (v / t))
+        cut = log_of(raw) != safe.log
+        clipped, open_ = (torch.where(chosen, cost, 0.0).sum(1) for chosen in (cut, ~cut))
+        return Account(safe, target, won, clipped, open_)
+    assert isinstance(safe, Covariance)
+    assert isinstance(target, Covariance)
+    won = -part.change(safe, z, a)
+    step = _log_scale(safe, target)
+    cost = (z * safe.matrix).sum((2, 3)) * (torch.expm1(step) + torch.expm1(-step))
+    return Account(safe, target, won, torch.zeros_like(won), cost.sum(1))
 
 
 def share_of(budget: Tensor, clipped: Tensor, open_: Tensor) -> Tensor:
@@ -138,46 +162,18 @@ def moved(
     here: EvidenceSurrogate, point: Variances, of_sources: Tensor, of_sensors: Tensor
 ) -> Variances:
     """Add corrections to logarithms; a full matrix of the noise is not corrected."""
-    gamma, noise = _scaled(point.gamma, of_sources), point.noise
+    gamma, noise = scaled(point.gamma, of_sources), point.noise
     if here.model.learns_noise and isinstance(noise, LogVariance):
-        noise = _scaled(noise, of_sensors)
+        noise = scaled(noise, of_sensors)
     return Variances(gamma, noise)
 
 
-def _scaled(part: Part, correction: Tensor) -> Part:
+def scaled(part: Part, correction: Tensor) -> Part:
     """Multiply variances by ``exp(c)``; a block keeps its shape."""
     if isinstance(part, LogVariance):
         return LogVariance(part.log + correction.to(part.log.dtype))
     assert isinstance(part, Covariance)
     return Covariance(part.matrix * correction.to(part.matrix.dtype).exp()[:, :, None, None])
-
-
-def _account(
-    part: Part, raw: Part, safe: Part, target: Part, z: Tensor, a: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """``D``, ``E_c`` and ``E_u`` of one part, float64, shape (n_batch,) each.
-
-    With variances ``v`` now, ``u`` after the classical step and ``t`` at the target, the bound
-    falls by ``(v - u)(z - a v / u)`` and rises again by ``(t - u)(z - a v^2 / (u t))``.
-    """
-    if isinstance(safe, LogVariance):
-        v, u, t = (log_of(p).to(ENERGY_DTYPE).exp() for p in (part, safe, target))
-        shrunk = v / u
-        won = ((v - u) * (z - a * shrunk)).sum(1)
-        cost = (t - u) * (z - a * shrunk * (v / t))
-        cut = log_of(raw) != safe.log
-        if not bool(cut.any()):
-            return won, torch.zeros_like(won), cost.sum(1)
-        return won, torch.where(cut, cost, 0.0).sum(1), torch.where(cut, 0.0, cost).sum(1)
-    assert isinstance(safe, Covariance)
-    assert isinstance(target, Covariance)
-    won = -part.change(safe, z, a)
-    none = torch.zeros_like(won)
-    if safe.matrix.shape[1] == 1:
-        return won, none, none
-    step = _log_scale(safe, target)
-    cost = (z * safe.matrix).sum((2, 3)) * (torch.expm1(step) + torch.expm1(-step))
-    return won, none, cost.sum(1)
 
 
 def _along(safe: Part, target: Part, tau: Tensor) -> Part:

@@ -135,6 +135,11 @@ class Guard:
         none = torch.zeros_like(current.energy, dtype=torch.int64)
         if self.test == "off":
             return Verdict(proposed, none, none, none)
+        if self.test in ("energy", "descent") and not (self.sufficient and self.test == "energy"):
+            # Nothing is asked for beyond not rising: rounding need not be looked at.
+            fell = (proposed.energy <= current.energy) & proposed.state.finite()
+            if bool((fell | ~active).all()):
+                return Verdict(proposed, none, none, none)
         search = _Search(self, majorant, current, active)
         if bool((search.take(proposed, active) | ~active).all()):
             return Verdict(proposed, none, none, none)
