@@ -12,7 +12,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Literal
 
-from majorant.errors import MajorantError
+from majorant.errors import MajorantError, nearest
 
 Orientation = Literal["fixed", "loose", "free"]
 
@@ -85,113 +85,111 @@ class SolverSpec:
 _ALL = ("fixed", "loose", "free")
 _CLOSED_FORM = "Closed form; the residual of the normal equations is reported."
 
-SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(
-    {
-        spec.name: spec
-        for spec in (
-            SolverSpec(
-                "mne",
-                "majorant.solvers.linear:MinimumNorm",
-                "MNE",
-                "Minimum-norm estimate: the smallest sources that explain the data.",
-                _CLOSED_FORM,
-                _ALL,
-                "Hämäläinen & Ilmoniemi (1994), doi:10.1007/BF02512476",
-                snr=True,
-                depth=0.8,
-            ),
-            SolverSpec(
-                "dspm",
-                "majorant.solvers.linear:DSPM",
-                "dSPM",
-                "Minimum norm divided by its noise: a map of signal-to-noise ratios.",
-                _CLOSED_FORM,
-                _ALL,
-                "Dale et al. (2000), doi:10.1016/S0896-6273(00)81138-1",
-                snr=True,
-                depth=0.8,
-            ),
-            SolverSpec(
-                "sloreta",
-                "majorant.solvers.linear:SLORETA",
-                "sLORETA",
-                "Minimum norm standardised by the variance that it expects of itself.",
-                _CLOSED_FORM
-                + " Zero localisation error for one source of fixed orientation without noise.",
-                _ALL,
-                "Pascual-Marqui (2002), Methods Find Exp Clin Pharmacol 24D:5-12",
-                snr=True,
-            ),
-            SolverSpec(
-                "eloreta",
-                "majorant.solvers.eloreta:ELORETA",
-                "eLORETA",
-                "Minimum norm with the weights that remove its bias; smooth maps, exact for one "
-                "source without noise.",
-                _CLOSED_FORM
-                + " Zero localisation error for one source of fixed or free orientation "
-                "without noise.",
-                _ALL,
-                "Pascual-Marqui (2007), arXiv:0710.3341",
-                snr=True,
-            ),
-            SolverSpec(
-                "lcmv",
-                "majorant.solvers.lcmv:LCMV",
-                "LCMV",
-                "Beamformer: passes each location and suppresses everything else in the data.",
-                "Unit noise gain at every location; blind to sources that are correlated.",
-                _ALL,
-                "Van Veen et al. (1997), doi:10.1109/10.623056",
-                linear=False,
-                adaptive=True,
-            ),
-            SolverSpec(
-                "champagne",
-                "majorant.solvers.champagne:Champagne",
-                "Champagne",
-                "Sparse Bayesian learning of source and noise variances together; few, sharp "
-                "sources with posterior variance.",
-                "The evidence cost never rises; every rise would be counted.",
-                _ALL,
-                "Wipf et al. (2010), doi:10.1016/j.neuroimage.2009.06.083; "
-                "Cai et al. (2021), doi:10.1016/j.neuroimage.2020.117411",
-                linear=False,
-                window=1.0,
-            ),
-            SolverSpec(
-                "mm-net",
-                "majorant.weights.shipped:mm_net",
-                "MM-Net",
-                "A recurrent network predicts the curvature of an energy with a learned prior; one "
-                "compact source at a time, sharp in space.",
-                "The returned energy never rises, for any weights and any number of iterations: a "
-                "guard decides every two steps.",
-                ("fixed",),
-                "MM-Net (2026), Majorization-Minimization Networks for Inverse Problems: An "
-                "Application to EEG Imaging, arXiv",
-                space="regions",
-                linear=False,
-                covariance=False,
-                window=0.25,
-            ),
-            SolverSpec(
-                "unfolded-sbl",
-                "majorant.weights.sbl:unfolded_sbl",
-                "Unfolded SBL",
-                "Ten layers of sparse Bayesian learning with learned corrections: several sources "
-                "with posterior standard deviation.",
-                "The evidence cost never rises: corrections are shortened by a bound in closed "
-                "form (mode free promises nothing).",
-                _ALL,
-                "Structure-Preserving Correction Learning for Sparse Bayesian Inference in Brain "
-                "Source Imaging (2026), arXiv:2606.07196",
-                linear=False,
-                window=1.0,
-            ),
-        )
-    }
-)
+_SOLVERS: dict[str, SolverSpec] = {
+    spec.name: spec
+    for spec in (
+        SolverSpec(
+            "mne",
+            "majorant.solvers.linear:MinimumNorm",
+            "MNE",
+            "Minimum-norm estimate: the smallest sources that explain the data.",
+            _CLOSED_FORM,
+            _ALL,
+            "Hämäläinen & Ilmoniemi (1994), doi:10.1007/BF02512476",
+            snr=True,
+            depth=0.8,
+        ),
+        SolverSpec(
+            "dspm",
+            "majorant.solvers.linear:DSPM",
+            "dSPM",
+            "Minimum norm divided by its noise: a map of signal-to-noise ratios.",
+            _CLOSED_FORM,
+            _ALL,
+            "Dale et al. (2000), doi:10.1016/S0896-6273(00)81138-1",
+            snr=True,
+            depth=0.8,
+        ),
+        SolverSpec(
+            "sloreta",
+            "majorant.solvers.linear:SLORETA",
+            "sLORETA",
+            "Minimum norm standardised by the variance that it expects of itself.",
+            _CLOSED_FORM
+            + " Zero localisation error for one source of fixed orientation without noise.",
+            _ALL,
+            "Pascual-Marqui (2002), Methods Find Exp Clin Pharmacol 24D:5-12",
+            snr=True,
+        ),
+        SolverSpec(
+            "eloreta",
+            "majorant.solvers.eloreta:ELORETA",
+            "eLORETA",
+            "Minimum norm with the weights that remove its bias; smooth maps, exact for one "
+            "source without noise.",
+            _CLOSED_FORM + " Zero localisation error for one source of fixed or free orientation "
+            "without noise.",
+            _ALL,
+            "Pascual-Marqui (2007), arXiv:0710.3341",
+            snr=True,
+        ),
+        SolverSpec(
+            "lcmv",
+            "majorant.solvers.lcmv:LCMV",
+            "LCMV",
+            "Beamformer: passes each location and suppresses everything else in the data.",
+            "Unit noise gain at every location; blind to sources that are correlated.",
+            _ALL,
+            "Van Veen et al. (1997), doi:10.1109/10.623056",
+            linear=False,
+            adaptive=True,
+        ),
+        SolverSpec(
+            "champagne",
+            "majorant.solvers.champagne:Champagne",
+            "Champagne",
+            "Sparse Bayesian learning of source and noise variances together; few, sharp "
+            "sources with posterior variance.",
+            "The evidence cost never rises; every rise would be counted.",
+            _ALL,
+            "Wipf et al. (2010), doi:10.1016/j.neuroimage.2009.06.083; "
+            "Cai et al. (2021), doi:10.1016/j.neuroimage.2020.117411",
+            linear=False,
+            window=1.0,
+        ),
+        SolverSpec(
+            "mm-net",
+            "majorant.weights.shipped:mm_net",
+            "MM-Net",
+            "A recurrent network predicts the curvature of an energy with a learned prior; one "
+            "compact source at a time, sharp in space.",
+            "The returned energy never rises, for any weights and any number of iterations: a "
+            "guard decides every two steps.",
+            ("fixed",),
+            "MM-Net (2026), Majorization-Minimization Networks for Inverse Problems: An "
+            "Application to EEG Imaging, arXiv",
+            space="regions",
+            linear=False,
+            covariance=False,
+            window=0.25,
+        ),
+        SolverSpec(
+            "unfolded-sbl",
+            "majorant.weights.sbl:unfolded_sbl",
+            "Unfolded SBL",
+            "Ten layers of sparse Bayesian learning with learned corrections: several sources "
+            "with posterior standard deviation.",
+            "The evidence cost never rises: corrections are shortened by a bound in closed "
+            "form (mode free promises nothing).",
+            _ALL,
+            "Structure-Preserving Correction Learning for Sparse Bayesian Inference in Brain "
+            "Source Imaging (2026), arXiv:2606.07196",
+            linear=False,
+            window=1.0,
+        ),
+    )
+}
+SOLVERS: Mapping[str, SolverSpec] = MappingProxyType(_SOLVERS)
 
 
 def spec(name: str) -> SolverSpec:
@@ -204,8 +202,37 @@ def spec(name: str) -> SolverSpec:
     """
     key = name.lower().replace("_", "-")
     if key not in SOLVERS:
-        raise MajorantError(f"there is no solver {name!r}; choose one of {', '.join(SOLVERS)}")
+        raise MajorantError(
+            f"there is no solver {name!r}{nearest(key, SOLVERS)}; choose one of "
+            f"{', '.join(SOLVERS)}"
+        )
     return SOLVERS[key]
+
+
+def register(solver: SolverSpec) -> SolverSpec:
+    """Add a solver of one's own, so that every door of the package knows it by name.
+
+    Parameters
+    ----------
+    solver : SolverSpec
+        Its ``target`` names a class that can be imported.
+
+    Returns
+    -------
+    SolverSpec
+        The same.
+
+    Raises
+    ------
+    MajorantError
+        If the name is taken by another solver, or is not in lower case with hyphens.
+    """
+    if solver.name != solver.name.lower().replace("_", "-"):
+        raise MajorantError(f"{solver.name!r} is no name; write it in lower case, with hyphens")
+    if _SOLVERS.get(solver.name, solver) != solver:
+        raise MajorantError(f"there is a solver {solver.name!r} already; choose another name")
+    _SOLVERS[solver.name] = solver
+    return solver
 
 
 def able(can: Callable[[SolverSpec], bool]) -> str:
