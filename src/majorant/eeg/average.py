@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from majorant.eeg.account import Account, listening
 from majorant.eeg.recording import ChoiceNeeded, Recording
 from majorant.eeg.settings import Preparation
-from majorant.problem import MajorantError
+from majorant.errors import MajorantError, nearest
 from majorant.report.words import written
 
 __all__ = ["Averaged", "average", "chosen", "filtered"]
@@ -70,7 +70,8 @@ def chosen(recording: Recording, settings: Preparation) -> tuple[str, ...]:
         spelled = _spelled(part.strip(), options, recording)
         if spelled is None:
             raise MajorantError(
-                f"there is no {what} {part.strip()!r}; the recording has {_listed(options, what)}"
+                f"there is no {what} {part.strip()!r}{nearest(part.strip(), options)}; the "
+                f"recording has {_listed(options, what)}"
             )
         names += spelled
     if recording.kind == "evoked" and len(names) > 1:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from majorant.eeg.account import Account, listening
 from majorant.eeg.channels import FEWEST, eeg_names, set_types_by_name, some
 from majorant.eeg.recording import UNREADABLE
-from majorant.problem import MajorantError
+from majorant.errors import MajorantError, nearest
 
 __all__ = ["PlacedMontage", "check_places", "place", "read_montage", "replace_idealised"]
 
@@ -71,7 +71,8 @@ def read_montage(name: str) -> PlacedMontage:
     path = Path(name).expanduser()
     if not path.is_file():
         raise MajorantError(
-            f"there is no montage and no file named {name!r}; give a file or one of "
+            f"there is no montage and no file named {name!r}"
+            f"{nearest(name, [*builtin.values(), *ALIASES])}; give a file or one of "
             f"{', '.join(sorted({*builtin.values(), *ALIASES}, key=str.casefold))}"
         )
     return PlacedMontage(_read_montage_file(path), path.name, from_file=True)

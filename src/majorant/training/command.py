@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
+from majorant.errors import MajorantError, nearest
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.families import FAMILIES
-from majorant.problem import MajorantError
 from majorant.training.fit import Outcome, Report, Trainer
 from majorant.training.presets import WINDOW_MS, recipe_for
 from majorant.training.team import Alone, launch
@@ -72,8 +72,9 @@ def train(
         given no weights.
     """
     if solver not in SOLVERS or data not in DATA:
+        meant = nearest(solver, SOLVERS) if solver not in SOLVERS else nearest(data, DATA)
         raise MajorantError(
-            f"cannot train {solver!r} on {data!r}; choose from {', '.join(SOLVERS)} and "
+            f"cannot train {solver!r} on {data!r}{meant}; choose from {', '.join(SOLVERS)} and "
             f"{', '.join(DATA)}"
         )
     recipe = recipe_for(preset_name, solver, data)

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
+from majorant.errors import MajorantError, nearest
 from majorant.learned.families import family, method_of, settings_from
 from majorant.learned.fourdvarnet import FourDVarSettings
 from majorant.learned.meta_curvature import MetaCurvatureSettings
 from majorant.learned.modgrad import ModGradSettings
 from majorant.learned.unrolled import MMNetSettings
-from majorant.problem import MajorantError
 
 FAST = MMNetSettings(
     prior_hidden=256,
@@ -290,7 +290,10 @@ def preset(name: str) -> Recipe:
         If there is none of that name; the sentence lists those that exist.
     """
     if name not in PRESETS:
-        raise MajorantError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
+        raise MajorantError(
+            f"there is no preset {name!r}{nearest(name, PRESETS)}; choose one of "
+            f"{', '.join(PRESETS)}"
+        )
     return PRESETS[name]
 
 

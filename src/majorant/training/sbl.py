@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import torch
 
+from majorant.errors import MajorantError, nearest
 from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.learned.unfolded import Mode
 from majorant.networks.corrections import CorrectionKind, Corrections
-from majorant.problem import MajorantError
 from majorant.simulate.sparse import SparseLike
 from majorant.training.growth import PRESETS, LayerwiseSettings
 from majorant.training.layerwise import Layerwise
@@ -65,7 +65,10 @@ def train_sbl(
         If the preset is unknown or the folder belongs to another run.
     """
     if preset not in PRESETS:
-        raise MajorantError(f"there is no preset {preset!r}; choose one of {', '.join(PRESETS)}")
+        raise MajorantError(
+            f"there is no preset {preset!r}{nearest(preset, PRESETS)}; choose one of "
+            f"{', '.join(PRESETS)}"
+        )
     base = PRESETS[preset]
     given = {"kind": correction, "layers": layers, "shared": shared}
     chosen = replace(base.correction, **{k: v for k, v in given.items() if v is not None})
