@@ -12,10 +12,11 @@ import torch
 
 from majorant.eeg.cautions import find_cautions
 from majorant.eeg.evidence import Evidence
+from majorant.eeg.faint import level_needed
 from majorant.eeg.prepare import Prepared
 from majorant.eeg.scalp import coverage, frontal_pole
 from majorant.problem import Certificate, Status
-from majorant.report.content import Peak
+from majorant.report.content import Peak, Uncertainty
 
 TIMES = np.arange(-20, 50) / 100
 
@@ -149,6 +150,22 @@ def test_few_electrodes_few_trials_and_assumed_noise_are_said(clean: Evidence) -
     assert "Only 16 electrodes" in said
     assert "an average of only 3 trials" in said
     assert "covariance was assumed" in said
+
+
+def test_no_source_stands_out_where_noise_reaches_as_far(clean: Evidence) -> None:
+    doubt = Uncertainty(np.ones((2, 1)), "standard deviation", "How.", 5.0)
+    weak, strong = (replace(clean, uncertainty=doubt, strongest=x) for x in (4.2, 6.0))
+    assert find_cautions(strong) == ()
+    (said,) = find_cautions(weak)
+    assert "nowhere more than 4.2 times its standard deviation, and noise alone reaches 5.0" in said
+    unknown = replace(weak, uncertainty=replace(doubt, stands=None))
+    assert find_cautions(unknown) == ()
+
+
+def test_few_sensors_need_a_higher_level(clean: Evidence) -> None:
+    assert level_needed(clean) == 1.5
+    assert level_needed(replace(clean, rank=80)) == 1.5
+    assert level_needed(replace(clean, rank=7)) > 1.8
 
 
 def test_the_gravest_comes_first(clean: Evidence) -> None:
