@@ -162,13 +162,13 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
     Tensor, shape (n_batch,), float64
     """
     a, b = a.to(ENERGY_DTYPE), b.to(ENERGY_DTYPE)
-    return _apart(a, norm(a), b, norm(b))
+    return _apart(a, inverse(norm(a)), b, inverse(norm(b)))
 
 
-def _apart(a: Tensor, size_a: Tensor, b: Tensor, size_b: Tensor) -> Tensor:
-    """Half the squared distance of the unit vectors, from float64 arrays and their norms."""
-    apart = a * _like(inverse(size_a), a) - b * _like(inverse(size_b), b)
-    return (0.5 * norm(apart) ** 2).masked_fill((size_a == 0) | (size_b == 0), 1.0)
+def _apart(a: Tensor, over_a: Tensor, b: Tensor, over_b: Tensor) -> Tensor:
+    """Half the squared distance of the unit vectors, from float64 arrays and inverse norms."""
+    half = 0.5 * norm(_difference(a, over_a, b, over_b)) ** 2
+    return half.masked_fill(over_a * over_b == 0, 1.0)
 
 
 class CosineEnergy(Energy[SourceState]):
@@ -222,7 +222,7 @@ class CosineEnergy(Energy[SourceState]):
         data = self._data_angle(x, self.problem.operator.apply(x), norm(x)).distance
         if self.prior is None:
             return data
-        return data + self.weight * cosine_distance(x, self._phi(self.prior, x)[0].output)
+        return data + self.weight * cosine_distance(x, self._phi(self.prior, x).output)
 
     def value_and_grad(self, state: SourceState) -> tuple[Tensor, SourceState]:
         """Energy per sample and its gradient."""
@@ -253,8 +253,8 @@ class CosineEnergy(Energy[SourceState]):
         grad = self._data_slope(x, a, data)
         if self.prior is None:
             return grad
-        kept, size_p = self._phi(self.prior, x)
-        over_x, over_p = inverse(size_x), inverse(size_p)
+        kept = self._phi(self.prior, x)
+        over_x, over_p = inverse(size_x), inverse(norm(kept.output))
         cos = dot(x, kept.output) * over_x * over_p
         return grad + self._prior_slope(self.prior, x, kept, over_x, over_p, cos)[0]
 
@@ -274,12 +274,13 @@ class CosineEnergy(Energy[SourceState]):
                 *(x, data.distance, data.distance, zero, grad),
                 *(data.cos, data.size, size_x, zero, zero, None, ()),
             )
-        kept, size_p = self._phi(self.prior, x)
-        prior = _apart(wide, size_x, kept.output.to(ENERGY_DTYPE), size_p)
+        kept = self._phi(self.prior, x)
+        wide_p = kept.output.to(ENERGY_DTYPE)
+        size_p = norm(wide_p)
+        over_x, over_p = inverse(size_x), inverse(size_p)
+        prior = _apart(wide, over_x, wide_p, over_p)
         cos = 1.0 - prior
-        slope, arrived = self._prior_slope(
-            self.prior, x, kept, inverse(size_x), inverse(size_p), cos
-        )
+        slope, arrived = self._prior_slope(self.prior, x, kept, over_x, over_p, cos)
         energy = data.distance + self.weight * prior
         return CosinePoint(
             *(x, energy, data.distance, prior, grad + slope),
@@ -301,19 +302,18 @@ class CosineEnergy(Energy[SourceState]):
         return _Angle(size, over, 1.0 - distance, distance)
 
     @staticmethod
-    def _phi(prior: Autoencoder, x: Tensor) -> tuple[Pass, Tensor]:
-        """The network's pass, with zeros for the samples in which it overflows, and its norm."""
+    def _phi(prior: Autoencoder, x: Tensor) -> Pass:
+        """The network's pass, with zeros for the samples in which it overflows."""
         kept = prior.trace(x)
-        size = norm(kept.output)
-        if bool(torch.isfinite(size.sum())):
-            return kept, size
-        lost = ~torch.isfinite(size)
-        mask = lost[:, None, None]
+        largest = kept.output.detach().abs().amax((1, 2))
+        if not torch.compiler.is_compiling() and bool(torch.isfinite(largest.amax())):
+            return kept
+        mask = ~torch.isfinite(largest)[:, None, None]
         return Pass(
             kept.output.masked_fill(mask, 0.0),
             tuple(z.masked_fill(mask, 0.0) for z in kept.before),
             tuple(s.masked_fill(mask, 0.5) for s in kept.slopes),
-        ), size.masked_fill(lost, 0.0)
+        )
 
     def _data_slope(self, x: Tensor, a: Tensor, data: _Angle) -> Tensor:
         """Gradient of the data term, like ``x``."""
@@ -363,4 +363,4 @@ def _axes(x: Tensor) -> tuple[int, ...]:
 
 def _like(scale: Tensor, x: Tensor) -> Tensor:
     """One number per sample, (n_batch,), to the dtype and the number of axes of ``x``."""
-    return scale.to(x.dtype)[(..., *(None,) * (x.ndim - 1))]
+    return scale.to(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))

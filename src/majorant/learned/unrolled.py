@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from majorant.energies.cosine import inverse, norm
+from majorant.energies.cosine import inverse
 from majorant.learned.network import RIDGE, Geometry, UnrolledNetwork, rms, spread
 from majorant.networks.autoencoder import Autoencoder
 from majorant.networks.convlstm import CurvatureNetwork, Memory
@@ -163,7 +163,7 @@ class MMNetwork(UnrolledNetwork[MMNetSettings]):
         p = raw + self.offset
         if s.positive:
             p = F.softplus(p)
-            nu = FLOOR * norm(x) ** 2 * inverse(size_x * over_d)
+            nu = FLOOR * x[0].numel() * size_x**2 * inverse(size_x * over_d)
             p = torch.maximum(p, spread(nu, x))
         return x - spread(s.gamma * size_x, x) * (p * unit), memory
 
