@@ -1,0 +1,1 @@
+"""Several solvers on one recording: where they agree, what they explain, what they promise."""

@@ -1,0 +1,70 @@
+"""What a comparison says in a sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from majorant.compare.agree import NEAR_MM, together
+from majorant.compare.run import Comparison, Moment
+from majorant.forward.cortex import lobe
+from majorant.report.words import THIN, clock, instant
+
+__all__ = ["headline", "listed", "site"]
+
+
+def headline(found: Comparison) -> tuple[str, str]:
+    """Return who agrees where, and who does not."""
+    moment = found.moments[0]
+    titles = [entry.title for entry in found.entries]
+    when = instant(moment.time, clock(np.asarray(found.prepared.evoked.times)))
+    if len(titles) == 1:
+        return (
+            f"At {when}, {titles[0]} puts the strongest activity in the {site(moment, 0)}.",
+            "It is the only solver that fits these data, so there is nothing to compare it with.",
+        )
+    group = together(moment.agreement.peaks)
+    if len(group) < 2:
+        return (
+            f"At {when}, no two solvers put the strongest activity within {NEAR_MM:g}{THIN}mm of "
+            "each other.",
+            "; ".join(f"{t}: {site(moment, i)}" for i, t in enumerate(titles)) + ".",
+        )
+    own = [titles[i] for i in sorted(group)]
+    where = site(moment, group[0])
+    many = "all" if len(own) == len(titles) else "both" if len(own) == 2 else f"{len(own)}"
+    first = (
+        f"At {when}, {listed(own)} put the strongest activity within {NEAR_MM:g}{THIN}mm of one "
+        f"place, in the {where}."
+        if many != "all"
+        else f"At {when}, all {len(own)} solvers put the strongest activity within "
+        f"{NEAR_MM:g}{THIN}mm of one place, in the {where}."
+    )
+    rest = [i for i in range(len(titles)) if i not in group]
+    apart = [f"{titles[i]} {_away(moment, group[0], i)}" for i in rest]
+    second = f"{'; '.join(apart)}. " if apart else ""
+    return first, (
+        f"{second}Agreement is no proof: solvers share the head, the data and many of their errors."
+    )
+
+
+def _away(moment: Moment, centre: int, other: int) -> str:
+    distance = moment.agreement.peaks[centre, other]
+    if not np.isfinite(distance):
+        return "finds nothing then"
+    return f"puts it {distance:.0f}{THIN}mm away, in the {site(moment, other)}"
+
+
+def site(moment: Moment, index: int) -> str:
+    """Return side and lobe of a solver's strongest location."""
+    x, y, z = (float(v) for v in moment.peaks[index])
+    if not np.isfinite(x):
+        return "(nowhere)"
+    name = lobe((x, y, z))
+    plain = {"frontal", "parietal", "temporal", "occipital"}
+    noun = " lobe" if name in plain else "" if name == "insula" else " cortex"
+    return f"{('left', 'right')[int(moment.vertices[index, 0])]} {name}{noun}"
+
+
+def listed(names: list[str]) -> str:
+    """Join names with commas and an "and"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
