@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from majorant.errors import MajorantError
 
@@ -94,28 +95,34 @@ def findings() -> Iterator[Finding]:
             yield Finding(name, False, str(error))
 
 
-def print_info() -> bool:
-    """Print everything; return whether every check held."""
-    from rich.console import Console
-    from rich.table import Table
-
+def document() -> dict[str, Any]:
+    """Versions, solvers and the outcome of every check, as plain values."""
     from majorant.eeg.result import versions
     from majorant.registry import SOLVERS
 
+    return {
+        "versions": versions(),
+        "solvers": {spec.name: spec.summary for spec in SOLVERS.values()},
+        "checks": [asdict(finding) for finding in findings()],
+    }
+
+
+def print_info(found: dict[str, Any]) -> None:
+    """Print what :func:`document` found."""
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console(highlight=False)
     about = Table(title="Versions", show_header=False, box=None, title_justify="left")
-    for name, number in versions().items():
+    for name, number in found["versions"].items():
         about.add_row(name, number)
     console.print(about)
     solvers = Table(title="\nSolvers", show_header=False, box=None, title_justify="left")
-    for spec in SOLVERS.values():
-        solvers.add_row(spec.name, spec.summary, style=None)
+    for name, summary in found["solvers"].items():
+        solvers.add_row(name, summary)
     console.print(solvers)
     console.print("\n[italic]Self-check[/]")
-    good = True
-    for finding in findings():
-        good = good and finding.good
-        mark = "[green]ok  [/]" if finding.good else "[red]fail[/]"
-        console.print(f" {mark} {finding.what}: ", end="")
-        console.print(finding.seen, markup=False)
-    return good
+    for check in found["checks"]:
+        mark = "[green]ok  [/]" if check["good"] else "[red]fail[/]"
+        console.print(f" {mark} {check['what']}: ", end="")
+        console.print(check["seen"], markup=False)

@@ -146,12 +146,12 @@ def rows() -> Iterator[Timing]:
         yield Timing(*row)
 
 
-def main() -> None:
-    """Measure and print."""
+def main(show: bool = True) -> list[Timing]:
+    """Measure, print a table unless told not to, and return the rows."""
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console, measured = Console(stderr=not show, quiet=not show), []
     table = Table(
         title=f"Speed, {os.cpu_count()} cores", caption="ratio above 1: faster, or smaller"
     )
@@ -160,6 +160,7 @@ def main() -> None:
     with console.status("measuring") as status:
         for row in rows():
             status.update(f"measured: {row.what}")
+            measured.append(row)
             table.add_row(
                 row.what,
                 _figures(row.ours),
@@ -169,6 +170,7 @@ def main() -> None:
                 _figures(row.ratio),
             )
     console.print(table)
+    return measured
 
 
 def _figures(value: float) -> str:

@@ -40,7 +40,7 @@ def root(
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Majorant shows where in the brain an EEG or MEG recording comes from, and how far to trust it.
+    """Majorant shows where in the brain EEG and MEG come from, and how far to trust it.
 
     \b
     majorant image --demo

@@ -1,10 +1,14 @@
 """How the command line speaks: what it does as it goes, a bar where one waits, tables at the end.
 
-Sentences go to standard error, so that standard output holds only what was asked for.
+What it does as it goes is said on standard error, and only where a terminal listens or
+``MAJORANT_VERBOSE`` is set; everything said stands in ``summary.json``, too. Standard output holds
+what was asked for: tables and colours in a terminal, in a pipe plain lines with tabs.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,8 +19,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-out = Console(highlight=False)
+# A line of a pipe is never broken: what reads it counts on whole lines.
+out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 err = Console(stderr=True, highlight=False)
+VERBOSE = "MAJORANT_VERBOSE"
 
 
 def complain(mistake: str) -> None:
@@ -26,6 +32,11 @@ def complain(mistake: str) -> None:
     err.print(line, soft_wrap=True)
 
 
+def listened() -> bool:
+    """Whether anybody reads what is said on the way."""
+    return err.is_terminal or bool(os.environ.get(VERBOSE))
+
+
 class Voice:
     """Speaks while a job runs; quiet where nobody listens.
 
@@ -33,20 +44,25 @@ class Voice:
     ----------
     quiet : bool
         Say nothing but mistakes.
+
+    Attributes
+    ----------
+    quiet : bool
+        Whether results, too, are kept back: what the user asked for.
     """
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
-        self._bar: Progress | None = None
+        self._speaks = not quiet and listened()
 
     def step(self, title: str) -> None:
         """Begin a step."""
-        if not self.quiet:
+        if self._speaks:
             err.print(Text(title, style="bold"))
 
     def say(self, sentence: str) -> None:
         """Say what was decided."""
-        if not self.quiet:
+        if self._speaks:
             err.print(Padding(Text(sentence, style="dim"), (0, 0, 0, 2)))
 
     @contextmanager
@@ -69,7 +85,14 @@ def timed() -> Iterator[Callable[[], float]]:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; columns whose entries are numbers are right-aligned."""
+    """Print a table; columns whose entries are numbers are right-aligned.
+
+    In a pipe: the columns' names and the rows, with tabs between the cells.
+    """
+    if not out.is_terminal:
+        for row in (columns, *rows):
+            out.out("\t".join(row), highlight=False)
+        return
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
     for k, name in enumerate(columns):
         numeric = all(_is_number(row[k]) for row in rows)

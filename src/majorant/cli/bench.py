@@ -1,0 +1,106 @@
+"""``majorant bench``: accuracy as tables, speed as ratios."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from majorant.cli.answer import STDOUT, Json, deliver
+from majorant.cli.screen import Command, Commands
+from majorant.cli.train import names
+
+OUTPUT = "Output"
+
+bench = typer.Typer(cls=Commands)
+
+
+@bench.callback()
+def root() -> None:
+    """Benchmarks: accuracy as tables, speed as ratios.
+
+    \b
+    majorant bench table1 --test sereega --n 500
+    majorant bench sbl --figure 4 --n 40
+    majorant bench speed
+    """
+
+
+@bench.command("table1", cls=Command)
+def table1(
+    test: Annotated[str, typer.Option(help="Test data: sereega, nmm or all.")] = "all",
+    methods: Annotated[
+        str | None, typer.Option(help="Methods, separated by commas; default all.")
+    ] = None,
+    n: Annotated[int, typer.Option(min=1, help="Test samples.")] = 500,
+    equal: Annotated[
+        bool, typer.Option("--equal", help="Weights trained at equal cost, also where better are.")
+    ] = False,
+    extended: Annotated[
+        bool, typer.Option("--extended", help="Add our own rows: guards, montages, noise, heads.")
+    ] = False,
+    clips: Annotated[
+        Path | None, typer.Option(help="Neural-mass waveforms of `majorant simulate nmm`.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the test set.")] = 333,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write the rows as CSV.", rich_help_panel=OUTPUT)
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the table as Markdown.", rich_help_panel=OUTPUT)
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Table I of the MM-Net paper, published numbers beside ours.
+
+    \b
+    majorant bench table1 --test sereega --methods mne,sloreta,mm-net --n 200
+    majorant bench table1 --n 100 --json rows.json
+    """
+    from majorant.bench.table1 import run
+
+    files = [path for path in (csv, markdown) if path is not None]
+    more = {"extended": extended, "equal": equal, "show": json != STDOUT}
+    rows = run(test, names(methods), n, seed=seed, clips=clips, files=files, **more)
+    deliver([row.to_dict() for row in rows], json)
+
+
+@bench.command("sbl", cls=Command)
+def sbl(
+    figure: Annotated[str, typer.Option(help="2, 3, 4, 5, 7, 8 or all.")] = "all",
+    n: Annotated[int, typer.Option(min=2, help="Samples of every point.")] = 40,
+    slow: Annotated[bool, typer.Option("--slow", help="Run MxNE and gamma-map, too.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the test data.")] = 777,
+    output: Annotated[Path, typer.Option("--out", help="Folder.", rich_help_panel=OUTPUT)] = Path(
+        "out/sbl"
+    ),
+    json: Json = None,
+) -> None:
+    """Figures of the sparse Bayesian paper, redrawn with baselines: PNG and CSV.
+
+    \b
+    majorant bench sbl --figure 4 --n 40
+    majorant bench sbl --figure 3 --n 24 --json points.json
+    """
+    from majorant.bench.sbl import run_sbl
+
+    def say(line: str) -> None:
+        typer.echo(line, err=json == STDOUT)
+
+    points = run_sbl(figure, n, out=output, slow=slow, seed=seed, say=say)
+    deliver({"points": [asdict(point) for point in points]}, json)
+
+
+@bench.command("speed", cls=Command)
+def speed(json: Json = None) -> None:
+    """Ratios of speed, measured side by side in the same minutes.
+
+    \b
+    majorant bench speed
+    """
+    from majorant.bench.speed import main as measure
+
+    rows = measure(show=json != STDOUT)
+    deliver([{**asdict(row), "ratio": row.ratio} for row in rows], json)
