@@ -20,7 +20,7 @@ from majorant.eeg.account import Account, listening
 from majorant.problem import MajorantError
 from majorant.report.words import written
 
-__all__ = ["ChoiceNeeded", "Recording", "load_recording"]
+__all__ = ["ChoiceNeeded", "Recording", "from_raw", "load_recording"]
 
 Kind = Literal["raw", "epochs", "evoked"]
 
@@ -148,6 +148,29 @@ def load_recording(
     notes = list(account.decisions)
     account.note(_describe(path, kind, data))
     return Recording(path, kind, data, events, (account.decisions[-1], *notes))
+
+
+def from_raw(path: Path, raw: Any, account: Account) -> Recording:
+    """Take continuous data that another reader has opened, with their events.
+
+    Parameters
+    ----------
+    path : Path
+        Their file.
+    raw : mne.io.BaseRaw
+    account : Account
+        What was found so far; what they are is added.
+
+    Raises
+    ------
+    MajorantError
+        If the events cannot be read.
+    """
+    with listening(account, "reading"):
+        events = _read_events(path, raw)
+    notes = list(account.decisions)
+    account.note(_describe(path, "raw", raw))
+    return Recording(path, "raw", raw, events, (account.decisions[-1], *notes))
 
 
 def _is_fif(path: Path) -> bool:
