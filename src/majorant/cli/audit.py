@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsons
 import shlex
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from majorant.cli.answer import Json, deliver
 from majorant.cli.train import names
 from majorant.cli.voice import Voice, err, out, show_table, timed
 from majorant.registry import SOLVERS
@@ -68,9 +68,7 @@ def audit(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew.", rich_help_panel=OUTPUT)
     ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=OUTPUT)
-    ] = False,
+    json: Json = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Say nothing but mistakes.", rich_help_panel=OUTPUT)
     ] = False,
@@ -117,9 +115,7 @@ def audit(
         voice.step("Drawing")
         with voice.waiting(PAGE) as move:
             summary = save(result, chunks.parent, _command(sys.argv), move)
-    if json:
-        typer.echo(jsons.dumps(summary, ensure_ascii=False))
-    elif not quiet:
+    if not deliver(summary, json) and not quiet:
         _tell(summary, settings.goal, output / PAGE, seconds())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsons
 import shlex
 import sys
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from majorant.cli.answer import Json, deliver
 from majorant.cli.image import OUTPUT, RECORDING, SOURCES
 from majorant.cli.train import names
 from majorant.cli.voice import Voice, err, out, show_table, timed
@@ -87,9 +87,7 @@ def compare(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results.", rich_help_panel=OUTPUT)
     ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=OUTPUT)
-    ] = False,
+    json: Json = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Say nothing but mistakes.", rich_help_panel=OUTPUT)
     ] = False,
@@ -130,9 +128,7 @@ def compare(
     voice = Voice(quiet)
     with timed() as seconds:
         summary = _run(file, preparation, imaging, chosen, at or (), output, overwrite, voice)
-    if json:
-        typer.echo(jsons.dumps(summary, ensure_ascii=False))
-    elif not quiet:
+    if not deliver(summary, json) and not quiet:
         _tell(summary, output / PAGE, seconds())
 
 

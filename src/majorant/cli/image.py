@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsons
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from majorant.cli.voice import Voice, err, out, show_table, timed
+from majorant.cli.answer import Json, deliver
+from majorant.cli.screen import RARE
+from majorant.cli.voice import Voice, out, show_table, timed
 from majorant.errors import MajorantError
 from majorant.registry import SOLVERS
 
@@ -63,7 +66,7 @@ def image(
         str,
         typer.Option(
             help="'average', or the electrodes that were the reference, with commas.",
-            rich_help_panel=RECORDING,
+            rich_help_panel=RARE,
         ),
     ] = "average",
     bad: Annotated[
@@ -78,15 +81,15 @@ def image(
     ] = None,
     noise_cov: Annotated[
         Path | None,
-        typer.Option(help="Noise covariance of single trials.", rich_help_panel=RECORDING),
+        typer.Option(help="Noise covariance of single trials.", rich_help_panel=RARE),
     ] = None,
     scale: Annotated[
         float | None,
-        typer.Option(help="From the file's numbers to volts.", rich_help_panel=RECORDING),
+        typer.Option(help="From the file's numbers to volts.", rich_help_panel=RARE),
     ] = None,
     reject: Annotated[
         float | None,
-        typer.Option(help="Leave out trials beyond this, µV.", rich_help_panel=RECORDING),
+        typer.Option(help="Leave out trials beyond this, µV.", rich_help_panel=RARE),
     ] = None,
     solver: Annotated[
         str, typer.Option(help=f"One of {', '.join(SOLVERS)}.", rich_help_panel=SOURCES)
@@ -97,14 +100,12 @@ def image(
             min=0.0,
             max=1.0,
             help="0 along the normal, 1 free; default 0.2.",
-            rich_help_panel=SOURCES,
+            rich_help_panel=RARE,
         ),
     ] = None,
     depth: Annotated[
         float | None,
-        typer.Option(
-            min=0.0, help="Depth weighting; default: the solver's.", rich_help_panel=SOURCES
-        ),
+        typer.Option(min=0.0, help="Depth weighting; default: the solver's.", rich_help_panel=RARE),
     ] = None,
     snr: Annotated[
         str,
@@ -119,7 +120,7 @@ def image(
         typer.Option(
             metavar="NAME=VALUE",
             help="A setting of the solver, such as max_iter=1000; may be repeated.",
-            rich_help_panel=SOURCES,
+            rich_help_panel=RARE,
         ),
     ] = None,
     space: Annotated[
@@ -157,14 +158,12 @@ def image(
     ] = None,
     subjects_dir: Annotated[
         Path | None,
-        typer.Option(
-            envvar="SUBJECTS_DIR", help="Folder of the subjects.", rich_help_panel=SOURCES
-        ),
+        typer.Option(envvar="SUBJECTS_DIR", help="Folder of the subjects.", rich_help_panel=RARE),
     ] = None,
     trans: Annotated[
         Path | None,
         typer.Option(
-            help="Head to MRI coordinates; default: from the fiducials.", rich_help_panel=SOURCES
+            help="Head to MRI coordinates; default: from the fiducials.", rich_help_panel=RARE
         ),
     ] = None,
     overwrite: Annotated[
@@ -173,6 +172,7 @@ def image(
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Say nothing but mistakes.", rich_help_panel=OUTPUT)
     ] = False,
+    json: Json = None,
 ) -> None:
     """Image a recording: a source estimate, summary.json and report.html.
 
@@ -221,9 +221,9 @@ def image(
     if raw:
         if file is None:
             raise MajorantError("--raw images a recording, and --demo is none; name a file")
-        run_continuous(file, preparation, imaging, target, overwrite=overwrite, voice=Voice(quiet))
+        run_continuous(file, preparation, imaging, target, overwrite, Voice(quiet), json)
         return
-    run(file, preparation, imaging, target, overwrite=overwrite, voice=Voice(quiet))
+    run(file, preparation, imaging, target, overwrite, Voice(quiet), json)
 
 
 def run(
@@ -231,9 +231,9 @@ def run(
     preparation: Preparation,
     imaging: ImageSettings,
     target: Path,
-    *,
     overwrite: bool,
     voice: Voice,
+    json: str | None = None,
 ) -> None:
     """Run the main job: prepare, image, write, tell."""
     from majorant.eeg.image import image as estimate
@@ -250,7 +250,7 @@ def run(
         voice.step("Writing")
         with voice.waiting("report.html") as move:
             save_results(result, target, overwrite=overwrite, command=_command(sys.argv))
-        _tell(result, target, seconds(), voice)
+        _answer(result, target, seconds(), voice, json)
 
 
 def run_continuous(
@@ -258,9 +258,9 @@ def run_continuous(
     preparation: Preparation,
     imaging: ImageSettings,
     target: Path,
-    *,
     overwrite: bool,
     voice: Voice,
+    json: str | None = None,
 ) -> None:
     """Run the main job on continuous data: read, image and write piece by piece, tell."""
     from majorant.eeg.continuous import image_continuous
@@ -280,7 +280,16 @@ def run_continuous(
         voice.step("Writing")
         with voice.waiting("report.html") as move:
             save_results(result, target, overwrite=overwrite, command=_command(sys.argv))
-        _tell(result, target, seconds(), voice)
+        _answer(result, target, seconds(), voice, json)
+
+
+def _answer(
+    result: ImageResult, target: Path, seconds: float, voice: Voice, json: str | None
+) -> None:
+    """Hand the summary over where ``--json`` asks for it, and tell it unless that, or --quiet."""
+    summary = jsons.loads((target / "summary.json").read_text(encoding="utf-8"))
+    if not deliver({**summary, "out": str(target)}, json) and not voice.quiet:
+        _tell(result, target, seconds, voice)
 
 
 def _ratio(text: str) -> float | str:
@@ -343,8 +352,6 @@ def _edges(
 
 def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> None:
     """Print the peaks, the errors of a demonstration, the certificate, the cautions."""
-    if voice.quiet:
-        return
     from majorant.report.words import mni, number, source_scale, written
 
     content = result.content
@@ -372,7 +379,7 @@ def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> No
     for caution in content.cautions:
         out.print(f"[yellow]Caution:[/] {_plain(caution)}")
     out.print(f"\n[bold]{_plain(str(target / 'report.html'))}[/]", soft_wrap=True)
-    err.print(f"{seconds:.1f} s", style="dim")
+    voice.say(f"{seconds:.1f} s")
 
 
 def _deviation(value: float | None, factor: float) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from majorant.cli.answer import Json, deliver
 from majorant.cli.voice import Voice, out
 from majorant.errors import MajorantError
 
@@ -44,12 +45,19 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(help="Stop after this; resumable.", rich_help_panel=UNFOLDED)
     ] = None,
+    json: Json = None,
 ) -> None:
-    """Train a learned solver on simulations; checkpoints let --resume go on."""
+    """Train a learned solver on simulations; checkpoints let --resume go on.
+
+    \b
+    majorant train mm-net --data sereega --preset tiny
+    majorant train mm-net --preset cpu --resume
+    majorant train sbl --correction mlp --mode gated --layers 10 --preset tiny
+    """
     own = {"correction": correction, "mode": mode, "layers": layers, "minutes": minutes}
     if solver == SBL:
         place = folder or Path("runs") / f"sbl-{preset}"
-        _unfolded(place, preset, resume, {**own, "start": None if resume else initial})
+        _unfolded(place, preset, resume, {**own, "start": None if resume else initial}, json)
         return
     given = [name for name, value in own.items() if value is not None]
     if given:
@@ -71,10 +79,14 @@ def train(
         for name in ("LE", "AUC", "nMSE", "PSNR", "TE", "violations", "refused")
         if name in outcome.metrics
     )
-    out.print(f"{outcome.folder}: {outcome.step} steps; {metrics}", soft_wrap=True)
+    found = {"folder": str(outcome.folder), "steps": outcome.step, "metrics": outcome.metrics}
+    if not deliver({"solver": solver, "data": data, "preset": preset, **found}, json):
+        out.print(f"{outcome.folder}: {outcome.step} steps; {metrics}", soft_wrap=True)
 
 
-def _unfolded(folder: Path, preset: str, resume: bool, own: dict[str, Any]) -> None:
+def _unfolded(
+    folder: Path, preset: str, resume: bool, own: dict[str, Any], json: str | None
+) -> None:
     """Grow an unfolded sparse Bayesian solver."""
     from majorant.training.sbl import train_sbl
 
@@ -91,8 +103,11 @@ def _unfolded(folder: Path, preset: str, resume: bool, own: dict[str, Any]) -> N
     with Voice().waiting("growing") as move:
         run = train_sbl(folder, preset=preset, progress=lambda _, a, b, __: move(a, b), **own)
     steps = sum(stage.steps for stage in run.plan)
-    done = "finished" if run.at.stage >= len(run.plan) else "stopped early; go on with --resume"
-    out.print(f"{folder}: {steps} steps planned, {done}", soft_wrap=True)
+    finished = run.at.stage >= len(run.plan)
+    done = "finished" if finished else "stopped early; go on with --resume"
+    found = {"folder": str(folder), "steps": steps, "finished": finished}
+    if not deliver({"solver": SBL, "preset": preset, **found}, json):
+        out.print(f"{folder}: {steps} steps planned, {done}", soft_wrap=True)
 
 
 def simulate(
@@ -101,7 +116,11 @@ def simulate(
     n: Annotated[int, typer.Option(min=1, help="Waveforms.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed.")] = 333,
 ) -> None:
-    """Make neural-mass waveforms on disk; a run that was stopped goes on."""
+    """Make neural-mass waveforms on disk; a run that was stopped goes on.
+
+    \b
+    majorant simulate nmm --n 200 --out clips
+    """
     from majorant.simulate.neural_mass_clips import Recipe
     from majorant.simulate.neural_mass_shards import make_clips
 
