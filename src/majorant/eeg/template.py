@@ -17,7 +17,7 @@ from majorant.forward.electrodes import Alignment
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
 
-__all__ = ["TemplateForward", "electrode_places", "template_forward"]
+__all__ = ["TemplateForward", "dressed", "electrode_places", "template_forward"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def template_forward(
     places, fiducials = electrode_places(info)
     leadfield = template_leadfield(places, space=space, fiducials=fiducials, progress=progress)
     alignment = template_alignment(places, fiducials=fiducials, progress=progress)
-    return TemplateForward(_as_mne(leadfield, info), leadfield, alignment)
+    return TemplateForward(dressed(leadfield, info), leadfield, alignment)
 
 
 def electrode_places(
@@ -86,8 +86,8 @@ def electrode_places(
     return places, found if len(found) == 3 else None
 
 
-def _as_mne(leadfield: Leadfield, info: Any) -> Any:
-    """Dress a lead field of the template as an `mne.Forward` in MRI coordinates."""
+def dressed(leadfield: Leadfield, info: Any) -> Any:
+    """Dress a lead field on the template as an `mne.Forward` in MRI coordinates."""
     import mne
     from mne.io.constants import FIFF
 
