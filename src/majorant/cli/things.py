@@ -1,0 +1,65 @@
+"""``majorant bench things``: checks on real data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from majorant.cli.train import names
+from majorant.cli.voice import Voice, show_table
+from majorant.errors import MajorantError
+
+
+def things(
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of one participant of THINGS-EEG2, raw files.")
+    ] = None,
+    recording: Annotated[
+        Path | None, typer.Option(help="Any recording with events, in place of THINGS-EEG2.")
+    ] = None,
+    event: Annotated[str | None, typer.Option(help="Event of the recording.")] = None,
+    montage: Annotated[str | None, typer.Option(help="Montage of the recording.")] = None,
+    window: Annotated[
+        str | None, typer.Option(help="What is judged, ms: 80-130; 80-190 for a recording.")
+    ] = None,
+    solvers: Annotated[
+        str | None, typer.Option(help="Solvers, separated by commas; default all.")
+    ] = None,
+    flips: Annotated[int, typer.Option(min=2, help="Averages with random signs.")] = 39,
+    part: Annotated[str, typer.Option(help="test or training.")] = "test",
+    synthetic: Annotated[
+        Path | None, typer.Option(help="Write a made-up participant here, and stop.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write everything as JSON.")] = None,
+) -> None:
+    """Occipital share, learned noise, sign-flip null and split halves, for every solver."""
+    from majorant.bench.things import RECORDING_WINDOW, run_things, table, trials_of
+    from majorant.bench.things_checks import CheckSettings
+
+    voice = Voice()
+    if synthetic is not None:
+        from majorant.bench.things_synthetic import write_synthetic
+
+        for path in write_synthetic(synthetic):
+            voice.say(f"Wrote {path}")
+        return
+    usual = CheckSettings.window if recording is None else RECORDING_WINDOW
+    settings = CheckSettings(window=usual if window is None else _window(window), flips=flips)
+    trials = trials_of(data, recording, event=event, montage=montage, part=part, say=voice.say)
+    rows = run_things(trials, settings, names(solvers), json_file=json, say=voice.step)
+    first, last = (1e3 * end for end in settings.window)
+    title = f"{trials.title}, {len(trials)} trials, {first:.0f} to {last:.0f} ms"
+    show_table(title, *table(rows))
+
+
+def _window(text: str) -> tuple[float, float]:
+    """Read ``80-130`` as seconds."""
+    try:
+        first, last = (1e-3 * float(part) for part in text.split("-"))
+    except ValueError as error:
+        raise MajorantError(
+            f"the window is {text!r}; expected two times in ms, such as 80-130"
+        ) from error
+    return first, last
