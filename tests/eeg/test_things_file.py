@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +130,3 @@ def test_code_in_a_file_does_not_run(file: Path, tmp_path: Path):
     with pytest.raises(DamagedFile, match="it asks for"):
         read_session(file)
     assert not mark.exists()
-    with pytest.raises(pickle.UnpicklingError, match="builtins"):
-        from majorant.eeg.things_file import _Harmless
-
-        with (tmp_path / "eval").open("wb") as stream:
-            pickle.dump(eval, stream)
-        with (tmp_path / "eval").open("rb") as stream:
-            _Harmless(stream).load()
