@@ -5,10 +5,8 @@ Either THINGS-EEG2 (:mod:`majorant.eeg.things`), or any recording with events.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +61,6 @@ def run_things(
     settings: CheckSettings,
     solvers: Sequence[str] | None = None,
     *,
-    json_file: str | os.PathLike[str] | None = None,
     say: Callable[[str], None] = print,
 ) -> list[Checked]:
     """Make all checks for all solvers.
@@ -74,8 +71,6 @@ def run_things(
     settings : CheckSettings
     solvers : sequence of str, optional
         Of the registry; those of :data:`majorant.bench.things_checks.SOLVERS` by default.
-    json_file : path, optional
-        Everything in one file.
     say : callable
         Takes a line of text for every solver.
 
@@ -87,12 +82,6 @@ def run_things(
     for name in solvers or SOLVERS:
         say(f"{name}: {len(trials)} trials")
         rows.append(check_noise(check(name, trials, settings), trials, settings))
-    if json_file is not None:
-        text = {"settings": asdict(settings), "rows": [asdict(row) for row in rows]}
-        path = Path(json_file)
-        beside = path.with_name(path.name + ".part")
-        beside.write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
-        beside.replace(path)
     return rows
 
 

@@ -10,11 +10,13 @@ import typer
 
 from majorant.cli.answer import STDOUT, Json, deliver
 from majorant.cli.screen import Command, Commands
+from majorant.cli.things import things
 from majorant.cli.train import names
 
 OUTPUT = "Output"
 
 bench = typer.Typer(cls=Commands)
+bench.command("things", cls=Command)(things)
 
 
 @bench.callback()

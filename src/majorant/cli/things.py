@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from majorant.cli.answer import STDOUT, Json, deliver
 from majorant.cli.train import names
 from majorant.cli.voice import Voice, show_table
 from majorant.errors import MajorantError
@@ -32,9 +34,15 @@ def things(
     synthetic: Annotated[
         Path | None, typer.Option(help="Write a made-up participant here, and stop.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write everything as JSON.")] = None,
+    json: Json = None,
 ) -> None:
-    """Occipital share, learned noise, sign-flip null and split halves, for every solver."""
+    """Real data: occipital share, learned noise, random signs and split halves.
+
+    \b
+    majorant bench things --data sub-01
+    majorant bench things --recording visual.set --event square --json checks.json
+    majorant bench things --synthetic made-up
+    """
     from majorant.bench.things import RECORDING_WINDOW, run_things, table, trials_of
     from majorant.bench.things_checks import CheckSettings
 
@@ -48,10 +56,17 @@ def things(
     usual = CheckSettings.window if recording is None else RECORDING_WINDOW
     settings = CheckSettings(window=usual if window is None else _window(window), flips=flips)
     trials = trials_of(data, recording, event=event, montage=montage, part=part, say=voice.say)
-    rows = run_things(trials, settings, names(solvers), json_file=json, say=voice.step)
-    first, last = (1e3 * end for end in settings.window)
-    title = f"{trials.title}, {len(trials)} trials, {first:.0f} to {last:.0f} ms"
-    show_table(title, *table(rows))
+    rows = run_things(trials, settings, names(solvers), say=voice.step)
+    if json != STDOUT:
+        _show(trials.title, len(trials), settings.window, table(rows))
+    deliver([asdict(row) for row in rows], json)
+
+
+def _show(
+    title: str, n: int, window: tuple[float, float], found: tuple[list[str], list[list[str]]]
+) -> None:
+    first, last = (1e3 * end for end in window)
+    show_table(f"{title}, {n} trials, {first:.0f} to {last:.0f} ms", *found)
 
 
 def _window(text: str) -> tuple[float, float]:
