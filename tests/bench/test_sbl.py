@@ -9,7 +9,7 @@ import math
 import pytest
 import torch
 
-from majorant.bench import sbl
+from majorant.bench import sbl, sbl_figures, sbl_points
 from majorant.bench.sbl_methods import best_steps, methods_of
 from majorant.forward.leadfield import Leadfield
 from majorant.metrics.transport import SparseJudge
@@ -24,7 +24,7 @@ def heads(sphere: Leadfield) -> tuple[Leadfield, Leadfield]:
 
 
 @pytest.fixture(scope="module")
-def bench(heads, tmp_path_factory) -> sbl.Bench:
+def bench(heads, tmp_path_factory) -> sbl_points.Bench:
     folder = tmp_path_factory.mktemp("weights")
     weights = {}
     for mode in ("free", "theta", "gated"):
@@ -34,8 +34,8 @@ def bench(heads, tmp_path_factory) -> sbl.Bench:
     return sbl.prepare(3, weights=weights, heads=heads, settings=settings, say=lambda line: None)
 
 
-def test_untrained_networks_score_as_their_parent(bench: sbl.Bench):
-    points = sbl.score(bench, bench.data, bench.methods(), "3")
+def test_untrained_networks_score_as_their_parent(bench: sbl_points.Bench):
+    points = sbl_points.score(bench, bench.data, bench.methods(), "3")
     by = {(p.method, p.metric): p for p in points}
     for mode in ("free", "theta", "gated"):
         for metric in ("emd", "auc", "nmse", "f1", "noise", "cost"):
@@ -46,14 +46,14 @@ def test_untrained_networks_score_as_their_parent(bench: sbl.Bench):
     assert all(p.low <= p.value <= p.high for p in points)
 
 
-def test_known_noise_is_not_learned(bench: sbl.Bench):
-    points = sbl.score(bench, bench.data, bench.methods(few=True), "3", setting="true-noise")
+def test_known_noise_is_not_learned(bench: sbl_points.Bench):
+    points = sbl_points.score(bench, bench.data, bench.methods(few=True), "3", setting="true-noise")
     assert not [p for p in points if p.metric == "noise"]
     assert {p.setting for p in points} == {"true-noise"}
 
 
-def test_layers_are_the_steps_of_the_parent(bench: sbl.Bench):
-    points = sbl.per_layer(bench)
+def test_layers_are_the_steps_of_the_parent(bench: sbl_points.Bench):
+    points = sbl_figures.per_layer(bench)
     for layer in range(3):
         value = {p.method: p.value for p in points if p.metric == "emd" and p.x == layer}
         assert value["unfolded gated"] == pytest.approx(value["cb"], rel=1e-6)
@@ -61,19 +61,19 @@ def test_layers_are_the_steps_of_the_parent(bench: sbl.Bench):
     assert cost == sorted(cost, reverse=True)
 
 
-def test_fresh_corrections_are_zero(bench: sbl.Bench):
-    points = sbl.learned(bench)
+def test_fresh_corrections_are_zero(bench: sbl_points.Bench):
+    points = sbl_figures.learned(bench)
     assert len(points) == 3 * 2 * 2
     assert all(p.value == p.low == p.high == 0.0 for p in points)
 
 
-def test_the_best_number_of_steps_is_one_of_the_candidates(bench: sbl.Bench, heads):
+def test_the_best_number_of_steps_is_one_of_the_candidates(bench: sbl_points.Bench, heads):
     assert bench.best in (10, 20, 30, 50, 100, 200)
     data = SparseLike(heads[0], settings=bench.data.settings, generating=heads[1])
     assert best_steps(data, SparseJudge(*heads), 2, (1, 2)) in (1, 2)
 
 
-def test_slow_methods_run_too(bench: sbl.Bench):
+def test_slow_methods_run_too(bench: sbl_points.Bench):
     batch = bench.data.batch([0])
     problem = bench.data.problem(batch)
     made = methods_of({}, 2, 5, slow=True)
@@ -84,7 +84,7 @@ def test_slow_methods_run_too(bench: sbl.Bench):
 
 
 @pytest.mark.parametrize("figure", ["2", "4", "8"])
-def test_a_figure_is_a_picture_and_a_table(bench: sbl.Bench, figure, tmp_path, monkeypatch):
+def test_a_figure_is_a_picture_and_a_table(bench: sbl_points.Bench, figure, tmp_path, monkeypatch):
     monkeypatch.setattr(sbl, "prepare", lambda n, **_: bench)
     points = sbl.run_sbl(figure, 3, out=tmp_path, json_file=tmp_path / "f.json", say=lambda _: None)
     assert (tmp_path / f"figure-{figure}.png").stat().st_size > 5_000

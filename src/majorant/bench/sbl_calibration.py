@@ -1,32 +1,40 @@
 """Are posterior intervals and learned noise honest: ``python -m majorant.bench.sbl_calibration``.
 
-Coverage on matched simulations (the data come from the head that the solver knows), as it is and
-after one factor on all standard deviations, fitted on validation samples; over all locations, and
-over those that are truly active. Noise at five sources and 10 dB, matched and on an unknown head.
+Coverage of 90 % intervals on matched simulations (the data come from the head that the solver
+knows), by thirds of depth: as the posterior is, and after one factor per third on the standard
+deviations of active locations, fitted on validation samples; over all locations, and over those
+that are truly active. Noise at five sources and 10 dB, matched and on an unknown head.
+
+``--write FILE ...`` fits the factors for networks and stores them in their cards.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from majorant.bench import sbl_heads
 from majorant.energies.variances import Variances
+from majorant.learned.unfolded import UnfoldedSBL
 from majorant.metrics.calibration import (
-    coverage,
+    Recalibration,
     coverage_by_thirds,
     log_correlation,
-    recalibrate,
+    recalibrate_by_thirds,
 )
+from majorant.networks.corrections import Corrections
 from majorant.simulate.sparse import SparseBatch, SparseLike, SparseSettings
 from majorant.solvers.base import IterativeSolver
 from majorant.solvers.champagne import Champagne
 from majorant.solvers.loop import solve
 from majorant.weights.sbl import unfolded_sbl
 
-FITTED, JUDGED, STEPS = 16, 24, 10
+FITTED, JUDGED, STEPS = 32, 24, 10
+LEVEL = 0.9
 
 
 def solvers() -> dict[str, IterativeSolver[Variances]]:
@@ -34,33 +42,57 @@ def solvers() -> dict[str, IterativeSolver[Variances]]:
     return {
         "cb-10": Champagne(tol=0.0, max_iter=STEPS),
         "mackay-10": Champagne("mackay", tol=0.0, max_iter=STEPS),
-        "unfolded gated": unfolded_sbl(),
+        "unfolded gated": unfolded_sbl(recalibrated=False),
     }
 
 
-def coverage_lines(data: SparseLike) -> Iterator[str]:
-    """Coverage of 90 % intervals, raw and recalibrated by thirds of depth."""
+def fitted(
+    solver: IterativeSolver[Variances], data: SparseLike, n: int = FITTED
+) -> tuple[Recalibration, Recalibration, Recalibration]:
+    """Factors of a solver, from validation samples of ``data``."""
     held_out = replace(data, part="validation", space=data.space)
-    depth = -data.leadfield.gain.norm(dim=0)
-    fitted, judged = held_out.batch(range(FITTED)), data.batch(range(JUDGED))
+    batch = held_out.batch(range(n))
+    found = solve(held_out.problem(batch), solver)
+    assert found.variance is not None
+    return recalibrate_by_thirds(
+        batch.x, found.estimate, found.variance, depth_of(data), LEVEL, active(batch)
+    )
+
+
+def coverage_lines(data: SparseLike, n: int = JUDGED) -> Iterator[str]:
+    """Coverage raw and recalibrated, by thirds of depth."""
+    batch, depth = data.batch(range(n)), depth_of(data)
     for name, solver in solvers().items():
-        first = solve(held_out.problem(fitted), solver)
-        last = solve(data.problem(judged), solver)
-        assert first.variance is not None
-        assert last.variance is not None
-        for which in ("all", "active"):
-            of_first, of_last = (_where(batch, which) for batch in (fitted, judged))
-            raw = coverage(judged.x, last.estimate, last.variance, where=of_last)
-            fit = recalibrate(fitted.x, first.estimate, first.variance, where=of_first)
-            thirds = coverage_by_thirds(
-                judged.x, last.estimate, last.variance, depth, factor=fit.factor, where=of_last
-            )
-            after = ", ".join(f"{share:.3f}" for share in thirds)
-            yield f"{name}, {which}: {raw:.3f}; times {fit.factor:.2f}: {after}"
+        factors = [one.factor for one in fitted(solver, data)]
+        found = solve(data.problem(batch), solver)
+        assert found.variance is not None
+        wide = found.variance * by_thirds(depth, factors).square()
+        for which, where in (("all", None), ("active", active(batch))):
+            for what, variance in (("raw", found.variance), ("recalibrated", wide)):
+                shares = coverage_by_thirds(
+                    batch.x, found.estimate, variance, depth, LEVEL, where=where
+                )
+                text = ", ".join(f"{share:.3f}" for share in shares)
+                yield f"{name}, {which}, {what}: {text}"
+        yield f"{name}: factors {', '.join(f'{factor:.2f}' for factor in factors)}"
 
 
-def _where(batch: SparseBatch, which: str) -> torch.Tensor | None:
-    return None if which == "all" else batch.x.norm(dim=2) > 0
+def depth_of(data: SparseLike) -> torch.Tensor:
+    """Minus the length of the columns: grows with depth."""
+    return -data.leadfield.gain.norm(dim=0)
+
+
+def by_thirds(depth: torch.Tensor, factors: list[float]) -> torch.Tensor:
+    """The factor of every location."""
+    out = torch.ones(len(depth))
+    for third, factor in zip(depth.argsort(stable=True).tensor_split(3), factors, strict=True):
+        out[third] = factor
+    return out
+
+
+def active(batch: SparseBatch) -> torch.Tensor:
+    """Locations with a source, shape (n_batch, n_locations)."""
+    return batch.x.norm(dim=2) > 0
 
 
 def noise_lines(data: SparseLike, what: str) -> Iterator[str]:
@@ -72,10 +104,34 @@ def noise_lines(data: SparseLike, what: str) -> Iterator[str]:
         yield f"{name}, {what}: correlation of log noise {mean:.3f}"
 
 
+def store(path: Path, data: SparseLike) -> tuple[float, ...]:
+    """Fit the factors for a network and write them into its card."""
+    network, card = Corrections.load(path)
+    found = fitted(UnfoldedSBL(network, card.get("mode", "gated")), data)
+    factors = tuple(round(one.factor, 3) for one in found)
+    held = {
+        "factors": factors,
+        "level": LEVEL,
+        "thirds": "columns by length, longest first",
+        "where": "active locations",
+        "fitted on": f"{FITTED} validation samples, {data.leadfield.n_sensors} electrodes, matched",
+        "values": [one.n for one in found],
+    }
+    network.save(path, {**card, "recalibration": held})
+    return factors
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure and print, or fit and store."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", type=Path, nargs="+", default=[], metavar="FILE")
+    asked = parser.parse_args()
     inverting, generating = sbl_heads.test_head()
     matched = SparseLike(inverting, 777, part="test")
+    if asked.write:
+        for path in asked.write:
+            print(f"{path.name}: factors {store(path, matched)}")
+        return
     for line in coverage_lines(matched):
         print(line)
     five = SparseSettings((5, 5), snr_db=(10.0, 10.0))

@@ -2,7 +2,7 @@
 
 Classical rules run as many steps as the unfolded network has layers; ``cb-best`` runs as many as
 served it best on validation samples, so that nobody can say it was stopped too early or too late.
-``mxne`` and ``gamma-map`` are MNE-Python's, on the arrays.
+``mxne`` and ``gamma-map`` are MNE-Python's, ``calibrain`` is calibrain's, on the arrays.
 """
 
 from __future__ import annotations
@@ -100,6 +100,8 @@ def methods_of(
     }
     if slow:
         made |= {"mxne": _mxne, "gamma-map": _gamma_map}
+        if calibrain_map() is not None:
+            made["calibrain"] = _calibrain
     return made | {f"unfolded {mode}": _unfolded(net, mode) for mode, net in networks.items()}
 
 
@@ -203,6 +205,40 @@ def _gamma(lead: np.ndarray, y: np.ndarray) -> np.ndarray:
     x = np.zeros((lead.shape[1], y.shape[1]))
     x[active] = weights
     return x
+
+
+def calibrain_map() -> Callable[..., dict[str, Any]] | None:
+    """The joint gamma-lambda map of calibrain; None where the package cannot be imported.
+
+    It is optional: ``pip install --no-deps calibrain`` is enough, beside scikit-learn.
+    """
+    try:
+        from calibrain.source_estimation import gamma_lambda_map  # type: ignore[import-not-found]
+    except ImportError:
+        return None
+    return gamma_lambda_map
+
+
+def _calibrain(problem: Problem, setting: Setting) -> Outcome:
+    """Calibrain's map, one sample at a time; it learns the noise in the joint setting."""
+    found, matrix = calibrain_map(), problem.operator.matrix()
+    if found is None or matrix is None:
+        raise MajorantError("calibrain is not installed: pip install --no-deps calibrain")
+    leads = matrix.double().expand(problem.n_batch, -1, -1).numpy()
+    joint, estimates, noises = setting == "joint", [], []
+    for lead, y in zip(leads, problem.y.double().numpy(), strict=True):
+        out = found(
+            lead,
+            y,
+            max_iter=CONVERGED,
+            learn_lambda=joint,
+            init_lambda=None if joint else 1.0,
+            track_history=False,
+        )
+        estimates.append(out["posterior_mean"])
+        noises.append(out["lambdas"])
+    estimate = torch.as_tensor(np.stack(estimates), dtype=problem.y.dtype)
+    return Outcome(estimate, noise=torch.as_tensor(np.stack(noises)) if joint else None)
 
 
 _mxne = _one_by_one(_mixed_norm)

@@ -12,7 +12,7 @@ from torch import Tensor
 from majorant.bench.sbl_methods import dense_map
 
 if TYPE_CHECKING:
-    from majorant.bench.sbl import Bench, Point
+    from majorant.bench.sbl_points import Bench, Point
 
 LABELS: Mapping[str, str] = {
     "emd_median": "EMD (mm, median)",
@@ -27,6 +27,7 @@ LABELS: Mapping[str, str] = {
     "layer": "layer",
     "snr_db": "SNR (dB)",
     "n_sources": "number of sources",
+    "n_times": "number of times",
     "extent_mm": "extent (mm)",
     "c": "correction of the log-variance",
 }

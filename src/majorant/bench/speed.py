@@ -131,7 +131,7 @@ def rows() -> Iterator[Timing]:
     """Every row, in the order of the table."""
     from majorant.bench.speed_champagne import champagne_rows
     from majorant.bench.speed_neural_mass import neural_mass_rows
-    from majorant.bench.speed_unfolded import batch_seconds, unfolded_rows
+    from majorant.bench.speed_unfolded import batch_seconds, calibrain_rows, unfolded_rows
 
     yield from import_rows()
     yield from head_rows()
@@ -140,6 +140,8 @@ def rows() -> Iterator[Timing]:
         yield Timing(name, ours, theirs, "MNE, gamma only")
     for name, ours, theirs, _ in unfolded_rows():
         yield Timing(name, ours, theirs, "plain step")
+    for name, ours, theirs, _ in calibrain_rows():
+        yield Timing(name, ours, theirs, "calibrain's joint map")
     what = "Unfolded, 32 problems of 63 x 5,124, ten layers"
     yield Timing(what, 1e3 * batch_seconds(), 6_000.0, "limit")
     for row in neural_mass_rows():

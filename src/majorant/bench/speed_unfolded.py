@@ -6,11 +6,13 @@ the machine hits all of them.
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 
 import torch
 
+from majorant.bench.sbl_methods import calibrain_map
 from majorant.bench.speed_champagne import Row, per_iteration
 from majorant.learned.unfolded import Mode, UnfoldedSBL
 from majorant.majorants.guard import Guard
@@ -72,3 +74,34 @@ def batch_seconds(repeats: int = 3) -> float:
         solve(case, solver, max_iter=LAYERS)
         spent.append(time.perf_counter() - begin)
     return min(spent)
+
+
+def calibrain_rows(n_sources: int = 994, iterations: int = 10) -> list[Row]:
+    """Milliseconds per problem for ten layers, ours and calibrain's; empty where it is missing.
+
+    Calibrain makes the posterior covariance in every iteration, ours only what the rules need.
+    """
+    found = calibrain_map()
+    if found is None:
+        return []
+    case = problem(1)
+    matrix = case.operator.matrix()
+    assert matrix is not None
+    lead = matrix[:, :n_sources].double()
+    small = Problem(MatrixOperator(lead.float()), case.y)
+    solver, y = _network("mlp", "gated"), case.y[0].double().numpy()
+
+    def ours() -> None:
+        solve(small, solver, max_iter=iterations)
+
+    def theirs() -> None:
+        found(lead.numpy(), y, max_iter=iterations, tol=0.0, track_history=False)
+
+    spent: list[list[float]] = [[], []]
+    for _ in range(5):
+        for run, times in zip((ours, theirs), spent, strict=True):
+            begin = time.perf_counter()
+            run()
+            times.append(1e3 * (time.perf_counter() - begin))
+    mine, other = (statistics.median(times) for times in spent)
+    return [(f"Unfolded, one problem of 63 x {n_sources}, ten layers", mine, other, other / mine)]

@@ -85,6 +85,10 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         None takes the one of the mode.
     seed : int
         Of the weights of a fresh correction.
+    widening : tuple of float or None
+        Recalibration: factors on the posterior standard deviation in the thirds of the columns,
+        shallow first (:func:`majorant.metrics.calibration.recalibrate_by_thirds`); None is the
+        posterior as it is.
 
     Attributes
     ----------
@@ -114,6 +118,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         kappa: float = 1.0,
         guard: Guard | None = None,
         seed: int = 0,
+        widening: tuple[float, float, float] | None = None,
     ) -> None:
         if mode not in get_args(Mode):
             raise MajorantError(
@@ -128,6 +133,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         self.classical = Champagne(noise=noise, orientation=orientation, tol=0.0)
         self.max_iter = correction.depth
         self.guard = GUARDS[mode] if guard is None else guard
+        self.widening = widening
 
     def majorant(self, problem: Problem) -> EvidenceMajorant:
         """The convex bound of the evidence cost of this problem."""
@@ -150,7 +156,11 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         reading = self.classical.read(problem, surrogate)
         settings = self.corrections.settings
         own = {"mode": self.mode, "correction": settings.kind, "layers": self.max_iter}
-        return replace(reading, details={**reading.details, **own})
+        reading = replace(reading, details={**reading.details, **own})
+        if self.widening is None or reading.variance is None:
+            return reading
+        factor = _by_thirds(problem, self.widening).to(reading.variance)
+        return replace(reading, variance=reading.variance * factor.square())
 
     def unfold(
         self, problem: Problem, layers: int, *, frozen: int = 0, checkpointing: bool = False
@@ -186,6 +196,17 @@ class UnfoldedSBL(IterativeSolver[Variances]):
                     here = majorant.at(majorant.energy.admissible(here.state, point))
             passed.append(here)
         return passed
+
+
+def _by_thirds(problem: Problem, factors: tuple[float, float, float]) -> Tensor:
+    """The factor of every column, by the rank of its location's length; (n_columns,) or batched."""
+    matrix, group = problem.operator.matrix(), problem.operator.n_orient
+    assert matrix is not None
+    length = matrix.double().square().sum(-2).unflatten(-1, (-1, group)).sum(-1)
+    rank = (-length).argsort(-1, stable=True).argsort(-1)
+    sizes = [len(part) for part in torch.arange(length.shape[-1]).tensor_split(3)]
+    steps = torch.tensor(factors, dtype=torch.float64).repeat_interleave(torch.tensor(sizes))
+    return steps.to(rank.device)[rank].repeat_interleave(group, -1)
 
 
 def _recomputed(

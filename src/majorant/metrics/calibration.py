@@ -101,7 +101,7 @@ def coverage_by_thirds(
     depth : Tensor, shape (n_locations,)
         Any number that grows with depth: minus the norm of the column, for instance.
     """
-    order = depth.argsort()
+    order = depth.argsort(stable=True)
     shares = []
     for third in order.tensor_split(3):
         mask = torch.zeros(len(depth), dtype=torch.bool)
@@ -132,6 +132,32 @@ def recalibrate(
     rank = min(int(level * len(chosen)), len(chosen) - 1)
     factor = float(chosen.sort().values[rank]) / _width(level)
     return Recalibration(factor=factor, level=level, n=len(chosen))
+
+
+def recalibrate_by_thirds(
+    truth: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    depth: Tensor,
+    level: float = 0.9,
+    where: Tensor | None = None,
+) -> tuple[Recalibration, Recalibration, Recalibration]:
+    """Fit a factor in each third of depth, shallow first, on data kept for it.
+
+    Parameters
+    ----------
+    depth : Tensor, shape (n_locations,)
+        See :func:`coverage_by_thirds`.
+    where : Tensor or None, shape (n_batch, n_locations), bool
+        Locations that count.
+    """
+    found = []
+    for third in depth.argsort(stable=True).tensor_split(3):
+        mask = torch.zeros(len(depth), dtype=torch.bool)
+        mask[third] = True
+        chosen = mask.expand(len(truth), -1) if where is None else where & mask
+        found.append(recalibrate(truth, mean, variance, level, chosen))
+    return found[0], found[1], found[2]
 
 
 def log_correlation(truth: Tensor, estimate: Tensor) -> Tensor:

@@ -29,6 +29,9 @@ SUPPORT = 1e-3
 ACTIVE = 0.1
 """A location is active above this share of the maximum."""
 
+REMEMBERED = 256
+"""Truths whose distance from a uniform map is kept."""
+
 REACH_MM = 20.0
 """Farthest that a found source may lie from a true one and still be it."""
 
@@ -96,6 +99,7 @@ class SparseJudge:
         self._cost = 1e3 * torch.cdist(source.positions, leadfield.positions).numpy()
         self._between = 1e3 * torch.cdist(leadfield.positions, leadfield.positions)
         self._links = _links(leadfield)
+        self._uniform: dict[bytes, float] = {}
 
     def score(
         self,
@@ -141,13 +145,21 @@ class SparseJudge:
         if not self.transport:
             nothing = torch.full((len(real),), torch.nan, dtype=torch.float64)
             return nothing, nothing
-        flat = np.ones(found.shape[1])
         pairs = [
-            (earth_mover(r, f, self._cost), earth_mover(r, flat, self._cost))
+            (earth_mover(r, f, self._cost), self._from_uniform(r))
             for r, f in zip(real.numpy(), found.numpy(), strict=True)
         ]
         emd, uniform = torch.tensor(pairs, dtype=torch.float64).T
         return emd, emd / uniform
+
+    def _from_uniform(self, real: np.ndarray) -> float:
+        """Distance of a truth from a uniform map; methods that are judged on it share it."""
+        key = real.tobytes()
+        if key not in self._uniform:
+            if len(self._uniform) >= REMEMBERED:
+                self._uniform.clear()
+            self._uniform[key] = earth_mover(real, np.ones(self._cost.shape[1]), self._cost)
+        return self._uniform[key]
 
     def maxima(self, map_: Tensor) -> Tensor:
         """Locations that are no lower than their neighbours and active; of a tie, the first."""

@@ -6,7 +6,9 @@ of weights serves any source space and any montage. Each belongs to the mode it 
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from majorant.energies.gaussian import NoiseModel, Orientation
 from majorant.learned.unfolded import Mode, UnfoldedSBL
 from majorant.majorants.guard import Guard
 from majorant.networks.corrections import Corrections
-from majorant.problem import MajorantError
+from majorant.problem import DamagedFile, MajorantError
 
 FOLDER = Path(__file__).parent
 
@@ -67,6 +69,7 @@ def unfolded_sbl(
     orientation: Orientation | None = None,
     kappa: float = 1.0,
     guard: Guard | None = None,
+    recalibrated: bool = True,
 ) -> UnfoldedSBL:
     """The unfolded solver with trained corrections.
 
@@ -78,8 +81,39 @@ def unfolded_sbl(
         A file of one's own training; None takes the packaged one.
     noise, orientation, kappa, guard
         See :class:`majorant.learned.unfolded.UnfoldedSBL`.
+    recalibrated : bool
+        Widen the posterior standard deviation as the card says, so that 90 % intervals of active
+        locations hold 90 % of the truth on simulations; False is the posterior as it is.
     """
-    corrections, _ = load_unfolded(weights, mode)
+    corrections, card = load_unfolded(weights, mode)
     return UnfoldedSBL(
-        corrections, mode, noise=noise, orientation=orientation, kappa=kappa, guard=guard
+        corrections,
+        mode,
+        noise=noise,
+        orientation=orientation,
+        kappa=kappa,
+        guard=guard,
+        widening=widening_of(card) if recalibrated else None,
     )
+
+
+def widening_of(card: Mapping[str, Any]) -> tuple[float, float, float] | None:
+    """Factors on the posterior standard deviation that a card holds, by thirds of depth.
+
+    Raises
+    ------
+    DamagedFile
+        If they are not three positive numbers.
+    """
+    held = card.get("recalibration")
+    if held is None:
+        return None
+    try:
+        first, second, third = (float(factor) for factor in held["factors"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedFile("the card's recalibration does not hold three factors") from error
+    if not all(math.isfinite(f) and f > 0 for f in (first, second, third)):
+        raise DamagedFile(
+            f"the card's recalibration is {held['factors']}; expected positive factors"
+        )
+    return first, second, third
