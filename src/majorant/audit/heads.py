@@ -178,8 +178,7 @@ def own_head(forward: Any, cap: Cap) -> AuditHead:
     lead = leadfield_from_forward(fixed).pick(list(cap.ch_names))
     positions = lead.positions.numpy()
     n = lead.n_locations
-    sphere = forward["src"]
-    total = sum(_mesh_area(space["rr"], space["tris"]) for space in sphere)
+    total = sum(_mesh_area(space["rr"], space["tris"]) for space in forward["src"])
     electrodes = mne.transforms.apply_trans(forward["mri_head_t"]["trans"], positions)
     return AuditHead(
         believed=lead,

@@ -12,7 +12,9 @@ from majorant.compare.plots import strengths
 from majorant.compare.run import Comparison, Entry, Moment
 from majorant.compare.words import headline, site
 from majorant.forward.surfaces import Surfaces
-from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, View, ramp
+from majorant.problem import Certificate
+from majorant.registry import SOLVERS
+from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, View, colours, ramp
 from majorant.report.marks import Mark
 from majorant.report.parts import Section, figure, linked, table
 from majorant.report.pictures import data_uri
@@ -36,6 +38,8 @@ SHOWN: tuple[View, ...] = tuple(VIEWS[i] for i in (0, 1, 3, 4))
 HIDDEN, CLEAR = 0.3, 0.5
 """Shares of a map's maximum between which its colour fades in."""
 FAR_MM = 80.0
+FEW = 30
+"""Vertices up to which a map is drawn as dots."""
 DARK = 0.55
 
 
@@ -101,11 +105,12 @@ def _header(found: Comparison) -> str:
 
 def _cautions(found: Comparison) -> str:
     """What was left out, and the cautions of the solvers, those of all said once."""
-    said = [f"{name} was left out: {why}." for name, why in found.left_out.items()]
+    said = [f"{SOLVERS[name].title} was left out: {why}." for name, why in found.left_out.items()]
     own = {entry.title: entry.result.content.cautions for entry in found.entries}
-    for text in dict.fromkeys(text for texts in own.values() for text in texts):
-        who = [name for name, texts in own.items() if text in texts]
-        said.append(text if len(who) == len(own) else f"{', '.join(who)}: {text}")
+    texts = dict.fromkeys(text for said_by in own.values() for text in said_by)
+    who = {text: [name for name in own if text in own[name]] for text in texts}
+    said += [text for text in texts if len(who[text]) == len(own)]
+    said += [f"{', '.join(who[t])}: {t}" for t in texts if len(who[t]) < len(own)]
     if not said:
         return ""
     items = "".join(f"<li>{escape(text)}</li>" for text in said)
@@ -187,8 +192,24 @@ def shown_map(
     """Draw a solver's map as a share of its own maximum, with a ring at the maximum."""
     largest = float(np.nanmax(mesh, initial=0.0))
     share = mesh / largest if largest > 0 else mesh
-    marks = [Mark(int(moment.vertices[i, 0]), int(moment.vertices[i, 1]))] if largest > 0 else []
-    return cortex.draw(view, share, Scale(1.0, signed=False), Veil(HIDDEN, CLEAR), marks, 1.3)
+    scale = Scale(1.0, signed=False)
+    marks = _dots(share, scale)
+    if largest > 0:
+        marks.append(Mark(int(moment.vertices[i, 0]), int(moment.vertices[i, 1])))
+    return cortex.draw(view, share, scale, Veil(HIDDEN, CLEAR), marks, 1.3)
+
+
+def _dots(share: NDArray[np.float64], scale: Scale) -> list[Mark]:
+    """Return a dot for every coloured vertex if they are so few that a map would hide them."""
+    strong = np.argwhere(share >= CLEAR)
+    if len(strong) > FEW:
+        return []
+    tints = np.rint(255 * colours(share[tuple(strong.T)], scale)).astype(int)
+    codes = ["#{:02x}{:02x}{:02x}".format(*tint) for tint in tints]
+    return [
+        Mark(int(side), int(vertex), "dot", colour=code)
+        for (side, vertex), code in zip(strong, codes, strict=True)
+    ]
 
 
 def _matrix(
@@ -221,9 +242,9 @@ def _matrix(
                 )
         rows.append(f'<tr><th scope="row">{escape(title)}</th>{"".join(cells)}</tr>')
     return (
-        f'<div class="wide"><table class="heat"><caption><b>{escape(name)}</b> ({escape(unit)})'
-        f"</caption><thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-        "</div>"
+        f'<div class="pair"><p><b>{escape(name)}</b> ({escape(unit)})</p><div class="wide">'
+        f'<table class="heat" aria-label="{escape(name)}"><thead><tr><td></td>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div></div>"
     )
 
 
@@ -250,25 +271,36 @@ def _fits(found: Comparison) -> str:
                 number(left, 2),
                 "not defined" if entry.evidence is None else number(entry.evidence, 6),
                 number(entry.seconds, 2),
-                content.certificate.sentence(),
+                _kept(content.certificate),
             )
         )
     caption = (
         "Explained: share of the recorded variance. Of statistics (sLORETA, dSPM, LCMV) it is "
         "that of the minimum-norm currents behind them. Explaining more is no merit by itself: "
-        "noise can be explained, too. Log evidence is comparable between solvers of one source space only. "
-        "Time: from the prepared recording to the estimate, with the head at hand."
+        "noise can be explained, too. Log evidence is comparable between solvers of one source "
+        "space only. Time: from the prepared recording to the estimate, with the head at hand."
     )
     return table(heads, rows, caption, numeric=(1, 2, 3, 4, 5))
+
+
+def _kept(proof: Certificate) -> str:
+    """The certificate in a few words."""
+    if proof.residual is not None:
+        return f"closed form, residual {number(float(proof.residual.max()), 2)}"
+    steps = proof.energy.shape[0] - 1
+    rises = int(proof.violations.sum())
+    verdict = "never rose" if rises == 0 else f"rose {rises} times"
+    return f"{proof.energy_name} {verdict} over {steps} accepted iterates"
 
 
 def _method(found: Comparison, command: str) -> str:
     text = (
         "All solvers saw the same prepared recording and the same noise covariance, each in its "
         "own source space, with its own defaults. The times are the largest maxima of the global "
-        "field power (the standard deviation over electrodes), at least 40 ms apart, unless others were "
-        "asked for; they do not depend on any solver. For the agreement, magnitudes were gathered "
-        "on the 994 regions of the template. Strongest places are compared in MNI152 coordinates."
+        "field power (the standard deviation over electrodes), at least 40 ms apart, unless others "
+        "were asked for; they do not depend on any solver. For the agreement, magnitudes were "
+        "gathered on the 994 regions of the template. Strongest places are compared in MNI152 "
+        "coordinates."
     )
     common = found.prepared.decisions
     steps = "".join(f"<li>{escape(line)}</li>" for line in common)
