@@ -25,7 +25,7 @@ from majorant.eeg.uncertainty_choice import assess
 from majorant.problem import MajorantError, Problem, Solution
 from majorant.report.content import PageContent, SourceMaps, Uncertainty
 
-__all__ = ["fitted_imager", "image", "page_content", "predict", "regularisation"]
+__all__ = ["fitted_imager", "image", "imaged", "page_content", "predict", "regularisation"]
 
 LARGEST = 1_000_000_000
 """Bytes of an estimate above which the window must be shortened."""
@@ -61,6 +61,21 @@ def image(
     account = Account(say) if say else Account()
     account.decisions.extend(prepared.decisions)
     imager = fitted_imager(prepared, settings, account)
+    return imaged(imager, prepared, settings, account, progress)
+
+
+def imaged(
+    imager: SourceImager,
+    prepared: Prepared,
+    settings: ImageSettings,
+    account: Account | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageResult:
+    """Image a prepared recording with an imager that is fitted to it.
+
+    Parameters and errors as of :func:`image`.
+    """
+    account = account or Account()
     evoked = prepared.evoked
     _refuse_too_long(imager.leadfield_.n_columns, len(evoked.times))
     problem = imager.problem(evoked)

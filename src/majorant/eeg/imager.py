@@ -471,6 +471,21 @@ class SourceImager:
 
         return load_imager(path)
 
+    def add_to_report(self, report: Any, evoked: Any, title: str = "Source estimate") -> None:
+        """Image an average and add the interactive page to an `mne.Report` as a section.
+
+        Parameters
+        ----------
+        report : mne.Report
+        evoked : mne.Evoked
+            With the channels that the imager was fitted to.
+        title : str
+            Of the section.
+        """
+        from majorant.eeg.reporting import add_section
+
+        add_section(self, report, evoked, title)
+
     def record(self, tally: Tally, snr: float | None, solved: Any = None) -> None:
         """Keep what a call leaves behind: its certificate, its ratio, its solution."""
         self._tally, self.snr_, self._solved = tally, snr, solved

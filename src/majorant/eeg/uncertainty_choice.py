@@ -32,7 +32,7 @@ __all__ = ["Asked", "assess", "check_asked"]
 Asked = int | str
 """``"none"``, ``"auto"``, or how many resampled data sets."""
 
-BY_TRIALS, BY_NOISE = 40, 16
+BY_TRIALS, BY_NOISE = 40, 8
 """Draws of ``auto``: averages through a kernel, and whole solves."""
 ENOUGH_TRIALS = 20
 """Trials from which on ``auto`` resamples them."""

@@ -6,6 +6,7 @@ all else, and knows the script by its hash, so that not even a hostile channel n
 
 from __future__ import annotations
 
+import html
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from majorant.report.parts import Section
 from majorant.report.sections import header, sections
 from majorant.report.words import escape
 
-__all__ = ["render_page", "write_page"]
+__all__ = ["as_frame", "render_page", "write_page"]
 
 CORTEX_HEIGHT = 440
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
@@ -88,6 +89,25 @@ def _scripts(surfaces: Surfaces) -> str:
     """Return the cortex and the scripts, at the end of the page."""
     own = "".join(f"<script>{text}</script>\n" for text, _ in script_sources())
     return f"{surface_block(surfaces)}{own}"
+
+
+def as_frame(page: str, title: str, height: int = 900) -> str:
+    """Return a page as a frame that stands within another page and cannot reach it.
+
+    Parameters
+    ----------
+    page : str
+        As :func:`render_page` makes it.
+    title : str
+        For those who hear the page.
+    height : int
+        Pixels; the frame scrolls.
+    """
+    return (
+        f'<iframe sandbox="allow-scripts allow-popups" title="{escape(title)}" loading="lazy" '
+        f'style="width:100%;height:{height}px;border:0" srcdoc="{html.escape(page, quote=True)}">'
+        "</iframe>"
+    )
 
 
 def write_page(
