@@ -1,0 +1,122 @@
+"""``majorant image --bids``: every recording of a data set, and how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from majorant.cli.answer import deliver
+from majorant.cli.screen import FAILED, STOPPED
+from majorant.cli.voice import Voice, complain, out, show_table
+from majorant.errors import MajorantError
+
+if TYPE_CHECKING:
+    from majorant.eeg.bids.dataset import Item
+    from majorant.eeg.bids.study import Outcome, Study
+    from majorant.eeg.result import ImageSettings
+    from majorant.eeg.settings import Preparation
+
+
+def run_bids(
+    bids: Path,
+    task: str | None,
+    subjects: Sequence[str] | None,
+    preparation: Preparation,
+    imaging: ImageSettings,
+    output: Path | None,
+    *,
+    continuous: bool = False,
+    jobs: int = 1,
+    dask: str | None = None,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
+    voice: Voice,
+    json: str | None = None,
+) -> None:
+    """Find, image, tell; exits with 1 where a recording failed.
+
+    Raises
+    ------
+    MajorantError
+        If nothing can be begun: no data set, no such task, no place to write.
+    """
+    from majorant.eeg.bids.dataset import find_recordings, root_of
+    from majorant.eeg.bids.derivatives import open_derivatives, standing
+    from majorant.eeg.bids.study import Study
+
+    imaging.imager()
+    voice.step("Finding recordings")
+    root = root_of(bids)
+    items = find_recordings(root, task, subjects, voice.say)
+    folder = open_derivatives(root, root / "derivatives" if output is None else output)
+    study = Study(preparation, imaging, str(folder), continuous, tuple(command))
+    finished, changed, new = standing(items, study, overwrite=overwrite)
+    if finished:
+        voice.say(f"{len(finished)} are finished and skipped.")
+    if changed:
+        voice.say(f"{len(changed)} have changed since and are imaged again.")
+    failed = _image((*changed, *new), study, jobs, dask, voice)
+    page = _write_page(f"{root.name}, task {items[0].label('task')}", study, failed)
+    without = {outcome.key: outcome.failure or "" for outcome in failed}
+    skipped = [item.key for item in finished]
+    found = {
+        "derivatives": str(folder),
+        "page": str(page),
+        "imaged": [i.key for i in items if i not in finished and i.key not in without],
+        "skipped": skipped,
+        "failed": without,
+    }
+    if not deliver(found, json) and not voice.quiet:
+        as_finished = f"{len(skipped)} skipped as finished, " if skipped else ""
+        imaged = f"{len(found['imaged'])} of {len(items)} recordings imaged"
+        out.print(f"{imaged}, {as_finished}{len(failed)} failed.", soft_wrap=True)
+        if failed:
+            show_table("Failed", ("recording", "why"), list(without.items()))
+        out.print(str(page), style="bold", soft_wrap=True, markup=False)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _image(
+    items: Sequence[Item], study: Study, jobs: int, dask: str | None, voice: Voice
+) -> list[Outcome]:
+    """Image what is not finished; returns what failed."""
+    from majorant.eeg.bids.cluster import outcomes
+
+    failed: list[Outcome] = []
+    voice.step("Imaging")
+    try:
+        with voice.waiting("recordings") as move:
+            move(0, len(items))
+            for done, outcome in enumerate(outcomes(items, study, jobs, dask), 1):
+                if outcome.failure is None:
+                    voice.say(
+                        f"{outcome.key}: {outcome.estimates} "
+                        f"estimate{'' if outcome.estimates == 1 else 's'}, {outcome.seconds:.0f} s."
+                    )
+                else:
+                    voice.say(f"{outcome.key} failed: {outcome.failure}.")
+                    failed.append(outcome)
+                move(done, len(items))
+    except KeyboardInterrupt:
+        complain("stopped by the keyboard; what is finished is kept: the same command goes on")
+        raise typer.Exit(STOPPED) from None
+    return sorted(failed, key=lambda outcome: outcome.key)
+
+
+def _write_page(title: str, study: Study, failed: Sequence[Outcome]) -> Path:
+    from majorant.eeg.bids.page import PAGE, render_group
+    from majorant.report.sheet import write_whole
+
+    page = Path(study.out) / PAGE
+    try:
+        write_whole(page, render_group(title, study, failed))
+    except OSError as error:
+        raise MajorantError(
+            f"{page} cannot be written ({error.strerror or error}); the estimates are there, so "
+            "give the same command again"
+        ) from error
+    return page
