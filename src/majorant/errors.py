@@ -33,5 +33,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
         ``" (did you mean 'sloreta'?)"``, or nothing where no word is close.
     """
     spelled = {word.casefold(): word for word in known}
-    close = get_close_matches(name.casefold(), list(spelled), n=1, cutoff=0.6)
+    close = get_close_matches(name.casefold(), list(spelled), n=1, cutoff=0.5)
     return f" (did you mean {spelled[close[0]]!r}?)" if close else ""

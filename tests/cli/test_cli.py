@@ -171,8 +171,12 @@ def test_an_output_folder_that_cannot_be_written_is_named(
 
 
 def test_an_average_is_imaged_and_written_whole(
-    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    recording: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("MAJORANT_VERBOSE", "1")
     out = tmp_path / "out"
     arguments = ["image", str(recording), "--out", str(out), "--space", "ico3"]
     with pytest.raises(SystemExit) as stop:

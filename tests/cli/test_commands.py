@@ -20,10 +20,17 @@ def runs(*arguments: object) -> None:
 def test_the_demonstration_is_judged_by_its_truth(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "demo"
-    runs("image", "--demo", "--space", "ico3", "--out", out)
-    assert "Against the simulated truth" in capsys.readouterr().out
+    out, file = tmp_path / "demo", tmp_path / "found.json"
+    runs("image", "--demo", "--space", "ico3", "--out", out, "--json", file)
+    told = capsys.readouterr()
+    assert "Against the simulated truth" in told.out
+    assert told.err == ""
     summary = json.loads((out / "summary.json").read_text())
+    assert json.loads(file.read_text()) == {**summary, "out": str(out)}
+    runs("cite", out)
+    cited = capsys.readouterr().out
+    assert all(key in cited for key in ("pascualmarqui2002", "gramfort2013", "fischl1999"))
+    assert "wipf2010" not in cited
     assert len(summary["truth"]) == 2
     places = [v for name, v in summary["errors"].items() if name.endswith("place, mm")]
     assert len(places) == 2
@@ -36,6 +43,8 @@ def test_the_demonstration_is_judged_by_its_truth(
 
 def test_table_1_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "rows.json"
-    runs("bench", "table1", "--methods", "mne,sloreta", "--n", 4, "--json", file)
+    runs(
+        "bench", "table1", "--test", "sereega", "--methods", "mne,sloreta", "--n", 4, "--json", file
+    )
     assert "Table I on sereega" in capsys.readouterr().out
     assert [row["method"] for row in json.loads(file.read_text())] == ["mne", "sloreta"]

@@ -11,6 +11,7 @@ import typer
 
 from majorant.citations import about, keywords
 from majorant.cli.answer import Json, deliver
+from majorant.cli.screen import complete_solvers
 from majorant.errors import MajorantError, nearest
 from majorant.registry import SOLVERS
 
@@ -31,7 +32,8 @@ def cite(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SOLVER|RESULT]...",
+            metavar="SOLVER|RESULT",
+            autocompletion=complete_solvers,
             help="A solver, an output folder, or a JSON file; default: the package itself.",
         ),
     ] = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,9 @@ import typer
 
 from majorant.cli.answer import Json, deliver
 from majorant.cli.image import OUTPUT, RECORDING, SOURCES
+from majorant.cli.screen import complete_solvers
 from majorant.cli.train import names
+from majorant.cli.typed import typed
 from majorant.cli.voice import Voice, err, out, show_table, timed
 from majorant.registry import SOLVERS
 
@@ -20,7 +21,12 @@ from majorant.registry import SOLVERS
 def compare(
     file: Annotated[Path, typer.Argument(help="Any file that MNE-Python reads.")],
     solvers: Annotated[
-        str, typer.Option(help=f"Two or more of {', '.join(SOLVERS)}.", rich_help_panel=SOURCES)
+        str,
+        typer.Option(
+            help=f"Two or more of {', '.join(SOLVERS)}.",
+            autocompletion=complete_solvers,
+            rich_help_panel=SOURCES,
+        ),
     ] = "sloreta,champagne,unfolded-sbl,mm-net",
     event: Annotated[
         str | None, typer.Option(help="Events to average.", rich_help_panel=RECORDING)
@@ -95,8 +101,8 @@ def compare(
     """Several solvers on one recording: maps side by side, agreement, fit, certificates.
 
     \b
-    majorant compare rec.fif --condition "Left Auditory" --solvers sloreta,champagne
-    majorant compare rec.set --event square --solvers mne,sloreta,mm-net --at 0.1 --at 0.17
+    majorant compare rec.fif --condition tone --solvers sloreta,champagne
+    majorant compare rec.set --event square --at 0.1 --at 0.17
     """
     from majorant.compare.run import check_names
     from majorant.compare.save import PAGE
@@ -163,16 +169,8 @@ def _run(
         )
     voice.step("Writing")
     with voice.waiting("compare.html") as move:
-        command = _command(sys.argv)
+        command = typed(sys.argv)
         return save(found, output, surfaces, command, overwrite=overwrite, progress=move)
-
-
-def _command(arguments: list[str]) -> str:
-    """What was typed, fit to be shared: of files the names, not where they lie."""
-    words = [
-        Path(w).name if Path(w).exists() or Path(w).is_absolute() else w for w in arguments[1:]
-    ]
-    return shlex.join(["majorant", *words])
 
 
 def _tell(summary: dict[str, Any], page: Path, seconds: float) -> None:

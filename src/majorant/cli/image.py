@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from majorant.cli.answer import Json, deliver
-from majorant.cli.screen import RARE
+from majorant.cli.screen import RARE, complete_solvers
 from majorant.cli.voice import Voice, out, show_table, timed
 from majorant.errors import MajorantError
 from majorant.registry import SOLVERS
@@ -27,11 +27,9 @@ RECORDING, SOURCES, OUTPUT = "Recording", "Sources", "Output"
 def image(
     file: Annotated[
         Path | None,
-        typer.Argument(help="Any file that MNE-Python reads: continuous, epochs or averages."),
+        typer.Argument(help="Any recording that MNE-Python reads."),
     ] = None,
-    demo: Annotated[
-        bool, typer.Option("--demo", help="Simulate a response with known sources, and image it.")
-    ] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Image a simulated response.")] = False,
     event: Annotated[
         str | None,
         typer.Option(help="Events to average; several with commas.", rich_help_panel=RECORDING),
@@ -51,7 +49,7 @@ def image(
         typer.Option(
             metavar="START END",
             help="Window whose mean is removed and whose noise is learned, s; default: before 0.",
-            rich_help_panel=RECORDING,
+            rich_help_panel=RARE,
         ),
     ] = None,
     filter: Annotated[
@@ -92,7 +90,12 @@ def image(
         typer.Option(help="Leave out trials beyond this, µV.", rich_help_panel=RARE),
     ] = None,
     solver: Annotated[
-        str, typer.Option(help=f"One of {', '.join(SOLVERS)}.", rich_help_panel=SOURCES)
+        str,
+        typer.Option(
+            help=f"One of {', '.join(SOLVERS)}.",
+            autocompletion=complete_solvers,
+            rich_help_panel=SOURCES,
+        ),
     ] = "sloreta",
     loose: Annotated[
         float | None,
@@ -111,7 +114,7 @@ def image(
         str,
         typer.Option(
             metavar="RATIO|gcv|evidence",
-            help="Signal-to-noise ratio of amplitudes, or how to choose it from the data.",
+            help="Signal-to-noise ratio of amplitudes.",
             rich_help_panel=SOURCES,
         ),
     ] = "3",
@@ -126,7 +129,7 @@ def image(
     space: Annotated[
         str,
         typer.Option(
-            help="ico3, ico4, ico5, oct4, oct5, oct6, regions or auto.", rich_help_panel=SOURCES
+            help="ico3, ico4, ico5, oct4, oct5, oct6, regions or auto.", rich_help_panel=RARE
         ),
     ] = "auto",
     forward: Annotated[
@@ -138,7 +141,7 @@ def image(
         typer.Option(
             metavar="none|auto|N",
             help="Standard deviations: none, what fits the solver, or over N resampled data sets.",
-            rich_help_panel=SOURCES,
+            rich_help_panel=RARE,
         ),
     ] = "auto",
     output: Annotated[
@@ -148,13 +151,13 @@ def image(
         bool,
         typer.Option(
             "--raw",
-            help="Image all of a continuous recording, piece by piece, into a zarr store.",
+            help="All of a continuous recording, into zarr.",
             rich_help_panel=RECORDING,
         ),
     ] = False,
     subject: Annotated[
         str | None,
-        typer.Option(help="A FreeSurfer subject, for its own head.", rich_help_panel=SOURCES),
+        typer.Option(help="A FreeSurfer subject, for its own head.", rich_help_panel=RARE),
     ] = None,
     subjects_dir: Annotated[
         Path | None,

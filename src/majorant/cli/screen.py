@@ -15,19 +15,26 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
-from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.exceptions import TyperException
 
 from majorant.cli.voice import complain
 from majorant.errors import MajorantError, nearest
+from majorant.registry import SOLVERS
 
 RARE = "Rarely needed"
 """Panel of the options that ``--help`` only names; ``--help-all`` explains them."""
 ALL = "--help-all"
-FIRST = ("Arguments", "Options")
+PLAIN = "Arguments and options"
 TYPES = {" range>": ">", "<list[str]>": "<str>", "<list[float]>": "<float>"}
-WIDTH, NAMES = 100, 26
+WIDTH, NAMES = 100, 28
 FINE, FAILED, MISTAKE, STOPPED = 0, 1, 2, 130
+
+
+def complete_solvers(incomplete: str) -> list[str]:
+    """Complete the last of some solvers, separated by commas, for the shell."""
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in SOLVERS if name.startswith(last)]
 
 
 class Command(TyperCommand):
@@ -102,7 +109,7 @@ class Door(Commands):
         """Run the command line to its exit status."""
         try:
             status = super().main(
-                args, prog_name or "majorant", complete_var, False, windows_expand_args, **extra
+                args, "majorant", complete_var, False, windows_expand_args, **extra
             )
         except (MajorantError, TyperException) as mistake:
             complain(_sentence(mistake))
@@ -179,13 +186,11 @@ def _panels(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
         name, words = record
         for long, short in TYPES.items():
             name = name.replace(long, short)
-        title = FIRST[-1]
-        if isinstance(parameter, TyperArgument):
-            title = FIRST[0]
-        elif isinstance(parameter, TyperOption) and parameter.rich_help_panel:
+        title = PLAIN
+        if isinstance(parameter, TyperOption) and parameter.rich_help_panel:
             title = str(parameter.rich_help_panel)
         panels.setdefault(title, []).append((name, words))
-    order = sorted(panels, key=lambda title: (title == RARE, title not in FIRST))
+    order = sorted(panels, key=lambda title: (title == RARE, title != PLAIN))
     return {title: panels[title] for title in order}
 
 

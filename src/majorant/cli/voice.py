@@ -87,10 +87,10 @@ def timed() -> Iterator[Callable[[], float]]:
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; columns whose entries are numbers are right-aligned.
 
-    In a pipe: the columns' names and the rows, with tabs between the cells.
+    In a pipe: the title, the columns' names and the rows, with tabs between the cells.
     """
     if not out.is_terminal:
-        for row in (columns, *rows):
+        for row in ((title,), columns, *rows):
             out.out("\t".join(row), highlight=False)
         return
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
