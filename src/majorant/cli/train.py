@@ -12,6 +12,7 @@ from majorant.cli.voice import Voice, out
 from majorant.errors import MajorantError
 
 UNFOLDED = "Unfolded sparse Bayes"
+MACHINE = "Machines"
 SBL = "sbl"
 
 
@@ -31,8 +32,28 @@ def train(
     initial: Annotated[
         Path | None, typer.Option(help="Weights to start from; refine, support, general need them.")
     ] = None,
-    devices: Annotated[int, typer.Option(min=1, help="Processes that share a batch.")] = 1,
+    budget: Annotated[
+        str | None, typer.Option(help="Wall-clock time to fit the schedule to: 90s, 20min, 1h.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
+    devices: Annotated[
+        int,
+        typer.Option(min=1, help="Processes a node that share a batch.", rich_help_panel=MACHINE),
+    ] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes.", rich_help_panel=MACHINE)] = 1,
+    compiled: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile iterations; default: on CUDA.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
+    checkpointing: Annotated[
+        bool,
+        typer.Option("--checkpointing", help="Less memory, more time.", rich_help_panel=MACHINE),
+    ] = False,
     correction: Annotated[
         str | None, typer.Option(help="bias, mlp or attention.", rich_help_panel=UNFOLDED)
     ] = None,
@@ -52,6 +73,7 @@ def train(
     \b
     majorant train mm-net --data sereega --preset tiny
     majorant train mm-net --preset cpu --resume
+    majorant train mm-net --preset paper --device cuda --budget 20min
     majorant train sbl --correction mlp --mode gated --layers 10 --preset tiny
     """
     own = {"correction": correction, "mode": mode, "layers": layers, "minutes": minutes}
@@ -71,7 +93,12 @@ def train(
         folder=folder,
         resume=resume,
         initial=initial,
+        budget=budget,
+        device=device,
         devices=devices,
+        nodes=nodes,
+        compiled=compiled,
+        checkpointing=checkpointing,
         threads=threads,
     )
     metrics = ", ".join(
@@ -79,9 +106,15 @@ def train(
         for name in ("LE", "AUC", "nMSE", "PSNR", "TE", "violations", "refused")
         if name in outcome.metrics
     )
-    found = {"folder": str(outcome.folder), "steps": outcome.step, "metrics": outcome.metrics}
+    found = {
+        "folder": str(outcome.folder),
+        "steps": outcome.step,
+        "finished": outcome.finished,
+        "metrics": outcome.metrics,
+    }
     if not deliver({"solver": solver, "data": data, "preset": preset, **found}, json):
-        out.print(f"{outcome.folder}: {outcome.step} steps; {metrics}", soft_wrap=True)
+        more = "" if outcome.finished else f" of {outcome.steps}; go on with --resume"
+        out.print(f"{outcome.folder}: {outcome.step} steps{more}; {metrics}", soft_wrap=True)
 
 
 def _unfolded(

@@ -1,25 +1,27 @@
 """Truncated bilevel training: unroll a few steps, differentiate through all of them.
 
-The inner problem is the solver's own: ``I`` steps of the network on the cosine energy, free of the
-guard (a guard in training from the start slows learning, see ``docs/training.md``). The outer loss
-compares the last iterate with the truth. Gradients of the energy are in closed form, so the
-unrolled solver is an ordinary forward computation and one backward pass is enough.
+The inner problem is the solver's own: ``I`` steps of the network on the cosine energy, free or
+under the guard of :mod:`majorant.training.descent`. The outer loss compares the last iterate with
+the truth. Gradients of the energy are in closed form, so the unrolled solver is an ordinary forward
+computation and one backward pass is enough.
 
 Source: the MM-Net paper (arXiv 2026), the training loss of both versions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from majorant.energies.cosine import CosineEnergy, dot, inverse, norm
 from majorant.learned.network import Geometry, UnrolledNetwork
 from majorant.problem import Problem
+from majorant.training.descent import Descent, level_of
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,19 @@ class Loss:
     prior: Tensor
 
 
+Iteration = Callable[
+    [UnrolledNetwork[Any], CosineEnergy, Tensor, Any, Geometry], tuple[Tensor, Any]
+]
+"""From a point and a memory to the next ones."""
+
+
+def iterate(
+    network: UnrolledNetwork[Any], energy: CosineEnergy, x: Tensor, memory: Any, geometry: Geometry
+) -> tuple[Tensor, Any]:
+    """Take one step of the network: what is unrolled, and what may be compiled."""
+    return network.step(x, energy.gradient(x), memory, geometry)
+
+
 def unroll(
     network: UnrolledNetwork[Any],
     problem: Problem,
@@ -46,8 +61,12 @@ def unroll(
     *,
     iterations: int | None = None,
     generator: torch.Generator | None = None,
+    guard: Descent | None = None,
+    warm: int = 0,
+    checkpointing: bool = False,
+    iteration: Iteration = iterate,
 ) -> list[Tensor]:
-    """Run the network without a guard and keep every iterate.
+    """Run the network and keep every iterate.
 
     Parameters
     ----------
@@ -60,18 +79,54 @@ def unroll(
         None takes the network's own number.
     generator : torch.Generator or None
         Draws starts from noise anew; None takes the solver's fixed start.
+    guard : Descent or None
+        Judges every window of iterations; None lets the network run free.
+    warm : int
+        Iterations that run first without a gradient, memory included.
+    checkpointing : bool
+        Recompute every iteration in the backward pass instead of keeping what it needs.
+    iteration : callable
+        One step; a compiled :func:`iterate`, say.
 
     Returns
     -------
     list of Tensor, each (n_batch, n_columns, n_times)
+        Without the warm ones. The last of a window is what the guard kept.
     """
     energy = CosineEnergy(problem, network.prior, network.settings.weight)
     x = network.start(problem, generator)
-    memory, iterates = network.begin(x), []
-    for _ in range(network.settings.iterations if iterations is None else iterations):
-        x, memory = network.step(x, energy.gradient(x), memory, geometry)
-        iterates.append(x)
-    return iterates
+    state = (x, network.begin(x))
+    if warm:
+        with torch.no_grad():
+            for reached in _windows(network, energy, geometry, state, warm, guard, iteration):
+                state = reached
+
+    def recomputed(*given: Any) -> tuple[Tensor, Any]:
+        return checkpoint(iteration, *given, use_reentrant=False, preserve_rng_state=False)
+
+    n = network.settings.iterations if iterations is None else iterations
+    once = recomputed if checkpointing else iteration
+    return [x for x, _ in _windows(network, energy, geometry, state, n, guard, once)]
+
+
+def _windows(
+    network: UnrolledNetwork[Any],
+    energy: CosineEnergy,
+    geometry: Geometry,
+    state: tuple[Tensor, Any],
+    n: int,
+    guard: Descent | None,
+    iteration: Iteration,
+) -> Iterator[tuple[Tensor, Any]]:
+    """Take ``n`` steps from a point and a memory, judged window by window."""
+    x, memory = state
+    accepted, level = x, None if guard is None else level_of(energy, x)
+    for k in range(1, n + 1):
+        x, memory = iteration(network, energy, x, memory, geometry)
+        if guard is not None and level is not None and (k % guard.window == 0 or k == n):
+            x, level = guard.keep(energy, accepted, level, x)
+            accepted = x
+        yield x, memory
 
 
 def bilevel_loss(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +17,18 @@ import torch
 from majorant.errors import MajorantError, nearest
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.families import FAMILIES
-from majorant.training.fit import Outcome, Report, Trainer
-from majorant.training.presets import WINDOW_MS, recipe_for
-from majorant.training.team import Alone, launch
+from majorant.training.budget import STARTUP, fit_budget, parse_budget, under_budget
+from majorant.training.compiled import worth_it
+from majorant.training.engine import Engine
+from majorant.training.fit import CONFIG, Outcome, Report, Trainer, read_config, simulated, sized
+from majorant.training.presets import WINDOW_MS, Recipe, recipe_for
+from majorant.training.team import Alone, Team, launch
 
 CONTINUED = ("refine", "support", "general")
 """Presets that continue from weights."""
 SOLVERS = tuple(FAMILIES)
 DATA = tuple(WINDOW_MS)
+DEVICES = ("auto", "cpu", "cuda")
 
 
 def train(
@@ -31,7 +39,12 @@ def train(
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
     initial: str | os.PathLike[str] | None = None,
+    budget: str | None = None,
+    device: str = "cpu",
     devices: int = 1,
+    nodes: int = 1,
+    compiled: bool | None = None,
+    checkpointing: bool = False,
     leadfield: Leadfield | None = None,
     threads: int | None = None,
     quiet: bool = False,
@@ -47,11 +60,21 @@ def train(
     folder : path or None
         Run folder; None takes ``runs/SOLVER-DATA-PRESET``.
     resume : bool
-        Continue the run of that folder.
+        Continue the run of that folder, with the schedule it was given.
     initial : path or None
         Weights to start from; ``refine``, ``support`` and ``general`` need them.
-    devices : int
-        Processes that share every batch; more than one needs the extra ``distributed``.
+    budget : str or None
+        Wall-clock time, as ``"20min"``: a new run fits its schedule to it, and any run ends within
+        it, with a checkpoint.
+    device : {"cpu", "cuda", "auto"}
+        Where data are made and the network is trained; ``"auto"`` takes CUDA where there is one.
+    devices, nodes : int
+        Processes on every node, and nodes, that share every batch; more than one process needs the
+        extra ``distributed``.
+    compiled : bool or None
+        Whether iterations are compiled; None compiles on CUDA.
+    checkpointing : bool
+        Recompute iterations in the backward pass; an eighth of the memory, a third more time.
     leadfield : Leadfield or None
         None takes the packaged template, 994 regions and 90 electrodes.
     threads : int or None
@@ -68,9 +91,54 @@ def train(
     Raises
     ------
     MajorantError
-        If a name is unknown, the folder holds another run, or a recipe that continues others is
-        given no weights.
+        If a name is unknown, the folder holds another run, a recipe that continues others is given
+        no weights, or the budget holds no step.
     """
+    began = time.monotonic()
+    recipe = _recipe(solver, data, preset_name, initial is not None or resume)
+    seconds = None if budget is None else parse_budget(budget)
+    recipe = replace(recipe, checkpointing=True) if checkpointing else recipe
+    place = Path(folder) if folder is not None else Path("runs") / f"{solver}-{data}-{preset_name}"
+    team, where = _launched(device, devices, nodes)
+    quiet = quiet or team.rank > 0
+    before = torch.get_num_threads()
+    if threads is None and preset_name != "paper":
+        threads = 1
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        head = leadfield or Leadfield.template_small()
+        closing, options = 0.0, {"compiled": worth_it(where, compiled), "say": _speaker(quiet)}
+        if resume:
+            recipe = _frozen(place, recipe)
+        elif seconds is not None:
+            if (place / CONFIG).exists():
+                raise MajorantError(
+                    f"{place} holds a run already; continue it with --resume, or give another "
+                    "folder"
+                )
+            recipe, closing = _fitted(recipe, seconds, began, head, where, team, options)
+        with _progress(recipe.steps, quiet) as report:
+            trainer = Trainer(
+                recipe,
+                head,
+                place,
+                resume=resume,
+                initial=None if initial is None else Path(initial),
+                report=report,
+                device=where,
+                team=team,
+                **options,
+            )
+            trainer.closing = closing
+            deadline = None if seconds is None else began + seconds - STARTUP
+            return trainer.run(deadline=deadline)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _recipe(solver: str, data: str, preset_name: str, weighted: bool) -> Recipe:
+    """The recipe of the names; those that continue others ask for weights."""
     if solver not in SOLVERS or data not in DATA:
         meant = nearest(solver, SOLVERS) if solver not in SOLVERS else nearest(data, DATA)
         raise MajorantError(
@@ -78,32 +146,64 @@ def train(
             f"{', '.join(DATA)}"
         )
     recipe = recipe_for(preset_name, solver, data)
-    if preset_name in CONTINUED and initial is None and not resume:
+    if preset_name in CONTINUED and not weighted:
         raise MajorantError(
             f"the preset {preset_name!r} continues from weights; give them with --initial FILE"
         )
-    team, device = (Alone(), torch.device("cpu")) if devices == 1 else launch(devices)
-    place = Path(folder) if folder is not None else Path("runs") / f"{solver}-{data}-{preset_name}"
-    before = torch.get_num_threads()
-    if threads is None and preset_name != "paper":
-        threads = 1
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        with _progress(recipe.steps, quiet or team.rank > 0) as report:
-            trainer = Trainer(
-                recipe,
-                leadfield or Leadfield.template_small(),
-                place,
-                resume=resume,
-                initial=None if initial is None else Path(initial),
-                report=report,
-                device=device,
-                team=team,
-            )
-            return trainer.run()
-    finally:
-        torch.set_num_threads(before)
+    return recipe
+
+
+def _launched(device: str, devices: int, nodes: int) -> tuple[Team, torch.device]:
+    """The processes of the run, and this one's device."""
+    if device not in DEVICES:
+        raise MajorantError(
+            f"there is no device {device!r}{nearest(device, DEVICES)}; choose one of "
+            f"{', '.join(DEVICES)}"
+        )
+    found = torch.cuda.is_available()
+    if device == "cuda" and not found:
+        raise MajorantError(
+            "torch sees no CUDA device here; install a CUDA build of torch, or take --device cpu"
+        )
+    kind = "cuda" if found and device != "cpu" else "cpu"
+    if devices * nodes > 1:
+        return launch(devices, nodes, kind)
+    return Alone(), torch.device(kind)
+
+
+def _frozen(folder: Path, recipe: Recipe) -> Recipe:
+    """The recipe of a run that was fitted to a budget; another one is for the trainer to judge."""
+    held = Recipe.from_dict(read_config(folder)["recipe"])
+    asked = (recipe.name, recipe.data, recipe.method)
+    if held.budget and (held.name, held.data, held.method) == asked:
+        return held
+    return recipe
+
+
+def _fitted(
+    recipe: Recipe,
+    seconds: float,
+    began: float,
+    head: Leadfield,
+    where: torch.device,
+    team: Team,
+    options: dict[str, Any],
+) -> tuple[Recipe, float]:
+    """The recipe with a schedule for the budget, and what a validation takes."""
+    base = sized(under_budget(recipe, where), head)
+    valid = simulated(base, head, "validation", base.n_validation, where)
+
+    def engine(of: Recipe) -> Engine:
+        return Engine(of, simulated(of, head, "train", of.n_train, where), team=team, **options)
+
+    made, closing = fit_budget(base, seconds, began, engine, valid)
+    options["say"](f"{made.steps} steps of {made.batch} samples fit into {seconds:.0f} s")
+    return made, closing
+
+
+def _speaker(quiet: bool) -> Callable[[str], None]:
+    """What tells of the compiler and the budget: on standard error, results go to the other."""
+    return (lambda _: None) if quiet else partial(print, file=sys.stderr)
 
 
 @contextmanager
@@ -132,9 +232,9 @@ def _progress(steps: int, quiet: bool) -> Iterator[Report | None]:
 
         def report(line: dict[str, Any]) -> None:
             seen.update(line)
-            words = f"loss {seen['loss']:.3f}"
+            words = [f"loss {seen['loss']:.3f}"] if "loss" in seen else []
             if "LE" in seen:
-                words += f", LE {seen['LE']:.1f} mm, {seen['violations']} violations"
-            bar.update(task, completed=line["step"], description=words)
+                words.append(f"LE {seen['LE']:.1f} mm, {seen['violations']} violations")
+            bar.update(task, completed=line["step"], description=", ".join(words))
 
         yield report

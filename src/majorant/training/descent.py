@@ -1,4 +1,4 @@
-"""The guard in training: a window of the unrolled solver counts only as far as it lowers the energy.
+"""The guard in training: a window of the unrolled solver counts as far as it lowers the energy.
 
 At use :class:`majorant.majorants.guard.Guard` decides, with a fallback and a certificate. Here
 nothing is promised, and everything has to be differentiable and free of branches that wait for the

@@ -10,7 +10,6 @@ the same weights bit for bit on one machine.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,34 +17,35 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.families import as_solver, make_network
 from majorant.learned.mmnet import MMNet
 from majorant.learned.stored import read_weights, versions, write_weights
-from majorant.learned.timegrid import TimeGrid
 from majorant.metrics.localisation import Localisation, Scores
 from majorant.networks.card import source_fingerprint
-from majorant.problem import MajorantError, Problem
+from majorant.problem import MajorantError
 from majorant.simulate.dataset import Part, SereegaLike, SimulatedPairs
 from majorant.simulate.general import General
 from majorant.simulate.heads import draw_heads
 from majorant.simulate.neural_mass_data import NeuralMassLike, NeuralMassSettings
 from majorant.solvers.loop import solve
-from majorant.training.bilevel import Loss, bilevel_loss, unroll
 from majorant.training.checkpoint import load_checkpoint, save_checkpoint
+from majorant.training.curves import draw_curves
+from majorant.training.engine import Engine
 from majorant.training.presets import Recipe
 from majorant.training.team import Alone, Team
 
 Report = Callable[[dict[str, Any]], None]
-"""Called after every step with ``step``, ``steps``, ``loss`` and, when validated, metrics."""
+"""Called after every step with ``step``, ``steps``, at times ``loss``, and metrics if validated."""
 
 CONFIG, LOG, LAST, BEST = "config.json", "log.jsonl", "last.safetensors", "best.safetensors"
 LIMIT_VALIDATION = 100
 """Samples solved at once in validation."""
 HEADS: Mapping[Part, tuple[int, int]] = {"train": (64, 0), "validation": (1, 1), "test": (1, 2)}
 """Heads of general data in each part, and the seed they are drawn from."""
+SAVE_SECONDS = 60.0
+"""A checkpoint is written at least this often, whatever the recipe says in steps."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,19 @@ class Outcome:
         Steps done.
     metrics : dict
         Of the best validation.
+    steps : int
+        Steps of the whole run.
     """
 
     folder: Path
     step: int
     metrics: dict[str, Any]
+    steps: int
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.step >= self.steps
 
 
 class Trainer:
@@ -86,6 +94,13 @@ class Trainer:
         Where simulations are made and the network is trained.
     team : Team or None
         The processes of the run; None is one.
+    compiled, fused, say
+        See :class:`majorant.training.engine.Engine`.
+
+    Attributes
+    ----------
+    closing : float
+        Seconds that the last validation and checkpoint took, or are expected to take.
 
     Raises
     ------
@@ -104,11 +119,12 @@ class Trainer:
         report: Report | None = None,
         device: torch.device | str = "cpu",
         team: Team | None = None,
+        compiled: bool = False,
+        fused: bool | None = None,
+        say: Callable[[str], None] = print,
     ) -> None:
         space = source_fingerprint(leadfield)
-        if recipe.network.n_sources != leadfield.n_locations:
-            sized = replace(recipe.network, n_sources=leadfield.n_locations)
-            recipe = replace(recipe, network=sized)
+        recipe = sized(recipe, leadfield)
         self.recipe, self.folder, self.report, self.space = recipe, folder, report, space
         self.device, self.team = torch.device(device), team or Alone()
         warm = None if initial is None else read_weights(initial)
@@ -116,135 +132,85 @@ class Trainer:
         self.train = simulated(recipe, leadfield, "train", recipe.n_train, self.device)
         self.valid = simulated(recipe, leadfield, "validation", recipe.n_validation, self.device)
         self.judge = Localisation(leadfield, self.train.sfreq)
-        self.network = make_network(recipe.network, torch.Generator().manual_seed(recipe.seed))
+        self.engine = Engine(
+            recipe, self.train, team=self.team, compiled=compiled, fused=fused, say=say
+        )
+        self.network = self.engine.network
         if warm is not None and not resume:
-            self.network.load_state_dict(warm[0].state_dict())
-        self.network.to(self.device)
-        self.operator = self.train.operator()
-        grid = TimeGrid.between(self.train.n_times, self.train.sfreq, recipe.network.rate)
-        self.down = None if grid is None else grid.down.float().to(self.device)
-        prior = set(self.network.prior.parameters())
-        rest = [p for p in self.network.parameters() if p not in prior]
-        self.optimiser = torch.optim.Adam(
-            [{"params": rest}, {"params": list(self.network.prior.parameters())}], lr=recipe.rate
-        )
-        self.average = (
-            {n: p.detach().clone() for n, p in self.network.named_parameters()}
-            if recipe.average
-            else {}
-        )
-        self.step, self.best, self.order = 0, None, (-1, torch.empty(0))
+            self.engine.adopt(warm[0].state_dict())
+        self.best: dict[str, Any] | None = None
         self.history: list[dict[str, Any]] = []
+        self.closing = 0.0
         if resume:
             self._restore()
 
-    def run(self, until: int | None = None) -> Outcome:
-        """Train to the end, or until a step; return the best validation."""
-        last = self.recipe.steps if until is None else min(until, self.recipe.steps)
-        began, losses = time.monotonic(), []
-        while self.step < last:
-            loss = self._update()
-            losses.append([float(v.detach()) for v in (loss.total, loss.truth, loss.prior)])
-            self.step += 1
-            line: dict[str, Any] = {
-                "step": self.step,
-                "steps": self.recipe.steps,
-                "loss": losses[-1][0],
-            }
-            final = self.step == self.recipe.steps
-            if self.step % self.recipe.log_every == 0 or final:
-                mean = torch.tensor(losses, dtype=torch.float64).mean(0).tolist()
-                seconds = time.monotonic() - began
+    def run(self, until: int | None = None, deadline: float | None = None) -> Outcome:
+        """Train to the end, to a step, or until the time is up; return the best validation.
+
+        Parameters
+        ----------
+        until : int or None
+            Step to stop at.
+        deadline : float or None
+            Reading of ``time.monotonic`` by which everything is written.
+        """
+        engine, r = self.engine, self.recipe
+        last = r.steps if until is None else min(until, r.steps)
+        began = saved = time.monotonic()
+        losses, counted = None, 0
+        while engine.step < last:
+            found = engine.update()
+            losses, counted = found if losses is None else losses + found, counted + 1
+            line: dict[str, Any] = {"step": self.step, "steps": r.steps}
+            final = self.step == r.steps
+            if self.step % r.log_every == 0 or final:
+                mean = (losses / counted).tolist()
+                losses, counted, line["loss"] = None, 0, mean[0]
                 entry = {"step": self.step, "loss": mean[0], "truth": mean[1], "prior": mean[2]}
-                self._write({**entry, "seconds": round(seconds, 1)})
-                losses = []
-            if (self.step % self.recipe.validate_every == 0 or final) and not self.team.rank:
+                self._write({**entry, "seconds": round(time.monotonic() - began, 1)})
+            late = self._late(deadline)
+            if (self.step % r.validate_every == 0 or final or late) and not self.team.rank:
                 line |= self._validate()
-            if self.step % self.recipe.save_every == 0 or final or self.step == last:
+            due = self.step % r.save_every == 0 or time.monotonic() - saved > SAVE_SECONDS
+            if due or final or late or self.step == last:
                 self._save()
+                saved = time.monotonic()
             if self.report is not None:
                 self.report(line)
-        return Outcome(self.folder, self.step, self.best or {})
+            if late:
+                break
+        return Outcome(self.folder, self.step, self.best or {}, r.steps)
 
-    def _update(self) -> Loss:
-        """One step of Adam."""
-        r = self.recipe
-        index, epoch = self._index()
-        own = self.team.share(index)
-        if len(own) == 0:
-            raise MajorantError(
-                f"a batch of {len(index)} samples cannot be shared by {self.team.size} processes; "
-                "take a larger batch, or fewer processes"
-            )
-        data = self.train.turn(self.step)
-        batch = data.batch(own, epoch)
-        y = batch.y if self.down is None else batch.y @ self.down
-        truth = batch.sources(self.down)
-        operator = self.operator if data is self.train else data.operator()
-        problem = Problem(operator, y.mT.contiguous().mT)
-        noise = torch.Generator().manual_seed(1_000_003 * r.seed + self.step)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=r.bfloat16):
-            iterates = unroll(
-                self.network,
-                problem,
-                self.network.geometry(operator, torch.float32),
-                iterations=self._iterations(),
-                generator=noise,
-            )
-            loss = bilevel_loss(
-                self.network, iterates, truth, version=r.version, deep=r.deep, support=r.support
-            )
-        self.optimiser.zero_grad(set_to_none=True)
-        (loss.total * self.team.weight(len(own), len(index))).backward()
-        self.team.average(p.grad for p in self.network.parameters() if p.grad is not None)
-        size = torch.nn.utils.clip_grad_norm_(self.network.parameters(), r.clip)
-        scale = self._schedule()
-        for group, rate in zip(self.optimiser.param_groups, (r.rate, r.prior_rate), strict=True):
-            group["lr"] = rate * scale
-        if bool(torch.isfinite(size)):
-            self.optimiser.step()
-        with torch.no_grad():
-            decay = min(r.average, (1.0 + self.step) / (10.0 + self.step))
-            for name, p in self.network.named_parameters():
-                if name in self.average:
-                    self.average[name].lerp_(p, 1.0 - decay)
-        return loss
+    def _late(self, deadline: float | None) -> bool:
+        """Whether what is left of the time is needed to finish; the same on all processes."""
+        if deadline is None:
+            return False
+        if self.team.size > 1 and self.step % self.recipe.log_every:
+            return False
+        now = time.monotonic()
+        return bool(self.team.same([now + 2.0 * self.closing > deadline])[0])
 
-    def _index(self) -> tuple[Tensor, int]:
-        """The samples of this step, and their epoch."""
-        epoch, place = divmod(self.step, self.recipe.steps_per_epoch)
-        if self.order[0] != epoch:
-            self.order = (epoch, self.train.permutation(epoch).cpu())
-        size = self.recipe.batch
-        return self.order[1][place * size : (place + 1) * size], epoch
-
-    def _iterations(self) -> int:
-        """Iterations unrolled at this step."""
-        r = self.recipe
-        early = r.short and self.step < r.lengthen * r.steps
-        return r.short if early else r.network.iterations
-
-    def _schedule(self) -> float:
-        """Factor of the learning rate at this step."""
-        r = self.recipe
-        rise = min(1.0, (self.step + 1) / r.warmup) if r.warmup else 1.0
-        if r.schedule == "constant":
-            return rise
-        return rise * 0.5 * (1.0 + math.cos(math.pi * self.step / r.steps))
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return self.engine.step
 
     def solver(self) -> MMNet:
         """The solver with the averaged weights, guarded where its method is."""
         network = make_network(self.recipe.network)
-        state = {**self.network.state_dict(), **self.average}
+        state = {**self.network.state_dict(), **self.engine.average}
         network.load_state_dict(state)
         return as_solver(network, sfreq=self.train.sfreq)
 
     def _validate(self) -> dict[str, Any]:
         """Score the solver; keep the weights if they are the best so far."""
+        began = time.monotonic()
         solver, scores, rises, refused = self.solver(), [], 0, 0
         for batch in self.valid.batches(LIMIT_VALIDATION):
             solution = solve(self.valid.problem(batch), solver)
-            scores.append(self.judge.score(batch.x, solution.estimate, batch.seed))
+            scores.append(
+                self.judge.score(batch.x.cpu(), solution.estimate.cpu(), batch.seed.cpu())
+            )
             rises += int(solution.certificate.violations.sum())
             refused += int(solution.certificate.refused.sum())
         joined = Scores.cat(scores)
@@ -266,6 +232,7 @@ class Trainer:
                 recipe=self.recipe.to_dict(),
                 metrics={"validation": metrics},
             )
+        self.closing = time.monotonic() - began
         return metrics
 
     def _claim(self, resume: bool, initial: str | None) -> None:
@@ -276,7 +243,6 @@ class Trainer:
         if initial is not None or not resume:
             config["initial"] = initial
         plain = json.loads(json.dumps(config))
-        path = self.folder / CONFIG
         if not resume:
             if (self.folder / LAST).exists():
                 raise MajorantError(
@@ -284,12 +250,11 @@ class Trainer:
                     "another folder"
                 )
             self.folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({**plain, "versions": versions()}, indent=1) + "\n")
+            text = json.dumps({**plain, "versions": versions()}, indent=1)
+            (self.folder / CONFIG).write_text(text + "\n")
             (self.folder / LOG).write_text("")
             return
-        if not path.exists():
-            raise MajorantError(f"{self.folder} holds no run to continue; leave out --resume")
-        held = json.loads(path.read_text())
+        held = read_config(self.folder)
         for key, value in plain.items():
             if held.get(key) != value:
                 raise MajorantError(
@@ -301,14 +266,16 @@ class Trainer:
         if self.team.rank:
             return
         info = {"step": self.step, "best": self.best, "history": self.history}
-        save_checkpoint(self.folder / LAST, self.network, self.optimiser, self.average, info)
+        engine = self.engine
+        save_checkpoint(self.folder / LAST, engine.network, engine.optimiser, engine.average, info)
 
     def _restore(self) -> None:
         path = self.folder / LAST
         if not path.exists():
             return
-        info = load_checkpoint(path, self.network, self.optimiser, self.average)
-        self.step, self.best, self.history = info["step"], info["best"], info["history"]
+        engine = self.engine
+        info = load_checkpoint(path, engine.network, engine.optimiser, engine.average)
+        engine.step, self.best, self.history = info["step"], info["best"], info["history"]
         if self.team.rank:
             return
         text = "".join(json.dumps(entry) + "\n" for entry in self.history)
@@ -320,6 +287,34 @@ class Trainer:
             return
         with (self.folder / LOG).open("a") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read the frozen configuration of a run.
+
+    Raises
+    ------
+    MajorantError
+        If the folder holds no run, or its configuration cannot be read.
+    """
+    path = folder / CONFIG
+    if not path.exists():
+        raise MajorantError(f"{folder} holds no run to continue; leave out --resume")
+    try:
+        held = json.loads(path.read_text())
+        held["recipe"].keys()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MajorantError(
+            f"{path} is no configuration of a run; restore it from a copy, or start the run anew"
+        ) from error
+    return held
+
+
+def sized(recipe: Recipe, leadfield: Leadfield) -> Recipe:
+    """Return the recipe for as many sources as the lead field has."""
+    if recipe.network.n_sources == leadfield.n_locations:
+        return recipe
+    return replace(recipe, network=replace(recipe.network, n_sources=leadfield.n_locations))
 
 
 def simulated(
@@ -339,45 +334,14 @@ def simulated(
     n : int
         Samples.
     device : torch.device or str
-        Where batches of SEREEGA type are made.
+        Where batches are made.
     """
     if recipe.data == "general":
         heads = draw_heads(*HEADS[part])
         return General(heads, n, recipe.data_seed, part=part, device=device)
     if recipe.data == "nmm":
         settings = NeuralMassSettings(crop=recipe.crop)
-        return NeuralMassLike(leadfield, n, recipe.data_seed, part=part, settings=settings)
+        return NeuralMassLike(
+            leadfield, n, recipe.data_seed, part=part, settings=settings, device=device
+        )
     return SereegaLike(leadfield, n, recipe.data_seed, part=part, device=device)
-
-
-def draw_curves(history: list[dict[str, Any]], path: Path) -> None:
-    """Draw loss and validation metrics over steps; nothing where there is no matplotlib.
-
-    The same numbers are in the log, so a bare node loses the picture alone.
-
-    Parameters
-    ----------
-    history : list of dict
-        Entries of the log.
-    path : Path
-        PNG to write.
-    """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return
-
-    figure = Figure(figsize=(9, 3), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, middle, right = figure.subplots(1, 3)
-    losses = [entry for entry in history if "truth" in entry]
-    for key, words in (("truth", "1 - cos(x*, x)"), ("prior", "prior")):
-        left.plot([e["step"] for e in losses], [e[key] for e in losses], label=words)
-    left.set(xlabel="step", title="training loss", yscale="log")
-    left.legend(frameon=False)
-    checks = [entry["validation"] for entry in history if "validation" in entry]
-    for axis, key, unit in ((middle, "LE", "mm"), (right, "PSNR", "dB")):
-        axis.plot([e["step"] for e in checks], [e[key] for e in checks], marker=".")
-        axis.set(xlabel="step", title=f"validation {key}, {unit}")
-    figure.savefig(path, dpi=110)

@@ -8,13 +8,15 @@ the joined batch, to rounding. Any launcher that sets up ``torch.distributed`` w
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from majorant.problem import MajorantError
+
+CPU = torch.device("cpu")
 
 
 class Team(ABC):
@@ -41,6 +43,10 @@ class Team(ABC):
     def average(self, tensors: Iterable[Tensor]) -> None:
         """Replace tensors by their mean over the processes, in place."""
 
+    @abstractmethod
+    def same(self, values: Sequence[float]) -> list[float]:
+        """Return what process 0 found, on all of them."""
+
 
 @dataclass(frozen=True)
 class Alone(Team):
@@ -52,6 +58,10 @@ class Alone(Team):
     def average(self, tensors: Iterable[Tensor]) -> None:
         """Nothing to do."""
 
+    def same(self, values: Sequence[float]) -> list[float]:
+        """Nothing to do."""
+        return list(values)
+
 
 @dataclass(frozen=True)
 class Processes(Team):
@@ -60,13 +70,16 @@ class Processes(Team):
     Attributes
     ----------
     rank, size : int
+    device : torch.device
+        Where messages are made.
     """
 
     rank: int
     size: int
+    device: torch.device = CPU
 
     @classmethod
-    def joined(cls) -> Processes:
+    def joined(cls, device: torch.device = CPU) -> Processes:
         """Return this process's place in the group.
 
         Raises
@@ -78,7 +91,8 @@ class Processes(Team):
             raise MajorantError(
                 "no process group is set up; start the run with a launcher of torch.distributed"
             )
-        return cls(torch.distributed.get_rank(), torch.distributed.get_world_size())
+        group = torch.distributed
+        return cls(group.get_rank(), group.get_world_size(), device)
 
     def average(self, tensors: Iterable[Tensor]) -> None:
         """Sum over all processes and divide, in one message."""
@@ -88,6 +102,12 @@ class Processes(Team):
         flat /= self.size
         for t, mean in zip(held, flat.split([t.numel() for t in held]), strict=True):
             t.copy_(mean.view_as(t))
+
+    def same(self, values: Sequence[float]) -> list[float]:
+        """Send the values of process 0 to all."""
+        held = torch.tensor(list(values), dtype=torch.float64, device=self.device)
+        torch.distributed.broadcast(held, 0)
+        return held.tolist()
 
 
 def launch(devices: int, nodes: int = 1, accelerator: str = "auto") -> tuple[Team, torch.device]:
@@ -107,11 +127,11 @@ def launch(devices: int, nodes: int = 1, accelerator: str = "auto") -> tuple[Tea
         If Fabric is not installed.
     """
     try:
-        from lightning.fabric import Fabric  # pyright: ignore[reportMissingImports]
+        from lightning.fabric import Fabric
     except ImportError as error:
         raise MajorantError(
             "training on several devices needs Lightning Fabric; install majorant[distributed]"
         ) from error
     fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy="ddp")
     fabric.launch()
-    return Processes(fabric.global_rank, fabric.world_size), fabric.device
+    return Processes.joined(fabric.device), fabric.device
