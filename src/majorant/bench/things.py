@@ -48,7 +48,7 @@ COLUMNS = (
     Column("halves r", lambda c: written(c.agreement, ".2f")),
     Column("halves mm", lambda c: f"{c.apart_mm:.0f}"),
     Column("noise slope", lambda c: "" if c.slope is None else written(c.slope, ".2f")),
-    Column("noise ratio", lambda c: "" if c.ratio is None else f"{c.ratio:.2f}"),
+    Column("noise ratio", lambda c: "" if c.ratio is None else f"{c.ratio:.2g}"),
     Column(
         "noise r",
         lambda c: "" if c.noise_correlation is None else written(c.noise_correlation, ".2f"),

@@ -285,7 +285,8 @@ def check_noise(
 
     Averages of ``n`` trials of one image are inverted with the noise learned, along fixed normals,
     in sensor space under the average reference; the variances are medians over channels and means
-    over images.
+    over images. The whole trial is used: a short window holds too few independent samples to tell
+    noise from sources.
 
     Parameters
     ----------
@@ -306,8 +307,7 @@ def check_noise(
     imager = SourceImager("mne", space=settings.space, loose=0.0).fit(trials.info)
     lead = referenced(imager.model.leadfield).operator()
     solver = spec(checked.solver).make()
-    inside = trials.within(settings.window)
-    images = [trials.data[trials.conditions == code][:, :, inside] for code in shown[:16]]
+    images = [trials.data[trials.conditions == code] for code in shown[:16]]
     scatter = np.mean([image.var(axis=0, ddof=1).mean(axis=1) for image in images], axis=0)
     learned, seen = [], []
     for count in counts:

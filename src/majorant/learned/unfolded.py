@@ -203,7 +203,7 @@ def _by_thirds(problem: Problem, factors: tuple[float, float, float]) -> Tensor:
     matrix, group = problem.operator.matrix(), problem.operator.n_orient
     assert matrix is not None
     length = matrix.double().square().sum(-2).unflatten(-1, (-1, group)).sum(-1)
-    rank = (-length).argsort(-1, stable=True).argsort(-1)
+    rank = (-length).argsort(dim=-1, stable=True).argsort(dim=-1)
     sizes = [len(part) for part in torch.arange(length.shape[-1]).tensor_split(3)]
     steps = torch.tensor(factors, dtype=torch.float64).repeat_interleave(torch.tensor(sizes))
     return steps.to(rank.device)[rank].repeat_interleave(group, -1)
