@@ -9,24 +9,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from majorant.bench.rows import Row
 from majorant.bench.table1 import Method, Outcome, measure
-from majorant.energies.cosine import SourceState
 from majorant.forward.leadfield import Leadfield
+from majorant.learned.limits import LIMITS
 from majorant.learned.mmnet import MMNet
-from majorant.majorants.base import Majorant, Surrogate
-from majorant.majorants.cosine import CosineMajorant, HessianEstimate
 from majorant.majorants.guard import Guard
-from majorant.majorants.quadratic import QuadraticSurrogate
 from majorant.metrics.localisation import Localisation
-from majorant.problem import MajorantError, Problem
 from majorant.simulate.dataset import Batch, SereegaLike, SereegaSettings, SimulatedPairs
-from majorant.solvers.base import IterativeSolver, Proposal, Reading
 from majorant.solvers.loop import solve
 from majorant.weights.shipped import trained
 
@@ -34,7 +27,6 @@ FREE = Guard("off", window=1)
 LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200)
 LEVELS_DB = (-5.0, 0.0, 5.0, 10.0, 20.0)
 WINDOWS = (1, 2, 5)
-LIMITS = ("v2", "v1", "hvp")
 MONTAGES = ("biosemi32", "biosemi64", "biosemi128")
 CLASSIC_19 = (
     *("Fp1", "Fp2", "F7", "F3", "Fz", "F4", "F8", "C3", "Cz", "C4"),
@@ -44,73 +36,6 @@ CLASSIC_19 = (
 SKULL = 0.0041
 """Conductivity of the other head's skull, S/m; the template has 0.006."""
 MOVED_MM = 5.0
-
-Bound = Literal["v2", "v1", "hvp"]
-
-
-@dataclass(frozen=True)
-class Limited(Proposal[SourceState, Any]):
-    """The network's step, each element at most what a bound of the curvature allows.
-
-    The papers' projection of ``p`` onto ``p <= nu_bar(x)``: ``|d| <= nu_bar |g|``, element by
-    element.
-    """
-
-    inner: Proposal[SourceState, Any]
-
-    def begin(self, problem: Problem, surrogate: Surrogate[SourceState]) -> Any:
-        """That of the network."""
-        return self.inner.begin(problem, surrogate)
-
-    @torch.no_grad()
-    def propose(self, surrogate: Surrogate[SourceState], memory: Any) -> tuple[SourceState, Any]:
-        """The network's point, drawn back to the limit."""
-        if not isinstance(surrogate, QuadraticSurrogate):
-            raise MajorantError("the limits of the papers are those of the cosine energy")
-        point, memory = self.inner.propose(surrogate, memory)
-        x = surrogate.state.x
-        limit = surrogate.curvature.step_limit().to(x.dtype) * surrogate.gradient.abs()
-        return SourceState(x + (point.x - x).clamp(-limit, limit)), memory
-
-
-class LimitedMMNet(IterativeSolver[SourceState]):
-    """MM-Net with the papers' projection in place of the guard.
-
-    Parameters
-    ----------
-    base : MMNet
-    bound : {"v2", "v1", "hvp"}
-        Which bound limits the step: version 2, version 1, or the estimate by Hessian-vector
-        products.
-    """
-
-    guard = FREE
-
-    def __init__(self, base: MMNet, bound: Bound) -> None:
-        self.base, self.bound, self.max_iter = base, bound, base.max_iter
-
-    def majorant(self, problem: Problem) -> Majorant[SourceState]:
-        """The bound."""
-        energy = self.base.majorant(problem).energy
-        if self.bound == "hvp":
-            return HessianEstimate(CosineMajorant(energy, "v2"))
-        return CosineMajorant(energy, self.bound)
-
-    def start(self, problem: Problem) -> SourceState:
-        """The network's."""
-        return self.base.start(problem)
-
-    def proposal(self, problem: Problem) -> Limited:
-        """The network's, limited."""
-        return Limited(self.base.proposal(problem))
-
-    def converged(self, before: Surrogate[SourceState], after: Surrogate[SourceState]) -> Tensor:
-        """Never: the papers run a number of steps."""
-        return torch.zeros_like(before.energy, dtype=torch.bool)
-
-    def read(self, problem: Problem, surrogate: Surrogate[SourceState]) -> Reading:
-        """As MM-Net."""
-        return self.base.read(problem, surrogate)
 
 
 @dataclass(frozen=True)
@@ -122,14 +47,14 @@ class Variation:
     name : str
     data : SimulatedPairs
         What the data are made of.
-    solver : IterativeSolver
+    solver : MMNet
     believed : SimulatedPairs or None
         Whose lead field the solver is given; None is the true one.
     """
 
     name: str
     data: SimulatedPairs
-    solver: IterativeSolver[SourceState]
+    solver: MMNet
     believed: SimulatedPairs | None = None
 
 
@@ -179,25 +104,21 @@ def variations(
     data = SereegaLike(leadfield, n, seed, part="test", device=device)
     base = solver or trained("mm-net", sfreq=data.sfreq)
 
-    def like(guard: Guard, steps: int | None = None) -> MMNet:
-        return MMNet(
-            base.network,
-            sfreq=data.sfreq,
-            max_iter=base.max_iter if steps is None else steps,
-            guard=guard,
-            bound=base.bound,
-            card=base.card,
-        )
-
     yield Variation("mm-net", data, base)
-    yield Variation("mm-net, guard off", data, like(FREE))
+    yield Variation("mm-net, guard off", data, base.changed(guard=FREE))
     for window in WINDOWS:
-        yield Variation(f"mm-net, window {window}", data, like(Guard(window=window)))
-    for bound in LIMITS:
-        yield Variation(f"mm-net, limit {bound}, no guard", data, LimitedMMNet(base, bound))
+        guard = Guard(window=window)
+        yield Variation(f"mm-net, window {window}", data, base.changed(guard=guard))
+    for limit in LIMITS:
+        limited = base.changed(limit=limit, bound=None)
+        yield Variation(f"mm-net, limit {limit}", data, limited)
+        free = limited.changed(guard=FREE)
+        yield Variation(f"mm-net, limit {limit}, no guard", data, free)
     for steps in LENGTHS:
-        yield Variation(f"mm-net, {steps} iterations", data, like(base.guard, steps))
-        yield Variation(f"mm-net, {steps} iterations, guard off", data, like(FREE, steps))
+        longer = base.changed(max_iter=steps)
+        yield Variation(f"mm-net, {steps} iterations", data, longer)
+        free = longer.changed(guard=FREE)
+        yield Variation(f"mm-net, {steps} iterations, guard off", data, free)
     for level in LEVELS_DB:
         noisy = SereegaSettings(snr_db=level)
         other = SereegaLike(leadfield, n, seed, part="test", settings=noisy, device=device)
@@ -256,7 +177,5 @@ def _method(change: Variation) -> Method:
         kept = solution.certificate
         return Outcome(solution.estimate, int(kept.violations.sum()), int(kept.refused.sum()))
 
-    base = change.solver.base if isinstance(change.solver, LimitedMMNet) else change.solver
-    network = base.network if isinstance(base, MMNet) else None
-    count = 0 if network is None else sum(p.numel() for p in network.parameters())
+    count = sum(p.numel() for p in change.solver.network.parameters())
     return Method(run_solver, trained_on="sereega", parameters=count)

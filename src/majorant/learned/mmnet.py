@@ -1,7 +1,9 @@
 """MM-Net and R-MM-Net as solvers: a network proposes, the guard decides.
 
-Under the guard no weights, however bad, can raise the returned energy. R-MM-Net is the paper's
-variant without softplus, projection and guard: nothing is promised, rises are counted.
+Under the guard no weights, however bad, can raise the returned energy. The papers' projection of
+the curvature is there too (``limit``), with the guard or without; by default the curvature is open
+above and the guard decides. R-MM-Net is the paper's variant without softplus, projection and
+guard: nothing is promised, rises are counted.
 
 The energy fixes the direction of the estimate only. What is returned is ``s x`` with the amplitude
 ``s = <L x, y> / |L x|^2`` that the data ask for, one number per sample; where it is not positive
@@ -22,12 +24,13 @@ from torch import Tensor
 
 from majorant.energies.cosine import CosineEnergy, SourceState, inverse
 from majorant.forward.leadfield import Leadfield
+from majorant.learned.limits import Limit, Limited, check_limit, limiting
 from majorant.learned.network import Geometry, UnrolledNetwork
 from majorant.learned.timegrid import TimeGrid
-from majorant.learned.unrolled import MMNetSettings
+from majorant.learned.unrolled import MMNetSettings, MMNetwork
 from majorant.linalg import squared_norm, total
 from majorant.majorants.base import Surrogate
-from majorant.majorants.cosine import CosineMajorant
+from majorant.majorants.cosine import CosineMajorant, HessianEstimate
 from majorant.majorants.guard import Guard
 from majorant.majorants.prior import LayerNorms
 from majorant.majorants.quadratic import QuadraticSurrogate
@@ -86,14 +89,19 @@ class MMNet(IterativeSolver[SourceState]):
         None takes the test by energy with a window of 2; without softplus and projection, none.
     bound : str or None
         A name of :data:`majorant.majorants.cosine.BOUNDS`: the analytic step that replaces refused
-        proposals. None takes the Gram-structured bound, or version 2 where there is no matrix.
+        proposals. None takes the Gram-structured bound, or version 2 where there is no matrix; or
+        the limit's.
+    limit : {"v1", "v2", "hvp"} or None
+        The papers' projection of the curvature, see :mod:`majorant.learned.limits`: version 1,
+        version 2, or the estimate by Hessian-vector products. None leaves it open above.
     card : Card or None
         What the weights are.
 
     Raises
     ------
     MajorantError
-        If the prior holds NaN, or the sampling rate is not positive.
+        If the prior holds NaN, the sampling rate is not positive, the limit is unknown, the
+        network predicts no curvature to be limited, or a bound stands beside a limit.
     """
 
     def __init__(
@@ -104,8 +112,19 @@ class MMNet(IterativeSolver[SourceState]):
         max_iter: int | None = None,
         guard: Guard | None = None,
         bound: str | None = None,
+        limit: Limit | None = None,
         card: Card | None = None,
     ) -> None:
+        check_limit(limit)
+        if limit is not None and bound is not None:
+            raise MajorantError(
+                f"the bound {bound!r} and the limit {limit!r} were both given; the limit is the "
+                "bound of the certificate, so leave out the other"
+            )
+        if limit is not None and not isinstance(network, MMNetwork):
+            raise MajorantError(
+                "only MM-Net and R-MM-Net predict a curvature that can be limited; leave out limit"
+            )
         if sfreq is not None and not sfreq > 0:
             raise MajorantError(f"the sampling rate is {sfreq} Hz; give a positive number")
         if not all(bool(torch.isfinite(w).all()) for w in network.prior.parameters()):
@@ -115,7 +134,7 @@ class MMNet(IterativeSolver[SourceState]):
             )
         settings = network.settings
         free = Guard("off", window=1)
-        self.network, self.card, self.bound = network, card, bound
+        self.network, self.card, self.bound, self.limit = network, card, bound, limit
         self.sfreq = settings.rate if sfreq is None else float(sfreq)
         self.max_iter = settings.iterations if max_iter is None else max_iter
         self.guard = guard or (Guard(window=WINDOW) if settings.positive else free)
@@ -128,16 +147,17 @@ class MMNet(IterativeSolver[SourceState]):
         settings = self.network.settings
         return settings.window if isinstance(settings, MMNetSettings) else MMNetSettings.window
 
+    def changed(self, **changes: Any) -> MMNet:
+        """Return the same solver with other settings, by the names of the parameters."""
+        own = {
+            name: getattr(self, name)
+            for name in ("sfreq", "max_iter", "guard", "bound", "limit", "card")
+        }
+        return MMNet(self.network, **{**own, **changes})
+
     def with_sfreq(self, sfreq: float) -> MMNet:
         """Return the same solver for data of another sampling rate, Hz."""
-        return MMNet(
-            self.network,
-            sfreq=sfreq,
-            max_iter=self.max_iter,
-            guard=self.guard,
-            bound=self.bound,
-            card=self.card,
-        )
+        return self.changed(sfreq=sfreq)
 
     def require(self, leadfield: Leadfield) -> None:
         """Refuse a lead field of other sources than those of the training.
@@ -151,13 +171,15 @@ class MMNet(IterativeSolver[SourceState]):
             self.card.require(leadfield)
 
     @torch.no_grad()
-    def majorant(self, problem: Problem) -> CosineMajorant:
+    def majorant(self, problem: Problem) -> CosineMajorant | HessianEstimate:
         """The cosine energy with the network's prior, and the analytic bound of it."""
         coarse = self._coarse(problem)
         network = self._network(coarse)
         energy = CosineEnergy(coarse, network.prior, network.settings.weight)
         if self._norms is None:
             self._norms = LayerNorms.of(self.network.prior)
+        if self.limit is not None:
+            return limiting(energy, self.limit, self._norms)
         matrix = coarse.operator.svd() is not None
         return CosineMajorant(energy, self.bound or ("gram" if matrix else "v2"), self._norms)
 
@@ -168,11 +190,12 @@ class MMNet(IterativeSolver[SourceState]):
         # sources contiguous in memory, as the products of the network want them
         return SourceState(self._network(coarse).start(coarse).mT.contiguous().mT)
 
-    def proposal(self, problem: Problem) -> CurvatureProposal:
+    def proposal(self, problem: Problem) -> CurvatureProposal | Limited:
         """The network's step on this operator."""
         coarse = self._coarse(problem)
         network = self._network(coarse)
-        return CurvatureProposal(network, network.geometry(coarse.operator, coarse.y.dtype))
+        step = CurvatureProposal(network, network.geometry(coarse.operator, coarse.y.dtype))
+        return step if self.limit is None else Limited(step, network.settings.gamma)
 
     def converged(self, before: Surrogate[SourceState], after: Surrogate[SourceState]) -> Tensor:
         """Where a whole window, and the analytic step after it, no longer lower the energy."""

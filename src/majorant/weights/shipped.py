@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from majorant.learned.families import as_solver, family
+from majorant.learned.limits import Limit
 from majorant.learned.mmnet import MMNet
 from majorant.learned.network import UnrolledNetwork
 from majorant.learned.stored import read_weights
@@ -90,6 +91,7 @@ def mm_net(
     max_iter: int | None = None,
     guard: Guard | None = None,
     bound: str | None = None,
+    limit: Limit | None = None,
 ) -> MMNet:
     """MM-Net with trained weights, guarded.
 
@@ -99,7 +101,7 @@ def mm_net(
         What they were trained on, or a file of one's own training.
     sfreq : float
         Sampling rate of the data, Hz; data are resampled to the network's rate and back.
-    max_iter, guard, bound
+    max_iter, guard, bound, limit
         See :class:`majorant.learned.mmnet.MMNet`.
 
     Raises
@@ -108,7 +110,15 @@ def mm_net(
         If the weights cannot be used.
     """
     network, card = load(weights, "mm-net")
-    return MMNet(network, sfreq=sfreq, max_iter=max_iter, guard=guard, bound=bound, card=card)
+    return MMNet(
+        network,
+        sfreq=sfreq,
+        max_iter=max_iter,
+        guard=guard,
+        bound=bound,
+        limit=limit,
+        card=card,
+    )
 
 
 def domains(name: str) -> tuple[str, ...]:
