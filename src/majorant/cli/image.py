@@ -36,7 +36,7 @@ def image(
     ] = None,
     condition: Annotated[
         str | None,
-        typer.Option(help="Which average of the file.", rich_help_panel=RECORDING),
+        typer.Option(help="Which average of the file.", rich_help_panel=RARE),
     ] = None,
     tmin: Annotated[
         float | None, typer.Option(help="Start of the window, s.", rich_help_panel=RECORDING)
@@ -169,6 +169,33 @@ def image(
             help="Head to MRI coordinates; default: from the fiducials.", rich_help_panel=RARE
         ),
     ] = None,
+    bids: Annotated[
+        Path | None,
+        typer.Option(help="Image all of this data set.", rich_help_panel=RECORDING),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Of the data set: which task.", rich_help_panel=RARE)
+    ] = None,
+    subjects: Annotated[
+        str | None,
+        typer.Option(help="Of the data set: which subjects, with commas.", rich_help_panel=RARE),
+    ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Recordings imaged at once, a process each; with --bids.",
+            rich_help_panel=RARE,
+        ),
+    ] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A dask cluster in place of --jobs; with --bids.",
+            rich_help_panel=RARE,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results.", rich_help_panel=OUTPUT)
     ] = False,
@@ -180,8 +207,8 @@ def image(
     """Image a recording: a source estimate, summary.json and report.html.
 
     \b
-    majorant image rec.fif --condition "Left Auditory"
     majorant image rec.set --montage caps.locs --event square --filter 1 40
+    majorant image --bids DIR --task visual --jobs 2
     majorant image --demo
     """
     from majorant.eeg.result import ImageSettings
@@ -214,6 +241,19 @@ def image(
         options=dict(_option(text) for text in option or ()),
         uncertainty=uncertainty,
     )
+    if bids is not None:
+        from majorant.cli.image_bids import run_bids
+
+        if demo or file is not None:
+            raise MajorantError("--bids images a data set; leave the recording or --demo out")
+        chosen = None if subjects is None else subjects.split(",")
+        run_bids(
+            bids, task, chosen, preparation, imaging, output, continuous=raw, jobs=jobs, dask=dask,
+            overwrite=overwrite, command=_command(sys.argv), voice=Voice(quiet), json=json,
+        )  # fmt: skip
+        return
+    if task is not None or subjects is not None or dask is not None or jobs > 1:
+        raise MajorantError("--task, --subjects, --jobs and --dask belong to --bids; give its root")
     if demo == (file is not None):
         raise MajorantError(
             "a recording and --demo were both given; choose one"
