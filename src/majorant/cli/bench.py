@@ -64,9 +64,39 @@ def table1(
     from majorant.bench.table1 import run
 
     files = [path for path in (csv, markdown) if path is not None]
-    more = {"extended": extended, "equal": equal, "show": json != STDOUT}
-    rows = run(test, names(methods), n, seed=seed, clips=clips, files=files, **more)
+    rows = run(
+        test,
+        names(methods),
+        n,
+        seed=seed,
+        clips=clips,
+        files=files,
+        extended=extended,
+        equal=equal,
+        show=json != STDOUT,
+    )
     deliver([row.to_dict() for row in rows], json)
+
+
+@bench.command("figures", cls=Command)
+def figures(
+    figure: Annotated[str, typer.Option(help="convergence, maps or all.")] = "all",
+    n: Annotated[int, typer.Option(min=1, help="Test samples of the convergence.")] = 50,
+    seed: Annotated[int, typer.Option(help="Seed of the test set.")] = 333,
+    output: Annotated[Path, typer.Option("--out", help="Folder.", rich_help_panel=OUTPUT)] = Path(
+        "out/figures"
+    ),
+) -> None:
+    """Figures of the MM-Net paper, redrawn: how solvers converge, and what they show.
+
+    \b
+    majorant bench figures --figure convergence --n 50
+    majorant bench figures --figure maps --out docs/images
+    """
+    from majorant.bench.figures import run_figures
+
+    for path in run_figures(figure, n, out=output, seed=seed, say=typer.echo):
+        typer.echo(path)
 
 
 @bench.command("sbl", cls=Command)
