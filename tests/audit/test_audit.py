@@ -46,7 +46,7 @@ def found(ball: AuditHead, cap: Cap, tmp_path_factory: pytest.TempPathFactory) -
         ({"snr": (-5.0, 500.0)}, "beyond any recording"),
         ({"electrodes": 7}, "at least 8"),
         ({"electrodes": 20, "channels": ("Cz",)}, "choose one"),
-        ({"solvers": ("slorta",)}, "did you mean sloreta"),
+        ({"solvers": ("slorta",)}, "did you mean 'sloreta'"),
         ({"solvers": ()}, "at least one"),
         ({"n": 3}, "cannot cover"),
         ({"extent": 0.0}, "cm²"),
@@ -70,10 +70,10 @@ def test_levels_are_whole_decibels_between_the_ends() -> None:
 def test_an_unknown_montage_or_electrode_names_the_nearest() -> None:
     from majorant.forward.template import template_head
 
-    with pytest.raises(MajorantError, match="did you mean standard_1020"):
+    with pytest.raises(MajorantError, match="did you mean 'standard_1020'"):
         choose_cap(AuditSettings(montage="standart_1020"), template_head(), Account())
     wrong = AuditSettings(channels=("Cz", "Pz", "Fzz"))
-    with pytest.raises(MajorantError, match="named Fzz .did you mean Fz"):
+    with pytest.raises(MajorantError, match=r"named Fzz \(did you mean 'Fz'"):
         choose_cap(wrong, template_head(), Account())
     with pytest.raises(MajorantError, match="has 88 places"):
         choose_cap(AuditSettings(electrodes=300), template_head(), Account())

@@ -50,7 +50,7 @@ def test_regions_take_the_mean_of_their_vertices() -> None:
 
 
 def test_names_are_checked() -> None:
-    with pytest.raises(MajorantError, match="did you mean champagne"):
+    with pytest.raises(MajorantError, match="did you mean 'champagne'"):
         check_names(["champane", "mne"])
     with pytest.raises(MajorantError, match="two or more"):
         check_names(["mne"])

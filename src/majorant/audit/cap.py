@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.audit.settings import FEWEST, AuditSettings, suggestion
+from majorant.audit.settings import FEWEST, AuditSettings
 from majorant.eeg.account import Account, listening
 from majorant.eeg.channels import mark_bads, set_types_by_name
 from majorant.eeg.montage import (
@@ -27,7 +27,7 @@ from majorant.eeg.montage import (
     replace_idealised,
 )
 from majorant.eeg.recording import load_recording
-from majorant.errors import MajorantError
+from majorant.errors import MajorantError, nearest
 from majorant.forward.electrodes import align, digitised_electrodes, montage_electrodes
 from majorant.forward.shells import Head
 
@@ -190,7 +190,7 @@ def _named(title: str, names: list[str], wanted: Sequence[str]) -> list[int]:
     folded = {name.casefold(): i for i, name in enumerate(names)}
     missing = [name for name in wanted if name.casefold() not in folded]
     if missing:
-        near = suggestion(missing[0], names)
+        near = nearest(missing[0], names)
         raise MajorantError(
             f"{title} has no electrode named {', '.join(missing)}{near}; it has {', '.join(names)}"
         )
@@ -233,7 +233,7 @@ def _known(montage: str) -> str:
     known = [*builtin, *ALIASES, "standard_90"]
     if montage.casefold() not in {name.casefold() for name in known}:
         raise MajorantError(
-            f"there is no montage and no file named {montage!r}{suggestion(montage, known)}; "
+            f"there is no montage and no file named {montage!r}{nearest(montage, known)}; "
             f"montages are {', '.join(sorted(set(known), key=str.casefold))}"
         )
     return montage

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from majorant.errors import MajorantError
+from majorant.errors import MajorantError, nearest
 from majorant.registry import SOLVERS
 
-__all__ = ["DEFAULT_SOLVERS", "FEWEST", "AuditSettings", "suggestion"]
+__all__ = ["DEFAULT_SOLVERS", "FEWEST", "AuditSettings"]
 
 FEWEST = 8
 """Electrodes below which nothing is imaged."""
@@ -126,7 +125,7 @@ class AuditSettings:
         for name in self.solvers:
             if name not in SOLVERS:
                 raise MajorantError(
-                    f"there is no solver {name!r}{suggestion(name, list(SOLVERS))}; choose from "
+                    f"there is no solver {name!r}{nearest(name, SOLVERS)}; choose from "
                     f"{', '.join(SOLVERS)}"
                 )
 
@@ -156,10 +155,3 @@ class AuditSettings:
             if value is not None and Path(value).expanduser().exists():
                 own[name] = Path(value).name
         return own
-
-
-def suggestion(name: str, known: list[str], most: int = 3) -> str:
-    """Return ``" (did you mean ...?)"``, or nothing where no name is near."""
-    folded = {entry.casefold(): entry for entry in known}
-    near = get_close_matches(name.casefold(), list(folded), most, 0.6)
-    return f" (did you mean {' or '.join(folded[n] for n in near)}?)" if near else ""

@@ -17,9 +17,40 @@ from majorant.errors import MajorantError
 from majorant.forward.archive import content_hash
 from majorant.report.sheet import write_whole
 
-__all__ = ["finish", "open_folder"]
+__all__ = ["check_folder", "finish", "open_folder"]
 
 PLAN, CHUNKS, SUMMARY = "plan.json", "chunks", "summary.json"
+
+
+def check_folder(out: str | Path, *, overwrite: bool) -> Path:
+    """Check, before any work, that an audit can be written.
+
+    Parameters
+    ----------
+    out : path
+        Need not exist yet.
+    overwrite : bool
+        Whether an audit there is replaced.
+
+    Returns
+    -------
+    Path
+        The folder, absolute.
+
+    Raises
+    ------
+    MajorantError
+        If it cannot be written, holds a finished audit, or something that is no audit.
+    """
+    target = Path(out).expanduser().absolute()
+    if not (target / PLAN).is_file() or target.is_symlink():
+        return check_output(target)
+    if (target / SUMMARY).is_file() and not overwrite:
+        raise MajorantError(
+            f"the output folder {target} holds a finished audit; choose another, or replace it "
+            "with --overwrite"
+        )
+    return target
 
 
 def open_folder(out: str | Path, plan: Mapping[str, Any], *, overwrite: bool) -> tuple[Path, int]:
@@ -45,24 +76,17 @@ def open_folder(out: str | Path, plan: Mapping[str, Any], *, overwrite: bool) ->
     MajorantError
         If the folder cannot be written, or holds something else.
     """
-    target = Path(out).expanduser().absolute()
+    target = check_folder(out, overwrite=overwrite)
     started = target / PLAN
-    if started.is_file() and not target.is_symlink():
+    if started.is_file():
         if overwrite:
             shutil.rmtree(target / CHUNKS, ignore_errors=True)
-        elif (target / SUMMARY).is_file():
-            raise MajorantError(
-                f"the output folder {target} holds a finished audit; choose another, or allow "
-                "overwriting with --overwrite"
-            )
         elif _hash_in(started) != content_hash(dict(plan)):
             raise MajorantError(
                 f"the output folder {target} holds the beginning of another audit (other settings "
                 "or another version); give the same command to go on with it, choose another "
                 "folder, or start anew with --overwrite"
             )
-    else:
-        check_output(target)
     chunks = target / CHUNKS
     try:
         chunks.mkdir(parents=True, exist_ok=True)

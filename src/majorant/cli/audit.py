@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from majorant.cli.answer import Json, deliver
 from majorant.cli.train import names
+from majorant.cli.typed import typed
 from majorant.cli.voice import Voice, err, out, show_table, timed
 from majorant.registry import SOLVERS
 
@@ -82,8 +82,7 @@ def audit(
     """
     from majorant.audit.run import PAGE, prepare, run, save
     from majorant.audit.settings import DEFAULT_SOLVERS, AuditSettings
-    from majorant.audit.store import open_folder
-    from majorant.eeg.output import check_output
+    from majorant.audit.store import check_folder, open_folder
 
     chosen = names(solvers)
     settings = AuditSettings(
@@ -101,8 +100,7 @@ def audit(
         seed=seed,
     )
     voice = Voice(quiet)
-    if not (output / "plan.json").is_file():
-        check_output(output)
+    check_folder(output, overwrite=overwrite)
     with timed() as seconds:
         voice.step("Preparing")
         prepared = prepare(settings, voice.say)
@@ -114,17 +112,9 @@ def audit(
             result = run(prepared, chunks, move)
         voice.step("Drawing")
         with voice.waiting(PAGE) as move:
-            summary = save(result, chunks.parent, _command(sys.argv), move)
+            summary = save(result, chunks.parent, typed(sys.argv), move)
     if not deliver(summary, json) and not quiet:
         _tell(summary, settings.goal, output / PAGE, seconds())
-
-
-def _command(arguments: list[str]) -> str:
-    """What was typed, fit to be shared: of files the names, not where they lie."""
-    words = [
-        Path(w).name if Path(w).exists() or Path(w).is_absolute() else w for w in arguments[1:]
-    ]
-    return shlex.join(["majorant", *words])
 
 
 def _tell(summary: dict[str, Any], goal: float, page: Path, seconds: float) -> None:

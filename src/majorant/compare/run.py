@@ -13,7 +13,7 @@ from majorant.compare.agree import Agreement, agreement, region_means, region_pl
 from majorant.eeg.image import image
 from majorant.eeg.prepare import Prepared
 from majorant.eeg.result import ImageResult, ImageSettings
-from majorant.errors import MajorantError
+from majorant.errors import MajorantError, nearest
 from majorant.forward.surfaces import Surfaces
 from majorant.registry import SOLVERS
 from majorant.report.spread import spread
@@ -112,14 +112,11 @@ def check_names(solvers: Sequence[str]) -> None:
     MajorantError
         One sentence; with the nearest name.
     """
-    from difflib import get_close_matches
-
     for name in solvers:
         if name not in SOLVERS:
-            near = get_close_matches(name.casefold(), list(SOLVERS), 2)
-            hint = f" (did you mean {' or '.join(near)}?)" if near else ""
             raise MajorantError(
-                f"there is no solver {name!r}{hint}; choose from {', '.join(SOLVERS)}"
+                f"there is no solver {name!r}{nearest(name, SOLVERS)}; choose from "
+                f"{', '.join(SOLVERS)}"
             )
     if len(solvers) < 2 or len(set(solvers)) < len(solvers):
         raise MajorantError(
