@@ -1,4 +1,4 @@
-"""The packaged unfolded solver: its weights, and the factors on its posterior deviations."""
+"""The packaged unfolded solver: its weights, and the floors of its posterior deviations."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from majorant.metrics.calibration import coverage_by_thirds, recalibrate_by_thirds
+from majorant.metrics.calibration import coverage_by_thirds, floors_by_thirds, with_floors
 from majorant.networks.corrections import Corrections, CorrectionSettings
 from majorant.problem import DamagedFile, MatrixOperator, Problem
 from majorant.solvers.loop import solve
-from majorant.weights.sbl import unfolded_sbl, widening_of
+from majorant.weights.sbl import floors_of, unfolded_sbl
 
 
 @pytest.fixture
@@ -27,35 +27,37 @@ def stored(folder: Path, card: dict[str, Any]) -> Path:
     return network.save(folder / "own.safetensors", {"mode": "gated", **card})
 
 
-def test_the_card_widens_deviations_by_thirds(problem: Problem, tmp_path: Path):
-    factors = (1.0, 2.0, 3.0)
-    path = stored(tmp_path, {"recalibration": {"factors": factors}})
-    wide = solve(problem, unfolded_sbl(weights=path)).variance
-    raw = solve(problem, unfolded_sbl(weights=path, recalibrated=False)).variance
-    assert wide is not None
-    assert raw is not None
-    ratio = (wide / raw).sqrt().unflatten(1, (6, 3))
+def test_the_card_gives_deviations_a_floor_by_thirds(problem: Problem, tmp_path: Path):
+    floors = (0.1, 0.2, 0.3)
+    path = stored(tmp_path, {"recalibration": {"floors": floors}})
+    wide = solve(problem, unfolded_sbl(weights=path))
+    raw = solve(problem, unfolded_sbl(weights=path, recalibrated=False))
+    assert wide.variance is not None
+    assert raw.variance is not None
+    largest = raw.estimate.square().mean(2).amax(1)[:, None, None]
+    added = ((wide.variance - raw.variance).unflatten(1, (6, 3)) / largest).sqrt()
     matrix = problem.operator.matrix()
     assert matrix is not None
     order = (-matrix.square().sum(0).unflatten(0, (6, 3)).sum(1)).argsort()
-    for third, factor in zip(order.tensor_split(3), factors, strict=True):
-        torch.testing.assert_close(ratio[:, third], torch.full((2, 2, 3), factor))
+    for third, floor in zip(order.tensor_split(3), floors, strict=True):
+        torch.testing.assert_close(added[:, third], torch.full((2, 2, 3), floor), rtol=1e-3, atol=0)
 
 
-@pytest.mark.parametrize("held", [{"factors": [1.0]}, {"factors": [1.0, -2.0, 1.0]}, {}])
-def test_a_card_with_other_factors_is_refused(held: dict[str, Any]):
-    with pytest.raises(DamagedFile, match="factors"):
-        widening_of({"recalibration": held})
+@pytest.mark.parametrize("held", [{"floors": [1.0]}, {"floors": [1.0, -2.0, 1.0]}, {}])
+def test_a_card_with_other_floors_is_refused(held: dict[str, Any]):
+    with pytest.raises(DamagedFile, match="floors"):
+        floors_of({"recalibration": held})
 
 
-def test_factors_by_thirds_make_every_third_cover():
+def test_floors_by_thirds_make_every_third_cover():
     draw = torch.Generator().manual_seed(0)
     truth = torch.randn(40, 30, 20, generator=draw)
     truth[:, 10:20] *= 3.0
-    mean, variance = torch.zeros_like(truth), torch.ones(40, 30)
+    mean, variance = torch.zeros_like(truth), torch.full((40, 30), 0.5)
+    mean[:, 0] = truth[:, 0]
     depth = torch.arange(30.0)
-    found = recalibrate_by_thirds(truth[:20], mean[:20], variance[:20], depth)
-    factor = torch.tensor([one.factor for one in found]).repeat_interleave(10)
-    after = coverage_by_thirds(truth[20:], mean[20:], variance[20:] * factor**2, depth)
-    assert found[1].factor == pytest.approx(3.0, rel=0.1)
-    assert all(abs(share - 0.9) < 0.02 for share in after)
+    floors = floors_by_thirds(truth[:20], mean[:20], variance[:20], depth)
+    wide = with_floors(mean[20:], variance[20:], depth, floors)
+    after = coverage_by_thirds(truth[20:], mean[20:], wide, depth)
+    assert floors[1] > floors[2]
+    assert all(abs(share - 0.9) < 0.04 for share in after)

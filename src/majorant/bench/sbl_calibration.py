@@ -1,11 +1,11 @@
 """Are posterior intervals and learned noise honest: ``python -m majorant.bench.sbl_calibration``.
 
 Coverage of 90 % intervals on matched simulations (the data come from the head that the solver
-knows), by thirds of depth: as the posterior is, and after one factor per third on the standard
-deviations of active locations, fitted on validation samples; over all locations, and over those
-that are truly active. Noise at five sources and 10 dB, matched and on an unknown head.
+knows), by thirds of depth: as the posterior is, and with a floor of the standard deviation for each
+third, fitted on the active locations of validation samples; over all locations, and over those that
+are truly active. Noise at five sources and 10 dB, matched and on an unknown head.
 
-``--write FILE ...`` fits the factors for networks and stores them in their cards.
+``--write FILE ...`` fits the floors for networks and stores them in their cards.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from majorant.bench import sbl_heads
 from majorant.energies.variances import Variances
 from majorant.learned.unfolded import UnfoldedSBL
 from majorant.metrics.calibration import (
-    Recalibration,
     coverage_by_thirds,
+    floors_by_thirds,
     log_correlation,
-    recalibrate_by_thirds,
+    with_floors,
 )
 from majorant.networks.corrections import Corrections
 from majorant.simulate.sparse import SparseBatch, SparseLike, SparseSettings
@@ -48,13 +48,13 @@ def solvers() -> dict[str, IterativeSolver[Variances]]:
 
 def fitted(
     solver: IterativeSolver[Variances], data: SparseLike, n: int = FITTED
-) -> tuple[Recalibration, Recalibration, Recalibration]:
-    """Factors of a solver, from validation samples of ``data``."""
+) -> tuple[float, float, float]:
+    """Floors of a solver, from validation samples of ``data``."""
     held_out = replace(data, part="validation", space=data.space)
     batch = held_out.batch(range(n))
     found = solve(held_out.problem(batch), solver)
     assert found.variance is not None
-    return recalibrate_by_thirds(
+    return floors_by_thirds(
         batch.x, found.estimate, found.variance, depth_of(data), LEVEL, active(batch)
     )
 
@@ -63,10 +63,10 @@ def coverage_lines(data: SparseLike, n: int = JUDGED) -> Iterator[str]:
     """Coverage raw and recalibrated, by thirds of depth."""
     batch, depth = data.batch(range(n)), depth_of(data)
     for name, solver in solvers().items():
-        factors = [one.factor for one in fitted(solver, data)]
+        floors = fitted(solver, data)
         found = solve(data.problem(batch), solver)
         assert found.variance is not None
-        wide = found.variance * by_thirds(depth, factors).square()
+        wide = with_floors(found.estimate, found.variance, depth, floors)
         for which, where in (("all", None), ("active", active(batch))):
             for what, variance in (("raw", found.variance), ("recalibrated", wide)):
                 shares = coverage_by_thirds(
@@ -74,20 +74,12 @@ def coverage_lines(data: SparseLike, n: int = JUDGED) -> Iterator[str]:
                 )
                 text = ", ".join(f"{share:.3f}" for share in shares)
                 yield f"{name}, {which}, {what}: {text}"
-        yield f"{name}: factors {', '.join(f'{factor:.2f}' for factor in factors)}"
+        yield f"{name}: floors {', '.join(f'{floor:.3f}' for floor in floors)}"
 
 
 def depth_of(data: SparseLike) -> torch.Tensor:
     """Minus the length of the columns: grows with depth."""
     return -data.leadfield.gain.norm(dim=0)
-
-
-def by_thirds(depth: torch.Tensor, factors: list[float]) -> torch.Tensor:
-    """The factor of every location."""
-    out = torch.ones(len(depth))
-    for third, factor in zip(depth.argsort(stable=True).tensor_split(3), factors, strict=True):
-        out[third] = factor
-    return out
 
 
 def active(batch: SparseBatch) -> torch.Tensor:
@@ -105,20 +97,20 @@ def noise_lines(data: SparseLike, what: str) -> Iterator[str]:
 
 
 def store(path: Path, data: SparseLike) -> tuple[float, ...]:
-    """Fit the factors for a network and write them into its card."""
+    """Fit the floors for a network and write them into its card."""
     network, card = Corrections.load(path)
     found = fitted(UnfoldedSBL(network, card.get("mode", "gated")), data)
-    factors = tuple(round(one.factor, 3) for one in found)
+    floors = tuple(round(floor, 4) for floor in found)
     held = {
-        "factors": factors,
+        "floors": floors,
+        "unit": "largest root mean square of a column; added in quadrature",
         "level": LEVEL,
         "thirds": "columns by length, longest first",
         "where": "active locations",
         "fitted on": f"{FITTED} validation samples, {data.leadfield.n_sensors} electrodes, matched",
-        "values": [one.n for one in found],
     }
     network.save(path, {**card, "recalibration": held})
-    return factors
+    return floors
 
 
 def main() -> None:
@@ -130,7 +122,7 @@ def main() -> None:
     matched = SparseLike(inverting, 777, part="test")
     if asked.write:
         for path in asked.write:
-            print(f"{path.name}: factors {store(path, matched)}")
+            print(f"{path.name}: floors {store(path, matched)}")
         return
     for line in coverage_lines(matched):
         print(line)

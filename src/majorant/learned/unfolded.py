@@ -85,10 +85,11 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         None takes the one of the mode.
     seed : int
         Of the weights of a fresh correction.
-    widening : tuple of float or None
-        Recalibration: factors on the posterior standard deviation in the thirds of the columns,
-        shallow first (:func:`majorant.metrics.calibration.recalibrate_by_thirds`); None is the
-        posterior as it is.
+    floors : tuple of float or None
+        Recalibration: standard deviations that are added in quadrature to the posterior's, as
+        shares of the largest root mean square of a column, in the thirds of the columns, shallow
+        first (:func:`majorant.metrics.calibration.floors_by_thirds`); None is the posterior as it
+        is.
 
     Attributes
     ----------
@@ -118,7 +119,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         kappa: float = 1.0,
         guard: Guard | None = None,
         seed: int = 0,
-        widening: tuple[float, float, float] | None = None,
+        floors: tuple[float, float, float] | None = None,
     ) -> None:
         if mode not in get_args(Mode):
             raise MajorantError(
@@ -133,7 +134,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         self.classical = Champagne(noise=noise, orientation=orientation, tol=0.0)
         self.max_iter = correction.depth
         self.guard = GUARDS[mode] if guard is None else guard
-        self.widening = widening
+        self.floors = floors
 
     def majorant(self, problem: Problem) -> EvidenceMajorant:
         """The convex bound of the evidence cost of this problem."""
@@ -157,10 +158,11 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         settings = self.corrections.settings
         own = {"mode": self.mode, "correction": settings.kind, "layers": self.max_iter}
         reading = replace(reading, details={**reading.details, **own})
-        if self.widening is None or reading.variance is None:
+        if self.floors is None or reading.variance is None:
             return reading
-        factor = _by_thirds(problem, self.widening).to(reading.variance)
-        return replace(reading, variance=reading.variance * factor.square())
+        floor = _by_thirds(problem, self.floors).to(reading.variance)
+        power = reading.estimate.square().mean(2).amax(1, keepdim=True)
+        return replace(reading, variance=reading.variance + floor.square() * power)
 
     def unfold(
         self, problem: Problem, layers: int, *, frozen: int = 0, checkpointing: bool = False
@@ -198,14 +200,14 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         return passed
 
 
-def _by_thirds(problem: Problem, factors: tuple[float, float, float]) -> Tensor:
-    """The factor of every column, by the rank of its location's length; (n_columns,) or batched."""
+def _by_thirds(problem: Problem, floors: tuple[float, float, float]) -> Tensor:
+    """The floor of every column, by the rank of its location's length; (n_columns,) or batched."""
     matrix, group = problem.operator.matrix(), problem.operator.n_orient
     assert matrix is not None
     length = matrix.double().square().sum(-2).unflatten(-1, (-1, group)).sum(-1)
     rank = (-length).argsort(dim=-1, stable=True).argsort(dim=-1)
     sizes = [len(part) for part in torch.arange(length.shape[-1]).tensor_split(3)]
-    steps = torch.tensor(factors, dtype=torch.float64).repeat_interleave(torch.tensor(sizes))
+    steps = torch.tensor(floors, dtype=torch.float64).repeat_interleave(torch.tensor(sizes))
     return steps.to(rank.device)[rank].repeat_interleave(group, -1)
 
 

@@ -82,8 +82,8 @@ def unfolded_sbl(
     noise, orientation, kappa, guard
         See :class:`majorant.learned.unfolded.UnfoldedSBL`.
     recalibrated : bool
-        Widen the posterior standard deviation as the card says, so that 90 % intervals of active
-        locations hold 90 % of the truth on simulations; False is the posterior as it is.
+        Give the posterior standard deviation the floors of the card, so that 90 % intervals of
+        active locations hold 90 % of the truth on simulations; False is the posterior as it is.
     """
     corrections, card = load_unfolded(weights, mode)
     return UnfoldedSBL(
@@ -93,27 +93,25 @@ def unfolded_sbl(
         orientation=orientation,
         kappa=kappa,
         guard=guard,
-        widening=widening_of(card) if recalibrated else None,
+        floors=floors_of(card) if recalibrated else None,
     )
 
 
-def widening_of(card: Mapping[str, Any]) -> tuple[float, float, float] | None:
-    """Factors on the posterior standard deviation that a card holds, by thirds of depth.
+def floors_of(card: Mapping[str, Any]) -> tuple[float, float, float] | None:
+    """Floors of the posterior standard deviation that a card holds, by thirds of depth.
 
     Raises
     ------
     DamagedFile
-        If they are not three positive numbers.
+        If they are not three numbers of 0 or more.
     """
     held = card.get("recalibration")
     if held is None:
         return None
     try:
-        first, second, third = (float(factor) for factor in held["factors"])
+        first, second, third = (float(floor) for floor in held["floors"])
     except (KeyError, TypeError, ValueError) as error:
-        raise DamagedFile("the card's recalibration does not hold three factors") from error
-    if not all(math.isfinite(f) and f > 0 for f in (first, second, third)):
-        raise DamagedFile(
-            f"the card's recalibration is {held['factors']}; expected positive factors"
-        )
+        raise DamagedFile("the card's recalibration does not hold three floors") from error
+    if not all(math.isfinite(floor) and floor >= 0 for floor in (first, second, third)):
+        raise DamagedFile(f"the card's floors are {held['floors']}; expected numbers of 0 or more")
     return first, second, third
