@@ -130,6 +130,7 @@ def _jobs() -> Iterator[tuple[str, list[str], str]]:
 def rows() -> Iterator[Timing]:
     """Every row, in the order of the table."""
     from majorant.bench.speed_champagne import champagne_rows
+    from majorant.bench.speed_door import door_rows
     from majorant.bench.speed_neural_mass import neural_mass_rows
     from majorant.bench.speed_unfolded import batch_seconds, calibrain_rows, unfolded_rows
 
@@ -145,6 +146,8 @@ def rows() -> Iterator[Timing]:
     what = "Unfolded, 32 problems of 63 x 5,124, ten layers"
     yield Timing(what, 1e3 * batch_seconds(), 6_000.0, "limit")
     for row in neural_mass_rows():
+        yield Timing(*row)
+    for row in door_rows():
         yield Timing(*row)
 
 

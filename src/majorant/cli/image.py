@@ -71,6 +71,14 @@ def image(
         list[str] | None,
         typer.Option(help="A channel to leave out; may be repeated.", rich_help_panel=RECORDING),
     ] = None,
+    interpolate: Annotated[
+        bool,
+        typer.Option(
+            "--interpolate",
+            help="Interpolate bad electrodes; else they go.",
+            rich_help_panel=RARE,
+        ),
+    ] = False,
     montage: Annotated[
         str | None,
         typer.Option(
@@ -223,6 +231,7 @@ def image(
         filter=_edges(filter),
         reference=reference,
         bads=tuple(bad or ()),
+        interpolate=interpolate,
         montage=montage,
         noise_cov=None if noise_cov is None else str(noise_cov),
         scale=scale,

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from majorant.eeg.account import Account, listening
 from majorant.problem import MajorantError
 
-__all__ = ["FEWEST", "check_samples", "eeg_names", "mark_bads", "set_types_by_name", "some"]
+__all__ = [
+    "FEWEST",
+    "check_samples",
+    "eeg_names",
+    "interpolate_bads",
+    "mark_bads",
+    "set_types_by_name",
+    "some",
+]
 
 FEWEST = 8
 """Electrodes below which nothing is imaged."""
@@ -32,6 +40,9 @@ TYPES_BY_NAME: Mapping[str, str] = {
 
 LARGEST, SMALLEST = 5e-3, 1e-9
 """Median amplitude of a channel (V) above or below which the file is in another unit."""
+
+MIXED = 2000.0
+"""Ratio of a channel's amplitude to the median one above which it is in another unit."""
 
 
 def eeg_names(inst: Any) -> list[str]:
@@ -62,8 +73,12 @@ def set_types_by_name(inst: Any, account: Account) -> None:
         account.note(f"Set aside as {label} by name: {', '.join(names)}.")
 
 
-def mark_bads(inst: Any, bads: Sequence[str], account: Account) -> None:
+def mark_bads(
+    inst: Any, bads: Sequence[str], account: Account, *, interpolate: bool = False
+) -> None:
     """Mark channels as bad, by name without regard to case, and drop all bad electrodes.
+
+    With ``interpolate`` they stay, marked, for :func:`interpolate_bads`.
 
     Raises
     ------
@@ -84,9 +99,24 @@ def mark_bads(inst: Any, bads: Sequence[str], account: Account) -> None:
         raise MajorantError(
             f"all {len(names)} electrodes are marked as bad; there is nothing to image"
         )
-    if dropped:
+    if interpolate:
+        inst.info["bads"] = dropped
+    elif dropped:
         inst.drop_channels(dropped)
         account.note(f"Left out as bad: {', '.join(dropped)}.")
+
+
+def interpolate_bads(inst: Any, account: Account) -> None:
+    """Replace bad electrodes by what their neighbours say (spherical splines, MNE)."""
+    bads = [name for name in eeg_names(inst) if name in inst.info["bads"]]
+    if not bads:
+        return
+    with listening(account, "interpolating"):
+        inst.interpolate_bads(reset_bads=True)
+    account.note(
+        f"Interpolated from their neighbours: {', '.join(bads)}. They say nothing that the "
+        f"{len(eeg_names(inst)) - len(bads)} electrodes that were recorded do not."
+    )
 
 
 def check_samples(
@@ -127,6 +157,7 @@ def check_samples(
             "reference and the cables, or give another file"
         )
     typical = float(np.median(spread[spread > 0])) if (spread > 0).any() else 0.0
+    _refuse_mixed(spread, names, typical)
     if typical > LARGEST:
         raise MajorantError(
             f"the amplitudes are around {typical:.3g} V, and EEG is around 1e-5 V: the file seems "
@@ -138,6 +169,18 @@ def check_samples(
             f"the amplitudes are around {typical:.3g} V, and EEG is around 1e-5 V: the file seems "
             "to have been divided once too often; give the factor to volts as the scale (1e6 "
             "undoes a second conversion from microvolts), or 1 if they are right"
+        )
+
+
+def _refuse_mixed(spread: NDArray[np.float64], names: Sequence[str], typical: float) -> None:
+    """Refuse channels that are thousands of times larger or smaller than the others."""
+    ratio = np.where(spread > 0, spread, typical) / max(typical, np.finfo(float).tiny)
+    odd = np.flatnonzero((ratio > MIXED) | (ratio < 1 / MIXED))
+    if len(odd):
+        raise MajorantError(
+            f"the amplitudes of {some([names[k] for k in odd], 8)} are around "
+            f"{np.median(spread[odd]):.3g} V, those of the other electrodes around {typical:.3g} "
+            "V: the file seems to mix units; bring all channels to volts, or leave these out as bad"
         )
 
 

@@ -176,6 +176,11 @@ def _refuse(recording: Recording, settings: Preparation) -> None:
             "events, conditions and rejection belong to averages, and continuous data are imaged "
             "as they are; leave them out, or leave --raw out"
         )
+    if settings.interpolate:
+        raise MajorantError(
+            "continuous data are read piece by piece, so bad electrodes are left out and not "
+            "interpolated; leave --interpolate out"
+        )
     if settings.reference.casefold() != "average":
         raise MajorantError(
             f"the reference {settings.reference!r} cannot be added to continuous data; add it to "

@@ -20,7 +20,7 @@ from majorant.eeg.sensors import pick_rows
 from majorant.learned.mmnet import MMNet
 from majorant.learned.overlap import solve_long, solve_windows
 from majorant.linalg import spd_power
-from majorant.problem import MajorantError, Operator, Problem, Solution
+from majorant.problem import MajorantError, MatrixOperator, Operator, Problem, Solution
 from majorant.registry import SolverSpec, able
 from majorant.solvers.base import Kernel, KernelSolver, Solver
 from majorant.solvers.choice import choose_snr
@@ -78,6 +78,7 @@ class Inverse:
     ch_names: tuple[str, ...]
     data_moment: Tensor | None = None
     _operators: dict[int, Operator] = field(default_factory=dict)
+    _singles: dict[int, Operator] = field(default_factory=dict)
     _kernels: dict[tuple[int, float | None], Kernel] = field(default_factory=dict)
     _solvers: dict[float | None, Solver] = field(default_factory=dict)
 
@@ -179,11 +180,23 @@ class Inverse:
         return solve(problem, solver, progress=progress)
 
     def solve_windows(self, y: Tensor, job: Job) -> Solution:
-        """Solve windows of the solver's own length, which overlap; nothing is joined here."""
-        problem, solver = self.problem(y, job.nave), self.solver(job.snr)
+        """Solve windows of the solver's own length, which overlap; nothing is joined here.
+
+        Networks run in single precision, in which they were trained: hours of data need it.
+        """
+        solver = self.solver(job.snr)
         if isinstance(solver, MMNet):
+            problem = Problem(self._single(job.nave), y.to(torch.float32))
             return solve_windows(problem, solver.with_sfreq(job.sfreq))
-        return solve(problem, solver)
+        return solve(self.problem(y, job.nave), solver)
+
+    def _single(self, nave: int) -> Operator:
+        """The whitened lead field in single precision."""
+        if nave not in self._singles:
+            matrix = self.operator(nave).matrix()
+            assert matrix is not None
+            self._singles[nave] = MatrixOperator(matrix.to(torch.float32), n_orient=1)
+        return self._singles[nave]
 
     def require(self) -> None:
         """Refuse sources that the solver was not trained on."""

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from majorant.eeg.account import Account, listening
 from majorant.eeg.average import Averaged, average, chosen, filtered
-from majorant.eeg.channels import FEWEST, check_samples, eeg_names, mark_bads, set_types_by_name
+from majorant.eeg.channels import (
+    FEWEST,
+    check_samples,
+    eeg_names,
+    interpolate_bads,
+    mark_bads,
+    set_types_by_name,
+)
 from majorant.eeg.montage import check_places, place, read_montage, replace_idealised
 from majorant.eeg.noise import (
     ENOUGH,
@@ -196,9 +203,10 @@ def _electrodes(
     renamed: dict[str, str] = {}
     if settings.montage is not None:
         renamed = place(inst, read_montage(settings.montage), account)
-    mark_bads(inst, settings.bads, account)
+    mark_bads(inst, settings.bads, account, interpolate=settings.interpolate)
     check_places(inst, account)
     replace_idealised(inst, account)
+    interpolate_bads(inst, account)
     references = tuple(name for name in added if name in inst.ch_names)
     names = eeg_names(inst)
     if len(names) < FEWEST:

@@ -34,7 +34,10 @@ class Preparation:
         "average", or the electrodes (with commas) that all others were recorded against: they are
         added as channels of zeros before the average reference is taken.
     bads : tuple of str
-        Channels to leave out, beside those marked in the file.
+        Bad channels, beside those marked in the file.
+    interpolate : bool
+        Whether bad electrodes are interpolated from their neighbours instead of left out. That
+        adds nothing that the others do not say; it keeps channels the same across recordings.
     montage : str or None
         A montage that MNE knows by name, or a file; None uses the positions in the recording.
     noise_cov : str or None
@@ -58,6 +61,7 @@ class Preparation:
     filter: tuple[float | None, float | None] | None = None
     reference: str = "average"
     bads: tuple[str, ...] = ()
+    interpolate: bool = False
     montage: str | None = None
     noise_cov: str | None = None
     scale: float | None = None
