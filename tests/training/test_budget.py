@@ -35,7 +35,8 @@ def test_the_schedule_fits_into_the_budget(name: str, seconds: float) -> None:
     base, pace = under_budget(preset(name), torch.device("cpu")), Pace(0.25, 0.02)
     made = fitted(base, pace, seconds, spent=4.0)
     checks = -(-made.steps // made.validate_every)
-    used = 4.0 + made.steps * pace.step + checks * made.n_validation * pace.sample
+    step = pace.step * made.batch / base.batch
+    used = 4.0 + made.steps * step + checks * made.n_validation * pace.sample
     assert 0.6 * seconds < used < seconds
     assert made.steps == made.steps_per_epoch
     assert made.warmup <= made.steps / 20 + 1
@@ -52,7 +53,10 @@ def test_a_budget_without_a_step_is_refused() -> None:
 def test_the_published_protocol_is_changed_under_a_budget_only() -> None:
     paper = preset("paper")
     cpu, cuda = (under_budget(paper, torch.device("cpu")), replace(paper))
-    assert (cpu.network, cpu.data, cpu.batch) == (paper.network, paper.data, 16)
+    assert (cpu.network, cpu.data, cpu.batch) == (paper.network, paper.data, 4)
+    short, long = (fitted(cpu, Pace(0.4, 0.1), seconds, 5.0) for seconds in (120.0, 3600.0))
+    assert (short.batch, long.batch) == (4, 16)
+    assert short.steps > 150
     assert cuda == paper
     assert under_budget(preset("cpu"), torch.device("cpu")) == preset("cpu")
     assert isinstance(bfloat16_pays(torch.device("cpu"), 64), bool)

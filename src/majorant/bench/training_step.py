@@ -1,11 +1,15 @@
-"""One training step of MM-Net: time and memory of three ways to differentiate the unrolled solver.
+"""One training step of MM-Net in four ways: time and memory.
 
     python -m majorant.bench.training_step        # the fast recipe
     python -m majorant.bench.training_step paper  # the paper's sizes
 
-``closed form`` is what training does. ``autograd`` builds the gradient of the energy by automatic
-differentiation with ``create_graph``. ``checkpointed`` recomputes every iteration in the backward
-pass. Memory is what the graph keeps for the backward pass, counted once per storage.
+``closed form`` is what training does, ``compiled`` the same through ``torch.compile``, and
+``checkpointed`` recomputes every iteration in the backward pass. ``double backward`` builds the
+gradient of the energy by automatic differentiation with ``create_graph``, as a network written
+without closed forms has to. All four run through the training engine, Adam included.
+
+Memory is what the graph holds at its largest, every storage counted once: what is kept for the
+backward pass, and one iteration more where iterations are recomputed.
 """
 
 from __future__ import annotations
@@ -13,110 +17,148 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
 from majorant.energies.cosine import CosineEnergy
 from majorant.forward.leadfield import Leadfield
-from majorant.learned.timegrid import TimeGrid
-from majorant.learned.unrolled import MMNetwork
-from majorant.networks.convlstm import Memory
-from majorant.problem import Problem
-from majorant.simulate.dataset import SereegaLike
-from majorant.training.bilevel import bilevel_loss, distance
+from majorant.learned.network import Geometry, UnrolledNetwork
+from majorant.training.bilevel import distance, iterate
+from majorant.training.engine import Engine
+from majorant.training.fit import simulated
 from majorant.training.presets import Recipe, preset
 
-REPEATS = 3
-Gradient = Callable[[CosineEnergy, Tensor], Tensor]
+REPEATS = 5
+BATCH = 16
 
 
-def closed_form(energy: CosineEnergy, x: Tensor) -> Tensor:
-    """The gradient as training computes it."""
-    return energy.gradient(x)
-
-
-def by_autograd(energy: CosineEnergy, x: Tensor) -> Tensor:
-    """The same gradient through a graph of the energy."""
+def double_backward(
+    network: UnrolledNetwork[Any], energy: CosineEnergy, x: Tensor, memory: Any, geometry: Geometry
+) -> tuple[Tensor, Any]:
+    """One iteration with the gradient of the energy through a graph of its own."""
     assert energy.prior is not None
-    at = x if x.requires_grad else x.detach().requires_grad_()
-    seen = energy.problem.operator.apply(at)
-    value = distance(seen, energy.problem.y) + energy.weight * distance(at, energy.prior(at))
-    return torch.autograd.grad(value.sum(), at, create_graph=True)[0]
+    with torch.enable_grad():
+        at = x if x.requires_grad else x.detach().requires_grad_()
+        seen = energy.problem.operator.apply(at)
+        value = distance(seen, energy.problem.y) + energy.weight * distance(at, energy.prior(at))
+        gradient = torch.autograd.grad(value.sum(), at, create_graph=True)[0]
+    return network.step(x, gradient, memory, geometry)
 
 
-class Step:
-    """A training step of a recipe, on one fixed batch."""
+@dataclass(frozen=True)
+class Cost:
+    """What a step costs.
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-        self.network = MMNetwork(recipe.network, torch.Generator().manual_seed(0))
-        data = SereegaLike(Leadfield.template_small(), recipe.batch)
-        batch = data.batch(range(recipe.batch))
-        grid = TimeGrid.between(batch.y.shape[2], data.sfreq, recipe.network.rate)
-        down = torch.eye(batch.y.shape[2]) if grid is None else grid.down.float()
-        operator = data.operator()
-        self.problem = Problem(operator, (batch.y @ down).mT.contiguous().mT)
-        self.truth = ((batch.time @ down)[:, :, None] * batch.space[:, None, :]).mT
-        self.geometry = self.network.geometry(operator, torch.float32)
+    Attributes
+    ----------
+    name : str
+    seconds : float
+        Median wall time.
+    mebibytes : float
+        What the graph holds at its largest.
+    """
 
-    def forward(self, gradient: Gradient, checkpointed: bool = False) -> Tensor:
-        """The loss of the unrolled solver."""
-        network, r = self.network, self.recipe
-        energy = CosineEnergy(self.problem, network.prior, network.settings.weight)
+    name: str
+    seconds: float
+    mebibytes: float
 
-        def once(x: Tensor, *cells: Tensor) -> tuple[Tensor, ...]:
-            x, m = network.step(x, gradient(energy, x), Memory(*cells), self.geometry)
-            return x, m.hidden_1, m.cell_1, m.hidden_2, m.cell_2
 
-        with torch.autocast("cpu", torch.bfloat16, enabled=r.bfloat16):
-            x = network.start(self.problem)
-            memory = network.begin(x)
-            cells = (memory.hidden_1, memory.cell_1, memory.hidden_2, memory.cell_2)
-            iterates = []
-            for _ in range(r.network.iterations):
-                run = (
-                    (lambda *a: checkpoint(once, *a, use_reentrant=False)) if checkpointed else once
-                )
-                x, *rest = run(x, *cells)
-                cells = tuple(rest)
-                iterates.append(x)
-            return bilevel_loss(network, iterates, self.truth, deep=r.deep).total
+class Ways:
+    """The training step of a recipe in every way, side by side.
 
-    def measure(self, gradient: Gradient, checkpointed: bool = False) -> tuple[float, float]:
-        """Median seconds of forward and backward, and MiB kept in between."""
-        kept: dict[int, int] = {}
+    Parameters
+    ----------
+    recipe : Recipe
+        All of its iterations are unrolled.
+    device : torch.device or str
+    compiled : bool
+        Whether to compile, which takes a minute or two.
+    """
 
-        def pack(t: Tensor) -> Tensor:
-            storage = t.untyped_storage()
-            kept[storage.data_ptr()] = storage.nbytes()
-            return t
+    def __init__(
+        self, recipe: Recipe, device: torch.device | str = "cpu", compiled: bool = True
+    ) -> None:
+        recipe = replace(recipe, short=0, lengths=None)
+        head = Leadfield.template_small()
+        data = simulated(recipe, head, "train", recipe.n_train, device)
+        self.recipe, self.said = recipe, list[str]()
+        self.engines = {"closed form": Engine(recipe, data)}
+        if compiled:
+            made = Engine(recipe, data, compiled=True, say=self.said.append)
+            if made.iteration is not iterate:
+                self.engines["closed form, compiled"] = made
+        light = replace(recipe, checkpointing=True)
+        self.engines["closed form, checkpointed"] = Engine(light, data)
+        self.engines["double backward"] = Engine(recipe, data)
+        self.engines["double backward"].iteration = double_backward
 
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-            self.forward(gradient, checkpointed).backward()
-        seconds = []
-        for _ in range(REPEATS):
-            began = time.process_time()
-            self.forward(gradient, checkpointed).backward()
-            seconds.append(time.process_time() - began)
-        return statistics.median(seconds), sum(kept.values()) / 2**20
+    def costs(self, repeats: int = REPEATS) -> Iterator[Cost]:
+        """Time all ways in turns, so that a busy moment hits them all."""
+        seconds: dict[str, list[float]] = {name: [] for name in self.engines}
+        for turn in range(repeats + 1):
+            for name, engine in self.engines.items():
+                taken = timed_update(engine)
+                if turn:
+                    seconds[name].append(taken)
+        for name, engine in self.engines.items():
+            yield Cost(name, statistics.median(seconds[name]), held(engine))
+
+    def operations(self) -> int:
+        """Floating-point operations of the matrix products of a step, forward and backward."""
+        engine = self.engines["closed form"]
+        with FlopCounterMode(display=False) as counter:
+            engine.loss(torch.arange(self.recipe.batch)).total.backward()
+        engine.optimiser.zero_grad(set_to_none=True)
+        return counter.get_total_flops()
+
+
+def timed_update(engine: Engine) -> float:
+    """Wall seconds of a step, all of the device's work included."""
+    began = time.perf_counter()
+    engine.update()
+    if engine.device.type != "cpu":
+        torch.accelerator.synchronize()
+    return time.perf_counter() - began
+
+
+def held(engine: Engine) -> float:
+    """MiB that the graph of a step holds at its largest."""
+    recipe = engine.recipe
+    kept = _kept(engine)
+    if recipe.checkpointing:
+        one = replace(recipe, checkpointing=False, network=replace(recipe.network, iterations=1))
+        kept += _kept(Engine(one, engine.train))
+    return kept / 2**20
+
+
+def _kept(engine: Engine) -> int:
+    """Bytes kept for the backward pass."""
+    sizes: dict[int, int] = {}
+
+    def pack(t: Tensor) -> Tensor:
+        storage = t.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        engine.loss(torch.arange(engine.recipe.batch))
+    return sum(sizes.values())
 
 
 def main(arguments: Sequence[str]) -> None:
     """Print the table; argument: a preset."""
-    recipe = preset(arguments[0] if arguments else "cpu")
-    step = Step(replace(recipe, batch=16))
-    print("| step | processor s | MiB kept |\n|---|---|---|")
-    for name, gradient, checkpointed in (
-        ("closed form", closed_form, False),
-        ("closed form, checkpointed", closed_form, True),
-        ("autograd with create_graph", by_autograd, False),
-    ):
-        seconds, size = step.measure(gradient, checkpointed)
-        print(f"| {name} | {seconds:.3f} | {size:.0f} |", flush=True)
+    recipe = replace(preset(arguments[0] if arguments else "cpu"), batch=BATCH)
+    ways = Ways(recipe)
+    for line in ways.said:
+        print(line, file=sys.stderr)
+    print("| step | s | MiB |\n|---|---|---|")
+    for cost in ways.costs():
+        print(f"| {cost.name} | {cost.seconds:.3f} | {cost.mebibytes:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

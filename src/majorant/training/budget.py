@@ -36,9 +36,12 @@ TIMED = 0.03
 """Share of the budget that timing may take, for each part of the schedule."""
 MOST_TIMED = 8
 """Steps timed of each part, at most."""
-SCALED = {"cpu": 16}
 BATCH = 256
-"""Batch of the published protocol under a budget: this, and fewer on the CPU."""
+"""Batch of the published protocol under a budget on accelerators."""
+SMALLEST, LARGEST = 4, 16
+"""And on the CPU, where a batch costs what its samples cost: timed with the smallest."""
+USEFUL_STEPS = 250
+"""A larger batch than the smallest is taken only where so many steps of it fit."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def under_budget(recipe: Recipe, device: torch.device) -> Recipe:
         return recipe
     return replace(
         recipe,
-        batch=SCALED.get(device.type, BATCH),
+        batch=SMALLEST if device.type == "cpu" else BATCH,
         rate=1e-3,
         prior_rate=5e-4,
         schedule="cosine",
@@ -120,10 +123,12 @@ def measure(engine: Engine, valid: SimulatedPairs, budget: float) -> Pace:
     total = 0.0
     for share, middle in phases(engine.recipe):
         engine.step = int(middle * engine.recipe.steps)
-        first = _timed(engine.update, engine.device, 1, warm=False)
-        again = math.floor(TIMED * budget / max(first, 1e-6))
-        count = int(engine.team.same([min(MOST_TIMED, max(1, again))])[0])
-        total += share * _timed(engine.update, engine.device, count, warm=False)
+        taken = _timed(engine.update, engine.device, 1, warm=False)
+        again = math.floor(TIMED * budget / max(taken, 1e-6))
+        count = int(engine.team.same([min(MOST_TIMED, again)])[0])
+        if count:
+            taken = _timed(engine.update, engine.device, count, warm=False)
+        total += share * taken
     solver = as_solver(make_network(engine.recipe.network), sfreq=valid.sfreq)
     n = min(4, len(valid))
     batch = valid.batch(range(n))
@@ -151,7 +156,12 @@ def fitted(recipe: Recipe, pace: Pace, budget: float, spent: float) -> Recipe:
     n_validation = max(1, min(recipe.n_validation, int(room / max(pace.sample, 1e-9))))
     check = n_validation * pace.sample + WRITING
     left = budget * (1.0 - SLACK) - spent - STARTUP - 2.0 * check
-    steps = int(left / pace.step)
+    batch, per_sample = recipe.batch, pace.step / recipe.batch
+    while recipe.batch == SMALLEST and batch < LARGEST:
+        if left < 2 * batch * per_sample * USEFUL_STEPS:
+            break
+        batch *= 2
+    steps = int(left / (batch * per_sample))
     if steps < 1:
         needed = spent + STARTUP + 2.0 * check + 10.0 * pace.step
         raise MajorantError(
@@ -162,8 +172,9 @@ def fitted(recipe: Recipe, pace: Pace, budget: float, spent: float) -> Recipe:
     follow = min(recipe.average or 0.999, max(0.0, 1.0 - 20.0 / steps))
     return replace(
         recipe,
-        n_train=steps * recipe.batch,
+        n_train=steps * batch,
         epochs=1,
+        batch=batch,
         schedule="cosine",
         warmup=min(recipe.warmup or 500, max(1, steps // 20)),
         average=follow,

@@ -99,7 +99,7 @@ def train(
     seconds = None if budget is None else parse_budget(budget)
     recipe = replace(recipe, checkpointing=True) if checkpointing else recipe
     place = Path(folder) if folder is not None else Path("runs") / f"{solver}-{data}-{preset_name}"
-    team, where = _launched(device, devices, nodes)
+    team, where = launched(device, devices, nodes)
     quiet = quiet or team.rank > 0
     before = torch.get_num_threads()
     if threads is None and preset_name != "paper":
@@ -153,8 +153,14 @@ def _recipe(solver: str, data: str, preset_name: str, weighted: bool) -> Recipe:
     return recipe
 
 
-def _launched(device: str, devices: int, nodes: int) -> tuple[Team, torch.device]:
-    """The processes of the run, and this one's device."""
+def launched(device: str, devices: int = 1, nodes: int = 1) -> tuple[Team, torch.device]:
+    """Start the processes of a run; return this one's place among them, and its device.
+
+    Raises
+    ------
+    MajorantError
+        If the device is unknown or not there, or Fabric is needed and not installed.
+    """
     if device not in DEVICES:
         raise MajorantError(
             f"there is no device {device!r}{nearest(device, DEVICES)}; choose one of "

@@ -110,7 +110,7 @@ class Engine:
                 "take a larger batch, or fewer processes"
             )
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self._loss(own, epoch, self.iteration)
+        loss = self.loss(own, epoch)
         (loss.total * self.team.weight(len(own), len(index))).backward()
         self.team.average(p.grad for p in self.network.parameters() if p.grad is not None)
         self._descend()
@@ -124,8 +124,17 @@ class Engine:
         if self.average:
             self.average = {n: p.detach().clone() for n, p in self.network.named_parameters()}
 
-    def _loss(self, own: Tensor, epoch: int, iteration: Iteration) -> Loss:
-        """The outer loss of samples of the training data."""
+    def loss(self, own: Tensor, epoch: int = 0, iteration: Iteration | None = None) -> Loss:
+        """Return the outer loss of samples of the training data, with its graph.
+
+        Parameters
+        ----------
+        own : Tensor, shape (n_batch,), int64
+            Sample numbers.
+        epoch : int
+        iteration : callable or None
+            What is unrolled; None takes the engine's own.
+        """
         r, step = self.recipe, self.step
         problem, truth, geometry = self._pairs(own, epoch)
         noise = torch.Generator(self.device).manual_seed(1_000_003 * r.seed + step)
@@ -139,7 +148,7 @@ class Engine:
                 guard=descent(r, step),
                 warm=warm(r, step),
                 checkpointing=r.checkpointing,
-                iteration=iteration,
+                iteration=iteration or self.iteration,
             )
             return bilevel_loss(
                 self.network, iterates, truth, version=r.version, deep=r.deep, support=r.support
@@ -213,7 +222,7 @@ class Engine:
     def _trial(self, iteration: Iteration) -> None:
         """Forward and backward once, and nothing kept of it."""
         index, epoch = self._index()
-        self._loss(self.team.share(index), epoch, iteration).total.backward()
+        self.loss(self.team.share(index), epoch, iteration).total.backward()
         self.optimiser.zero_grad(set_to_none=True)
 
 
