@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from urllib.parse import quote
 
 ALWAYS = "software"
 """Keyword of the package itself."""
@@ -53,7 +54,7 @@ class Entry:
     def link(self) -> str | None:
         """Where it is found, or None."""
         if "doi" in self.fields:
-            return f"https://doi.org/{self.fields['doi']}"
+            return f"https://doi.org/{quote(self.fields['doi'], safe='/:;()')}"
         if "eprint" in self.fields:
             return f"https://arxiv.org/abs/{self.fields['eprint']}"
         return None

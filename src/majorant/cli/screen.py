@@ -43,7 +43,7 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the options, or say which one was meant."""
         if ALL in args and not ctx.resilient_parsing:
-            typer.echo(_shown(_help(self, ctx, whole=True)))
+            typer.echo(screen(self, ctx, whole=True))
             raise typer.Exit
         try:
             return super().parse_args(ctx, args)
@@ -52,7 +52,7 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write usage, purpose, examples and options."""
-        formatter.write(_shown(_help(self, ctx, whole=False)))
+        formatter.write(screen(self, ctx))
 
 
 class Commands(TyperGroup):
@@ -83,7 +83,7 @@ class Commands(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write usage, purpose, examples and commands."""
-        formatter.write(_shown(_help(self, ctx, whole=False)))
+        formatter.write(screen(self, ctx))
 
 
 class Door(Commands):
@@ -134,12 +134,26 @@ def _explained(mistake: TyperException, command: Any, ctx: Any) -> MajorantError
     )
 
 
-def _shown(parts: Sequence[RenderableType]) -> str:
-    """Lay out for the terminal, or for 80 columns where there is none."""
-    console = Console(highlight=False)
+def screen(command: Any, ctx: Any, *, whole: bool = False, width: int | None = None) -> str:
+    """Lay the help of a command out.
+
+    Parameters
+    ----------
+    command, ctx
+        Of typer.
+    whole : bool
+        Whether to explain what is rarely needed, too.
+    width : int or None
+        Columns, without colours; None takes the terminal's, or 80 where there is none.
+
+    Returns
+    -------
+    str
+    """
+    console = Console(highlight=False, width=width, force_terminal=None if width is None else False)
     console.width = min(console.width, WIDTH)
     with console.capture() as captured:
-        console.print(Group(*parts))
+        console.print(Group(*_help(command, ctx, whole=whole)))
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
