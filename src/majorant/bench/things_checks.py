@@ -38,6 +38,9 @@ from majorant.training.sbl import referenced
 Array = NDArray[np.floating[Any]]
 SOLVERS = ("mne", "dspm", "sloreta", "eloreta", "lcmv", "champagne", "unfolded-sbl", "mm-net")
 NOISE_SOLVERS = ("champagne", "unfolded-sbl")
+AVERAGES = 8
+"""Averages of each number of repetitions."""
+
 SPLITS = 10
 """Random halvings of the trials."""
 
@@ -178,10 +181,8 @@ class Imaging:
         problem = Problem(operator, y, source_prior=prior)
         if isinstance(self.solver, MMNet):
             found = solve_long(problem, self.solver.with_sfreq(self.sfreq))
-        elif isinstance(self.solver, Champagne):
-            found = solve(_in_float32(problem), self.solver, max_iter=STEPS)
         else:
-            found = solve(problem, self.solver)
+            found = solve(_in_float32(problem), self.solver, max_iter=_steps(self.solver))
         columns = found.estimate.double().unflatten(1, (-1, model.leadfield.n_orient))
         return columns.norm(dim=2).mean(dim=2).numpy()
 
@@ -189,6 +190,11 @@ class Imaging:
         """Share of every map in occipital cortex, shape (n_batch,); of empty maps 0."""
         total = maps.sum(axis=1)
         return maps[:, self.occipital].sum(axis=1) / np.where(total > 0, total, 1.0)
+
+
+def _steps(solver: Solver) -> int | None:
+    """Iterations of a check; None is the solver's own number."""
+    return STEPS if isinstance(solver, Champagne) else None
 
 
 def _in_float32(problem: Problem) -> Problem:
@@ -314,9 +320,10 @@ def check_noise(
         parts = [
             image[i : i + count] for image in images for i in range(0, most - count + 1, count)
         ]
-        means = np.stack([part.mean(axis=0) for part in parts[:64]]).astype(np.float64)
+        means = np.stack([part.mean(axis=0) for part in parts[:AVERAGES]]).astype(np.float64)
         unit = np.abs(means).max()
-        found = solve(Problem(lead, as_tensor(means / unit)), solver)
+        problem = _in_float32(Problem(lead, as_tensor(means / unit)))
+        found = solve(problem, solver, max_iter=_steps(solver))
         variance = unit**2 * np.array(found.details["noise_variance"])
         learned.append(variance.mean(axis=0))
         seen.append(scatter / count)
