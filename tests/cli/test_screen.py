@@ -30,6 +30,7 @@ COMMANDS = (
     "bench sbl",
     "bench things",
     "bench speed",
+    "bench train",
 )
 
 

@@ -108,6 +108,7 @@ def run(
     method: str = "mm-net",
     device: str = "cpu",
     batch: int | None = None,
+    threads: int = 1,
     compiled: bool | None = None,
     show: bool = True,
 ) -> list[dict[str, Any]]:
@@ -120,6 +121,8 @@ def run(
     device : {"cpu", "cuda", "auto"}
     batch : int or None
         None takes 16 on the CPU, and elsewhere that of the recipe.
+    threads : int
+        Of torch, on the CPU; set back afterwards.
     compiled : bool or None
         Whether to measure the compiled step; None does so on CUDA.
     show : bool
@@ -128,7 +131,12 @@ def run(
     where = launched(device)[1]
     recipe = under_budget(recipe_for(preset, method), where)
     recipe = replace(recipe, batch=batch or (BATCH if where.type == "cpu" else recipe.batch))
-    rows = rates(recipe, where, compiled)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        rows = rates(recipe, where, compiled)
+    finally:
+        torch.set_num_threads(before)
     if show:
         _print(rows, recipe, where)
     return [asdict(row) for row in rows]

@@ -136,3 +136,31 @@ def speed(json: Json = None) -> None:
 
     rows = measure(show=json != STDOUT)
     deliver([{**asdict(row), "ratio": row.ratio} for row in rows], json)
+
+
+@bench.command("train", cls=Command)
+def train(
+    solver: Annotated[str, typer.Argument(help="A learned solver of `majorant train`.")] = "mm-net",
+    preset: Annotated[str, typer.Option(help="Recipe whose step is measured.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples; default 16, on CUDA the recipe's.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    compiled: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Measure it compiled; default: on CUDA."),
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Samples and arithmetic a second of training, beside the machine's own peak.
+
+    \b
+    majorant bench train
+    majorant bench train --preset paper --device cuda --batch 256
+    """
+    from majorant.bench.train import run
+
+    options = {"device": device, "batch": batch, "threads": threads, "compiled": compiled}
+    rows = run(preset, method=solver, show=json != STDOUT, **options)
+    deliver(rows, json)
