@@ -131,6 +131,7 @@ def rows() -> Iterator[Timing]:
     """Every row, in the order of the table."""
     from majorant.bench.speed_champagne import champagne_rows
     from majorant.bench.speed_door import door_rows
+    from majorant.bench.speed_mmnet import mmnet_rows, training_rows
     from majorant.bench.speed_neural_mass import neural_mass_rows
     from majorant.bench.speed_unfolded import batch_seconds, calibrain_rows, unfolded_rows
 
@@ -145,6 +146,10 @@ def rows() -> Iterator[Timing]:
         yield Timing(name, ours, theirs, "calibrain's joint map")
     what = "Unfolded, 32 problems of 63 x 5,124, ten layers"
     yield Timing(what, 1e3 * batch_seconds(), 6_000.0, "limit")
+    for name, ours, theirs, beside in mmnet_rows():
+        yield Timing(name, ours, theirs, beside)
+    for name, ours, theirs, unit in training_rows():
+        yield Timing(name, ours, theirs, "closed form, eager", unit)
     for row in neural_mass_rows():
         yield Timing(*row)
     for row in door_rows():

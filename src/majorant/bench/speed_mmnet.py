@@ -1,6 +1,7 @@
 """MM-Net beside what its own matrix products take, guarded beside free, and how it grows.
 
-    python -m majorant.bench.speed_mmnet
+    python -m majorant.bench.speed_mmnet            # wall time, for a machine that is idle
+    python -m majorant.bench.speed_mmnet process    # processor time, for one that is not
 
 An unrolled solver is a chain of matrix products; everything else it does is overhead. So a solve
 stands beside nothing but its products: the same shapes, as often, with nothing in between. What the
@@ -11,6 +12,7 @@ compared take turns, so a busy moment of the machine hits all of them.
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +20,7 @@ from typing import Any
 
 import torch
 
+from majorant.bench.training_step import BATCH, Ways
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.mmnet import MMNet
 from majorant.learned.network import UnrolledNetwork
@@ -28,6 +31,8 @@ from majorant.networks.autoencoder import Conv
 from majorant.problem import MatrixOperator, Problem
 from majorant.simulate.dataset import SereegaLike
 from majorant.solvers.loop import solve
+from majorant.training.presets import preset
+from majorant.weights.shipped import trained
 
 Row = tuple[str, float, float, str]
 """What was measured, ours and theirs in milliseconds, and what theirs is."""
@@ -39,6 +44,7 @@ SOURCES = (994, 2_562, 5_124, 10_242, 20_484)
 TIMES = (64, 128, 256, 512, 1024)
 SENSORS, SFREQ = 90, 512.0
 SQUARE = 1024
+PRESETS = ("cpu", "paper")
 FAST = MMNetSettings(
     prior_hidden=256, prior_kernels=(1, 3, 1), outer=1, iterations=STEPS, start="sloreta", rate=128
 )
@@ -209,17 +215,29 @@ def growth_rows(
             yield title, ours, first, f"{sizes[0]:,} {what}"
 
 
-def mmnet_rows(solver: MMNet, clock: Callable[[], float] = time.perf_counter) -> Iterator[Row]:
-    """Yield every row."""
-    yield from window_rows(solver, clock=clock)
+def mmnet_rows(
+    solver: MMNet | None = None, clock: Callable[[], float] = time.perf_counter
+) -> Iterator[Row]:
+    """Yield every row of a solve; the packaged solver by default."""
+    yield from window_rows(solver or trained("mm-net"), clock=clock)
     yield from growth_rows(clock=clock)
 
 
-def main() -> None:
-    """Print the rows."""
-    from majorant.weights.shipped import mm_net
+def training_rows(presets: Sequence[str] = PRESETS) -> Iterator[tuple[str, float, float, str]]:
+    """One training step in every way beside the closed form: what, ours, theirs, unit."""
+    for name in presets:
+        costs = list(Ways(replace(preset(name), batch=BATCH)).costs())
+        plain = costs[0]
+        for cost in costs:
+            title = f"Training step, {name} size, {cost.name}"
+            yield title, 1e3 * cost.seconds, 1e3 * plain.seconds, "ms"
+            yield f"{title}, memory", cost.mebibytes, plain.mebibytes, "MiB"
 
-    for what, ours, theirs, beside in mmnet_rows(mm_net()):
+
+def main() -> None:
+    """Print the rows of a solve; ``process`` counts the processor's time, not the clock's."""
+    clock = time.process_time if "process" in sys.argv[1:] else time.perf_counter
+    for what, ours, theirs, beside in mmnet_rows(clock=clock):
         print(f"{what:60s} {ours:9.2f} {theirs:9.2f} ms  {theirs / ours:.2f}  {beside}", flush=True)
 
 
