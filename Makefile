@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench docs clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -37,5 +37,13 @@ check: $(STAMP) ## Lint, types, and the order of the rooms
 bench: $(STAMP) ## Measure speed, as ratios side by side
 	@$(BIN)/python -m majorant.bench.speed
 
+# The site has packages of its own, installed once, when it is first asked for.
+docs: $(STAMP) ## Build the documentation site; warnings are errors
+	@$(BIN)/python -c 'import furo, myst_parser, numpydoc, sphinx_copybutton, sphinx_gallery' 2>/dev/null || \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable ".[docs]"
+	@MPLBACKEND=agg OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+	@echo docs/_build/html/index.html
+
 clean: ## Remove what was built and written
-	rm -rf .venv out .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv out docs/_build docs/made docs/generated docs/examples .pytest_cache .ruff_cache .hypothesis build dist
