@@ -160,6 +160,8 @@ def test_no_source_stands_out_where_noise_reaches_as_far(clean: Evidence) -> Non
     assert "nowhere more than 4.2 times its standard deviation, and noise alone reaches 5.0" in said
     unknown = replace(weak, uncertainty=replace(doubt, stands=None))
     assert find_cautions(unknown) == ()
+    (said,) = find_cautions(replace(unknown, strongest=1.4))
+    assert "nowhere more than 1.4 times its standard deviation, so zero is not ruled out" in said
 
 
 def test_few_sensors_need_a_higher_level(clean: Evidence) -> None:

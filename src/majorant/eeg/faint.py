@@ -3,7 +3,8 @@
 Two tests, either of which is enough to say so. At the sensors: whitened data of noise alone have a
 mean square of one, and its largest value over the window is known (chi-squared, Bonferroni over
 times); a floor allows for a noise covariance that was estimated. On the map: the estimate over its
-own deviation, against what noise reaches anywhere (:mod:`majorant.eeg.uncertainty`).
+own deviation, against what noise reaches anywhere (:mod:`majorant.eeg.uncertainty`), or two where
+that is not known.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ __all__ = ["faint", "level_needed", "strongest_ratio"]
 
 ERROR = 0.05
 """Share of recordings of noise in which something seems to stand out."""
+SURE = 2.0
+"""Deviations within which zero is not ruled out at any single place."""
 
 
 def faint(e: Evidence) -> str | None:
@@ -33,7 +36,15 @@ def faint(e: Evidence) -> str | None:
             "needed. Places are not to be trusted; average more trials."
         )
     doubt = e.uncertainty
-    if doubt is None or doubt.stands is None or e.strongest >= doubt.stands:
+    if doubt is None:
+        return None
+    if e.strongest < SURE:
+        return (
+            "No source stands out from noise: the estimate is nowhere more than "
+            f"{number(e.strongest, 2)} times its {doubt.name}, so zero is not ruled out at any "
+            "place. Average more trials."
+        )
+    if doubt.stands is None or e.strongest >= doubt.stands:
         return None
     return (
         "No source stands out from noise: the estimate is nowhere more than "

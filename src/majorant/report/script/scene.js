@@ -241,7 +241,7 @@ class Scene3D {
   render() {
     this.camera.lookAt(this.controls.target);
     const towards = this.direction();
-    for (const line of this.outlines) line.position.copy(towards).multiplyScalar(0.035);
+    for (const line of this.outlines) line.position.copy(towards).multiplyScalar(0.09);
     this.outlines[1].position.multiplyScalar(1.2);
     const scale = MARK / ((this.stage.clientHeight || 1) * this.camera.zoom);
     for (const mark of this.marks) {
