@@ -268,8 +268,8 @@ GENERAL = replace(
     name="general",
     network=replace(FAST, window=0.25),
     n_train=64_000,
-    rate=1.5e-3,
-    prior_rate=1.5e-3,
+    rate=5e-4,
+    prior_rate=5e-4,
     n_validation=200,
     data="general",
 )
