@@ -21,6 +21,7 @@ COMMANDS = (
     "image",
     "audit",
     "compare",
+    "stream",
     "train",
     "simulate",
     "cite",

@@ -17,6 +17,7 @@ from majorant.cli.compare import compare
 from majorant.cli.image import image
 from majorant.cli.info import info
 from majorant.cli.screen import Command, Door
+from majorant.cli.stream import stream
 from majorant.cli.train import simulate, train
 
 app = typer.Typer(
@@ -49,7 +50,7 @@ def root(
     """
 
 
-for command in (image, audit, compare, train, simulate, cite, info):
+for command in (image, audit, compare, stream, train, simulate, cite, info):
     app.command(cls=Command)(command)
 app.add_typer(bench, name="bench")
 

@@ -1,0 +1,240 @@
+"""``majorant stream``: a live stream in, time courses of regions out, and how long they took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.padding import Padding
+from rich.text import Text
+
+from majorant.cli.answer import Json, deliver
+from majorant.cli.screen import RARE, complete_solvers
+from majorant.cli.voice import Voice, err, out, show_table
+from majorant.errors import MajorantError
+
+if TYPE_CHECKING:
+    from majorant.eeg.imager import SourceImager
+    from majorant.eeg.live.engine import Engine
+    from majorant.eeg.live.follow import Toll
+
+STREAM, SOURCES, OUTPUT = "Stream", "Sources", "Output"
+
+
+def stream(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of an LSL stream; default: the only EEG.")
+    ] = None,
+    montage: Annotated[
+        str | None,
+        typer.Option(help="Electrode places: a name MNE knows, or a file.", rich_help_panel=STREAM),
+    ] = None,
+    filter: Annotated[
+        tuple[float, float],
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Edges of the causal filter, Hz; 0 leaves one out.",
+            rich_help_panel=STREAM,
+        ),
+    ] = (1.0, 40.0),
+    bad: Annotated[
+        list[str] | None,
+        typer.Option(help="A channel to leave out; may be repeated.", rich_help_panel=STREAM),
+    ] = None,
+    duration: Annotated[
+        float | None,
+        typer.Option(help="Stop after so many s; default: Ctrl-C.", rich_help_panel=STREAM),
+    ] = None,
+    solver: Annotated[
+        str,
+        typer.Option(
+            help="A linear one, or mm-net.",
+            autocompletion=complete_solvers,
+            rich_help_panel=SOURCES,
+        ),
+    ] = "sloreta",
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A lobe ('left occipital') or NAME=x,y,z[,mm] in MNI; default: all lobes.",
+            rich_help_panel=SOURCES,
+        ),
+    ] = None,
+    snr: Annotated[
+        float, typer.Option(help="Signal-to-noise ratio of amplitudes.", rich_help_panel=SOURCES)
+    ] = 3.0,
+    imager: Annotated[
+        Path | None,
+        typer.Option(help="A fitted imager, as SourceImager.save wrote it.", rich_help_panel=RARE),
+    ] = None,
+    space: Annotated[
+        str, typer.Option(help="Source space; as for image.", rich_help_panel=RARE)
+    ] = "regions",
+    forward: Annotated[
+        Path | None,
+        typer.Option(help="An mne.Forward of your own head.", rich_help_panel=RARE),
+    ] = None,
+    noise_cov: Annotated[
+        Path | None, typer.Option(help="Noise covariance.", rich_help_panel=RARE)
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(help="From the stream's numbers to volts.", rich_help_panel=RARE),
+    ] = None,
+    hop: Annotated[
+        float,
+        typer.Option(min=0.0, help="Gather samples for so long, ms.", rich_help_panel=RARE),
+    ] = 10.0,
+    patience: Annotated[
+        float,
+        typer.Option(min=0.0, help="Stop after so many s of silence.", rich_help_panel=RARE),
+    ] = 60.0,
+    output: Annotated[
+        Path | None, typer.Option("--out", help="A .csv or .zarr.", rich_help_panel=OUTPUT)
+    ] = None,
+    publish: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Publish as an LSL stream.", rich_help_panel=OUTPUT),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file.", rich_help_panel=OUTPUT)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing but mistakes.", rich_help_panel=OUTPUT)
+    ] = False,
+    json: Json = None,
+) -> None:
+    """Image a live stream: time courses of regions, and how late they are.
+
+    \b
+    majorant stream --montage standard_1020 --out run.csv
+    majorant stream amp --region "left occipital" --publish sources
+    majorant stream amp --solver mm-net --region V1=8,-88,4 --out run.zarr
+    """
+    from majorant.eeg.imager import SourceImager
+    from majorant.eeg.live.follow import Following
+
+    if output is None and publish is None:
+        raise MajorantError("there is nowhere to put the estimates; give --out or --publish")
+    settings = Following(
+        band=(filter[0] or None, filter[1] or None),
+        patience=patience,
+        duration=float("inf") if duration is None else duration,
+    )
+    if imager is None:
+        chosen = SourceImager(solver, snr=snr, space="auto" if forward else space)
+        fit = {
+            "montage": montage,
+            "bads": tuple(bad or ()),
+            "noise_cov": None if noise_cov is None else str(noise_cov),
+            "forward": None if forward is None else str(forward),
+        }
+    else:
+        chosen, fit = SourceImager.load(imager), None
+    places = (output, publish, overwrite)
+    toll, engine = _run(
+        name, chosen, fit, tuple(region or ()), settings, scale, 1e-3 * hop, places, Voice(quiet)
+    )
+    _tell(toll, engine, output, quiet, json)
+
+
+def _run(
+    name: str | None,
+    imager: SourceImager,
+    fit: dict[str, Any] | None,
+    regions: tuple[str, ...],
+    settings: Any,
+    scale: float | None,
+    hop: float,
+    places: tuple[Path | None, str | None, bool],
+    voice: Voice,
+) -> tuple[Toll, Engine]:
+    """Connect, fit, follow."""
+    from majorant.eeg.live.engine import engine_for
+    from majorant.eeg.live.follow import follow
+    from majorant.eeg.live.lsl import Outlet, clock, connect
+    from majorant.eeg.live.regions import find_regions
+    from majorant.eeg.live.setup import fitted, looked_at, stream_names
+    from majorant.eeg.live.sinks import Many, open_file
+
+    voice.step("Connecting")
+    source = connect(name, hop=hop, scale=scale)
+    try:
+        kinds = source.info["ch_names"]
+        voice.say(f"Stream {source.name!r}: {len(kinds)} channels, {source.sfreq:g} Hz.")
+        if fit is None:
+            names = stream_names(imager, source.info)
+        else:
+            voice.step("Fitting")
+            imager, names = fitted(imager, source.info, **fit, say=voice.say)
+        found = find_regions(imager.leadfield_, regions)
+        engine = engine_for(imager, found, source.sfreq)
+        out_file, publish, overwrite = places
+        sinks = []
+        if out_file is not None:
+            sinks.append(open_file(out_file, found.names, engine.unit, overwrite=overwrite))
+        if publish is not None:
+            sinks.append(Outlet(publish, found.names, engine.unit))
+        sink = Many(*sinks)
+        voice.step("Following; Ctrl-C ends it")
+        try:
+            toll = follow(
+                source.chunks(names), engine, sink, clock, settings,
+                _speaker(voice), looked_at(names),
+            )  # fmt: skip
+        finally:
+            sink.close()
+    finally:
+        source.close()
+    return toll, engine
+
+
+def _speaker(voice: Voice) -> Any:
+    """What happens to a stream is said whether or not a terminal listens."""
+
+    def say(sentence: str) -> None:
+        if not voice.quiet:
+            err.print(Padding(Text(sentence), (0, 0, 0, 2)))
+
+    return say
+
+
+def _tell(toll: Toll, engine: Engine, file: Path | None, quiet: bool, json: str | None) -> None:
+    """Print what the run came to."""
+    certificate = engine.certificate()
+    found = {
+        **toll.to_dict(),
+        "regions": list(engine.regions.names),
+        "unit": engine.unit,
+        "certificate": None if certificate is None else certificate.to_dict(),
+        "file": None if file is None else str(file),
+    }
+    if deliver(found, json) or quiet:
+        return
+    rows = [
+        (what, *(f"{counted[key]:.1f}" for key in ("median_ms", "p95_ms", "max_ms")))
+        for what, counted in (
+            ("sample to estimate", found["latency"]),
+            ("arrival to estimate", found["work"]),
+        )
+    ]
+    show_table("Latency, ms", ("from", "median", "95 %", "max"), rows)
+    happened = [
+        f"{getattr(toll, key)} {what}"
+        for key, what in (
+            ("stalls", "stalls"),
+            ("connections", "new connections"),
+            ("gaps", "gaps"),
+            ("rates", "changes of rate"),
+            ("broken", "samples with NaN"),
+            ("ahead", "samples with times that had not come yet, by the sender's clock"),
+        )
+        if getattr(toll, key)
+    ]
+    out.print(
+        f"{toll.estimates} of {toll.samples} samples estimated in {len(found['regions'])} regions"
+        f"{'; ' + ', '.join(happened) if happened else ''}."
+    )
+    if file is not None:
+        out.print(str(file), style="bold", soft_wrap=True, markup=False)

@@ -1,0 +1,280 @@
+"""A live stream: what is estimated, how late it is said to be, and what it survives."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+import pytest
+
+from majorant import SourceImager
+from majorant.cli import main
+from majorant.eeg.live.chunks import Chunk
+from majorant.eeg.live.conditioner import Conditioner
+from majorant.eeg.live.engine import KernelEngine, WindowEngine, engine_for
+from majorant.eeg.live.follow import Following, follow
+from majorant.eeg.live.latency import Latency
+from majorant.eeg.live.regions import find_regions
+from majorant.eeg.live.sinks import open_file
+from majorant.errors import MajorantError
+from majorant.forward.leadfield import Leadfield
+
+SFREQ = 100.0
+UNFILTERED = (None, None)
+
+
+class Kept:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.times: list[Any] = []
+        self.values: list[Any] = []
+
+    def write(self, times: Any, values: Any) -> None:
+        self.times.append(times)
+        self.values.append(values)
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def imager(raw: Any, sphere_forward: Any) -> SourceImager:
+    return SourceImager("mne", loose=0).fit(raw.info, sphere_forward)
+
+
+@pytest.fixture(scope="module")
+def network(raw: Any) -> SourceImager:
+    return SourceImager("mm-net").fit(raw.info)
+
+
+@pytest.fixture(scope="module")
+def data(raw: Any, imager: SourceImager) -> np.ndarray:
+    return raw.get_data(picks=imager.info_["ch_names"], tmax=9.99)
+
+
+def cut(data: np.ndarray, clock: Clock, *sizes: int, sfreq: float = SFREQ) -> Iterator[Chunk]:
+    """Chunks of some sizes, 3 ms after their last sample."""
+    a = 0
+    for size in sizes:
+        times = np.arange(a, a + size) / sfreq
+        clock.now = float(times[-1]) + 0.003
+        yield Chunk(data[:, a : a + size], times, sfreq)
+        a += size
+
+
+def test_a_stream_is_imaged_as_the_recording_is(
+    raw: Any, imager: SourceImager, data: np.ndarray
+) -> None:
+    regions = find_regions(imager.leadfield_, ["left frontal", "M1=40,-20,50,30"])
+    assert regions.names == ("left frontal", "M1")
+    kept, clock = Kept(), Clock()
+    chunks = cut(data, clock, 1, 7, 130, 2, 60)
+    engine = engine_for(imager, regions, SFREQ)
+    toll = follow(chunks, engine, kept, clock, Following(band=UNFILTERED))
+    whole = imager.apply(raw, stop=1.99).data
+    for row, member, flip in zip(
+        np.concatenate(kept.values, axis=1), regions.members, regions.flips, strict=True
+    ):
+        expected = (flip[:, None] * whole[member]).mean(0)
+        assert np.abs(row - expected).max() <= 1e-9 * np.abs(expected).max()
+    assert toll.samples == toll.estimates == 200
+    # The oldest sample of the chunk of 130 waited 1.29 s for the youngest.
+    assert toll.to_dict()["latency"]["max_ms"] == pytest.approx(1293)
+    assert toll.to_dict()["work"]["max_ms"] == 0
+
+
+def test_lengths_are_averaged_as_squares(raw: Any, sphere_forward: Any, data: np.ndarray) -> None:
+    free = SourceImager("sloreta", loose=1).fit(raw.info, sphere_forward)
+    regions = find_regions(free.leadfield_, ["frontal"])
+    found = KernelEngine(free, regions).push(data[:, :50])
+    whole = free.apply(raw, stop=0.49).data[regions.members[0]]
+    assert found[0] == pytest.approx(np.sqrt((whole**2).mean(0)))
+
+
+def test_the_network_sees_the_window_that_ends_now(network: SourceImager, raw: Any) -> None:
+    regions = find_regions(network.leadfield_, [])
+    engine = engine_for(network, regions, SFREQ)
+    assert isinstance(engine, WindowEngine)
+    data = raw.get_data(picks=network.info_["ch_names"])
+    length = engine.length
+    assert engine.push(data[:, : length - 3]).shape[1] == 0
+    assert engine.push(data[:, length - 3 : length]).shape == (len(regions.names), 3)
+    last = engine.push(data[:, length : length + 4])
+    # Whoever comes late with more than a window gets the newest window.
+    engine.reset()
+    late = engine.push(data[:, : length + 4])
+    assert late.shape[1] == length
+    assert last == pytest.approx(late[:, -4:], rel=1e-3, abs=1e-6 * np.abs(late).max())
+    certificate = engine.certificate()
+    assert certificate is not None
+    assert certificate.to_dict()["holds"]
+
+
+def test_what_happens_to_a_stream_is_survived_and_said(
+    imager: SourceImager, data: np.ndarray
+) -> None:
+    clock, said, kept = Clock(), [], Kept()
+
+    def stream() -> Iterator[Chunk | None]:
+        def chunk(a: int, n: int, start: float, sfreq: float = SFREQ, session: int = 0) -> Chunk:
+            times = start + np.arange(n) / sfreq
+            clock.now = float(times[-1])
+            return Chunk(data[:, a : a + n].copy(), times, sfreq, session)
+
+        yield chunk(0, 50, 0.0)
+        for clock.now in (0.9, 1.6, 3.0):
+            yield None
+        yield chunk(50, 50, 3.0)
+        yield chunk(100, 20, 3.7)
+        spoilt = chunk(120, 20, 3.9)
+        spoilt.data[3, 4] = np.nan
+        yield spoilt
+        yield chunk(140, 50, 5.0, 50.0, session=1)
+        # Declared as 50 Hz, but twice as fast.
+        for k in range(10):
+            fast = chunk(190 + 50 * k, 50, 6.0 + 0.5 * k, SFREQ, 1)
+            yield Chunk(fast.data, fast.times, 50.0, 1)
+        clock.now = 100.0
+        yield None
+
+    engine = engine_for(imager, find_regions(imager.leadfield_, ["frontal"]), SFREQ)
+    toll = follow(stream(), engine, kept, clock, Following(patience=10), said.append)
+    assert said == [
+        "No samples for 1.1 s; waiting.",
+        "Samples again after 3.0 s; 2.50 s of samples are missing.",
+        "0.20 s of samples are missing.",
+        "Some samples hold NaN or infinite values; they are left out.",
+        "Connected again after 1.9 s; the rate is now 50 Hz, it was 100; at 50 Hz the filter does "
+        "without 40 Hz.",
+        "Samples come at 99.75 Hz, not at 50 as declared.",
+        "No samples for 89.0 s; waiting.",
+        "No samples for 89 s; stopped.",
+    ]
+    counted = (toll.stalls, toll.gaps, toll.connections, toll.rates, toll.broken)
+    assert counted == (2, 2, 1, 2, 1)
+    assert toll.estimates == toll.samples - 1
+    assert np.isfinite(np.concatenate(kept.values, axis=1)).all()
+
+
+def test_the_filter_looks_back_only_and_does_not_ring_at_an_offset(data: np.ndarray) -> None:
+    whole = Conditioner((1.0, 40.0), SFREQ)(data)
+    piecewise = Conditioner((1.0, 40.0), SFREQ)
+    parts = [piecewise(data[:, a:b]) for a, b in ((0, 1), (1, 30), (30, 30), (30, 999))]
+    assert np.concatenate(parts, axis=1) == pytest.approx(whole[:, :999])
+    offset = Conditioner((1.0, 40.0), SFREQ)(np.full((2, 300), 0.03))
+    assert np.abs(offset).max() < 1e-12
+    assert 0 < Conditioner((None, 40.0), 500.0).delay() < 0.02
+
+
+def test_latencies_are_counted_to_a_tenth_of_a_millisecond() -> None:
+    latency, values = Latency(), np.random.default_rng(0).gamma(2.0, 0.01, 5000)
+    values[7] = 20.0
+    latency.add(values)
+    for share in (0.5, 0.95):
+        exact = np.quantile(values, share, method="inverted_cdf")
+        assert exact <= latency.quantile(share) <= exact + 1.01e-4
+    assert latency.to_dict()["max_ms"] == 20_000
+
+
+def test_mistakes_are_said_before_the_stream_begins(
+    raw: Any, imager: SourceImager, sphere_forward: Any, template: Leadfield, tmp_path: Path
+) -> None:
+    assert "left occipital" in find_regions(template, []).names
+    with pytest.raises(MajorantError, match=r"no region 'ocipital' \(did you mean 'occipital'"):
+        find_regions(template, ["ocipital"])
+    with pytest.raises(MajorantError, match="holds no location"):
+        find_regions(template, ["far=500,0,0"])
+    slow = SourceImager("champagne", loose=0).fit(raw.info, sphere_forward)
+    with pytest.raises(MajorantError, match=r"does not follow a stream; take one of mne, .*mm-net"):
+        engine_for(slow, find_regions(slow.leadfield_, ["frontal"]), SFREQ)
+    unsure = SourceImager("mne", loose=0, snr="gcv").fit(raw.info, sphere_forward)
+    with pytest.raises(MajorantError, match="a stream has not come yet"):
+        engine_for(unsure, find_regions(unsure.leadfield_, ["frontal"]), SFREQ)
+    with pytest.raises(MajorantError, match=r"neither \.csv nor \.zarr"):
+        open_file(tmp_path / "run.txt", ("a",), "Am", overwrite=False)
+    (tmp_path / "run.csv").write_text("mine")
+    with pytest.raises(MajorantError, match="is there already"):
+        open_file(tmp_path / "run.csv", ("a",), "Am", overwrite=False)
+
+
+def test_a_store_holds_what_was_written(tmp_path: Path) -> None:
+    import zarr
+
+    store = open_file(tmp_path / "run.zarr", ("a", "b"), "Am", overwrite=False)
+    values = np.random.default_rng(0).standard_normal((2, 700))
+    for a in range(0, 700, 70):
+        store.write(np.arange(a, a + 70) / SFREQ, values[:, a : a + 70])
+    store.close()
+    group: Any = zarr.open_group(tmp_path / "run.zarr", mode="r")
+    assert group["estimate"][:] == pytest.approx(values, rel=1e-6)
+    assert group["time"][-1] == 6.99
+    assert dict(group.attrs)["complete"] is True
+
+
+@pytest.fixture
+def players(raw: Any) -> Iterator[Any]:
+    """Makes streams on this machine, one after the other, under one name."""
+    player = pytest.importorskip("mne_lsl.player", reason="MNE-LSL or liblsl is not here")
+    lsl = pytest.importorskip("mne_lsl.lsl")
+    made: list[Any] = []
+
+    def play(sfreq: float) -> None:
+        for old in made:
+            if old.running:
+                old.stop()
+        again = raw.copy().pick("eeg").resample(sfreq, verbose="error")
+        made.append(player.PlayerLSL(again, 5, name="majorant-test", source_id=f"{sfreq}"))
+        made[-1].start()
+
+    play(100.0)
+    if not lsl.resolve_streams(timeout=5.0, name="majorant-test"):
+        made[-1].stop()
+        pytest.skip("LSL streams do not reach this machine from itself (no multicast)")
+    yield play
+    made[-1].stop()
+
+
+def test_a_stream_of_lsl_that_comes_back_with_another_rate(
+    players: Any, sphere_forward: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head, table, numbers = (tmp_path / n for n in ("s-fwd.fif", "run.csv", "run.json"))
+    mne.write_forward_solution(head, sphere_forward, verbose="error")
+
+    def change() -> None:
+        """Once some estimates are written, go on as another stream."""
+        for _ in range(6000):
+            if table.is_file() and len(table.read_text().splitlines()) > 30:
+                players(50.0)
+                return
+            time.sleep(0.01)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    words = ("stream", "majorant-test", "--forward", head, "--solver", "mne", "--duration", 3)
+    with pytest.raises(SystemExit) as stop:
+        main([str(w) for w in (*words, "--out", table, "--region", "frontal", "--json", numbers)])
+    changing.join()
+    said = capsys.readouterr()
+    assert stop.value.code == 0, said.err
+    assert "the rate is now 50 Hz, it was 100" in said.err
+    found = json.loads(numbers.read_text())
+    assert found["connections"] == 1
+    lines = table.read_text().splitlines()
+    assert lines[0] == 'time,"frontal"'
+    assert len(lines) - 1 == found["estimates"] > 100
+    times = np.array([float(line.split(",")[0]) for line in lines[1:]])
+    assert (np.diff(times) > 0).all()
+    assert 0 < found["latency"]["median_ms"] < 10_000
