@@ -6,8 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-from sphinx_gallery.sorting import ExplicitOrder
-
 import majorant
 
 HERE = Path(__file__).parent
@@ -16,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pages_made  # noqa: E402
 
-pages_made.write(HERE / "made")
+pages_made.write(HERE, HERE / "made")
 
 project = "Majorant"
 author = "The Majorant developers"
@@ -26,6 +24,7 @@ version = release = majorant.__version__
 extensions = [
     "myst_parser",
     "numpydoc",
+    "docstrings",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
@@ -33,12 +32,10 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "made/*.inc.md", "examples/GALLERY_HEADER.rst"]
+exclude_patterns = ["_build", "made/*.inc.md", "sg_execution_times.rst"]
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 4
 suppress_warnings = [
-    # Pages of other parts of the package appear in the list as soon as they are written.
-    "toc.empty_glob",
     # The gallery's index is a file that sphinx-gallery writes.
     "config.cache",
 ]
@@ -57,7 +54,6 @@ sphinx_gallery_conf = {
     "examples_dirs": str(HERE.parent / "examples"),
     "gallery_dirs": "examples",
     "filename_pattern": r"\.py$",
-    "within_subsection_order": ExplicitOrder,
     "abort_on_example_error": True,
     "download_all_examples": False,
     "remove_config_comments": True,
@@ -66,7 +62,6 @@ sphinx_gallery_conf = {
     "plot_gallery": True,
     "copyfile_regex": "",
 }
-sphinx_gallery_conf.pop("within_subsection_order")
 
 html_theme = "furo"
 html_title = f"Majorant {release}"

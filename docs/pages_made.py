@@ -5,6 +5,7 @@ Called by ``conf.py``; what it writes is not kept in the repository.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,12 +86,15 @@ ROOMS = {
     ),
 }
 """What others build on, by what it is for."""
+UNDERSTAND = ("guarantees", "uncertainty", "audit", "compare", "sbl", "general", "mne-door", "bids")
+"""What comes first of the pages that explain."""
 
 
-def write(folder: Path) -> None:
+def write(docs: Path, folder: Path) -> None:
     """Write every page; a page that did not change is left alone, so that builds stay quick."""
     folder.mkdir(exist_ok=True)
     pages = {
+        "more.inc.md": _more(docs),
         "solvers.inc.md": _solvers(),
         "commands.md": _commands(),
         "bibliography.md": _bibliography(),
@@ -100,6 +104,16 @@ def write(folder: Path) -> None:
         page = folder / name
         if not page.is_file() or page.read_text("utf-8") != text:
             page.write_text(text, "utf-8")
+
+
+def _more(docs: Path) -> str:
+    """List the pages that the index does not name, so that a new one needs no words there."""
+    lists = re.findall(r"```\{toctree\}(.*?)```", (docs / "index.md").read_text("utf-8"), re.DOTALL)
+    named = {"index", *" ".join(lists).split()}
+    rest = sorted(page.stem for page in docs.glob("*.md") if page.stem not in named)
+    first = [page for page in UNDERSTAND if page in rest]
+    listed = "\n".join([*first, *(page for page in rest if page not in first)])
+    return f"```{{toctree}}\n:caption: Understand it\n:hidden:\n\n{listed}\n```\n"
 
 
 def _solvers() -> str:

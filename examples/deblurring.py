@@ -1,76 +1,132 @@
-"""Deblur an image with the loop, the bounds and the guard that image brain activity.
+"""Deblur images with the loop, the bounds, the guard and the network that image brain activity.
 
 The operator is matrix-free: a blur and its adjoint, and an upper bound of its norm. Nothing else of
-the package knows that this is not a lead field. Run it with::
+the package knows that this is not a lead field: the rows of an image stand where sources stand, its
+columns where times stand. Three solvers, each with its certificate:
+
+- classical majorisation-minimisation of squares with a Tikhonov term, under two bounds;
+- MM-Net, trained here in half a minute on random scenes, and judged on one it has not seen;
+- classical majorisation-minimisation of the very energy that MM-Net minimises.
+
+Run it with::
 
     python examples/deblurring.py
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from majorant import FunctionOperator, Problem, Solution, solve
-from majorant.solvers.mm import ClassicalMM, Squares
+from majorant.learned.mmnet import MMNet
+from majorant.learned.unrolled import MMNetSettings, MMNetwork
+from majorant.solvers.mm import ClassicalMM, SameAs, Squares
+from majorant.training.bilevel import bilevel_loss, unroll
 
-SIZE, WIDTH, NOISE, WEIGHT = 48, 2.0, 0.02, 5.0
+SIZE, WIDTH, NOISE, WEIGHT = 48, 2.0, 0.02, 2e-3
+STEPS, BATCH, RATE = 300, 16, 3e-3
 
 
 def blur(size: int = SIZE, width: float = WIDTH) -> FunctionOperator:
-    """A Gaussian blur of square images with zeros around them, (n_batch, size * size, 1)."""
+    """A Gaussian blur of square images with zeros around them, (n_batch, size, size)."""
     reach = torch.arange(-3 * int(width), 3 * int(width) + 1, dtype=torch.float64)
     profile = torch.exp(-0.5 * (reach / width) ** 2)
     profile = profile / profile.sum()
     half = profile.numel() // 2
 
     def apply(x: Tensor) -> Tensor:
-        image, taps = x.reshape(-1, 1, size, size), profile.to(x)[None, None]
+        image, taps = x[:, None], profile.to(x)[None, None]
         rows = F.conv2d(image, taps[:, :, None], padding=(0, half))
-        return F.conv2d(rows, taps[..., None], padding=(half, 0)).reshape(x.shape)
+        return F.conv2d(rows, taps[..., None], padding=(half, 0))[:, 0]
 
     # the profile is symmetric, so the blur is its own adjoint; its taps are positive and sum to
     # one, so its norm is at most one
-    return FunctionOperator(
-        apply, apply, n_sensors=size * size, n_columns=size * size, norm_bound=1.0
+    return FunctionOperator(apply, apply, n_sensors=size, n_columns=size, norm_bound=1.0)
+
+
+def scenes(n: int, size: int, generator: torch.Generator) -> Tensor:
+    """Images of two discs, two bars and three points each, shape (n, size, size)."""
+    axis = torch.linspace(-1, 1, size, dtype=torch.float64)
+    v, h = (grid[None, None] for grid in torch.meshgrid(axis, axis, indexing="ij"))
+
+    def drawn(low: float, high: float, count: int) -> Tensor:
+        u = torch.rand(n, count, 1, 1, generator=generator, dtype=torch.float64)
+        return low + (high - low) * u
+
+    discs = (v - drawn(-0.7, 0.7, 2)) ** 2 + (h - drawn(-0.7, 0.7, 2)) ** 2 < drawn(0.02, 0.12, 2)
+    upright = drawn(0, 1, 2) < 0.5
+    along, across = torch.where(upright, v, h), torch.where(upright, h, v)
+    bars = (across - drawn(-0.7, 0.7, 2)).abs() < drawn(0.04, 0.09, 2)
+    bars = bars & ((along - drawn(-0.3, 0.3, 2)).abs() < drawn(0.3, 0.7, 2))
+    points = ((v - drawn(-0.9, 0.9, 3)).abs() < 1 / size) & (
+        (h - drawn(-0.9, 0.9, 3)).abs() < 1 / size
+    )
+    return (
+        (discs * drawn(0.5, 1.0, 2)).sum(1)
+        + (bars * drawn(0.4, 0.9, 2)).sum(1)
+        + 2.0 * points.sum(1)
     )
 
 
-def scene(size: int = SIZE) -> Tensor:
-    """A disc, a bar and a few points, shape (1, size * size, 1)."""
-    axis = torch.linspace(-1, 1, size, dtype=torch.float64)
-    v, h = torch.meshgrid(axis, axis, indexing="ij")
-    image = ((v + 0.3) ** 2 + (h + 0.3) ** 2 < 0.12).double()
-    image = image + 0.7 * ((v - 0.5).abs() < 0.06) * (h.abs() < 0.7)
-    image[size // 4, 3 * size // 4] = image[size // 3, 7 * size // 8] = 2.0
-    return image.reshape(1, -1, 1)
+def problem(n: int, size: int, seed: int) -> tuple[Problem, Tensor]:
+    """Blurred, noisy scenes, and the scenes themselves."""
+    generator, operator = torch.Generator().manual_seed(seed), blur(size)
+    truth = scenes(n, size, generator)
+    noise = torch.randn(truth.shape, generator=generator, dtype=truth.dtype)
+    return Problem(operator, operator.apply(truth) + NOISE * noise), truth
 
 
-def problem(size: int = SIZE, seed: int = 0) -> tuple[Problem, Tensor]:
-    """The blurred, noisy scene, whitened, and the scene itself."""
-    truth, operator = scene(size), blur(size)
-    noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(seed)).to(truth)
-    y = operator.apply(truth) + NOISE * noise
-    return Problem(operator, y, noise=torch.full((size * size,), NOISE**2).to(truth)), truth
+def train(size: int = SIZE, steps: int = STEPS, seed: int = 0) -> MMNet:
+    """An MM-Net for images: unroll, compare with the truth, go downhill."""
+    settings = MMNetSettings(
+        n_sources=size, prior_hidden=64, hidden=32, iterations=8, start="minimum-norm"
+    )
+    network = MMNetwork(settings, torch.Generator().manual_seed(seed))
+    geometry = network.geometry(blur(size), torch.float32)
+    optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: 0.5 + 0.5 * math.cos(math.pi * step / steps)
+    )
+    for step in range(steps):
+        blurred, truth = problem(BATCH, size, seed=1 + step)
+        given = Problem(blurred.operator, blurred.y.float())
+        iterates = unroll(network, given, geometry)
+        loss = bilevel_loss(network, iterates, truth.float(), deep=0.5).total
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+        optimiser.step()
+        schedule.step()
+    return MMNet(network)
 
 
-def main(size: int = SIZE, max_iter: int = 100) -> dict[str, Solution]:
-    """Deblur by two bounds, and say what was promised and kept."""
-    blurred, truth = problem(size)
-    start = float((blurred.y - truth).norm() / truth.norm())
-    print(f"blurred: relative error {start:.3f}")
+def main(size: int = SIZE, steps: int = STEPS, max_iter: int = 100) -> dict[str, Solution]:
+    """Deblur a scene in every way, and say what was promised and kept."""
+    blurred, truth = problem(1, size, seed=0)
+    print(f"blurred: relative error {_error(blurred.y, truth):.3f}")
+    learned = train(size, steps)
+    solvers = {
+        "Tikhonov, one number as bound": ClassicalMM(Squares(WEIGHT, "scalar"), max_iter),
+        "Tikhonov, the operator as bound": ClassicalMM(Squares(WEIGHT, "operator"), 2),
+        "MM-Net's energy, classical": ClassicalMM(SameAs(learned), max_iter),
+        "MM-Net": learned,
+    }
     solutions = {}
-    for bound, steps in (("scalar", max_iter), ("operator", 2)):
-        solver = ClassicalMM(Squares(weight=WEIGHT, bound=bound), steps)
-        out = solutions[bound] = solve(blurred, solver)
-        error = float((out.estimate - truth).norm() / truth.norm())
-        print(
-            f"{bound}: relative error {error:.3f}, energy {float(out.certificate.energy[-1]):.2f}"
-        )
+    for name, solver in solvers.items():
+        out = solutions[name] = solve(blurred, solver)
+        energy = float(out.certificate.energy[-1])
+        print(f"{name}: relative error {_error(out.estimate, truth):.3f}, energy {energy:.4f}")
         print(f"  {out.certificate.sentence()}")
         print(f"  The bound: {out.certificate.bound} ({out.certificate.kind}).")
     return solutions
+
+
+def _error(estimate: Tensor, truth: Tensor) -> float:
+    return float((estimate - truth).norm() / truth.norm())
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ from majorant.problem import MajorantError
 GuardTest = Literal["off", "surrogate", "energy", "descent", "majorant"]
 
 VIOLATION = 1e-6
-"""A rise of the returned energy above this, relative to max(1, |u|), is a violation."""
+"""A rise of the returned energy above this, relative to ``max(1, |u|)``, is a violation."""
 
 
 @dataclass(frozen=True)
