@@ -20,7 +20,7 @@ from majorant.audit.run import Prepared, run, save
 from majorant.audit.settings import AuditSettings
 from majorant.audit.solvers import depth_prior
 from majorant.audit.store import open_folder
-from majorant.audit.summary import Audit, cortex_maps
+from majorant.audit.summary import Audit, _weights, cortex_maps
 from majorant.audit.trials import Trials, noise_scale
 from majorant.eeg.account import Account
 from majorant.problem import MajorantError
@@ -238,6 +238,18 @@ def test_maps_stay_within_the_scores_and_around_their_means(found: Audit) -> Non
     assert (mean >= scores.min(axis=1)[..., None] - 1e-9).all()
     assert (mean <= scores.max(axis=1)[..., None] + 1e-9).all()
     assert ((low <= mean + 1e-3) & (mean <= high + 1e-3)).mean() > 0.97
+
+
+def test_maps_say_something_where_few_patches_can_be_reached() -> None:
+    near = np.full((3, 8), np.inf)
+    near[0] = np.arange(8.0)
+    near[1, :2] = [5.0, 50.0]
+    weights = _weights(near)
+    assert np.isfinite(weights).all()
+    assert weights[0, 0] > weights[0, 7] > 0
+    assert weights[1, 0] > weights[1, 1] > 0
+    assert (weights[1, 2:] == 0).all()
+    assert (weights[2] == 1).all()
 
 
 def test_a_solver_that_cannot_be_used_is_left_out_and_said(ball: AuditHead, cap: Cap) -> None:

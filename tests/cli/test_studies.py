@@ -66,6 +66,8 @@ def test_an_audit_of_a_head_of_ones_own_leaves_out_what_does_not_fit(
     info = mne.read_evokeds(recording, verbose="error")[0].info
     forward = tmp_path / "own-fwd.fif"
     made = template_forward(info, "ico3").forward
+    with made["info"]._unlock():
+        made["info"]["mri_head_t"] = made["mri_head_t"]
     mne.write_forward_solution(forward, made, verbose="error")
     out = tmp_path / "own"
     order = ("audit", "--forward", forward, "--electrodes", "9", "--out", out, "--n", "20")

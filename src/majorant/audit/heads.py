@@ -13,13 +13,15 @@ errors are those of noise and solver alone, and too small.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 from torch import Tensor
 
@@ -28,7 +30,7 @@ from majorant.eeg.forward import leadfield_from_forward
 from majorant.eeg.places import Places, locate
 from majorant.errors import MajorantError
 from majorant.forward.cortex import lobe
-from majorant.forward.graph import mesh_edges
+from majorant.forward.graph import mesh_edges, unique_edges
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.mesh import nearest_on_surface
 from majorant.forward.shells import Head, compute_gain, move_inside
@@ -175,18 +177,18 @@ def own_head(forward: Any, cap: Cap) -> AuditHead:
     fixed = mne.convert_forward_solution(
         forward, surf_ori=True, force_fixed=True, use_cps=True, verbose="error"
     )
+    edges, area = _cells(forward["src"])
     lead = leadfield_from_forward(fixed).pick(list(cap.ch_names))
+    lead = replace(lead, edges=unique_edges(torch.from_numpy(edges)))
     positions = lead.positions.numpy()
-    n = lead.n_locations
-    total = sum(_mesh_area(space["rr"], space["tris"]) for space in forward["src"])
     electrodes = mne.transforms.apply_trans(forward["mri_head_t"]["trans"], positions)
     return AuditHead(
         believed=lead,
         gain=lead.gain,
         vertices=positions,
         edges=lead.edges.numpy(),
-        area=np.full(n, 1e4 * total / n),
-        home=np.arange(n),
+        area=1e4 * area,
+        home=np.arange(lead.n_locations),
         places=locate(lead),
         depth=1e3 * KDTree(cap.positions).query(electrodes)[0],
         depth_word="from the nearest electrode",
@@ -229,17 +231,49 @@ def _moved(places: NDArray[np.float64], head: Head, seed: int) -> NDArray[np.flo
 
 def _areas(surfaces: Surfaces) -> NDArray[np.float64]:
     """A third of the adjacent triangles of every pial vertex, m², both hemispheres."""
-    both = []
-    for vertices, faces in zip(surfaces.pial, surfaces.faces, strict=True):
-        a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
-        third = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
-        both.append(np.bincount(faces.ravel(), np.repeat(third, 3), minlength=len(vertices)))
-    return np.concatenate(both)
+    pairs = zip(surfaces.pial, surfaces.faces, strict=True)
+    return np.concatenate([_vertex_areas(*pair) for pair in pairs])
 
 
-def _mesh_area(vertices: NDArray[np.float64], faces: NDArray[np.integer]) -> float:
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+def _vertex_areas(vertices: np.ndarray, faces: np.ndarray) -> NDArray[np.float64]:
+    a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
+    third = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
+    own = np.bincount(faces.ravel(), np.repeat(third, 3), minlength=len(vertices))
+    return own.astype(np.float64)
+
+
+def _cells(src: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Neighbours and areas (m²) of the locations of a surface source space.
+
+    Every vertex of the surface belongs to the location nearest along it; locations whose cells
+    touch are neighbours. Files do not always say which ones are, and areas never.
+    """
+    pairs, areas, start = [], [], 0
+    for space in src:
+        vertices, faces = np.asarray(space["rr"], float), np.asarray(space["tris"], np.int64)
+        if len(faces) == 0:
+            raise MajorantError(
+                "the forward solution has no surface between its sources, so patches cannot grow; "
+                "compute it anew from a source space made with mne.setup_source_space"
+            )
+        sides = mesh_edges(torch.from_numpy(faces)).numpy()
+        length = np.linalg.norm(vertices[sides[:, 0]] - vertices[sides[:, 1]], axis=1)
+        graph = csr_array((length, tuple(sides.T)), shape=(len(vertices), len(vertices)))
+        used = np.asarray(space["vertno"])
+        owner = dijkstra(
+            graph, directed=False, indices=used, min_only=True, return_predecessors=True
+        )[2]
+        number = np.full(len(vertices), -1)
+        number[used] = np.arange(len(used))
+        cell = np.where(owner >= 0, number[np.maximum(owner, 0)], -1)
+        touching = cell[sides]
+        kept = (touching >= 0).all(axis=1) & (touching[:, 0] != touching[:, 1])
+        pairs.append(touching[kept] + start)
+        inside = cell >= 0
+        own = _vertex_areas(vertices, faces)
+        areas.append(np.bincount(cell[inside], own[inside], minlength=len(used)))
+        start += len(used)
+    return np.concatenate(pairs).astype(np.int64), np.concatenate(areas).astype(np.float64)
 
 
 def _say(progress: Progress, line: str) -> None:

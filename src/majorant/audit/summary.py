@@ -267,5 +267,9 @@ def cortex_maps(audit: Audit, solver: str) -> NDArray[np.float64]:
 def _weights(near: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weights of the patches at every location, (n_locations, n_patches)."""
     k = min(NEIGHBOURS, near.shape[1]) - 1
-    width = np.maximum(np.partition(near, k, axis=1)[:, k], NARROWEST_MM)[:, None]
-    return np.exp(-0.5 * (1.5 * near / width) ** 2)
+    sixth = np.partition(near, k, axis=1)[:, k]
+    # Where fewer can be reached along the cortex, all of these count; where none can, all do.
+    reached = np.where(np.isfinite(near), near, 0.0).max(axis=1)
+    width = np.maximum(np.where(np.isfinite(sixth), sixth, reached), NARROWEST_MM)[:, None]
+    weights = np.exp(-0.5 * (1.5 * near / width) ** 2)
+    return np.where(weights.sum(axis=1, keepdims=True) > 0, weights, 1.0)
