@@ -131,6 +131,7 @@ def rows() -> Iterator[Timing]:
     """Every row, in the order of the table."""
     from majorant.bench.speed_champagne import champagne_rows
     from majorant.bench.speed_door import door_rows
+    from majorant.bench.speed_live import live_rows
     from majorant.bench.speed_mmnet import mmnet_rows, training_rows
     from majorant.bench.speed_neural_mass import neural_mass_rows
     from majorant.bench.speed_unfolded import batch_seconds, calibrain_rows, unfolded_rows
@@ -153,6 +154,8 @@ def rows() -> Iterator[Timing]:
     for row in neural_mass_rows():
         yield Timing(*row)
     for row in door_rows():
+        yield Timing(*row)
+    for row in live_rows():
         yield Timing(*row)
 
 
