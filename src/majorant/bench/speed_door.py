@@ -51,7 +51,8 @@ def _info() -> Any:
     import mne
 
     names = mne.channels.make_standard_montage("biosemi64").ch_names[:CHANNELS]
-    info = mne.create_info(names, SFREQ, "eeg", verbose="error").set_montage("biosemi64")
+    info: Any = mne.create_info(names, SFREQ, "eeg", verbose="error")
+    info.set_montage("biosemi64")
     with info._unlock():
         info["projs"] = [mne.proj.make_eeg_average_ref_proj(info, verbose="error")]
     return info
@@ -94,7 +95,8 @@ def _of_mne(folder: Path, seconds: float) -> dict[str, float]:
     raw = _raw(folder, seconds)
     cov = mne.make_ad_hoc_cov(raw.info, verbose="error")
     forward = template_forward(raw.info, "ico4").forward
-    inverse = make_inverse_operator(raw.info, forward, cov, depth=None, verbose="error")
+    no_depth: Any = None
+    inverse = make_inverse_operator(raw.info, forward, cov, depth=no_depth, verbose="error")
     start = time.perf_counter()
     stc: Any = apply_inverse_raw(raw, inverse, 1 / 9, "sLORETA", buffer_size=1000, verbose="error")
     checked = float(stc.data[0, 0])

@@ -178,7 +178,7 @@ def _refuse_mixed(spread: NDArray[np.float64], names: Sequence[str], typical: fl
     odd = np.flatnonzero((ratio > MIXED) | (ratio < 1 / MIXED))
     if len(odd):
         raise MajorantError(
-            f"the amplitudes of {some([names[k] for k in odd], 8)} are around "
+            f"the amplitudes of {some([names[int(k)] for k in odd], 8)} are around "
             f"{np.median(spread[odd]):.3g} V, those of the other electrodes around {typical:.3g} "
             "V: the file seems to mix units; bring all channels to volts, or leave these out as bad"
         )

@@ -57,6 +57,7 @@ def subject_forward(
     import mne
 
     say = progress or (lambda text: None)
+    patches: Any = "patch"
     folder, root = _folder(subject, subjects_dir)
     head_to_mri, by = _transformation(info, subject, folder, root, trans)
     scalp = _scalp(folder, subject)
@@ -67,7 +68,7 @@ def subject_forward(
         with listening(Account(), "building the head"):
             say(f"Placing sources on the cortex of {subject}")
             src = mne.setup_source_space(
-                subject, spacing, subjects_dir=root, add_dist="patch", verbose="error"
+                subject, spacing, subjects_dir=root, add_dist=patches, verbose="error"
             )
             say(f"Solving for the potentials of {subject}")
             solution = _solution(folder, subject, root)
@@ -87,7 +88,7 @@ def subject_forward(
 def _folder(subject: str, subjects_dir: str | None) -> tuple[Path, str]:
     import mne
 
-    root = subjects_dir or mne.get_config("SUBJECTS_DIR")
+    root: Any = subjects_dir or mne.get_config("SUBJECTS_DIR")
     if root is None:
         raise MajorantError(
             f"the folder of the subject {subject!r} is not known; give subjects_dir, or set "

@@ -145,7 +145,7 @@ def _registered(
     side: str, space: SourceSpace, subjects_dir: str | None, solver: SolverSpec, anywhere: str
 ) -> NDArray[np.float64]:
     """Vertices of a hemisphere on the sphere of fsaverage."""
-    import nibabel.freesurfer
+    from nibabel.freesurfer.io import read_geometry
 
     advice = (
         f"give subjects_dir with SUBJECT/surf/{side}.sphere.reg, leave the forward out to use the "
@@ -161,7 +161,7 @@ def _registered(
     if not path.is_file():
         raise MajorantError(f"there is no spherical registration {path}; {advice}")
     try:
-        vertices: Any = nibabel.freesurfer.read_geometry(path)[0]
+        vertices: Any = read_geometry(path)[0]
     except (OSError, ValueError, IndexError) as error:
         raise MajorantError(
             f"{path} cannot be read as a surface of FreeSurfer; make it again with recon-all"
@@ -190,7 +190,7 @@ def _areas(part: Any) -> NDArray[np.float64]:
         return np.array([whole[members].sum() for members in part["pinfo"]])
     used = part["vertno"]
     nearest = KDTree(part["rr"][used]).query(part["rr"])[1]
-    return np.bincount(nearest, whole, minlength=len(used))
+    return np.bincount(nearest, whole, minlength=len(used)).astype(np.float64)
 
 
 def _mean_columns(

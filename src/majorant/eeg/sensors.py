@@ -42,7 +42,8 @@ def referenced(info: Any, *, only_eeg: bool, reference: str | None, account: Acc
     import mne
     from mne.proj import make_eeg_average_ref_proj
 
-    picks = mne.pick_types(info, meg=not only_eeg, eeg=True, ref_meg=False, exclude="bads")
+    without: Any = False
+    picks = mne.pick_types(info, meg=not only_eeg, eeg=True, ref_meg=without, exclude="bads")
     if len(picks) == 0:
         raise MajorantError(
             "there are no good EEG channels to image; check types and bads of the info"

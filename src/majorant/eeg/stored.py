@@ -117,7 +117,8 @@ def _rebuilt(tensors: dict[str, Tensor], record: dict[str, Any]) -> SourceImager
     from majorant.eeg.imager import SourceImager
 
     imager = SourceImager(**record["settings"])
-    names, kinds = list(record["ch_names"]), list(record["ch_types"])
+    names: list[str] = list(record["ch_names"])
+    kinds: Any = list(record["ch_types"])
     if not set(kinds) <= set(TYPES) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"channels of kinds {sorted(set(kinds))}")
     lead = Leadfield.from_arrays(

@@ -1,0 +1,139 @@
+"""Hours of data in bounded memory: streamed, stored, read back, and shown."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+import pytest
+
+from majorant import SourceImager
+from majorant.cli import main
+from majorant.eeg.store import read_window
+from majorant.eeg.streams import Conditioning, Reader
+from majorant.problem import DamagedFile, MajorantError
+
+
+@pytest.fixture(scope="module")
+def imager(raw: Any, sphere_forward: Any) -> SourceImager:
+    return SourceImager("dspm", loose=0.4).fit(raw.info, sphere_forward)
+
+
+def assert_equal(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+def _long(raw: Any, folder: Path, times: int) -> Any:
+    """The recording several times over, on disk."""
+    path = folder / "once_raw.fif"
+    raw.save(path, overwrite=True, verbose="error")
+    parts = [mne.io.read_raw_fif(path, preload=False, verbose="error") for _ in range(times)]
+    return mne.concatenate_raws(parts, preload=False, verbose="error")
+
+
+def test_memory_does_not_grow_with_the_recording(
+    raw: Any, imager: SourceImager, tmp_path: Path
+) -> None:
+    peaks = []
+    for times in (2, 8):
+        long = _long(raw, tmp_path, times)
+        n_times = 0
+        tracemalloc.start()
+        for piece in imager.stream(long, chunk=500):
+            n_times += piece.data.shape[1]
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert n_times == times * 3000
+    # Four times as long; every file of the chain adds a little of its own.
+    assert peaks[1] < 1.8 * peaks[0]
+    assert peaks[1] < 8 * 150 * 8 * 3000 / 4
+
+
+@pytest.mark.parametrize("pick_ori", [None, "vector"])
+def test_a_store_holds_the_estimate_a_window_at_a_time(
+    raw: Any, sphere_forward: Any, tmp_path: Path, pick_ori: str | None
+) -> None:
+    made = SourceImager("dspm", loose=0.4, pick_ori=pick_ori).fit(raw.info, sphere_forward)
+    path = made.write(raw, tmp_path / "estimate.zarr", start=2.0, stop=9.0)
+    whole = made.apply(raw, start=2.0, stop=9.0)
+    found = read_window(path)
+    assert type(found) is type(whole)
+    assert found.tmin == whole.tmin == 2.0
+    assert_equal(found.data, whole.data)
+    part = read_window(path, 4.0, 5.0)
+    assert part.tmin == 4.0
+    assert_equal(part.data, whole.data[..., 200:301])
+    with pytest.raises(MajorantError, match="holds no sample; the estimate goes from 2 to 9 s"):
+        read_window(path, 20.0, 30.0)
+    with pytest.raises(MajorantError, match="is not empty"):
+        made.write(raw, path)
+    made.write(raw, path, stop=1.0, overwrite=True)
+    assert read_window(path).shape[-1] == 101
+    assert [p.name for p in tmp_path.iterdir()] == ["estimate.zarr"]
+
+
+def test_a_store_that_is_not_whole_is_refused(
+    raw: Any, imager: SourceImager, tmp_path: Path
+) -> None:
+    path = imager.write(raw, tmp_path / "estimate.zarr", stop=1.0)
+    about = json.loads((path / "zarr.json").read_text("utf-8"))
+    for change, says in (({"complete": False}, "not finished"), ({"kind": "x"}, "something else")):
+        spoiled = {**about, "attributes": {**about["attributes"], **change}}
+        (path / "zarr.json").write_text(json.dumps(spoiled), "utf-8")
+        with pytest.raises(DamagedFile, match=says):
+            read_window(path)
+    with pytest.raises(MajorantError, match="no stored estimate"):
+        read_window(tmp_path / "none.zarr")
+
+
+def test_a_stream_that_fails_leaves_nothing(raw: Any, imager: SourceImager, tmp_path: Path) -> None:
+    broken = raw.copy()
+    broken._data[2, 2900] = np.inf
+    with pytest.raises(MajorantError, match="NaN or infinite values in"):
+        imager.write(broken, tmp_path / "estimate.zarr")
+    assert not list(tmp_path.iterdir())
+
+
+def test_filtering_while_reading_is_filtering_before(raw: Any) -> None:
+    fir = mne.filter.create_filter(None, 100.0, 1.0, 20.0, verbose="error")
+    names = raw.ch_names[:5]
+    reader = Reader(raw, names, 0, 3000, Conditioning(fir=fir))
+    found = np.concatenate([reader.read(a, min(a + 170, 3000)) for a in range(0, 3000, 170)], 1)
+    expected = raw.copy().pick(names).filter(1.0, 20.0, verbose="error").get_data()
+    assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+def test_a_continuous_recording_is_imaged_from_the_command_line(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["image", str(files["raw"]), "--raw", "--space", "ico3", "--out", str(out)]
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--filter", "1", "30", "--baseline", "0", "1"])
+    assert stop.value.code == 0, capsys.readouterr().err
+    assert sorted(p.name for p in out.iterdir()) == [
+        "estimate.zarr",
+        "report.html",
+        "summary.json",
+    ]
+    assert read_window(out / "estimate.zarr").shape == (1284, 3000)
+    summary = json.loads((out / "summary.json").read_text("utf-8"))
+    assert summary["certificate"]["holds"]
+    assert summary["data"]["noise"] == "baseline"
+    said = " ".join(summary["decisions"])
+    assert "Filtered 1 to 30 Hz (zero phase) while reading." in said
+    assert "The page shows 375 instants" in said
+    for more, says in (
+        (["--event", "1"], "events, conditions and rejection belong to averages"),
+        (["--reference", "Cz"], "cannot be added to continuous data"),
+        (["--tmin", "99"], "holds no sample"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main([*command, "--overwrite", *more])
+        assert stop.value.code == 2
+        assert says in " ".join(capsys.readouterr().err.split())
