@@ -2,98 +2,34 @@
 
     python -m majorant.bench.guarded            # windows and lengths, 200 test samples
     python -m majorant.bench.guarded montages   # 32 to 128 other electrodes, against sLORETA
+    python -m majorant.bench.guarded training   # windows against guards in training, ten minutes
+    python -m majorant.bench.guarded beyond     # what training over random lengths does
 
 Source: simulations of SEREEGA type, the test part; metrics of :mod:`majorant.metrics.localisation`.
 """
 
 from __future__ import annotations
 
-import math
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+import torch
+
+from majorant.bench import guarded_training
+from majorant.bench.rows_guarded import HEADER, Run, score
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.mmnet import MMNet
 from majorant.majorants.guard import Guard
-from majorant.metrics.localisation import Localisation, Scores
 from majorant.simulate.dataset import SereegaLike
-from majorant.solvers.base import IterativeSolver, Solver
 from majorant.solvers.linear import SLORETA
-from majorant.solvers.loop import solve
 from majorant.solvers.mm import ClassicalMM, SameAs
 from majorant.weights.shipped import mm_net
 
-BATCH = 50
 WINDOWS = (0, 1, 2, 5, 10)
 """0 stands for no guard."""
 
 MONTAGES = ("biosemi32", "biosemi64", "", "biosemi128")
 """The empty name stands for the 90 electrodes of the training."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One row: means over samples.
-
-    Attributes
-    ----------
-    name : str
-    le, auc, psnr : float
-        mm, times 100, dB.
-    energy : float
-        Final energy; NaN for solvers with another one.
-    refused : float
-        Share of the windows whose proposal was not taken as it came.
-    violations : int
-    ms : float
-        Per sample.
-    """
-
-    name: str
-    le: float
-    auc: float
-    psnr: float
-    energy: float
-    refused: float
-    violations: int
-    ms: float
-
-    def __str__(self) -> str:
-        energy = "-" if math.isnan(self.energy) else f"{self.energy:.4f}"
-        return (
-            f"| {self.name} | {self.le:.2f} | {self.auc:.2f} | {self.psnr:.1f} | "
-            f"{energy} | {100 * self.refused:.1f} % | {self.violations} | {self.ms:.1f} |"
-        )
-
-
-HEADER = (
-    "| solver | LE | AUC | PSNR | final energy | refused | rises | ms |\n"
-    "|---|---|---|---|---|---|---|---|"
-)
-
-
-def score(name: str, data: SereegaLike, solver: Solver, *, max_iter: int | None = None) -> Run:
-    """Solve all samples of a data set and judge them."""
-    judge, scores = Localisation(data.leadfield, data.sfreq), []
-    energy, refused, windows, rises, seconds = 0.0, 0, 0, 0, 0.0
-    for batch in data.batches(BATCH):
-        began = time.perf_counter()
-        solution = solve(data.problem(batch), solver, max_iter=max_iter)
-        seconds += time.perf_counter() - began
-        estimate = solution.estimate.to(batch.y.dtype)
-        scores.append(judge.score(batch.x, estimate, batch.seed))
-        held = solution.certificate
-        energy += float(held.energy[-1].sum()) if isinstance(solver, IterativeSolver) else math.nan
-        refused += int(held.refused.sum())
-        windows += (held.energy.shape[0] - 1) * len(batch)
-        rises += int(held.violations.sum())
-    joined = Scores.cat(scores)
-    le, auc, psnr = (float(v.mean()) for v in (joined.le, joined.auc, joined.psnr))
-    n = len(data)
-    share = refused / max(windows, 1)
-    return Run(name, le, auc, psnr, energy / n, share, rises, 1e3 * seconds / n)
 
 
 def windows(weights: str, n: int, leadfield: Leadfield) -> Iterator[Run]:
@@ -126,16 +62,27 @@ def montages(weights: str, n: int, leadfield: Leadfield) -> Iterator[Run]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print a table; arguments: [windows|montages] [samples] [weights]."""
+    """Print a table.
+
+    Arguments: [windows|montages] [samples] [weights], or [training|beyond] [steps] [samples].
+    """
+    tables = {"windows": windows, "montages": montages}
+    studies = {"training": guarded_training.guards, "beyond": guarded_training.beyond}
     rest = list(arguments)
-    table = montages if rest and rest[0] == "montages" else windows
-    rest = rest[1:] if rest and rest[0] in ("windows", "montages") else rest
-    n = int(rest[0]) if rest else 200
-    weights = rest[1] if len(rest) > 1 else "sereega"
+    kind = rest.pop(0) if rest and rest[0] in tables | studies else "windows"
+    head = Leadfield.template_small()
+    if kind in studies:
+        sizes = (guarded_training.STEPS, guarded_training.SAMPLES)
+        steps, n = (int(rest[k]) if len(rest) > k else size for k, size in enumerate(sizes))
+        rows = studies[kind](steps, n, head)
+    else:
+        weights = rest[1] if len(rest) > 1 else "sereega"
+        rows = tables[kind](weights, int(rest[0]) if rest else 200, head)
     print(HEADER)
-    for row in table(weights, n, Leadfield.template_small()):
+    for row in rows:
         print(row, flush=True)
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     main(sys.argv[1:])

@@ -65,6 +65,11 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any], Mapping[str, Any]]] = Mappi
         "slow": ("learning rate 1e-3", {}, {"rate": 1e-3, "prior_rate": 1e-3}),
         "rate": ("256 Hz", {"rate": 256.0}, {}),
         "float32": ("float32", {}, {"bfloat16": False}),
+        "lengths": ("2 to 8 iterations, drawn every step", {}, {"lengths": (2, 8)}),
+        "late": ("guard in the second half", {}, {"guard": "late"}),
+        "on": ("guard from the start", {}, {"guard": "on"}),
+        "warm": ("from its own estimate of up to 8 steps", {}, {"warm": 8}),
+        "focus": ("24 samples around the peak in the first half", {}, {"focus": 24}),
     }
 )
 """By name: words, changes of the network, changes of the recipe."""
