@@ -13,7 +13,6 @@ from majorant.audit.pictures import map_scales, on_mesh, picture_row, spans
 from majorant.audit.plots import curves, electrode_map
 from majorant.audit.summary import ERROR, FALSE, MISSED, Audit
 from majorant.audit.tables import change_table, place_table
-from majorant.forward.surfaces import Surfaces
 from majorant.registry import SOLVERS
 from majorant.report.parts import Section, figure, linked, table
 from majorant.report.shade import GREEN, Shade
@@ -22,7 +21,7 @@ from majorant.report.words import THIN, escape, written
 
 __all__ = ["render_audit"]
 
-HEIGHT, SMALL = 224, 132
+SMALL = 132
 Maps = Mapping[str, NDArray[np.float64]]
 TEMPLATE_CITATION = (
     "Fischl, Sereno, Tootell & Dale (1999), High-resolution intersubject averaging (fsaverage), "
@@ -37,7 +36,7 @@ MNE_CITATION = (
 def render_audit(
     audit: Audit,
     maps: Maps,
-    surfaces: Surfaces,
+    shade: Shade,
     command: str,
     progress: Callable[[int, int], None],
 ) -> str:
@@ -48,7 +47,8 @@ def render_audit(
     audit : Audit
     maps : mapping
         By solver, see :func:`majorant.audit.summary.cortex_maps`.
-    surfaces : Surfaces
+    shade : Shade
+        The cortex to draw on.
     command : str
         What was typed.
     progress : callable
@@ -56,8 +56,8 @@ def render_audit(
     """
     sections = [
         Section("advice", "What to do", _advice(audit)),
-        Section("seen", "What these electrodes see", _seen(audit, surfaces)),
-        Section("maps", "What to expect where", _maps(audit, maps, surfaces, progress)),
+        Section("seen", "What these electrodes see", _seen(audit, shade)),
+        Section("maps", "What to expect where", _maps(audit, maps, shade, progress)),
         Section("places", "By lobe and depth", place_table(audit)),
         Section("levels", "With better recordings", _levels(audit)),
         Section("method", "How this was found", _method(audit, command)),
@@ -128,12 +128,11 @@ def _advice(audit: Audit) -> str:
     return f'<ul class="advice">{items}</ul>\n'
 
 
-def _seen(audit: Audit, surfaces: Surfaces) -> str:
+def _seen(audit: Audit, shade: Shade) -> str:
     """The head with its electrodes, and how visible every place is."""
     db = audit.visible_db
     low, high = np.floor(np.quantile(db, 0.02)), np.ceil(np.quantile(db, 0.98))
-    shade = Shade(surfaces, HEIGHT)
-    mesh = on_mesh(db[:, None], audit.head.places, surfaces)[..., 0]
+    mesh = on_mesh(db[:, None], audit.head.places, shade.surfaces)[..., 0]
     what = "Signal-to-noise ratio relative to the median place"
     row = picture_row(shade, mesh, GREEN, (low, high), what)
     middle = (low + high) / 2
@@ -164,17 +163,15 @@ def _hidden(audit: Audit) -> str:
     )
 
 
-def _maps(
-    audit: Audit, maps: Maps, surfaces: Surfaces, progress: Callable[[int, int], None]
-) -> str:
-    shade, scales = Shade(surfaces, HEIGHT), map_scales(audit.settings)
+def _maps(audit: Audit, maps: Maps, shade: Shade, progress: Callable[[int, int], None]) -> str:
+    scales, small = map_scales(audit.settings), Shade(shade.surfaces, SMALL)
     levels = audit.settings.snr_levels
     panels: list[list[str]] = [[] for _ in levels]
     unsure = []
     for k, solver in enumerate(audit.ranked()):
         for i in range(len(levels)):
             panels[i].append(_solver(audit, solver, i, maps[solver][i], shade, scales))
-        unsure.append(_unsure(audit, solver, maps[solver][audit.settings.planning], surfaces))
+        unsure.append(_unsure(audit, solver, maps[solver][audit.settings.planning], small))
         progress(k + 1, len(audit.solvers))
     keys = f'<div class="keys">{"".join(scale.key() for scale in scales)}</div>'
     lead = (
@@ -229,11 +226,11 @@ def _solver(
     )
 
 
-def _unsure(audit: Audit, solver: str, values: NDArray[np.float64], surfaces: Surfaces) -> str:
+def _unsure(audit: Audit, solver: str, values: NDArray[np.float64], shade: Shade) -> str:
     """Lower and upper ends of the maps of a solver."""
-    shade, blocks = Shade(surfaces, SMALL), []
+    blocks = []
     for k, scale in enumerate(map_scales(audit.settings)):
-        mesh = on_mesh(values[k, 1:].T, audit.head.places, surfaces)
+        mesh = on_mesh(values[k, 1:].T, audit.head.places, shade.surfaces)
         rows = "".join(
             picture_row(
                 shade,

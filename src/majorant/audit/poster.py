@@ -12,16 +12,15 @@ from PIL import Image
 from majorant.audit.advice import decibels, title
 from majorant.audit.pictures import MapScale, map_scales, on_mesh
 from majorant.audit.summary import ERROR, Audit
-from majorant.forward.surfaces import Surfaces
 from majorant.report.shade import SIDES, Shade
 
 __all__ = ["poster"]
 
-HEIGHT, GAP = 210, 8
+GAP = 8
 INK, MUTED = "#171b20", "#5b6570"
 
 
-def poster(audit: Audit, maps: Mapping[str, NDArray[np.float64]], surfaces: Surfaces) -> bytes:
+def poster(audit: Audit, maps: Mapping[str, NDArray[np.float64]], shade: Shade) -> bytes:
     """Draw the maps of every solver and metric on white, as PNG.
 
     Parameters
@@ -29,13 +28,14 @@ def poster(audit: Audit, maps: Mapping[str, NDArray[np.float64]], surfaces: Surf
     audit : Audit
     maps : mapping
         By solver, see :func:`majorant.audit.summary.cortex_maps`.
-    surfaces : Surfaces
+    shade : Shade
+        The cortex to draw on.
     """
     import matplotlib
     import matplotlib.style
     from matplotlib.figure import Figure
 
-    shade, scales, ranked = Shade(surfaces, HEIGHT), map_scales(audit.settings), audit.ranked()
+    scales, ranked = map_scales(audit.settings), audit.ranked()
     n = len(ranked)
     with matplotlib.style.context("default"), matplotlib.rc_context({"font.size": 10}):
         height = 1.55 + 2.35 * n

@@ -30,10 +30,13 @@ from majorant.audit.tables import rows_for_csv
 from majorant.audit.trials import Trials, noise_scale
 from majorant.eeg.account import Account
 from majorant.errors import MajorantError
+from majorant.report.shade import Shade
 
 __all__ = ["PAGE", "Prepared", "audit_folder", "prepare", "run", "save", "summarise"]
 
 PAGE, MAPS, TABLE, POSTER = "audit.html", "maps.csv", "table.csv", "maps.png"
+HEIGHT = 224
+"""Pixels of a picture of the cortex."""
 Move = Callable[[int, int], None]
 
 
@@ -165,13 +168,13 @@ def save(audit: Audit, target: Path, command: str, move: Move | None = None) -> 
     """
     from majorant.forward.template import template_surfaces
 
-    surfaces = template_surfaces()
+    shade = Shade(template_surfaces(), HEIGHT)
     maps = {solver: cortex_maps(audit, solver) for solver in audit.solvers}
     summary = summarise(audit, command)
-    page = render_audit(audit, maps, surfaces, command, move or (lambda done, total: None))
+    page = render_audit(audit, maps, shade, command, move or (lambda done, total: None))
     files: dict[str, str | bytes] = {
         PAGE: page,
-        POSTER: poster(audit, maps, surfaces),
+        POSTER: poster(audit, maps, shade),
         MAPS: _csv(*_map_rows(audit, maps)),
         TABLE: _csv(*rows_for_csv(audit)),
         SUMMARY: json.dumps(summary, indent=2, ensure_ascii=False) + "\n",
