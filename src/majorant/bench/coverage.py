@@ -39,6 +39,8 @@ REPEATS = 8
 DRAWS = 8
 """Resampled data sets behind a deviation; what `auto` takes."""
 STRONG = 0.1
+HOPELESS = 1e4
+"""Factor above which there is none: some deviations are zero where the truth is not."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,9 @@ class Row:
 
     def line(self) -> str:
         """The row in Markdown."""
-        cells = [f"{self.repetition:.2f}"]
-        cells += ["" if x is None else f"{x:.2f}" for x in (self.truth, self.factor)]
+        cells = [f"{self.repetition:.2f}", "" if self.truth is None else f"{self.truth:.2f}"]
+        lost = self.factor is not None and self.factor > HOPELESS
+        cells.append("none" if lost else "" if self.factor is None else f"{self.factor:.3g}")
         return f"| {self.solver} | {self.deviation} | {' | '.join(cells)} |"
 
 
