@@ -22,6 +22,7 @@ from majorant.eeg.bids.page import render_group
 from majorant.eeg.bids.study import Outcome, Study, image_item
 from majorant.eeg.result import ImageSettings
 from majorant.eeg.settings import Preparation
+from majorant.eeg.store import read_window
 from majorant.errors import MajorantError
 
 pytest.importorskip("mne_bids")
@@ -117,6 +118,9 @@ def test_a_data_set_becomes_derivatives_and_what_fails_is_said(
     assert runs(*words, "--subjects", "01") == 0
     assert "skipped as finished" in capsys.readouterr().out
     assert (own / "sub-01_task-visual_estimates.json").stat().st_mtime_ns == before
+    assert runs(*words[:6], tmp_path / "raw", *words[7:], "--subjects", "02", "--raw") == 0
+    stored = tmp_path / "raw" / "majorant" / "sub-02" / "eeg"
+    read_window(stored / "sub-02_task-visual_desc-continuous_estimate.zarr", 1.0, 2.0)
     assert runs(*words, "--subjects", "01", "--snr", "2") == 2
     assert "with other settings" in capsys.readouterr().err
 

@@ -61,6 +61,13 @@ class Source:
         Hz, as declared.
     hop : float
         Samples are gathered for so long, s: a bound on how often they are looked at.
+    inlet : mne_lsl.lsl.StreamInlet
+    uid : str
+        Of the stream that is connected; its successors have others.
+    session : int
+        Goes up with every new connection.
+    fixed_scale : float or None
+        What the user says of the scale, whatever the stream says.
     """
 
     name: str
@@ -71,6 +78,7 @@ class Source:
     inlet: Any
     uid: str
     session: int = 0
+    fixed_scale: float | None = None
 
     def chunks(self, names: list[str]) -> Chunks:
         """Yield samples of some channels as they come, and None in silence."""
@@ -127,7 +135,13 @@ class Source:
         others = [sinfo for sinfo in found if sinfo.uid != self.uid and sinfo.sfreq > 0]
         if not others:
             return False
-        opened = _open(max(others, key=lambda sinfo: sinfo.created_at), self.hop)
+        try:
+            opened = _open(
+                max(others, key=lambda sinfo: sinfo.created_at), self.hop, self.fixed_scale
+            )
+        except MajorantError:
+            # It went away again before it was reached; there will be another look.
+            return False
         self.inlet.close_stream()
         self.inlet, self.uid, self.info = opened.inlet, opened.uid, opened.info
         self.scale, self.sfreq = opened.scale, opened.sfreq
@@ -180,13 +194,10 @@ def connect(
         raise MajorantError(
             f"the stream {sinfo.name!r} has no fixed sampling rate, so it is no EEG; name another"
         )
-    source = _open(sinfo, hop)
-    if scale is not None:
-        source.scale = np.full(len(source.scale), scale)
-    return source
+    return _open(sinfo, hop, scale)
 
 
-def _open(sinfo: Any, hop: float) -> Source:
+def _open(sinfo: Any, hop: float, fixed_scale: float | None) -> Source:
     """Open a stream from its newest sample on."""
     import mne
 
@@ -205,7 +216,11 @@ def _open(sinfo: Any, hop: float) -> Source:
     inlet.time_correction(timeout=5.0)
     inlet.flush()
     scale = np.array([10.0 ** int(channel["unit_mul"]) for channel in info["chs"]])
-    return Source(sinfo.name, info, scale, float(sinfo.sfreq), hop, inlet, sinfo.uid)
+    if fixed_scale is not None:
+        scale[:] = fixed_scale
+    return Source(
+        sinfo.name, info, scale, float(sinfo.sfreq), hop, inlet, sinfo.uid, fixed_scale=fixed_scale
+    )
 
 
 class Outlet:
