@@ -51,6 +51,10 @@ class ScaledCurvature(Curvature):
         root = self.root.to(gradient)
         return root * self.inner.solve(root * gradient)
 
+    def dual(self, gradient: Tensor) -> Tensor:
+        """The inner one of ``R^1/2 g``."""
+        return self.inner.dual(self.root.to(gradient) * gradient)
+
     def step_limit(self) -> Tensor:
         """The inner limit times ``R``."""
         return self.inner.step_limit() * self.root**2
