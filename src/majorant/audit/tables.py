@@ -70,6 +70,7 @@ def change_table(audit: Audit) -> str:
     """What other caps and more trials would give every solver."""
     scale = map_scales(audit.settings)[0]
     heads = "".join(f'<th scope="col">{escape(title(s))}</th>' for s in audit.ranked())
+    n = audit.jobs[1].n
     changes = {solver: audit.changes(solver) for solver in audit.ranked()}
     rows = []
     for i, job in enumerate(audit.jobs[1:]):
@@ -83,16 +84,15 @@ def change_table(audit: Audit) -> str:
         )
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
     own = "".join(
-        _cell(audit.estimate(audit.values(s)[:, 0]), scale, "as audited") for s in audit.ranked()
+        _cell(audit.estimate(audit.values(s)[:n, 0]), scale, "as audited") for s in audit.ranked()
     )
     first = (
         f'<tr class="whole"><th scope="row">{audit.cap.n} electrodes, '
         f"{escape(written(audit.level, '.3g'))} dB</th>{own}</tr>"
     )
-    n = audit.jobs[1].n
     caption = (
-        "Localisation error in mm with its 95 % interval; below, the paired difference from the "
-        f"audited cap on the same {n} patches (bold where its interval leaves zero out)."
+        f"Localisation error in mm on the first {n} patches, with its 95 % interval; below, the "
+        "paired difference from the audited cap (bold where its interval leaves zero out)."
     )
     return (
         f'<div class="wide"><table class="heat full"><caption>{escape(caption)}</caption><thead>'
