@@ -132,7 +132,10 @@ def test_solvers_that_couple_times_depend_on_their_windows_alone(
     for chunk in (60, 150):
         pieces = list(imager.stream(referenced, stop=4.0, chunk=chunk))
         assert len(pieces) > 1
-        assert_equal(np.concatenate([p.data for p in pieces], axis=-1), whole.data)
+        # Networks run in single precision, and batches of other sizes round otherwise.
+        tolerance = 1e-4 if solver == "unfolded-sbl" else 1e-6
+        joined = np.concatenate([p.data for p in pieces], axis=-1)
+        assert_equal(joined, whole.data, tolerance)
     other = np.concatenate([p.data for p in imager.stream(referenced, stop=4.0, window=0.5)], -1)
     assert np.abs(other - whole.data).max() > 1e-3 * np.abs(whole.data).max()
 
