@@ -19,21 +19,22 @@ from majorant.metrics.localisation import Interval, Localisation, bootstrap
 from majorant.simulate.dataset import SereegaLike, SereegaSettings
 
 LEVELS = (-5.0, 0.0, 5.0, 10.0, 20.0)
-SAMPLES = 100
+SAMPLES = 60
 SOLVERS = {
-    "mne": {},
-    "sloreta": {},
-    "champagne": {"max_iter": 100},
-    "unfolded-sbl": {},
-    "mm-net": {"weights": "sereega"},
+    "mne": ("mne", {}),
+    "sloreta": ("sloreta", {}),
+    "unfolded-sbl": ("unfolded-sbl", {}),
+    "mm-net, general": ("mm-net", {"weights": "general"}),
+    "mm-net, sereega": ("mm-net", {"weights": "sereega"}),
 }
 
 
 def errors(name: str, level: float) -> torch.Tensor:
     """Localisation error of every sample, mm, shape (SAMPLES,)."""
+    known, options = SOLVERS[name]
     settings = SereegaSettings(snr_db=level)
     data = SereegaLike(Leadfield.template_small(), SAMPLES, 777, part="test", settings=settings)
-    judge, solver = Localisation(data.leadfield, data.sfreq), make(name, **SOLVERS[name])
+    judge, solver = Localisation(data.leadfield, data.sfreq), make(known, **options)
     found = []
     for batch in data.batches(20):
         estimate = solve(data.problem(batch), solver).estimate.to(batch.y.dtype)
@@ -49,7 +50,7 @@ def main() -> None:
     for name in SOLVERS:
         found: list[Interval] = [bootstrap(errors(name, level)[:, None])[0] for level in LEVELS]
         cells = [f"{i.mean:.1f} ({i.low:.1f} to {i.high:.1f})" for i in found]
-        print(f"| `{name}` | {' | '.join(cells)} |", flush=True)
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
         low, high = [i.low for i in found], [i.high for i in found]
         line = axis.plot(LEVELS, [i.mean for i in found], "o-", label=name)[0]
         axis.fill_between(LEVELS, low, high, color=line.get_color(), alpha=0.15)
