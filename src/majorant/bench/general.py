@@ -17,10 +17,11 @@ from collections.abc import Sequence
 import torch
 
 from majorant import registry
+from majorant.eeg.heads import template_heads
 from majorant.linalg import squared_norm, total
 from majorant.metrics.localisation import Localisation
 from majorant.simulate.general import OneHead
-from majorant.simulate.heads import HeadRange, draw_heads
+from majorant.simulate.heads import HeadRange
 from majorant.solvers.base import Solver
 from majorant.solvers.loop import solve
 from majorant.weights.shipped import GENERAL, trained
@@ -37,7 +38,7 @@ def rows(n: int) -> list[str]:
     made = []
     for count in CAPS:
         settings = HeadRange(electrodes=(count, count), skulls=(SKULL,), missing=0.0)
-        data = OneHead(draw_heads(1, HEAD, settings)[0], n, SEED, part="test")
+        data = OneHead(template_heads(1, HEAD, settings)[0], n, SEED, part="test")
         batch = data.batch(range(n))
         problem, judge = data.problem(batch), Localisation(data.leadfield, data.sfreq)
         solvers: dict[str, Solver] = {

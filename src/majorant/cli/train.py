@@ -86,6 +86,9 @@ def train(
         raise MajorantError(f"--{given[0]} belongs to the solver sbl; leave it out for {solver}")
     from majorant.training.command import train as run
 
+    heads = None
+    if data == "general":
+        from majorant.eeg.heads import template_heads as heads
     outcome = run(
         solver,
         data=data,
@@ -100,6 +103,7 @@ def train(
         compiled=compiled,
         checkpointing=checkpointing,
         threads=threads,
+        heads=heads,
     )
     metrics = ", ".join(
         f"{name} {outcome.metrics[name]:.4g}"

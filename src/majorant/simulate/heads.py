@@ -12,6 +12,7 @@ missing.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -20,14 +21,8 @@ import torch
 from torch import Tensor
 
 from majorant.forward.leadfield import Leadfield, average_reference
-from majorant.forward.template import template_alignment, template_leadfield
 from majorant.linalg import spd_power
 from majorant.problem import MajorantError
-
-MONTAGE = "standard_1005"
-"""The electrodes that caps are drawn from."""
-LOWEST_MM = -20.0
-"""Electrodes further below the origin of the head sit on neck and cheeks; no cap has them."""
 
 
 @dataclass(frozen=True)
@@ -76,42 +71,54 @@ class Head:
     true: Leadfield
 
 
-def draw_heads(
-    n: int,
-    seed: int,
-    settings: HeadRange | None = None,
-    progress: Callable[[str], None] | None = None,
-) -> list[Head]:
-    """Draw heads with the template's 994 regions.
+class HeadMaker(ABC):
+    """Where lead fields come from: every electrode that caps are drawn from, on one head.
 
-    The first call solves the head model once per skull, some ten seconds each; later ones read it.
+    Attributes
+    ----------
+    place : Tensor, shape (n_electrodes, 3)
+        On the scalp, metres.
+    textbook : Leadfield
+        What solvers believe, of all these electrodes.
+    """
+
+    place: Tensor
+    textbook: Leadfield
+
+    @abstractmethod
+    def true(self, place: Tensor, skull: float) -> Leadfield:
+        """Return the lead field of the electrodes at other places, with another skull, S/m."""
+
+
+Heads = Callable[[int, int], list[Head]]
+"""Makes a number of heads from a seed."""
+
+
+def draw_heads(
+    maker: HeadMaker, n: int, seed: int, settings: HeadRange | None = None
+) -> list[Head]:
+    """Draw heads.
 
     Parameters
     ----------
+    maker : HeadMaker
+        See :class:`majorant.eeg.heads.TemplateHeads`.
     n : int
     seed : int
     settings : HeadRange, optional
-    progress : callable, optional
-        Takes a line of text for every step that takes time.
     """
     settings = settings or HeadRange()
     generator = torch.Generator().manual_seed(seed)
-    where = template_alignment(MONTAGE, progress=progress)
-    place = torch.as_tensor(where.positions)
-    keep = (place[:, 2] > 1e-3 * LOWEST_MM).nonzero()[:, 0].tolist()
-    names = [where.ch_names[i] for i in keep]
-    place = place[keep]
-    textbook = template_leadfield(MONTAGE, ch_names=names, progress=progress)
+    place = maker.place
     moved = place + 1e-3 * settings.moved_mm * torch.randn(
         place.shape, generator=generator, dtype=place.dtype
     )
-    shifted = {name: moved[i].numpy() for i, name in enumerate(names)}
 
     @cache
     def true(skull: float) -> Leadfield:
-        return template_leadfield(shifted, conductivity=(0.3, skull, 0.3), progress=progress)
+        return maker.true(moved, skull)
 
-    return [_head(textbook, true, place, settings, generator) for _ in range(n)]
+    return [_head(maker.textbook, true, place, settings, generator) for _ in range(n)]
 
 
 def _head(

@@ -17,6 +17,8 @@ import torch
 from majorant.errors import MajorantError, nearest
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.families import FAMILIES
+from majorant.simulate.dataset import SimulatedPairs
+from majorant.simulate.heads import Heads
 from majorant.training.budget import STARTUP, fit_budget, parse_budget, under_budget
 from majorant.training.compiled import worth_it
 from majorant.training.engine import Engine
@@ -48,6 +50,7 @@ def train(
     leadfield: Leadfield | None = None,
     threads: int | None = None,
     quiet: bool = False,
+    heads: Heads | None = None,
 ) -> Outcome:
     """Train a solver on simulations.
 
@@ -83,6 +86,8 @@ def train(
         Set back afterwards.
     quiet : bool
         No progress bar.
+    heads : callable or None
+        Makes the heads that general data are simulated on.
 
     Returns
     -------
@@ -109,6 +114,7 @@ def train(
     try:
         head = leadfield or Leadfield.template_small()
         closing, options = 0.0, {"compiled": worth_it(where, compiled), "say": _speaker(quiet)}
+        made = partial(simulated, leadfield=head, device=where, heads=heads)
         if resume:
             recipe = _frozen(place, recipe)
         elif seconds is not None:
@@ -117,7 +123,9 @@ def train(
                     f"{place} holds a run already; continue it with --resume, or give another "
                     "folder"
                 )
-            recipe, closing = _fitted(recipe, seconds, began, head, where, team, options)
+            recipe, closing = _fitted(
+                sized(under_budget(recipe, where), head), seconds, began, made, team, options
+            )
         with _progress(recipe.steps, quiet) as report:
             trainer = Trainer(
                 recipe,
@@ -128,6 +136,7 @@ def train(
                 report=report,
                 device=where,
                 team=team,
+                heads=heads,
                 **options,
             )
             trainer.closing = closing
@@ -187,20 +196,18 @@ def _frozen(folder: Path, recipe: Recipe) -> Recipe:
 
 
 def _fitted(
-    recipe: Recipe,
+    base: Recipe,
     seconds: float,
     began: float,
-    head: Leadfield,
-    where: torch.device,
+    data: Callable[..., SimulatedPairs],
     team: Team,
     options: dict[str, Any],
 ) -> tuple[Recipe, float]:
     """The recipe with a schedule for the budget, and what a validation takes."""
-    base = sized(under_budget(recipe, where), head)
-    valid = simulated(base, head, "validation", base.n_validation, where)
+    valid = data(base, part="validation", n=base.n_validation)
 
     def engine(of: Recipe) -> Engine:
-        return Engine(of, simulated(of, head, "train", of.n_train, where), team=team, **options)
+        return Engine(of, data(of, part="train", n=of.n_train), team=team, **options)
 
     made, closing = fit_budget(base, seconds, began, engine, valid)
     options["say"](f"{made.steps} steps of {made.batch} samples fit into {seconds:.0f} s")

@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from majorant.networks.card import source_fingerprint
 from majorant.problem import MajorantError
 from majorant.simulate.dataset import Part, SereegaLike, SimulatedPairs
 from majorant.simulate.general import General
-from majorant.simulate.heads import draw_heads
+from majorant.simulate.heads import Heads
 from majorant.simulate.neural_mass_data import NeuralMassLike, NeuralMassSettings
 from majorant.solvers.loop import solve
 from majorant.training.checkpoint import load_checkpoint, save_checkpoint
@@ -96,6 +97,8 @@ class Trainer:
         The processes of the run; None is one.
     compiled, fused, say
         See :class:`majorant.training.engine.Engine`.
+    heads : callable or None
+        Makes the heads that general data are simulated on.
 
     Attributes
     ----------
@@ -122,6 +125,7 @@ class Trainer:
         compiled: bool = False,
         fused: bool | None = None,
         say: Callable[[str], None] = print,
+        heads: Heads | None = None,
     ) -> None:
         space = source_fingerprint(leadfield)
         recipe = sized(recipe, leadfield)
@@ -129,8 +133,9 @@ class Trainer:
         self.device, self.team = torch.device(device), team or Alone()
         warm = None if initial is None else read_weights(initial)
         self._claim(resume, None if warm is None else warm[1].sha256)
-        self.train = simulated(recipe, leadfield, "train", recipe.n_train, self.device)
-        self.valid = simulated(recipe, leadfield, "validation", recipe.n_validation, self.device)
+        made = partial(simulated, recipe, leadfield, device=self.device, heads=heads)
+        self.train = made("train", recipe.n_train)
+        self.valid = made("validation", recipe.n_validation)
         self.judge = Localisation(leadfield, self.train.sfreq)
         self.engine = Engine(
             recipe, self.train, team=self.team, compiled=compiled, fused=fused, say=say
@@ -324,6 +329,7 @@ def simulated(
     part: Part,
     n: int,
     device: torch.device | str = "cpu",
+    heads: Heads | None = None,
 ) -> SimulatedPairs:
     """Return the data of a recipe.
 
@@ -336,10 +342,21 @@ def simulated(
         Samples.
     device : torch.device or str
         Where batches are made.
+    heads : callable or None
+        Makes the heads that general data are simulated on.
+
+    Raises
+    ------
+    MajorantError
+        If general data are asked for without heads.
     """
     if recipe.data == "general":
-        heads = draw_heads(*HEADS[part])
-        return General(heads, n, recipe.data_seed, part=part, device=device)
+        if heads is None:
+            raise MajorantError(
+                "general data are simulated on many heads, and there is nothing to make them; "
+                "train with `majorant train`, or give heads=majorant.eeg.heads.template_heads"
+            )
+        return General(heads(*HEADS[part]), n, recipe.data_seed, part=part, device=device)
     if recipe.data == "nmm":
         settings = NeuralMassSettings(crop=recipe.crop)
         return NeuralMassLike(
