@@ -150,6 +150,19 @@ def test_a_gradient_that_is_not_finite_is_no_step(
     assert not all(torch.equal(a, b) for a, b in zip(before, weights(made, 1), strict=True))
 
 
+def test_a_batch_too_large_for_the_memory_is_one_sentence(
+    path: Leadfield, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = engine(path)
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("tried to allocate")
+
+    monkeypatch.setattr(made, "iteration", full)
+    with pytest.raises(MajorantError, match="take --checkpointing"):
+        made.update()
+
+
 def test_checkpointing_takes_the_same_steps(path: Leadfield) -> None:
     recipe = replace(SMALL, guard="late", guard_after=0.0)
     plain = weights(engine(path, recipe), 3)

@@ -100,7 +100,7 @@ class Engine:
         Raises
         ------
         MajorantError
-            If the batch is too small for the processes.
+            If the batch is too small for the processes, or too large for the device.
         """
         index, epoch = self._index()
         own = self.team.share(index)
@@ -109,14 +109,27 @@ class Engine:
                 f"a batch of {len(index)} samples cannot be shared by {self.team.size} processes; "
                 "take a larger batch, or fewer processes"
             )
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = self.loss(own, epoch)
-        (loss.total * self.team.weight(len(own), len(index))).backward()
+        loss = self._backward(own, epoch, self.team.weight(len(own), len(index)))
         self.team.average(p.grad for p in self.network.parameters() if p.grad is not None)
         self._descend()
         self._follow()
         self.step += 1
         return torch.stack([loss.total, loss.truth, loss.prior]).detach()
+
+    def _backward(
+        self, own: Tensor, epoch: int, weight: float = 1.0, iteration: Iteration | None = None
+    ) -> Loss:
+        """Run forward and backward; the gradient is that of ``weight`` times the loss."""
+        self.optimiser.zero_grad(set_to_none=True)
+        try:
+            loss = self.loss(own, epoch, iteration)
+            (loss.total * weight).backward()
+        except torch.OutOfMemoryError as error:
+            raise MajorantError(
+                f"a batch of {len(own)} samples does not fit into the memory of {self.device}; "
+                "take --checkpointing, or share the batch with --devices"
+            ) from error
+        return loss
 
     def adopt(self, state: Mapping[str, Tensor]) -> None:
         """Start from other weights, the average included."""
@@ -222,7 +235,7 @@ class Engine:
     def _trial(self, iteration: Iteration) -> None:
         """Forward and backward once, and nothing kept of it."""
         index, epoch = self._index()
-        self.loss(self.team.share(index), epoch, iteration).total.backward()
+        self._backward(self.team.share(index), epoch, iteration=iteration)
         self.optimiser.zero_grad(set_to_none=True)
 
 
