@@ -63,7 +63,7 @@ def test_within_the_limits_a_step_is_the_network_s_own() -> None:
     assert isinstance(limited, Limited)
     surrogate = solver.majorant(given).at(solver.start(given))
     open_above = QuadraticSurrogate(
-        surrogate.state, surrogate.energy, surrogate.gradient, lambda: Open(), surrogate.point
+        surrogate.state, surrogate.energy, lambda: surrogate.gradient, Open, surrogate.point
     )
     one, _ = limited.propose(open_above, limited.begin(given, open_above))
     two, _ = limited.inner.propose(open_above, limited.begin(given, open_above))

@@ -398,6 +398,23 @@ def test_a_guard_that_refuses_nothing_costs_no_evaluation() -> None:
     assert refused.tally[-1].count > 31
 
 
+def test_points_that_are_only_tried_cost_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    energy, x = build(10, 4)
+    taken: list[int] = []
+    slope = CosineEnergy._data_slope
+
+    def counted(self: CosineEnergy, x: Tensor, *rest: object) -> Tensor:
+        taken.append(len(x))
+        return slope(self, x, *rest)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(CosineEnergy, "_data_slope", counted)
+    subject = Subject(energy, x, along_gradient(0.5))
+    out = subject.run(max_iter=10)
+    assert int(out.certificate.halvings.sum()) > 0
+    assert subject.tally[-1].count > 20
+    assert len(taken) <= 10  # one for each step, none for the halvings
+
+
 def test_a_window_of_two_lets_a_step_overshoot_that_the_next_repairs() -> None:
     energy, x = build(11, 4)
     down = along_gradient(-1e-3)

@@ -78,8 +78,8 @@ def shapes(
 ) -> list[Shape]:
     """Return the products of a solve.
 
-    The energy is evaluated at the start and after every step: the prior runs forward and backward,
-    the lead field and its adjoint once each. The curvature network runs in every step.
+    Every step takes a gradient, backward through the prior and the adjoint of the lead field, and
+    runs the curvature network; energies are taken at the start as well, forward through both.
 
     Parameters
     ----------
@@ -93,15 +93,14 @@ def shapes(
     prior = {id(layer) for layer in network.prior.modules()}
     found = [
         Shape(n_rows, n_sources, n_sensors, steps + 1),
-        Shape(n_rows, n_sensors, n_sources, steps + 1),
+        Shape(n_rows, n_sensors, n_sources, steps),
     ]
     for layer in network.modules():
         if isinstance(layer, Conv):
             n_out, n_in, kernel = layer.weight.shape
-            often = steps + (id(layer) in prior)
-            found.append(Shape(n_rows, kernel * n_in, n_out, often))
+            found.append(Shape(n_rows, kernel * n_in, n_out, steps + (id(layer) in prior)))
             if id(layer) in prior:
-                found.append(Shape(n_rows, kernel * n_out, n_in, often))
+                found.append(Shape(n_rows, kernel * n_out, n_in, steps))
     return found
 
 

@@ -13,7 +13,9 @@ Source: the MM-Net paper (arXiv 2026), equations 2, 8 and 13. A Tikhonov term re
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -57,16 +59,16 @@ class SourceState(State):
 class CosinePoint:
     """The energy at one point, with everything its gradient and its bounds are made of.
 
-    Norms and cosines have shape (n_batch,) and are float64; the inverse of a zero norm is kept
-    as 0, which makes every gradient through it vanish.
+    The gradient costs as much as the energy again and is computed when it is first asked for: a
+    point that is only tried, and the last one of a solve, never need it. Norms and cosines have
+    shape (n_batch,) and are float64; the inverse of a zero norm is kept as 0, which makes every
+    gradient through it vanish.
 
     Attributes
     ----------
     x : Tensor, shape (n_batch, n_columns, n_times)
     energy, fidelity, prior : Tensor, shape (n_batch,)
         ``u``, ``d(L x, y)`` and ``d(x, Phi(x))``.
-    gradient : Tensor, like ``x``
-        Of ``u``.
     cos_data : Tensor
         ``cos(L x, y)``.
     norm_data : Tensor
@@ -76,23 +78,39 @@ class CosinePoint:
         ``cos(x, Phi(x))`` and ``|Phi(x)|``; 0 without a prior.
     kept : Pass or None
         The network's forward pass.
-    arrived : tuple of Tensor
-        Gradient of ``d(x, p)`` in ``p = Phi(x)``, pulled back to what leaves the network's
-        non-linearities, first layer first; empty without a prior.
+    slopes : callable
+        Computes the gradient, and what arrived at the non-linearities.
     """
 
     x: Tensor
     energy: Tensor
     fidelity: Tensor
     prior: Tensor
-    gradient: Tensor
     cos_data: Tensor
     norm_data: Tensor
     norm_x: Tensor
     cos_prior: Tensor
     norm_phi: Tensor
     kept: Pass | None
-    arrived: tuple[Tensor, ...]
+    slopes: Callable[[], tuple[Tensor, tuple[Tensor, ...]]]
+
+    @cached_property
+    def _slopes(self) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return self.slopes()
+
+    @property
+    def gradient(self) -> Tensor:
+        """Gradient of ``u``, like ``x``."""
+        return self._slopes[0]
+
+    @property
+    def arrived(self) -> tuple[Tensor, ...]:
+        """What the gradient of ``d(x, p)`` in ``p = Phi(x)`` is on the way back.
+
+        Pulled back to what leaves the network's non-linearities, first layer first; empty without
+        a prior.
+        """
+        return self._slopes[1]
 
     @property
     def state(self) -> SourceState:
@@ -259,7 +277,7 @@ class CosineEnergy(Energy[SourceState]):
         return grad + self._prior_slope(self.prior, x, kept, over_x, over_p, cos)[0]
 
     def evaluate(self, x: Tensor) -> CosinePoint:
-        """Energy, gradient and their parts, from one forward pass.
+        """Energy and its parts from one forward pass; the gradient follows if it is asked for.
 
         Parameters
         ----------
@@ -267,24 +285,29 @@ class CosineEnergy(Energy[SourceState]):
         """
         wide = x.to(ENERGY_DTYPE)
         a, size_x = self.problem.operator.apply(x), norm(wide)
-        data = self._data_angle(x, a, size_x)
-        grad, zero = self._data_slope(x, a, data), torch.zeros_like(size_x)
+        data, zero = self._data_angle(x, a, size_x), torch.zeros_like(size_x)
         if self.prior is None:
             return CosinePoint(
-                *(x, data.distance, data.distance, zero, grad),
-                *(data.cos, data.size, size_x, zero, zero, None, ()),
+                *(x, data.distance, data.distance, zero),
+                *(data.cos, data.size, size_x, zero, zero, None),
+                lambda: (self._data_slope(x, a, data), ()),
             )
-        kept = self._phi(self.prior, x)
+        network, kept = self.prior, self._phi(self.prior, x)
         wide_p = kept.output.to(ENERGY_DTYPE)
         size_p = norm(wide_p)
         over_x, over_p = inverse(size_x), inverse(size_p)
         prior = _apart(wide, over_x, wide_p, over_p)
         cos = 1.0 - prior
-        slope, arrived = self._prior_slope(self.prior, x, kept, over_x, over_p, cos)
+
+        def slopes() -> tuple[Tensor, tuple[Tensor, ...]]:
+            slope, arrived = self._prior_slope(network, x, kept, over_x, over_p, cos)
+            return self._data_slope(x, a, data) + slope, arrived
+
         energy = data.distance + self.weight * prior
         return CosinePoint(
-            *(x, energy, data.distance, prior, grad + slope),
-            *(data.cos, data.size, size_x, cos, size_p, kept, arrived),
+            *(x, energy, data.distance, prior),
+            *(data.cos, data.size, size_x, cos, size_p, kept),
+            slopes,
         )
 
     def _data_angle(self, x: Tensor, a: Tensor, size_x: Tensor) -> _Angle:

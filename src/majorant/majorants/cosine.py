@@ -155,10 +155,10 @@ class CosineMajorant(Majorant[SourceState]):
         self._rows = _row_sums(operator.matrix()) if spec.form == "diagonal" else None
 
     def at(self, state: SourceState) -> QuadraticSurrogate:
-        """Evaluate the energy; the curvature follows when it is asked for."""
+        """Evaluate the energy; gradient and curvature follow when they are asked for."""
         point = self.energy.evaluate(state.x)
         return QuadraticSurrogate(
-            state, point.energy, point.gradient, lambda: self.curvature(point), point
+            state, point.energy, lambda: point.gradient, lambda: self.curvature(point), point
         )
 
     def curvature(self, point: CosinePoint) -> Curvature:
@@ -242,10 +242,10 @@ class HessianEstimate(Majorant[SourceState]):
         self.name = f"Hessian-vector estimate ({method}, {n_iter} products)"
 
     def at(self, state: SourceState) -> QuadraticSurrogate:
-        """Evaluate the energy; the estimate follows when it is asked for."""
+        """Evaluate the energy; gradient and estimate follow when they are asked for."""
         point = self.energy.evaluate(state.x)
         return QuadraticSurrogate(
-            state, point.energy, point.gradient, lambda: self._curvature(point), point
+            state, point.energy, lambda: point.gradient, lambda: self._curvature(point), point
         )
 
     def _curvature(self, point: CosinePoint) -> ScalarCurvature:

@@ -203,13 +203,14 @@ class OperatorCurvature(Curvature):
 
 @dataclass(frozen=True)
 class QuadraticSurrogate(Surrogate[SourceState]):
-    """A quadratic bound at one state; its curvature is computed when it is first asked for.
+    """A quadratic bound at one state; slope and curvature are computed when first asked for.
 
     Attributes
     ----------
     state : SourceState
     energy : Tensor, shape (n_batch,), float64
-    gradient : Tensor, like ``state.x``
+    tilt : callable
+        Computes the gradient, like ``state.x``.
     bend : callable
         Computes the curvature.
     point : CosinePoint or None
@@ -218,9 +219,14 @@ class QuadraticSurrogate(Surrogate[SourceState]):
 
     state: SourceState
     energy: Tensor
-    gradient: Tensor
+    tilt: Callable[[], Tensor]
     bend: Callable[[], Curvature]
     point: CosinePoint | None = None
+
+    @cached_property
+    def gradient(self) -> Tensor:
+        """The gradient of the energy, like ``state.x``."""
+        return self.tilt()
 
     @cached_property
     def curvature(self) -> Curvature:

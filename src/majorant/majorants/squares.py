@@ -96,7 +96,7 @@ class SquaresMajorant(Majorant[SourceState]):
     def at(self, state: SourceState) -> QuadraticSurrogate:
         """Evaluate the energy; the curvature is the same everywhere."""
         energy, gradient = self.energy.value_and_grad(state)
-        return QuadraticSurrogate(state, energy, gradient.x, lambda: self._curvature)
+        return QuadraticSurrogate(state, energy, lambda: gradient.x, lambda: self._curvature)
 
     def _build(self, bound: str) -> Curvature:
         energy, problem = self.energy, self.energy.problem
