@@ -33,7 +33,7 @@ from majorant.solvers.champagne import Champagne
 from majorant.solvers.loop import solve
 from majorant.weights.sbl import unfolded_sbl
 
-FITTED, JUDGED, STEPS = 32, 24, 10
+FITTED, JUDGED, STEPS = 96, 48, 10
 LEVEL = 0.9
 
 

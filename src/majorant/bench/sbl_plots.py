@@ -44,6 +44,9 @@ def draw(name: str, points: Sequence[Point], bench: Bench, path: Path, command: 
 
     with plt.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
         figure = _KINDS[name](points, bench)
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.set(rect=(0, 0.03, 1, 0.97))
         figure.text(0.005, 0.005, command, fontsize=5, color="0.5")
         figure.savefig(path, dpi=150)
         plt.close(figure)

@@ -42,6 +42,8 @@ from majorant.energies.variances import (
 from majorant.linalg import ENERGY_DTYPE
 from majorant.majorants.evidence import EvidenceSurrogate
 
+TINY = 1e-300
+
 ROUNDING = 64.0
 """Safety factor on the rounding of the short sums."""
 
@@ -61,6 +63,9 @@ def gated(
         Share of the classical decrease that may be given away, in [0, 1].
     """
     s, state, model = here.statistics, here.state, here.model
+    quick = None if torch.is_grad_enabled() else _as_one(here, of_sources, of_sensors, kappa)
+    if quick is not None:
+        return quick
     parts = [_account(state.gamma, s.z, s.a, of_sources, *model.gamma_box)]
     if model.learns_noise:
         parts.append(_account(state.noise, s.w, s.b, of_sensors, *model.noise_box))
@@ -70,6 +75,30 @@ def gated(
     tau = share_of(kappa * won.clamp_min(0), clipped, open_)
     gone = [_along(part.safe, part.target, tau) for part in parts]
     return Variances(gone[0], gone[1] if model.learns_noise else state.noise)
+
+
+def _as_one(
+    here: EvidenceSurrogate, of_sources: Tensor, of_sensors: Tensor, kappa: float
+) -> Variances | None:
+    """Sources and sensors as one vector; None where one of them holds no logarithms."""
+    s, gamma, noise = here.statistics, here.state.gamma, here.state.noise
+    both = isinstance(gamma, LogVariance) and isinstance(noise, LogVariance)
+    if not (both and here.model.learns_noise):
+        return None
+    joined = LogVariance(torch.cat([gamma.log, noise.log], 1))
+    z, a = torch.cat([s.z, s.w], 1), torch.cat([s.a, s.b], 1)
+    correction = torch.cat([of_sources, of_sensors], 1)
+    low, high = here.model.box
+    account = in_the_open(joined, z, a, correction, low, high)
+    if account is not None:
+        tau = (kappa * account.won / account.open_.clamp_min(TINY)).sqrt_().clamp_max_(1.0)
+    else:
+        account = near_the_box(joined, z, a, correction, low, high)
+        tau = share_of(kappa * account.won.clamp_min(0), account.clipped, account.open_)
+    goal, target = log_of(account.safe), log_of(account.target)
+    found = torch.addcmul(goal, target - goal, tau.to(goal.dtype)[:, None])
+    first, last = found.split([gamma.log.shape[1], noise.log.shape[1]], 1)
+    return Variances(LogVariance(first), LogVariance(last))
 
 
 @dataclass(frozen=True)
@@ -107,9 +136,8 @@ def in_the_open(
     """The account of a part that the box does not touch; None where it does."""
     goal = update(part.log, log_ratio(a, z))
     target = goal + correction.to(goal.dtype)
-    lowest = torch.minimum(goal.amin(1), target.amin(1))
-    highest = torch.maximum(goal.amax(1), target.amax(1))
-    if not bool(((lowest > low[:, 0]) & (highest < high[:, 0])).all()):
+    inside = (torch.minimum(goal, target) > low) & (torch.maximum(goal, target) < high)
+    if not bool(inside.all()):
         return None
     size, root, other = part.log.exp(), z.sqrt(), a.sqrt()
     exact = 1.0 - ROUNDING * torch.finfo(goal.dtype).eps
@@ -138,9 +166,8 @@ def near_the_box(
         shrunk = v / u
         won = ((v - u) * (z - a * shrunk)).sum(1)
         cost = (t - u) * (z - a * shrunk * (v / t))
-        cut = log_of(raw) != safe.log
-        clipped, open_ = (torch.where(chosen, cost, 0.0).sum(1) for chosen in (cut, ~cut))
-        return Account(safe, target, won, clipped, open_)
+        clipped = torch.where(log_of(raw) != safe.log, cost, 0.0).sum(1)
+        return Account(safe, target, won, clipped, (cost.sum(1) - clipped).clamp_min(0))
     assert isinstance(safe, Covariance)
     assert isinstance(target, Covariance)
     won = -part.change(safe, z, a)
