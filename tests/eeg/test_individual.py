@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from majorant import SourceImager
-from majorant.eeg import heads
+from majorant.eeg import anatomy
 from majorant.eeg.individual import subject_forward
 from majorant.eeg.registration import MEMBERS, carry_regions
 from majorant.forward.leadfield import Leadfield
@@ -149,7 +149,7 @@ def test_without_a_registration_learned_solvers_refuse_and_name_the_others(
 def test_a_subject_is_imaged_from_its_folder_alone(
     evoked: Any, subjects: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(heads, "REGIONS_FROM", "ico3")
+    monkeypatch.setattr(anatomy, "REGIONS_FROM", "ico3")
     said: list[str] = []
     imager = SourceImager("sloreta", space="ico3", subject=NAME, subjects_dir=subjects)
     stc = imager.fit(evoked.info, progress=said.append).apply(evoked)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from majorant.eeg import apply as doors
 from majorant.eeg.abilities import check_able, check_options, options_of
 from majorant.eeg.account import Account
+from majorant.eeg.anatomy import Head, find_head
 from majorant.eeg.estimate import PICKS, check_pick
 from majorant.eeg.forward import SourceModel, as_tensor, source_model
-from majorant.eeg.heads import Head, find_head
 from majorant.eeg.inverse import Inverse, Job
 from majorant.eeg.noise import AD_HOC_STD, check_covariance
 from majorant.eeg.sensors import check_positions, referenced, whitener

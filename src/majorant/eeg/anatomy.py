@@ -1,0 +1,96 @@
+"""Whose head: the template, a subject of FreeSurfer, or any `mne.Forward`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from majorant.eeg.account import Account
+from majorant.eeg.spaces import SourceSpace
+from majorant.eeg.template import template_forward
+from majorant.forward.electrodes import Alignment
+from majorant.forward.leadfield import Leadfield
+
+if TYPE_CHECKING:
+    from majorant.eeg.coregistration import Coregistration
+    from majorant.eeg.imager import SourceImager
+
+__all__ = ["Head", "find_head"]
+
+SURFACE_SPACE = "ico4"
+REGIONS_FROM = "ico5"
+"""Vertices from which a subject's regions are made: fsaverage5 has as many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """Where the lead field comes from.
+
+    Attributes
+    ----------
+    forward : mne.Forward
+    leadfield : Leadfield or None
+        Where the forward was made from one.
+    space : SourceSpace or None
+        Where estimates belong, if not on the forward's own source space.
+    alignment : Alignment or None
+        Of the electrodes with the template.
+    coregistration : Coregistration or None
+        Of the electrodes with the subject's scalp.
+    """
+
+    forward: Any
+    leadfield: Leadfield | None = None
+    space: SourceSpace | None = None
+    alignment: Alignment | None = None
+    coregistration: Coregistration | None = None
+
+
+def find_head(
+    imager: SourceImager,
+    info: Any,
+    forward: Any | None,
+    progress: Callable[[str], None] | None,
+    account: Account,
+) -> Head:
+    """Find or compute the forward that an imager asks for.
+
+    Raises
+    ------
+    MajorantError
+        If it cannot be had; the sentence says what would do.
+    """
+    wanted, regions_only = imager.space, imager.spec_.space == "regions"
+    regions = wanted == "regions" or (wanted == "auto" and regions_only)
+    if forward is None and imager.subject is None:
+        return _template(info, "regions" if regions else wanted, progress, account)
+    coregistration = None
+    if forward is None:
+        from majorant.eeg.individual import subject_forward
+
+        assert imager.subject is not None
+        spacing = REGIONS_FROM if regions else SURFACE_SPACE if wanted == "auto" else wanted
+        forward, coregistration = subject_forward(
+            info, imager.subject, imager.subjects_dir, imager.trans, spacing, progress
+        )
+        account.note(coregistration.sentence())
+    elif wanted not in ("auto", "regions"):
+        account.note(f"The forward’s own source space was used; {wanted} is one of the template.")
+    if not regions:
+        return Head(forward, coregistration=coregistration)
+    from majorant.eeg.registration import carry_regions
+
+    carried = carry_regions(forward, info, imager.subjects_dir, imager.spec_)
+    account.note(carried.sentence)
+    return Head(carried.forward, carried.leadfield, carried.space, None, coregistration)
+
+
+def _template(
+    info: Any, space: str, progress: Callable[[str], None] | None, account: Account
+) -> Head:
+    made = template_forward(info, SURFACE_SPACE if space == "auto" else space, progress)
+    lead = made.leadfield
+    where = SourceSpace.of_regions(lead) if lead.kind == "regions" else None
+    account.note(made.alignment.sentence())
+    return Head(made.forward, lead, where, made.alignment)
