@@ -27,7 +27,7 @@ from majorant.training.fit import Trainer
 from majorant.training.presets import preset
 
 rows = run("sereega", ["mne", "sloreta", "mm-net", "limit"], 4, show=False)
-assert len(rows) == 4
+assert [row.method for row in rows] == ["mne", "sloreta", "mm-net", "mm-net", "limit"]
 recipe = replace(preset("tiny"), n_train=32, n_validation=4, validate_every=2, save_every=2)
 outcome = Trainer(recipe, Leadfield.template_small(), Path(sys.argv[1])).run()
 print(outcome.step)
