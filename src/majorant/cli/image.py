@@ -36,7 +36,7 @@ def image(
     ] = None,
     condition: Annotated[
         str | None,
-        typer.Option(help="Which average of the file.", rich_help_panel=RARE),
+        typer.Option(help="Which average of the file.", rich_help_panel=RECORDING),
     ] = None,
     tmin: Annotated[
         float | None, typer.Option(help="Start of the window, s.", rich_help_panel=RECORDING)
@@ -69,7 +69,7 @@ def image(
     ] = "average",
     bad: Annotated[
         list[str] | None,
-        typer.Option(help="A channel to leave out; may be repeated.", rich_help_panel=RECORDING),
+        typer.Option(help="A channel to leave out; may be repeated.", rich_help_panel=RARE),
     ] = None,
     interpolate: Annotated[
         bool,
