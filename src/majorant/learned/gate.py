@@ -80,10 +80,11 @@ def gated(
 def _as_one(
     here: EvidenceSurrogate, of_sources: Tensor, of_sensors: Tensor, kappa: float
 ) -> Variances | None:
-    """Sources and sensors as one vector; None where one of them holds no logarithms."""
+    """Sources and sensors as one vector; None where one is not learned, or not in logarithms."""
     s, gamma, noise = here.statistics, here.state.gamma, here.state.noise
-    both = isinstance(gamma, LogVariance) and isinstance(noise, LogVariance)
-    if not (both and here.model.learns_noise):
+    if not isinstance(gamma, LogVariance) or not isinstance(noise, LogVariance):
+        return None
+    if not here.model.learns_noise:
         return None
     joined = LogVariance(torch.cat([gamma.log, noise.log], 1))
     z, a = torch.cat([s.z, s.w], 1), torch.cat([s.a, s.b], 1)
