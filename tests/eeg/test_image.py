@@ -136,10 +136,22 @@ def test_progress_and_posterior_variance_of_an_iterative_solver(demo: Demo) -> N
     settings = ImageSettings("champagne", loose=0, space="ico3", options={"max_iter": 10})
     found = image(demo.prepared, settings, progress=lambda done, limit: seen.append((done, limit)))
     assert seen[-1] == (10, 10)
-    assert found.content.sources.variance is not None
-    assert found.content.sources.variance.shape == (1284,)
-    assert found.content.certificate.holds()
-    assert "not finished" in found.content.cautions[0]
+    doubt = found.content.uncertainty
+    assert doubt is not None
+    assert doubt.name == "posterior standard deviation"
+    assert doubt.deviation.shape == (found.imager.leadfield_.n_locations, 1)
+
+
+def test_noise_alone_is_said_to_be_noise(demo: Demo) -> None:
+    settings = ImageSettings("dspm", loose=0, space="ico3")
+    silent = demo_recording(0, DemoSettings(moment=1e-13))
+    found = image(silent.prepared, settings)
+    assert found.content.faint is not None
+    assert found.content.faint in found.content.cautions
+    assert found.summary()["faint"] == found.content.faint
+    heard = image(demo.prepared, settings)
+    assert heard.content.faint is None
+    assert heard.summary()["uncertainty"]["draws"] == 0
 
 
 def test_a_window_that_would_not_fit_is_refused(demo: Demo, monkeypatch: Any) -> None:
