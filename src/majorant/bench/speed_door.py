@@ -49,12 +49,13 @@ def _peak_mib() -> float:
 
 def _info() -> Any:
     import mne
+    from mne.proj import make_eeg_average_ref_proj
 
     names = mne.channels.make_standard_montage("biosemi64").ch_names[:CHANNELS]
     info: Any = mne.create_info(names, SFREQ, "eeg", verbose="error")
     info.set_montage("biosemi64")
     with info._unlock():
-        info["projs"] = [mne.proj.make_eeg_average_ref_proj(info, verbose="error")]
+        info["projs"] = [make_eeg_average_ref_proj(info, verbose="error")]
     return info
 
 
