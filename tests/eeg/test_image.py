@@ -139,7 +139,9 @@ def test_progress_and_posterior_variance_of_an_iterative_solver(demo: Demo) -> N
     doubt = found.content.uncertainty
     assert doubt is not None
     assert doubt.name == "posterior standard deviation"
-    assert doubt.deviation.shape == (found.imager.leadfield_.n_locations, 1)
+    assert doubt.deviation.shape == (1284, 1)
+    assert found.content.certificate.holds()
+    assert "not finished" in found.content.cautions[0]
 
 
 def test_noise_alone_is_said_to_be_noise(demo: Demo) -> None:
