@@ -206,12 +206,11 @@ class MMNet(IterativeSolver[SourceState]):
         x, coarse = surrogate.state.x, self._coarse(problem)
         seen = coarse.operator.apply(x)
         scale = total(seen * coarse.y) * inverse(squared_norm(seen))
-        grid = self._grid(problem)
-        fine = x if grid is None else x @ grid.up.to(x)
         positive = torch.isfinite(scale) & (scale > 0)
         size = torch.where(positive, scale, 0.0).to(x.dtype)[:, None, None]
+        estimate, grid = torch.where(positive[:, None, None], x * size, 0.0), self._grid(problem)
         return Reading(
-            torch.where(positive[:, None, None], fine * size, 0.0),
+            estimate if grid is None else (grid.up.to(x).mT @ estimate.mT).mT,
             details={"amplitude": scale.tolist(), "network_rate": self.network.settings.rate},
             unexplained=~positive,
         )
@@ -224,8 +223,8 @@ class MMNet(IterativeSolver[SourceState]):
         n, expected = problem.operator.n_columns, self.network.settings.n_sources
         if n != expected:
             raise MajorantError(
-                f"the network is made for {expected} sources and the lead field has {n}; image on "
-                "the source space it was trained on (the template's regions)"
+                f"the network is made for {expected} sources and the lead field has {n}; solve on "
+                "the source space it was trained on (packaged weights: the template's regions)"
             )
         if problem.noise is not None:
             raise MajorantError(
