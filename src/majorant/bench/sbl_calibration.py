@@ -115,7 +115,7 @@ def store(path: Path, data: SparseLike) -> tuple[float, ...]:
 
 def main() -> None:
     """Measure and print, or fit and store."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--write", type=Path, nargs="+", default=[], metavar="FILE")
     asked = parser.parse_args()
     inverting, generating = sbl_heads.test_head()

@@ -195,7 +195,7 @@ def compute_gain(
     dipoles: Any = {"rr": positions, "nn": normals}
     source = mne.setup_volume_source_space(pos=dipoles, verbose="error")
     identity = mne.transforms.Transform("head", "mri")
-    forward = mne.make_forward_solution(
+    forward: Any = mne.make_forward_solution(
         info, identity, source, solution, meg=False, eeg=True, mindist=0.0, verbose="error"
     )
     assert forward["nsource"] == len(positions)
