@@ -134,7 +134,8 @@ class MMNet(IterativeSolver[SourceState]):
             )
         settings = network.settings
         free = Guard("off", window=1)
-        self.network, self.card, self.bound, self.limit = network, card, bound, limit
+        self.network, self.card, self.bound = network, card, bound
+        self.limit: Limit | None = limit
         self.sfreq = settings.rate if sfreq is None else float(sfreq)
         self.max_iter = settings.iterations if max_iter is None else max_iter
         self.guard = guard or (Guard(window=WINDOW) if settings.positive else free)
