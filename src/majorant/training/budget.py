@@ -136,12 +136,17 @@ def measure(engine: Engine, valid: SimulatedPairs, budget: float) -> Pace:
         if engine.team.same([late])[0]:
             break
     total /= seen
-    solver = as_solver(make_network(engine.recipe.network), sfreq=valid.sfreq)
-    n = min(4, len(valid))
-    batch = valid.batch(range(n))
-    sample = _timed(lambda: solve(valid.problem(batch), solver), engine.device, 1, warm=False) / n
+    sample = solving_seconds(engine.recipe, valid)
     step, sample = engine.team.same([total, sample])
     return Pace(step, sample)
+
+
+def solving_seconds(recipe: Recipe, valid: SimulatedPairs) -> float:
+    """Time solving a few validation samples with the network of a recipe; seconds a sample."""
+    solver = as_solver(make_network(recipe.network), sfreq=valid.sfreq)
+    n = min(4, len(valid))
+    batch = valid.batch(range(n))
+    return _timed(lambda: solve(valid.problem(batch), solver), valid.device, 1) / n
 
 
 def fitted(recipe: Recipe, pace: Pace, budget: float, spent: float) -> Recipe:

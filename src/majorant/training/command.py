@@ -19,7 +19,13 @@ from majorant.forward.leadfield import Leadfield
 from majorant.learned.families import FAMILIES
 from majorant.simulate.dataset import SimulatedPairs
 from majorant.simulate.heads import Heads
-from majorant.training.budget import STARTUP, fit_budget, parse_budget, under_budget
+from majorant.training.budget import (
+    STARTUP,
+    fit_budget,
+    parse_budget,
+    solving_seconds,
+    under_budget,
+)
 from majorant.training.compiled import worth_it
 from majorant.training.engine import Engine
 from majorant.training.fit import CONFIG, Outcome, Report, Trainer, read_config, simulated, sized
@@ -139,6 +145,8 @@ def train(
                 heads=heads,
                 **options,
             )
+            if resume and seconds is not None:
+                closing = recipe.n_validation * solving_seconds(trainer.recipe, trainer.valid)
             trainer.closing = closing
             deadline = None if seconds is None else began + seconds - STARTUP
             return trainer.run(deadline=deadline)

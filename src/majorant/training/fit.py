@@ -46,7 +46,7 @@ LIMIT_VALIDATION = 100
 HEADS: Mapping[Part, tuple[int, int]] = {"train": (64, 0), "validation": (1, 1), "test": (1, 2)}
 """Heads of general data in each part, and the seed they are drawn from."""
 SAVE_SECONDS = 60.0
-"""A checkpoint is written at least this often, whatever the recipe says in steps."""
+"""A checkpoint is written at least this often, and more often under a short budget."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,7 @@ class Trainer:
         engine, r = self.engine, self.recipe
         last = r.steps if until is None else min(until, r.steps)
         began = saved = time.monotonic()
+        pause = min(SAVE_SECONDS, r.budget / 12.0) if r.budget else SAVE_SECONDS
         losses, counted = None, 0
         while engine.step < last:
             found = engine.update()
@@ -176,7 +177,7 @@ class Trainer:
             late = self._late(deadline)
             if (self.step % r.validate_every == 0 or final or late) and not self.team.rank:
                 line |= self._validate()
-            due = self.step % r.save_every == 0 or time.monotonic() - saved > SAVE_SECONDS
+            due = self.step % r.save_every == 0 or time.monotonic() - saved > pause
             if due or final or late or self.step == last:
                 self._save()
                 saved = time.monotonic()
