@@ -29,8 +29,8 @@ test: $(STAMP) ## Run the tests
 	@$(TESTS)
 
 check: $(STAMP) ## Lint, types, and the order of the rooms
-	@$(BIN)/ruff check src tests examples
-	@$(BIN)/ruff format --check src tests examples
+	@$(BIN)/ruff check src tests examples docs
+	@$(BIN)/ruff format --check src tests examples docs/*.py docs/images
 	@$(BIN)/pyright src
 	@$(BIN)/lint-imports
 
