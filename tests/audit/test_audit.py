@@ -18,7 +18,7 @@ from majorant.audit.judge import judge
 from majorant.audit.patches import balanced, centres, grow
 from majorant.audit.run import Prepared, run, save
 from majorant.audit.settings import AuditSettings
-from majorant.audit.solvers import depth_prior
+from majorant.audit.solvers import depth_prior, weights_of
 from majorant.audit.store import open_folder
 from majorant.audit.summary import Audit, _weights, cortex_maps
 from majorant.audit.trials import Trials, noise_scale
@@ -211,6 +211,12 @@ def test_a_folder_is_reopened_for_the_same_audit_only(tmp_path: Path) -> None:
         open_folder(tmp_path / "other", {"n": 2}, overwrite=True)
 
 
+def test_a_run_does_not_go_on_with_other_weights() -> None:
+    assert weights_of("mm-net") != weights_of("unfolded-sbl")
+    assert len(weights_of("mm-net")) == 64
+    assert weights_of("sloreta") == ""
+
+
 def test_intervals_hold_the_mean_and_shares_are_never_certain(found: Audit) -> None:
     scores = found.values("sloreta")
     error = found.estimate(scores[:, 0])
@@ -291,6 +297,13 @@ def test_advice_follows_the_numbers(found: Audit) -> None:
         own["mne"] = own["sloreta"] + np.array([30.0, 0.0, 0.0])
     clear = replace(found, scores=scores)
     assert advice(clear)[0].what == "To find where, use sLORETA."
+    assert "Do not read the extent" in advice(clear)[1].what
+    exact = {job: {s: v * [1.0, 0.0, 0.0] for s, v in own.items()} for job, own in scores.items()}
+    assert advice(replace(found, scores=exact))[1].what.startswith("To see how far")
+    nothing = {
+        job: {s: v * 0 + [0, 100.0, 0] for s, v in own.items()} for job, own in scores.items()
+    }
+    assert "Do not read the extent" in advice(replace(found, scores=nothing))[1].what
     for own in scores.values():
         own["mne"] = own["sloreta"]
     assert " or " in advice(replace(found, scores=scores))[0].what

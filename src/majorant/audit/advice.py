@@ -103,25 +103,27 @@ def _solver(audit: Audit) -> Advice | None:
 
 def _extent(audit: Audit) -> Advice | None:
     """Which solver to read the extent from."""
-    if len(audit.solvers) == 1:
-        return None
-    areas = {s: audit.misplaced(audit.values(s)) for s in audit.solvers}
-    ranked = sorted(areas, key=lambda s: areas[s].mean())
-    best, other = ranked[:2]
-    apart = audit.estimate(areas[other] - areas[best])
-    own = audit.settings.extent
-    wrong = audit.estimate(areas[best])
-    if wrong.low > own:
-        return Advice(
-            "Do not read the extent of activity off any of these maps.",
-            f"Even {title(best)}, the best in this, leaves {ranged(wrong, 'cm²')} missed or false "
-            f"for a patch of {own:g}{THIN}cm².",
-        )
+    shares = {s: audit.overlap(audit.values(s)) for s in audit.solvers}
+    ranked = sorted(shares, key=lambda s: -shares[s].mean())
+    best = ranked[0]
+    found = audit.estimate(shares[best])
+    own = f"{audit.settings.extent:g}{THIN}cm²"
+    why = (
+        f"Of the cortex that is in a patch of {own} or above half the estimate’s maximum, "
+        f"{ranged(found, '%')} is in both with {title(best)}"
+    )
+    if found.high < HALF:
+        best_of = ", the best at it" if len(ranked) > 1 else ""
+        return Advice("Do not read the extent of activity off these maps.", f"{why}{best_of}.")
+    if len(ranked) == 1:
+        return Advice(f"{title(best)} shows about how far activity extends.", f"{why}.")
+    other = ranked[1]
+    apart = audit.estimate(shares[best] - shares[other])
     choice = title(best) if apart.clear else f"{title(best)} or {title(other)}"
+    less = ranged(apart, "percentage points")
     return Advice(
         f"To see how far activity extends, use {choice}.",
-        f"For a patch of {own:g}{THIN}cm², {title(best)} leaves {ranged(wrong, 'cm²', '.1f')} "
-        f"missed or false; the next, {title(other)}, more by {ranged(apart, 'cm²', '.1f')}.",
+        f"{why}; with the next, {title(other)}, less by {less}.",
     )
 
 

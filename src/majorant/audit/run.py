@@ -23,7 +23,7 @@ from majorant.audit.page import render_audit
 from majorant.audit.patches import balanced, centres, grow
 from majorant.audit.poster import poster
 from majorant.audit.settings import AuditSettings
-from majorant.audit.solvers import check_solver
+from majorant.audit.solvers import check_solver, weights_of
 from majorant.audit.store import SUMMARY, finish, open_folder
 from majorant.audit.summary import Audit, cortex_maps
 from majorant.audit.tables import rows_for_csv
@@ -77,6 +77,7 @@ class Prepared:
             "settings": self.settings.named(),
             "electrodes": list(self.cap.ch_names),
             "leadfield": self.head.believed.fingerprint(),
+            "weights": {name: weights_of(name) for name in self.solvers},
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
 import torch
@@ -13,9 +14,10 @@ from majorant.audit.trials import SFREQ, Trials
 from majorant.errors import MajorantError
 from majorant.learned.mmnet import MMNet
 from majorant.learned.overlap import solve_long
+from majorant.learned.unfolded import UnfoldedSBL
 from majorant.solvers.loop import solve
 
-__all__ = ["check_solver", "depth_prior", "imager"]
+__all__ = ["check_solver", "depth_prior", "imager", "weights_of"]
 
 LIMIT = 10.0
 """Ratio of amplitudes at which the depth weighting ends, as in MNE-Python."""
@@ -37,6 +39,21 @@ def check_solver(name: str, head: AuditHead) -> None:
     solver = own.make()
     if isinstance(solver, MMNet):
         solver.require(head.believed)
+
+
+def weights_of(name: str) -> str:
+    """Return a sha256 of what a learned solver learned, or nothing for a classical one."""
+    solver = registry.spec(name).make()
+    if isinstance(solver, MMNet):
+        module: torch.nn.Module = solver.network
+    elif isinstance(solver, UnfoldedSBL):
+        module = solver.corrections
+    else:
+        return ""
+    total = hashlib.sha256()
+    for key, value in sorted(module.state_dict().items()):
+        total.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()
 
 
 def imager(name: str, trials: Trials) -> Callable[[Tensor, float], Tensor]:

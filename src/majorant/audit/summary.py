@@ -143,10 +143,11 @@ class Audit:
         """100 where a patch was found within the goal, else 0."""
         return np.where(errors <= self.settings.goal, 100.0, 0.0)
 
-    def misplaced(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Missed and false area together, cm², (n_patches,)."""
-        missed = self.settings.extent / 100.0 * scores[:, MISSED]
-        return np.asarray(missed + scores[:, FALSE], dtype=np.float64)
+    def overlap(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of all cortex that is in the patch or marked, the share that is both, %, (n_patches,)."""
+        area = self.settings.extent
+        both = area * (1.0 - scores[:, MISSED] / 100.0)
+        return np.asarray(100.0 * both / (area + scores[:, FALSE]), dtype=np.float64)
 
     def estimate(
         self, values: NDArray[np.float64], rows: NDArray[np.bool_] | None = None
@@ -236,7 +237,7 @@ class Audit:
         scores = self.values(solver, level=level)
         found = {m.key: asdict(self.estimate(scores[:, i], rows)) for i, m in enumerate(METRICS)}
         found["within"] = asdict(self.share(scores[:, ERROR], rows))
-        found["misplaced"] = asdict(self.estimate(self.misplaced(scores), rows))
+        found["overlap"] = asdict(self.estimate(self.overlap(scores), rows))
         return found
 
 
