@@ -14,7 +14,14 @@ import torch
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
 from majorant.training import budget, command, fit
-from majorant.training.budget import Pace, bfloat16_pays, fitted, parse_budget, under_budget
+from majorant.training.budget import (
+    Pace,
+    bfloat16_pays,
+    fitted,
+    parse_budget,
+    process_began,
+    under_budget,
+)
 from majorant.training.checkpoint import read_checkpoint
 from majorant.training.engine import Engine
 from majorant.training.fit import BEST, CONFIG, LAST, Trainer
@@ -129,6 +136,10 @@ def test_a_deadline_costs_no_bits(path: Leadfield, tmp_path: Path, small: Recipe
     assert end.step == whole.step == 12
     first, second = (read_checkpoint(tmp_path / name / LAST)[0] for name in ("whole", "cut"))
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_process_knows_when_it_began() -> None:
+    assert time.process_time() - 0.1 < time.monotonic() - process_began() < 24 * 3600
 
 
 def test_devices_are_named(path: Leadfield, tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ def train(
     given = [name for name, value in own.items() if value is not None]
     if given:
         raise MajorantError(f"--{given[0]} belongs to the solver sbl; leave it out for {solver}")
+    from majorant.training.budget import process_began
     from majorant.training.command import train as run
 
     heads = None
@@ -103,6 +104,7 @@ def train(
         compiled=compiled,
         checkpointing=checkpointing,
         threads=threads,
+        began=process_began(),
         heads=heads,
     )
     metrics = ", ".join(

@@ -8,10 +8,12 @@ and validations. From then on the recipe is frozen, and the clock has no say in 
 from __future__ import annotations
 
 import math
+import os
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -25,7 +27,7 @@ from majorant.training.schedule import phases
 
 UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 STARTUP = 5.0
-"""Seconds before a process looks at the clock, and after it has written everything."""
+"""Seconds before somebody looks at the clock, and after everything is written."""
 WRITING = 1.0
 """Seconds that drawing curves and writing weights may take after every validation."""
 SLACK = 0.06
@@ -74,6 +76,20 @@ def parse_budget(text: str) -> float:
             f"the budget is {text!r}; give a number with its unit, as in 90s, 20min or 1h"
         )
     return float(found[1]) * UNITS[found[2]]
+
+
+def process_began() -> float:
+    """Reading of ``time.monotonic`` when this process began, imports and all.
+
+    Where the system does not tell, the processor time so far is taken, which is no more.
+    """
+    now = time.monotonic()
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        age = time.process_time()
+    return now - max(age, 0.0)
 
 
 def under_budget(recipe: Recipe, device: torch.device) -> Recipe:

@@ -55,6 +55,7 @@ def train(
     checkpointing: bool = False,
     leadfield: Leadfield | None = None,
     threads: int | None = None,
+    began: float | None = None,
     quiet: bool = False,
     heads: Heads | None = None,
 ) -> Outcome:
@@ -90,6 +91,8 @@ def train(
         Threads of torch; None takes one for the small recipes, which gain little from more and
         then give the same bits on any number of cores, and leaves them as they are for ``paper``.
         Set back afterwards.
+    began : float or None
+        Reading of ``time.monotonic`` from which the budget counts; None counts from the call.
     quiet : bool
         No progress bar.
     heads : callable or None
@@ -105,7 +108,7 @@ def train(
         If a name is unknown, the folder holds another run, a recipe that continues others is given
         no weights, or the budget holds no step.
     """
-    began = time.monotonic()
+    began = time.monotonic() if began is None else began
     recipe = _recipe(solver, data, preset_name, initial is not None or resume)
     seconds = None if budget is None else parse_budget(budget)
     recipe = replace(recipe, checkpointing=True) if checkpointing else recipe

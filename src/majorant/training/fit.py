@@ -164,8 +164,10 @@ class Trainer:
         began = saved = time.monotonic()
         pause = min(SAVE_SECONDS, r.budget / 12.0) if r.budget else SAVE_SECONDS
         losses, counted = None, 0
+        turn = began
         while engine.step < last:
             found = engine.update()
+            turn, taken = time.monotonic(), time.monotonic() - turn
             losses, counted = found if losses is None else losses + found, counted + 1
             line: dict[str, Any] = {"step": self.step, "steps": r.steps}
             final = self.step == r.steps
@@ -174,7 +176,7 @@ class Trainer:
                 losses, counted, line["loss"] = None, 0, mean[0]
                 entry = {"step": self.step, "loss": mean[0], "truth": mean[1], "prior": mean[2]}
                 self._write({**entry, "seconds": round(time.monotonic() - began, 1)})
-            late = self._late(deadline)
+            late = self._late(deadline, taken)
             if (self.step % r.validate_every == 0 or final or late) and not self.team.rank:
                 line |= self._validate()
             due = self.step % r.save_every == 0 or time.monotonic() - saved > pause
@@ -187,14 +189,17 @@ class Trainer:
                 break
         return Outcome(self.folder, self.step, self.best or {}, r.steps)
 
-    def _late(self, deadline: float | None) -> bool:
-        """Whether what is left of the time is needed to finish; the same on all processes."""
+    def _late(self, deadline: float | None, taken: float) -> bool:
+        """Whether there is no time for another step, which took so long, and to finish.
+
+        The answer is the same on all processes.
+        """
         if deadline is None:
             return False
         if self.team.size > 1 and self.step % self.recipe.log_every:
             return False
         now = time.monotonic()
-        return bool(self.team.same([now + 2.0 * self.closing > deadline])[0])
+        return bool(self.team.same([now + taken + 2.0 * self.closing > deadline])[0])
 
     @property
     def step(self) -> int:
