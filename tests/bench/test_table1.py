@@ -30,7 +30,9 @@ KEYS |= {"violations", "refused", "ms_per_sample", "parameters"}
 
 @pytest.fixture(scope="module")
 def rows(template: Leadfield) -> dict[str, Row]:
-    made = table1.run(test="sereega", methods=["mne", "sloreta", "limit"], n=300, leadfield=template, show=False)
+    made = table1.run(
+        test="sereega", methods=["mne", "sloreta", "limit"], n=300, leadfield=template, show=False
+    )
     return {row.method: row for row in made}
 
 
