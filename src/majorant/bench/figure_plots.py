@@ -84,7 +84,7 @@ def draw_convergence(curves: Sequence[Curve], trained_for: int, command: str) ->
     from matplotlib.figure import Figure
 
     with _look():
-        figure = Figure(figsize=(10.4, 4.1), layout="constrained")
+        figure = Figure(figsize=(10.4, 4.4), layout="constrained")
         axes = figure.subplots(1, 3)
         for panel, (part, title) in zip(axes, TITLES.items(), strict=True):
             _panel(panel, curves, part, trained_for)
@@ -103,7 +103,7 @@ def draw_convergence(curves: Sequence[Curve], trained_for: int, command: str) ->
             handles,
             labels,
             loc="outside lower center",
-            ncols=min(len(labels), 8),
+            ncols=4 if len(labels) > 5 else len(labels),
             frameon=False,
             fontsize=8.5,
             handlelength=1.9,
