@@ -328,3 +328,13 @@ def test_float32_bounds_agree_with_float64() -> None:
         b = CosineMajorant(narrow, bound).at(SourceState(x.float())).minimiser().x
         assert b.dtype == torch.float32
         assert torch.allclose(a.float(), b, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("bound", [*BOUNDS])
+def test_what_a_step_promises_is_what_its_solution_wins(bound: str) -> None:
+    energy, x = build(21, 3)
+    surrogate = CosineMajorant(energy, bound).at(SourceState(x))
+    g = surrogate.gradient
+    won = (g * surrogate.curvature.solve(g)).sum((1, 2))
+    torch.testing.assert_close(surrogate.curvature.dual(g), won, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(2 * surrogate.promise(), won, rtol=1e-9, atol=1e-12)
