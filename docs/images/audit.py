@@ -60,6 +60,5 @@ if __name__ == "__main__":
     for size in CAPS:
         print("\n".join(rows(size, audited(size))), flush=True)
     with Image.open(Path("out") / "docs-audit-32" / "maps.png") as poster:
-        poster.convert("P", palette=Image.Palette.ADAPTIVE).save(
-            HERE / "audit-32.png", optimize=True
-        )
+        small = poster.convert("RGB").resize((1280, 1280 * poster.height // poster.width))
+        small.save(HERE / "audit-32.png", optimize=True)

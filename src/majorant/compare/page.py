@@ -161,7 +161,12 @@ def _panel(found: Comparison, moment: Moment, cortex: Cortex) -> str:
             ".0f",
         ),
     )
-    return f'{stack}<h3>How far they agree</h3><div class="solo">{"".join(agree)}</div>'
+    return f"{stack}<h3>How far they agree</h3>{_together(agree, len(titles))}"
+
+
+def _together(parts: Sequence[str], n: int) -> str:
+    """Matrices side by side where they fit."""
+    return f'<div class="solo" style="--least:{75 + 75 * (n - 1)}px">{"".join(parts)}</div>'
 
 
 def _row(entry: Entry, moment: Moment, i: int, cortex: Cortex, when: str) -> str:
