@@ -9,9 +9,9 @@ import os
 import secrets
 from collections.abc import Sequence
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 
-from majorant import __version__
 from majorant.report.parts import Section
 from majorant.report.words import escape
 
@@ -43,8 +43,8 @@ def render_sheet(title: str, header: str, sections: Sequence[Section]) -> str:
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
         f'<header>\n{header}</header>\n<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
         f"<main>\n{''.join(section.html() for section in sections)}</main>\n"
-        f"<footer>Made by Majorant {__version__}. This page is one file; it loads nothing and runs "
-        "no script.</footer>\n</body>\n</html>\n"
+        f"<footer>Made by Majorant {version('majorant')}. This page is one file; it loads nothing "
+        "and runs no script.</footer>\n</body>\n</html>\n"
     )
 
 
