@@ -166,7 +166,7 @@ def _panel(found: Comparison, moment: Moment, cortex: Cortex) -> str:
 
 def _together(parts: Sequence[str], n: int) -> str:
     """Matrices side by side where they fit."""
-    return f'<div class="solo" style="--least:{75 + 75 * (n - 1)}px">{"".join(parts)}</div>'
+    return f'<div class="solo" style="--least:{95 * n}px">{"".join(parts)}</div>'
 
 
 def _row(entry: Entry, moment: Moment, i: int, cortex: Cortex, when: str) -> str:
