@@ -47,10 +47,11 @@ def test_an_audit_of_a_recording_writes_a_page_and_is_not_overwritten(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "audit"
-    order = ("audit", "--montage", recording, "--exact-head", "--out", out, *QUICK)
+    eight = ("--channels", ",".join(NAMES[:8]))
+    order = ("audit", "--montage", recording, *eight, "--exact-head", "--out", out, *QUICK)
     runs(*order, "--json", "-")
     found = json.loads(capsys.readouterr().out)
-    assert sorted(found["electrodes"]) == sorted(NAMES)
+    assert found["electrodes"] == NAMES[:8]
     assert found["montage"] == "tone-ave.fif"
     page = (out / "audit.html").read_text("utf-8")
     assert found["headline"].split(",")[0] in page
