@@ -171,7 +171,7 @@ _SOLVERS: dict[str, SolverSpec] = {
             space="regions",
             linear=False,
             covariance=False,
-            window=0.25,
+            window=0.125,
         ),
         SolverSpec(
             "unfolded-sbl",
