@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from majorant.learned.mmnet import MMNet, r_mm_net
+from majorant.learned.mmnet import MMNet
 from majorant.learned.timegrid import TimeGrid
 from majorant.learned.unrolled import MMNetSettings, MMNetwork
 from majorant.majorants.guard import Guard
@@ -171,7 +171,5 @@ def test_another_source_space_is_refused() -> None:
     given = Problem(MatrixOperator(torch.ones(4, 21)), torch.ones(1, 4, 3))
     with pytest.raises(MajorantError, match="made for 20 sources"):
         solve(given, MMNet(network()))
-    with pytest.raises(MajorantError, match="positive=False"):
-        r_mm_net(network())
     with pytest.raises(MajorantError, match="sampling rate"):
         MMNet(network(), sfreq=0.0)

@@ -248,29 +248,3 @@ class MMNet(IterativeSolver[SourceState]):
                     layer.settle()
             self._copies[key] = frozen.eval()
         return self._copies[key]
-
-
-def r_mm_net(
-    network: UnrolledNetwork[Any],
-    *,
-    sfreq: float | None = None,
-    max_iter: int | None = None,
-    card: Card | None = None,
-) -> MMNet:
-    """R-MM-Net: a network without softplus and projection, run without a guard.
-
-    Nothing is promised; rises of the energy are counted in the certificate. Parameters as of
-    :class:`MMNet`.
-
-    Raises
-    ------
-    MajorantError
-        If the network keeps its curvature positive: that is MM-Net.
-    """
-    if network.settings.positive:
-        raise MajorantError(
-            "this network has a softplus and a projection (positive=True), so it is MM-Net; "
-            "R-MM-Net needs positive=False"
-        )
-    free = Guard("off", window=1)
-    return MMNet(network, sfreq=sfreq, max_iter=max_iter, guard=free, card=card)
