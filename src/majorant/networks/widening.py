@@ -1,0 +1,68 @@
+"""From a network that looks at one source alone to one that looks at its neighbours too.
+
+Attention holds the pointwise network: what it embeds is the first hidden layer, and its head is
+the second one with more inputs. With zeros on what a source sees of its neighbours, both are the
+same function, so a trained pointwise network is a start for training attention. The zeros have a
+gradient, because what is seen is not zero; queries and keys follow once they have moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from majorant.errors import MajorantError
+from majorant.networks.corrections import Attention, Corrections, Pointwise
+
+
+def widened(pointwise: Corrections, neighbours: int = 16, seed: int = 0) -> Corrections:
+    """Return attention that computes what pointwise corrections do.
+
+    Parameters
+    ----------
+    pointwise : Corrections
+        Of kind "mlp", trained or not; left as they are.
+    neighbours : int
+        How many sources each one will look at.
+    seed : int
+        Of what does not matter yet: queries, keys and contents.
+
+    Returns
+    -------
+    Corrections
+        Of kind "attention", with as many layers, hidden numbers and sets of weights, in the same
+        dtype.
+
+    Raises
+    ------
+    MajorantError
+        If the corrections are of another kind.
+    """
+    held = pointwise.settings
+    if held.kind != "mlp":
+        raise MajorantError(
+            f"corrections of kind {held.kind!r} cannot be widened to attention; give those of an "
+            "'mlp'"
+        )
+    settings = replace(held, kind="attention", neighbours=neighbours)
+    made = Corrections(settings, seed, grown=len(pointwise.stages))
+    made.to(next(pointwise.parameters()).dtype)
+    for wide, narrow in zip(made.stages, pointwise.stages, strict=True):
+        assert isinstance(wide, Attention)
+        assert isinstance(narrow, Pointwise)
+        _copy(narrow, wide)
+    return made
+
+
+@torch.no_grad()
+def _copy(narrow: Pointwise, wide: Attention) -> None:
+    hidden = wide.embed.weight.shape[0]
+    wide.embed.load_state_dict(narrow.source[0].state_dict())
+    wide.source[2].load_state_dict(narrow.source[4].state_dict())
+    wide.sensor.load_state_dict(narrow.sensor.state_dict())
+    second = narrow.source[2].state_dict()
+    head = wide.source[0].state_dict()
+    head["weight"].zero_()
+    head["weight"][:, :hidden] = second["weight"]
+    head["bias"].copy_(second["bias"])
