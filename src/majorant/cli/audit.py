@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from majorant.cli import options as own
 from majorant.cli.answer import Json, deliver
-from majorant.cli.train import names
 from majorant.cli.typed import typed
 from majorant.cli.voice import Voice, err, out, show_table, timed
 from majorant.registry import SOLVERS
 
-CAP, STUDY, OUTPUT = "Cap and head", "Study", "Output"
+CAP, STUDY = "Cap and head", "Study"
 
 
 def audit(
@@ -33,10 +33,7 @@ def audit(
     channels: Annotated[
         str | None, typer.Option(help="Which ones, with commas.", rich_help_panel=CAP)
     ] = None,
-    forward: Annotated[
-        Path | None,
-        typer.Option(help="An mne.Forward of your own head.", rich_help_panel=CAP),
-    ] = None,
+    forward: own.Forward = None,
     exact_head: Annotated[
         bool,
         typer.Option(
@@ -56,22 +53,13 @@ def audit(
     goal: Annotated[
         float, typer.Option(help="Distance that counts as found, mm.", rich_help_panel=STUDY)
     ] = 20.0,
-    solvers: Annotated[
-        str | None,
-        typer.Option(help=f"Some of {', '.join(SOLVERS)}.", rich_help_panel=STUDY),
-    ] = None,
+    solvers: own.Solvers = None,
     n: Annotated[int, typer.Option(help="Patches.", rich_help_panel=STUDY)] = 400,
     seed: Annotated[int, typer.Option(help="Seed.", rich_help_panel=STUDY)] = 0,
-    output: Annotated[
-        Path, typer.Option("--out", help="Output folder.", rich_help_panel=OUTPUT)
-    ] = Path("out/audit"),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start anew.", rich_help_panel=OUTPUT)
-    ] = False,
+    output: own.Folder = Path("out/audit"),
+    overwrite: own.Overwrite = False,
     json: Json = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Say nothing but mistakes.", rich_help_panel=OUTPUT)
-    ] = False,
+    quiet: own.Quiet = False,
 ) -> None:
     """What to expect of source imaging with a cap: a page for planning a study.
 
@@ -84,12 +72,12 @@ def audit(
     from majorant.audit.settings import DEFAULT_SOLVERS, AuditSettings
     from majorant.audit.store import check_folder, open_folder
 
-    chosen = names(solvers)
+    chosen = own.names(solvers)
     settings = AuditSettings(
         montage=montage or (None if forward else "standard_1020"),
         forward=None if forward is None else str(forward),
         electrodes=electrodes,
-        channels=tuple(names(channels) or ()),
+        channels=tuple(own.names(channels) or ()),
         snr=snr,
         levels=levels,
         solvers=DEFAULT_SOLVERS if chosen is None else tuple(chosen),

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from majorant.cli.answer import STDOUT, Json, deliver
+from majorant.cli.options import names
 from majorant.cli.screen import Command, Commands
 from majorant.cli.things import things
-from majorant.cli.train import names
 
 OUTPUT = "Output"
 

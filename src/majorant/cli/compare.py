@@ -9,10 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from majorant.cli import options as own
 from majorant.cli.answer import Json, deliver
-from majorant.cli.image import OUTPUT, RECORDING, SOURCES
-from majorant.cli.screen import complete_solvers
-from majorant.cli.train import names
+from majorant.cli.options import SOURCES
 from majorant.cli.typed import typed
 from majorant.cli.voice import Voice, err, out, show_table, timed
 from majorant.registry import SOLVERS
@@ -20,52 +19,20 @@ from majorant.registry import SOLVERS
 
 def compare(
     file: Annotated[Path, typer.Argument(help="Any file that MNE-Python reads.")],
-    solvers: Annotated[
-        str,
-        typer.Option(
-            help=f"Two or more of {', '.join(SOLVERS)}.",
-            autocompletion=complete_solvers,
-            rich_help_panel=SOURCES,
-        ),
-    ] = "sloreta,champagne,unfolded-sbl,mm-net",
-    event: Annotated[
-        str | None, typer.Option(help="Events to average.", rich_help_panel=RECORDING)
-    ] = None,
-    condition: Annotated[
-        str | None, typer.Option(help="Which average of the file.", rich_help_panel=RECORDING)
-    ] = None,
-    tmin: Annotated[
-        float | None, typer.Option(help="Start of the window, s.", rich_help_panel=RECORDING)
-    ] = None,
-    tmax: Annotated[
-        float | None, typer.Option(help="End of the window, s.", rich_help_panel=RECORDING)
-    ] = None,
-    baseline: Annotated[
-        tuple[float, float] | None,
-        typer.Option(
-            metavar="START END",
-            help="Window whose mean is removed, s; default: before 0.",
-            rich_help_panel=RECORDING,
-        ),
-    ] = None,
-    filter: Annotated[
-        tuple[float, float] | None,
-        typer.Option(
-            metavar="LOW HIGH", help="Band-pass, Hz; 0 for no edge.", rich_help_panel=RECORDING
-        ),
-    ] = None,
-    bad: Annotated[
-        list[str] | None,
-        typer.Option(help="A channel to leave out; may be repeated.", rich_help_panel=RECORDING),
-    ] = None,
-    montage: Annotated[
-        str | None,
-        typer.Option(help="Electrode places: a name or a file.", rich_help_panel=RECORDING),
-    ] = None,
-    noise_cov: Annotated[
-        Path | None,
-        typer.Option(help="Noise covariance of single trials.", rich_help_panel=RECORDING),
-    ] = None,
+    solvers: own.Solvers = "sloreta,champagne,unfolded-sbl,mm-net",
+    event: own.Event = None,
+    condition: own.Condition = None,
+    tmin: own.Start = None,
+    tmax: own.Stop = None,
+    baseline: own.Baseline = None,
+    filter: own.Filter = None,
+    reference: own.Reference = "average",
+    bad: own.Bad = None,
+    interpolate: own.Interpolate = False,
+    montage: own.Montage = None,
+    noise_cov: own.NoiseCov = None,
+    scale: own.Scale = None,
+    reject: own.Reject = None,
     at: Annotated[
         list[float] | None,
         typer.Option(
@@ -73,30 +40,18 @@ def compare(
             rich_help_panel=SOURCES,
         ),
     ] = None,
-    snr: Annotated[
-        float, typer.Option(help="Signal-to-noise ratio of amplitudes.", rich_help_panel=SOURCES)
-    ] = 3.0,
-    loose: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1.0, help="0 along the normal, 1 free.", rich_help_panel=SOURCES),
-    ] = None,
-    space: Annotated[
-        str, typer.Option(help="Source space, as for image.", rich_help_panel=SOURCES)
-    ] = "auto",
-    forward: Annotated[
-        Path | None,
-        typer.Option(help="An mne.Forward of your own head.", rich_help_panel=SOURCES),
-    ] = None,
-    output: Annotated[
-        Path, typer.Option("--out", help="Output folder.", rich_help_panel=OUTPUT)
-    ] = Path("out/compare"),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results.", rich_help_panel=OUTPUT)
-    ] = False,
+    snr: own.Snr = "3",
+    loose: own.Loose = None,
+    depth: own.Depth = None,
+    space: own.Space = "auto",
+    forward: own.Forward = None,
+    subject: own.Subject = None,
+    subjects_dir: own.SubjectsDir = None,
+    trans: own.Trans = None,
+    output: own.Folder = Path("out/compare"),
+    overwrite: own.Overwrite = False,
     json: Json = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Say nothing but mistakes.", rich_help_panel=OUTPUT)
-    ] = False,
+    quiet: own.Quiet = False,
 ) -> None:
     """Several solvers on one recording: maps side by side, agreement, fit, certificates.
 
@@ -107,30 +62,19 @@ def compare(
     from majorant.compare.run import check_names
     from majorant.compare.save import PAGE
     from majorant.eeg.output import check_output
-    from majorant.eeg.result import ImageSettings
-    from majorant.eeg.settings import Preparation
 
-    chosen = names(solvers) or []
+    chosen = own.names(solvers) or []
     check_names(chosen)
     check_output(output, overwrite=overwrite)
-    preparation = Preparation(
-        event=event,
-        condition=condition,
-        tmin=tmin,
-        tmax=tmax,
-        baseline="auto" if baseline is None else baseline,
-        filter=None if filter is None else (filter[0] or None, filter[1] or None),
-        bads=tuple(bad or ()),
-        montage=montage,
-        noise_cov=None if noise_cov is None else str(noise_cov),
-    )
-    imaging = ImageSettings(
-        snr=snr,
-        loose="auto" if loose is None else loose,
-        space=space,
-        forward=None if forward is None else str(forward),
-        uncertainty="none",
-    )
+    preparation = own.preparation(
+        event=event, condition=condition, tmin=tmin, tmax=tmax, baseline=baseline, filter=filter,
+        reference=reference, bad=bad, interpolate=interpolate, montage=montage,
+        noise_cov=noise_cov, scale=scale, reject=reject,
+    )  # fmt: skip
+    imaging = own.imaging(
+        snr=snr, loose=loose, depth=depth, space=space, forward=forward, subject=subject,
+        subjects_dir=subjects_dir, trans=trans,
+    )  # fmt: skip
     voice = Voice(quiet)
     with timed() as seconds:
         summary = _run(file, preparation, imaging, chosen, at or (), output, overwrite, voice)

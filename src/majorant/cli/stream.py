@@ -9,7 +9,9 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
+from majorant.cli import options as own
 from majorant.cli.answer import Json, deliver
+from majorant.cli.options import OUTPUT, RECORDING, SOURCES
 from majorant.cli.screen import RARE, complete_solvers
 from majorant.cli.voice import Voice, err, out, show_table
 from majorant.errors import MajorantError
@@ -19,32 +21,24 @@ if TYPE_CHECKING:
     from majorant.eeg.live.engine import Engine
     from majorant.eeg.live.follow import Toll
 
-STREAM, SOURCES, OUTPUT = "Stream", "Sources", "Output"
-
 
 def stream(
     name: Annotated[
         str | None, typer.Argument(help="Name of an LSL stream; default: the only EEG.")
     ] = None,
-    montage: Annotated[
-        str | None,
-        typer.Option(help="Electrode places: a name MNE knows, or a file.", rich_help_panel=STREAM),
-    ] = None,
+    montage: own.Montage = None,
     filter: Annotated[
         tuple[float, float],
         typer.Option(
             metavar="LOW HIGH",
             help="Edges of the causal filter, Hz; 0 leaves one out.",
-            rich_help_panel=STREAM,
+            rich_help_panel=RECORDING,
         ),
     ] = (1.0, 40.0),
-    bad: Annotated[
-        list[str] | None,
-        typer.Option(help="A channel to leave out; may be repeated.", rich_help_panel=STREAM),
-    ] = None,
+    bad: own.Bad = None,
     duration: Annotated[
         float | None,
-        typer.Option(help="Stop after so many s; default: Ctrl-C.", rich_help_panel=STREAM),
+        typer.Option(help="Stop after so many s; default: Ctrl-C.", rich_help_panel=RECORDING),
     ] = None,
     solver: Annotated[
         str,
@@ -64,24 +58,20 @@ def stream(
     snr: Annotated[
         float, typer.Option(help="Signal-to-noise ratio of amplitudes.", rich_help_panel=SOURCES)
     ] = 3.0,
+    option: own.Option = None,
+    loose: own.Loose = None,
+    depth: own.Depth = None,
     imager: Annotated[
         Path | None,
         typer.Option(help="A fitted imager, as SourceImager.save wrote it.", rich_help_panel=RARE),
     ] = None,
-    space: Annotated[
-        str, typer.Option(help="Source space; as for image.", rich_help_panel=RARE)
-    ] = "regions",
-    forward: Annotated[
-        Path | None,
-        typer.Option(help="An mne.Forward of your own head.", rich_help_panel=RARE),
-    ] = None,
-    noise_cov: Annotated[
-        Path | None, typer.Option(help="Noise covariance.", rich_help_panel=RARE)
-    ] = None,
-    scale: Annotated[
-        float | None,
-        typer.Option(help="From the stream's numbers to volts.", rich_help_panel=RARE),
-    ] = None,
+    space: own.Space = "regions",
+    forward: own.Forward = None,
+    subject: own.Subject = None,
+    subjects_dir: own.SubjectsDir = None,
+    trans: own.Trans = None,
+    noise_cov: own.NoiseCov = None,
+    scale: own.Scale = None,
     hop: Annotated[
         float,
         typer.Option(min=0.0, help="Gather samples for so long, ms.", rich_help_panel=RARE),
@@ -97,12 +87,8 @@ def stream(
         str | None,
         typer.Option(metavar="NAME", help="Publish as an LSL stream.", rich_help_panel=OUTPUT),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the file.", rich_help_panel=OUTPUT)
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Say nothing but mistakes.", rich_help_panel=OUTPUT)
-    ] = False,
+    overwrite: own.Overwrite = False,
+    quiet: own.Quiet = False,
     json: Json = None,
 ) -> None:
     """Image a live stream: time courses of regions, and how late they are.
@@ -118,25 +104,42 @@ def stream(
     if output is None and publish is None:
         raise MajorantError("there is nowhere to put the estimates; give --out or --publish")
     settings = Following(
-        band=(filter[0] or None, filter[1] or None),
+        band=own.edges(filter),
         patience=patience,
         duration=float("inf") if duration is None else duration,
     )
+    fit = {
+        "montage": montage,
+        "bads": tuple(bad or ()),
+        "noise_cov": None if noise_cov is None else str(noise_cov),
+        "forward": None if forward is None else str(forward),
+    }
     if imager is None:
-        chosen = SourceImager(solver, snr=snr, space="auto" if forward else space)
-        fit = {
-            "montage": montage,
-            "bads": tuple(bad or ()),
-            "noise_cov": None if noise_cov is None else str(noise_cov),
-            "forward": None if forward is None else str(forward),
-        }
+        asked = own.imaging(
+            solver=solver, snr=str(snr), loose=loose, depth=depth,
+            space="auto" if forward or subject else space, subject=subject,
+            subjects_dir=subjects_dir, trans=trans, option=option,
+        )  # fmt: skip
+        chosen = asked.imager()
     else:
+        _refuse_beside(imager, {**fit, "subject": subject, "loose": loose, "option": option})
         chosen, fit = SourceImager.load(imager), None
     places = (output, publish, overwrite)
     toll, engine = _run(
         name, chosen, fit, tuple(region or ()), settings, scale, 1e-3 * hop, places, Voice(quiet)
     )
     _tell(toll, engine, output, quiet, json)
+
+
+def _refuse_beside(imager: Path, given: dict[str, Any]) -> None:
+    """An imager that is fitted has its channels, head and solver."""
+    words = {"bads": "bad", "noise_cov": "noise-cov"}
+    beside = [f"--{words.get(name, name)}" for name, value in given.items() if value]
+    if beside:
+        raise MajorantError(
+            f"{imager.name} is fitted already, with channels, head and solver of its own; leave "
+            f"{', '.join(beside)} out, or leave --imager out"
+        )
 
 
 def _run(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from majorant.cli.answer import STDOUT, Json, deliver
-from majorant.cli.train import names
+from majorant.cli.options import names
 from majorant.cli.voice import Voice, show_table
 from majorant.errors import MajorantError
 

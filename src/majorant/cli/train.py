@@ -168,8 +168,3 @@ def simulate(
             f"{data!r} is not made on disk; only nmm is, everything else is made on the fly"
         )
     make_clips(n, output, Recipe(seed=seed))
-
-
-def names(text: str | None) -> list[str] | None:
-    """Split names at commas; None stays None."""
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]

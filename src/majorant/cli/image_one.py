@@ -1,0 +1,145 @@
+"""``majorant image`` on one recording: prepare, image, write, tell."""
+
+from __future__ import annotations
+
+import json as jsons
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from majorant.cli.answer import deliver
+from majorant.cli.typed import shared
+from majorant.cli.voice import Voice, out, show_table, timed
+from majorant.registry import SOLVERS
+
+if TYPE_CHECKING:
+    from majorant.eeg.prepare import Prepared
+    from majorant.eeg.result import ImageResult, ImageSettings
+    from majorant.eeg.settings import Preparation
+
+
+def run_one(
+    file: Path | None,
+    preparation: Preparation,
+    imaging: ImageSettings,
+    target: Path,
+    overwrite: bool,
+    voice: Voice,
+    json: str | None = None,
+) -> None:
+    """Run the main job: prepare, image, write, tell."""
+    from majorant.eeg.image import image as estimate
+    from majorant.eeg.output import check_output, save_results
+
+    check_output(target, overwrite=overwrite)
+    imaging.imager()
+    with timed() as seconds:
+        prepared, judge = _prepared(file, preparation, voice)
+        voice.step("Imaging")
+        with voice.waiting(SOLVERS[imaging.solver].title) as move:
+            result = estimate(prepared, imaging, voice.say, move)
+        result = judge(result)
+        voice.step("Writing")
+        with voice.waiting("report.html") as move:
+            save_results(result, target, overwrite=overwrite, command=shared(sys.argv))
+        _answer(result, target, seconds(), voice, json)
+
+
+def run_continuous(
+    file: Path,
+    preparation: Preparation,
+    imaging: ImageSettings,
+    target: Path,
+    overwrite: bool,
+    voice: Voice,
+    json: str | None = None,
+) -> None:
+    """Run the main job on continuous data: read, image and write piece by piece, tell."""
+    from majorant.eeg.continuous import image_continuous
+    from majorant.eeg.output import beside, check_output, save_results
+    from majorant.eeg.recording import load_recording
+
+    check_output(target, overwrite=overwrite)
+    imaging.imager()
+    with timed() as seconds, beside(target) as room:
+        voice.step(f"Reading {file.name}")
+        recording = load_recording(file, voice.say)
+        voice.step("Imaging")
+        with voice.waiting(SOLVERS[imaging.solver].title) as move:
+            result = image_continuous(
+                recording, preparation, imaging, room / "estimate.zarr", voice.say, move
+            )
+        voice.step("Writing")
+        with voice.waiting("report.html") as move:
+            save_results(result, target, overwrite=overwrite, command=shared(sys.argv))
+        _answer(result, target, seconds(), voice, json)
+
+
+def _answer(
+    result: ImageResult, target: Path, seconds: float, voice: Voice, json: str | None
+) -> None:
+    """Hand the summary over where ``--json`` asks for it, and tell it unless that, or --quiet."""
+    summary = jsons.loads((target / "summary.json").read_text(encoding="utf-8"))
+    if not deliver({**summary, "out": str(target)}, json) and not voice.quiet:
+        _tell(result, target, seconds, voice)
+
+
+def _prepared(file: Path | None, preparation: Preparation, voice: Voice) -> tuple[Prepared, Any]:
+    """The recording or the simulated response, and what adds the errors where truth is known."""
+    if file is None:
+        from majorant.eeg.demo import demo_recording, judged
+
+        voice.step("Simulating")
+        simulated = demo_recording(say=voice.say)
+        return simulated.prepared, lambda result: judged(result, simulated)
+    from majorant.eeg.prepare import prepare
+    from majorant.eeg.recording import load_recording
+
+    voice.step(f"Reading {file.name}")
+    recording = load_recording(file, voice.say)
+    return prepare(recording, preparation, voice.say), lambda result: result
+
+
+def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> None:
+    """Print the peaks, the errors of a demonstration, the certificate, the cautions."""
+    from majorant.report.words import mni, number, source_scale, written
+
+    content = result.content
+    largest = max((abs(peak.amplitude) for peak in content.peaks), default=0.0)
+    scale = source_scale(content.sources, largest)
+    rows = [
+        (
+            written(1e3 * peak.time, ".0f"),
+            peak.hemisphere,
+            peak.lobe,
+            mni(peak.mni),
+            number(scale.factor * peak.amplitude),
+            _deviation(content.deviation_at(peak), scale.factor),
+            f"{100 * peak.share:.0f} %",
+        )
+        for peak in content.peaks
+    ]
+    columns = ("ms", "hemisphere", "lobe", "MNI152, mm", scale.label.strip("()"), "±", "share")
+    show_table("Peaks, strongest first", columns, rows)
+    if content.errors:
+        errors = [(name, number(value)) for name, value in content.errors.items()]
+        show_table("Against the simulated truth", ("error", "value"), errors)
+    out.print(f"Explained: {100 * result.explained:.0f} % of the variance of the window.")
+    out.print(content.certificate.sentence())
+    for caution in content.cautions:
+        out.print(f"[yellow]Caution:[/] {_plain(caution)}")
+    out.print(f"\n[bold]{_plain(str(target / 'report.html'))}[/]", soft_wrap=True)
+    voice.say(f"{seconds:.1f} s")
+
+
+def _deviation(value: float | None, factor: float) -> str:
+    """One standard deviation, where there is one."""
+    from majorant.report.words import number
+
+    return "" if value is None else number(factor * value, 2)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,277 @@
+"""Options that several commands share, declared once, and the settings that they become."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from majorant.cli.screen import RARE, complete_solvers
+from majorant.errors import MajorantError
+from majorant.registry import SOLVERS
+
+if TYPE_CHECKING:
+    from majorant.eeg.result import ImageSettings
+    from majorant.eeg.settings import Preparation
+
+RECORDING, SOURCES, OUTPUT = "Recording", "Sources", "Output"
+"""Panels of the help."""
+
+Event = Annotated[
+    str | None,
+    typer.Option(help="Events to average; several with commas.", rich_help_panel=RECORDING),
+]
+Condition = Annotated[
+    str | None, typer.Option(help="Which average of the file.", rich_help_panel=RECORDING)
+]
+Start = Annotated[
+    float | None, typer.Option(help="Start of the window, s.", rich_help_panel=RECORDING)
+]
+Stop = Annotated[
+    float | None, typer.Option(help="End of the window, s.", rich_help_panel=RECORDING)
+]
+Baseline = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        metavar="START END",
+        help="Window whose mean is removed and whose noise is learned, s; default: before 0.",
+        rich_help_panel=RARE,
+    ),
+]
+Filter = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        metavar="LOW HIGH",
+        help="Band-pass edges, Hz; 0 leaves an edge out.",
+        rich_help_panel=RECORDING,
+    ),
+]
+Reference = Annotated[
+    str,
+    typer.Option(
+        help="'average', or the electrodes that were the reference, with commas.",
+        rich_help_panel=RARE,
+    ),
+]
+Bad = Annotated[
+    list[str] | None,
+    typer.Option(help="A channel to leave out; may be repeated.", rich_help_panel=RARE),
+]
+Interpolate = Annotated[
+    bool,
+    typer.Option(
+        "--interpolate", help="Interpolate bad electrodes; else they go.", rich_help_panel=RARE
+    ),
+]
+Montage = Annotated[
+    str | None,
+    typer.Option(help="Electrode places: a name MNE knows, or a file.", rich_help_panel=RECORDING),
+]
+NoiseCov = Annotated[
+    Path | None, typer.Option(help="Noise covariance of single trials.", rich_help_panel=RARE)
+]
+Scale = Annotated[
+    float | None, typer.Option(help="From the numbers to volts.", rich_help_panel=RARE)
+]
+Reject = Annotated[
+    float | None, typer.Option(help="Leave out trials beyond this, µV.", rich_help_panel=RARE)
+]
+
+Solver = Annotated[
+    str,
+    typer.Option(
+        help=f"One of {', '.join(SOLVERS)}.",
+        autocompletion=complete_solvers,
+        rich_help_panel=SOURCES,
+    ),
+]
+Solvers = Annotated[
+    str | None,
+    typer.Option(
+        help=f"With commas, some of {', '.join(SOLVERS)}.",
+        autocompletion=complete_solvers,
+        rich_help_panel=SOURCES,
+    ),
+]
+Loose = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0, max=1.0, help="0 along the normal, 1 free; default 0.2.", rich_help_panel=RARE
+    ),
+]
+Depth = Annotated[
+    float | None,
+    typer.Option(min=0.0, help="Depth weighting; default: the solver's.", rich_help_panel=RARE),
+]
+Snr = Annotated[
+    str,
+    typer.Option(
+        metavar="RATIO|gcv|evidence",
+        help="Signal-to-noise ratio of amplitudes.",
+        rich_help_panel=SOURCES,
+    ),
+]
+Option = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="A setting of the solver, such as max_iter=1000; may be repeated.",
+        rich_help_panel=RARE,
+    ),
+]
+Space = Annotated[
+    str,
+    typer.Option(help="ico3, ico4, ico5, oct4, oct5, oct6, regions or auto.", rich_help_panel=RARE),
+]
+Forward = Annotated[
+    Path | None, typer.Option(help="An mne.Forward of your own head.", rich_help_panel=SOURCES)
+]
+Subject = Annotated[
+    str | None, typer.Option(help="A FreeSurfer subject, for its own head.", rich_help_panel=RARE)
+]
+SubjectsDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the subjects; default: SUBJECTS_DIR.", rich_help_panel=RARE),
+]
+Trans = Annotated[
+    Path | None,
+    typer.Option(help="From head to MRI; default: from the fiducials.", rich_help_panel=RARE),
+]
+Uncertainty = Annotated[
+    str,
+    typer.Option(
+        metavar="none|auto|N",
+        help="Standard deviations: none, what fits the solver, or over N resampled data sets.",
+        rich_help_panel=RARE,
+    ),
+]
+
+_OUT = typer.Option("--out", help="Output folder.", rich_help_panel=OUTPUT)
+Folder = Annotated[Path, _OUT]
+NamedFolder = Annotated[Path | None, _OUT]
+"""Named after the recording where it is not given."""
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT)
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", help="Say nothing but mistakes.", rich_help_panel=OUTPUT)
+]
+
+
+def preparation(
+    *,
+    event: str | None = None,
+    condition: str | None = None,
+    tmin: float | None = None,
+    tmax: float | None = None,
+    baseline: tuple[float, float] | None = None,
+    filter: tuple[float, float] | None = None,
+    reference: str = "average",
+    bad: list[str] | None = None,
+    interpolate: bool = False,
+    montage: str | None = None,
+    noise_cov: Path | None = None,
+    scale: float | None = None,
+    reject: float | None = None,
+) -> Preparation:
+    """How a recording is prepared, from the options of those names.
+
+    Raises
+    ------
+    MajorantError
+        If a number makes no sense.
+    """
+    from majorant.eeg.settings import Preparation
+
+    return Preparation(
+        event=event,
+        condition=condition,
+        tmin=tmin,
+        tmax=tmax,
+        baseline="auto" if baseline is None else baseline,
+        filter=None if filter is None else edges(filter),
+        reference=reference,
+        bads=tuple(bad or ()),
+        interpolate=interpolate,
+        montage=montage,
+        noise_cov=_text(noise_cov),
+        scale=scale,
+        reject=None if reject is None else 1e-6 * reject,
+    )
+
+
+def imaging(
+    *,
+    solver: str = "sloreta",
+    snr: str = "3",
+    loose: float | None = None,
+    depth: float | None = None,
+    space: str = "auto",
+    forward: Path | None = None,
+    subject: str | None = None,
+    subjects_dir: Path | None = None,
+    trans: Path | None = None,
+    option: list[str] | None = None,
+    uncertainty: str = "none",
+) -> ImageSettings:
+    """How it is imaged, from the options of those names.
+
+    Raises
+    ------
+    MajorantError
+        If an option of the solver is not written as NAME=VALUE.
+    """
+    from majorant.eeg.result import ImageSettings
+
+    return ImageSettings(
+        solver=solver,
+        snr=_ratio(snr),
+        loose="auto" if loose is None else loose,
+        depth="auto" if depth is None else (depth or None),
+        space=space,
+        forward=_text(forward),
+        subject=subject,
+        subjects_dir=_text(subjects_dir),
+        trans=_text(trans),
+        options=dict(_pair(text) for text in option or ()),
+        uncertainty=uncertainty,
+    )
+
+
+def edges(band: tuple[float, float]) -> tuple[float | None, float | None]:
+    """Edges of a filter; 0 leaves one out."""
+    return band[0] or None, band[1] or None
+
+
+def names(text: str | None) -> list[str] | None:
+    """Split names at commas; None stays None."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _ratio(text: str) -> float | str:
+    """A number where it is one; else the word, which the imager judges."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    """Read ``name=value``; numbers, true and false are what they look like."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise MajorantError(f"the option {text!r} has no value; write it as name=value")
+    plain = {"true": True, "false": False, "none": None}
+    if value.lower() in plain:
+        return name, plain[value.lower()]
+    for number in (int, float):
+        try:
+            return name, number(value)
+        except ValueError:
+            continue
+    return name, value
