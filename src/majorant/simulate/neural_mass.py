@@ -30,6 +30,7 @@ from torch import Tensor
 from majorant.problem import MajorantError
 from majorant.simulate import streams
 from majorant.simulate.connectome import Connectome
+from majorant.simulate.neural_mass_columns import Columns
 
 BLOCK = 8160
 """Columns simulated at once on a CPU: what fits into its cache. Blocks run in parallel, and torch
@@ -39,10 +40,6 @@ LANES = 32
 code, which rounds differently."""
 TOGETHER = 8
 """Coupled runs simulated side by side."""
-CHUNK = 16
-"""Steps whose noise is drawn at once."""
-MARGIN = 64
-"""Steps after which the memory of the coupling is moved."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +87,11 @@ class JansenRit:
         values = [getattr(self, name) for name in self.__dataclass_fields__]
         if not all(math.isfinite(value) and value >= 0 for value in values):
             raise MajorantError(f"{self} holds a parameter that is negative or not finite")
-        if not (self.a > 0 and self.b > 0):
-            raise MajorantError(f"a = {self.a} and b = {self.b} per ms; both have to be positive")
+        if not (self.a > 0 and self.b > 0 and self.r > 0):
+            raise MajorantError(
+                f"a = {self.a} and b = {self.b} per ms and r = {self.r} per mV; all have to be "
+                "positive"
+            )
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class NeuralMass:
 
         def block(first: int) -> None:
             chosen = slice(first, min(first + width, n_runs))
-            columns = _Columns(self, _padded(gain[chosen], width, padded, self.column.A), dtype)
+            columns = Columns(self, _padded(gain[chosen], width, padded, self.column.A), dtype)
             v = columns.advance(_padded(keys[chosen], width, padded, 0), n_times)
             v = v.reshape(n_times, padded, width)[:, :n_regions, : chosen.stop - first]
             out[chosen] = v.permute(2, 1, 0)
@@ -242,121 +242,6 @@ class NeuralMass:
 
         _in_parallel(block, range(0, n_runs, width), gain.device.type == "cpu")
         return out
-
-
-class _Columns:
-    """State of a block of columns and the memory its steps work in.
-
-    Rows are the three populations; columns are regions, each with its runs side by side.
-    """
-
-    def __init__(self, model: NeuralMass, gain: Tensor, dtype: torch.dtype) -> None:
-        p, self.model = model.column, model
-        like = {"dtype": dtype, "device": gain.device}
-        self.gain = gain.to(dtype).flatten()
-        n, double = len(self.gain), 2.0 * p.nu_max
-        top = torch.full_like(self.gain, p.B * p.b * p.a_4 * p.J * double)
-        self.swing = torch.stack(
-            [self.gain * (p.a * double), self.gain * (p.a * p.a_2 * p.J * double), top]
-        )
-        self.drive = torch.zeros(3, n, **like)
-        self.drive[1] = self.gain * (p.a * p.mu)
-        rate = torch.tensor([[p.a], [p.a], [p.b]], **like)
-        self.damping, self.spring = -2.0 * rate, -rate.square()
-        self.slopes = torch.tensor([[p.r * p.a_1 * p.J], [p.r * p.a_3 * p.J]], **like)
-        self.offset = torch.tensor([[-p.r * p.v0]], **like)
-        self.y, self.z = torch.zeros(3, n, **like), torch.zeros(3, n, **like)
-        self.ahead_y, self.ahead_z, self.fired, self.first, self.second = (
-            torch.zeros(3, n, **like) for _ in range(5)
-        )
-        coupled = model.connectome
-        self.coupling = None if coupled is None else _Coupling(coupled, model, gain, dtype)
-
-    def advance(self, keys: Tensor, n_times: int) -> Tensor:
-        """Return ``n_times`` samples after the warm-up, shape (n_times, n_columns)."""
-        setting, keys = self.model.integration, keys.flatten()
-        size = self.model.column.noise * math.sqrt(setting.dt)
-        out = self.y.new_empty(n_times, self.y.shape[1])
-        n_steps = setting.warmup + n_times * setting.every
-        noise = self.y.new_zeros(CHUNK, self.y.shape[1])
-        with torch.no_grad():
-            for step in range(n_steps):
-                if size and step % CHUNK == 0:
-                    drawn = streams.normal(streams.fork(keys, step // CHUNK), (CHUNK,), noise.dtype)
-                    noise.copy_(drawn.T).mul_(size)
-                self._step(setting.dt, noise[step % CHUNK])
-                done = step + 1 - setting.warmup
-                if done > 0 and done % setting.every == 0:
-                    torch.sub(self.y[1], self.y[2], out=out[done // setting.every - 1])
-        return out
-
-    def _step(self, dt: float, noise: Tensor) -> None:
-        """Heun: a step along the slope here, then along the mean of the slopes here and there."""
-        y, z = self.y, self.z
-        if self.coupling is not None:
-            p = self.model.column
-            arriving = self.coupling.arriving(y)
-            torch.add(arriving, p.mu, out=self.drive[1])
-            self.drive[1].mul_(self.gain).mul_(p.a)
-        self._force(y, z, self.first)
-        torch.add(y, z, alpha=dt, out=self.ahead_y)
-        torch.add(z, self.first, alpha=dt, out=self.ahead_z)
-        self.ahead_z[1].add_(noise)
-        self._force(self.ahead_y, self.ahead_z, self.second)
-        y.add_(z, alpha=dt / 2).add_(self.ahead_z, alpha=dt / 2)
-        z.add_(self.first, alpha=dt / 2).add_(self.second, alpha=dt / 2)
-        z[1].add_(noise)
-
-    def _force(self, y: Tensor, z: Tensor, out: Tensor) -> None:
-        """``y''`` of the three populations."""
-        r, fired = self.model.column.r, self.fired
-        torch.sub(y[1], y[2], out=fired[0])
-        fired[0].mul_(r).add_(self.offset[0])
-        torch.addcmul(self.offset, y[:1], self.slopes, out=fired[1:])
-        fired.sigmoid_()
-        torch.addcmul(self.drive, fired, self.swing, out=out)
-        out.addcmul_(z, self.damping).addcmul_(y, self.spring)
-
-
-class _Coupling:
-    """What arrives from other regions: weighted rates of the past, gathered from a buffer.
-
-    The buffer holds the rates of the last steps as rows; when it is full its tail moves to its
-    head. The gather treats the current window of it as an embedding table.
-    """
-
-    def __init__(
-        self, connectome: Connectome, model: NeuralMass, gain: Tensor, dtype: torch.dtype
-    ) -> None:
-        n_regions, width = gain.shape
-        table = connectome.table(model.integration.dt)
-        self.length, self.width, self.r = table.longest + 1, width, model.column.r
-        rows = (self.length - 1 - table.delay) * n_regions + table.source
-        extra = n_regions - connectome.n_regions
-        self.rows = F.pad(rows, (0, 0, 0, extra)).to(gain.device)
-        self.weights = F.pad(table.weight, (0, 0, 0, extra)).to(gain.device, dtype)
-        self.buffer = torch.zeros(
-            self.length + MARGIN, n_regions, width, dtype=dtype, device=gain.device
-        )
-        self.at = self.length - 1
-        self.connectome, self.started = connectome, False
-
-    def arriving(self, y: Tensor) -> Tensor:
-        """Input of every column, 1/ms, shape (n_columns,); remembers the rates of now."""
-        c = self.connectome
-        rate = torch.sub(y[1], y[2]).sub_(c.midpoint).mul_(self.r).sigmoid_()
-        now = rate.mul_(c.rate_max).view(-1, self.width)
-        if not self.started:
-            self.buffer[: self.length] = now
-            self.started = True
-        self.buffer[self.at] = now
-        past = self.buffer[self.at + 1 - self.length : self.at + 1].view(-1, self.width)
-        total = F.embedding_bag(self.rows, past, mode="sum", per_sample_weights=self.weights)
-        self.at += 1
-        if self.at == len(self.buffer):
-            self.buffer[: self.length - 1] = self.buffer[self.at - self.length + 1 :].clone()
-            self.at = self.length - 1
-        return total.flatten().mul_(c.gain)
 
 
 def _in_parallel(work: Callable[[int], None], items: Sequence[int], on_cpu: bool) -> None:

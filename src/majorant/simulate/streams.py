@@ -31,6 +31,15 @@ def _mixed(z: Tensor) -> Tensor:
     return z.bitwise_xor_(_shifted(z, 31))
 
 
+def mix_(z: Tensor, work: Tensor) -> None:
+    """Hash 64 bits to 64 bits in place, as :func:`bits` does, with memory to work in."""
+    for by, factor in ((30, FIRST), (27, SECOND), (31, None)):
+        torch.bitwise_right_shift(z, by, out=work)
+        z.bitwise_xor_(work.bitwise_and_((1 << (64 - by)) - 1))
+        if factor is not None:
+            z.mul_(factor)
+
+
 def keys(seed: int, index: Tensor, *words: int) -> Tensor:
     """One key per sample.
 
