@@ -25,6 +25,32 @@ def test_the_spectral_norm_bound_is_never_below(n: int, s: int, seed: int, power
     assert norm <= linalg.spectral_norm_bound(a) <= norm * (1 + 1e-8)
 
 
+@pytest.mark.parametrize("shape", [(2, 16, 90), (3, 90), (90,), (0, 5, 90)])
+def test_the_fast_product_is_the_product(shape: tuple[int, ...]) -> None:
+    g = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(7, 90, generator=g), torch.randn(7, generator=g)
+    x = torch.randn(shape, generator=g)
+    exact = x.double() @ weight.double().mT + bias.double()
+    strided = torch.stack([x, x], -1)[..., 0]
+    for a, w in ((x, weight), (x, weight.mT.contiguous().mT), (strided, weight)):
+        torch.testing.assert_close(linalg.linear(a, w, bias), exact.float(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        linalg.linear(x.double(), weight.double()), x.double() @ weight.double().mT
+    )
+
+
+def test_the_fast_product_keeps_derivatives_and_says_nan() -> None:
+    x = torch.ones(2, 3, requires_grad=True)
+    linalg.linear(x, torch.full((4, 3), 2.0)).sum().backward()
+    assert x.grad is not None
+    assert (x.grad == 8).all()
+    with torch.no_grad():
+        torch.testing.assert_close(linalg.linear(x, torch.ones(4, 3)), torch.full((2, 4), 3.0))
+        lost = linalg.linear(torch.tensor([[torch.nan, 1.0], [1.0, 1.0]]), torch.ones(3, 2))
+    assert lost[0].isnan().all()
+    assert (lost[1] == 2).all()
+
+
 def test_totals_are_summed_in_double() -> None:
     x = torch.full((1, 2**20), 0.1, dtype=torch.float32)
     exact = float(torch.tensor(0.1, dtype=torch.float32).double()) * 2**20

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from majorant.errors import DamagedFile, MajorantError
-from majorant.linalg import ThinSVD, spectral_norm_bound, thin_svd
+from majorant.linalg import ThinSVD, linear, spectral_norm_bound, thin_svd
 
 __all__ = [
     "Certificate",
@@ -125,13 +125,13 @@ class MatrixOperator(Operator):
     def apply(self, x: Tensor) -> Tensor:
         """Return ``L x``."""
         if self._matrix.ndim == 2:
-            return (x.mT @ self._matrix.mT).mT
+            return linear(x.mT, self._matrix).mT
         return self._matrix @ x
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return ``L' y``."""
         if self._matrix.ndim == 2:
-            return (y.mT @ self._matrix).mT
+            return linear(y.mT, self._matrix.mT).mT
         return self._matrix.mT @ y
 
     def norm_bound(self) -> Tensor:

@@ -216,6 +216,17 @@ def test_the_minimiser_minimises_the_bound_and_the_promise_is_kept(bound: str) -
     ).all()  # Diag(1/p) >= P
 
 
+@pytest.mark.parametrize("bound", [*BOUNDS])
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_no_promise_exceeds_its_limit(bound: str, weight: float) -> None:
+    for seed in range(8):
+        energy, x = build(seed, 4)
+        held = CosineEnergy(energy.problem, energy.prior, weight)
+        surrogate = CosineMajorant(held, bound).at(SourceState(x * 10.0 ** (seed - 4)))
+        over = surrogate.promise_limit() < surrogate.promise() * (1 - 1e-12)
+        assert not over.any()
+
+
 def test_the_gram_structured_step_is_the_dense_solution() -> None:
     energy, x = build(4, 2, tikhonov=0.2)
     surrogate = CosineMajorant(energy, "gram").at(SourceState(x))

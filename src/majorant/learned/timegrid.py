@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ class TimeGrid:
     up: Tensor
 
     @classmethod
+    @lru_cache(maxsize=32)
     def between(cls, n_times: int, sfreq: float, rate: float) -> TimeGrid | None:
         """Make the maps for ``n_times`` samples at ``sfreq`` Hz and a network at ``rate`` Hz.
 

@@ -52,6 +52,10 @@ class Surrogate(ABC, Generic[StateT]):
     def promise(self) -> Tensor:
         """Decrease the bound promises at its minimiser, at least 0, float64, shape (n_batch,)."""
 
+    def promise_limit(self) -> Tensor:
+        """A number that :meth:`promise` cannot exceed, and that may cost less to know."""
+        return self.promise()
+
 
 class Majorant(ABC, Generic[StateT]):
     """A family of surrogates of one energy.

@@ -157,8 +157,11 @@ class CosineMajorant(Majorant[SourceState]):
     def at(self, state: SourceState) -> QuadraticSurrogate:
         """Evaluate the energy; gradient and curvature follow when they are asked for."""
         point = self.energy.evaluate(state.x)
+        # every bound of the prior holds this much for the direction of x alone
+        least = self.energy.weight * COSINE_CURVATURE / point.norm_x**2 if self.prior else None
         return QuadraticSurrogate(
-            state, point.energy, lambda: point.gradient, lambda: self.curvature(point), point
+            *(state, point.energy, lambda: point.gradient, lambda: self.curvature(point), point),
+            least=least,
         )
 
     def curvature(self, point: CosinePoint) -> Curvature:

@@ -120,6 +120,11 @@ class Guard:
                 "[0, 1) and (0, 2)"
             )
 
+    @property
+    def _asks(self) -> bool:
+        """Whether a proposal must win something."""
+        return self.test != "descent" and self.sufficient > 0
+
     def decide(
         self,
         majorant: Majorant[StateT],
@@ -135,9 +140,11 @@ class Guard:
         none = torch.zeros_like(current.energy, dtype=torch.int64)
         if self.test == "off":
             return Verdict(proposed, none, none, none)
-        if self.test in ("energy", "descent") and not (self.sufficient and self.test == "energy"):
-            # Nothing is asked for beyond not rising: rounding need not be looked at.
-            fell = (proposed.energy <= current.energy) & proposed.state.finite()
+        if self.test in ("energy", "descent"):
+            # Most windows win far more than they must: neither rounding nor the exact promise of
+            # the bound need be looked at.
+            most = self.sufficient * current.promise_limit() if self._asks else 0.0
+            fell = (proposed.energy <= current.energy - most) & proposed.state.finite()
             if bool((fell | ~active).all()):
                 return Verdict(proposed, none, none, none)
         search = _Search(self, majorant, current, active)
@@ -166,8 +173,8 @@ class _Search(Generic[StateT]):
         self.open, self.moved = open_, torch.zeros_like(open_)
         self.state = current.state
         self.size = current.energy.abs().clamp_min(1.0)
-        demand = 0.0 if guard.test == "descent" else guard.sufficient
-        self.demand = demand * current.promise() if demand else torch.zeros_like(self.size)
+        asked = guard.sufficient * current.promise() if guard._asks else None
+        self.demand = torch.zeros_like(self.size) if asked is None else asked
 
     def take(self, trial: Surrogate[StateT], asked: Tensor, share: float = 1.0) -> Tensor:
         """Take the samples of ``trial`` that pass; return which did, bool (n_batch,).

@@ -215,6 +215,8 @@ class QuadraticSurrogate(Surrogate[SourceState]):
         Computes the curvature.
     point : CosinePoint or None
         The cosine energy's own record of the evaluation, for proposals that look at its parts.
+    least : Tensor or None, shape (n_batch,), float64
+        What no eigenvalue of the curvature is below, where that is known beforehand.
     """
 
     state: SourceState
@@ -222,6 +224,7 @@ class QuadraticSurrogate(Surrogate[SourceState]):
     tilt: Callable[[], Tensor]
     bend: Callable[[], Curvature]
     point: CosinePoint | None = None
+    least: Tensor | None = None
 
     @cached_property
     def gradient(self) -> Tensor:
@@ -249,3 +252,9 @@ class QuadraticSurrogate(Surrogate[SourceState]):
     def promise(self) -> Tensor:
         """``<g, P^-1 g> / 2``."""
         return 0.5 * self.curvature.dual(self.gradient)
+
+    def promise_limit(self) -> Tensor:
+        """``|g|^2 / (2 least)``: no curvature has to be computed for it."""
+        if self.least is None:
+            return self.promise()
+        return 0.5 * squared_norm(self.gradient) / self.least

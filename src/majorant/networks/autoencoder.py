@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from majorant.linalg import linear
 from majorant.problem import MajorantError
 
 
@@ -104,12 +105,12 @@ class Conv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (n_batch, n_in, n_times) to (n_batch, n_out, n_times)."""
         flat = self._forth() if self._settled is None else self._settled[0]
-        return F.linear(_taps(x.mT, self.kernel), flat, self.bias).mT
+        return linear(_taps(x.mT, self.kernel), flat, self.bias).mT
 
     def adjoint(self, v: Tensor) -> Tensor:
         """Return the transpose of the linear part, (n_batch, n_out, n_times) to (.., n_in, ..)."""
         flat = self._back() if self._settled is None else self._settled[1]
-        return F.linear(_taps(v.mT, self.kernel, backwards=True), flat).mT
+        return linear(_taps(v.mT, self.kernel, backwards=True), flat).mT
 
     def _forth(self) -> Tensor:
         """The taps of an output side by side, (n_out, kernel * n_in)."""
