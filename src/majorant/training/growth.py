@@ -9,7 +9,7 @@ Source: arXiv:2606.07196, training of the unfolded solver.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -21,6 +21,7 @@ from majorant.majorants.evidence import EvidenceSurrogate
 from majorant.networks.corrections import CorrectionSettings
 from majorant.problem import MajorantError
 from majorant.simulate.sparse import SparseBatch, SparseSettings
+from majorant.training.ground import Ground
 
 MAP_CLAMP = 4.0
 """Normalised errors above this are cut off: a bad sample must not lead the others."""
@@ -58,7 +59,9 @@ class LayerwiseSettings:
     cosine_weight : float
         Weight of one minus the cosine of the maps; 1 in the paper.
     transport_weight : float
-        Weight of the distance between maps, see :class:`Ground`; 0 in the paper.
+        Weight of the distance between maps, see :meth:`Ground.apart`; 0 in the paper.
+    mover_weight : float
+        Weight of the earth mover's distance in centimetres, exactly; 0 in the paper.
     ranking_weight : float
         Weight of the share of pairs of an active and a silent location in the wrong order, made
         smooth, see :func:`misordered`; 0 in the paper.
@@ -90,6 +93,7 @@ class LayerwiseSettings:
     error_weight: float = 1.0
     cosine_weight: float = 1.0
     transport_weight: float = 0.0
+    mover_weight: float = 0.0
     ranking_weight: float = 0.0
     widths_mm: tuple[float, ...] = (5.0, 10.0, 20.0, 40.0)
     clip: float = 1.0
@@ -192,52 +196,6 @@ def stages(settings: LayerwiseSettings) -> Iterator[Stage]:
     yield Stage("last", total, s.steps_last, s.rate)
 
 
-@dataclass(frozen=True)
-class Ground:
-    """What the transport term needs of a source space.
-
-    Attributes
-    ----------
-    kernels : tuple of Tensor, each (n_locations, n_locations)
-        Gaussian smoothing that keeps the sum of a map.
-    shares : tuple of float
-        Weights of the widths; they sum to 1.
-    """
-
-    kernels: tuple[Tensor, ...]
-    shares: tuple[float, ...]
-
-    @classmethod
-    def of(cls, positions: Tensor, widths_mm: Sequence[float]) -> Ground:
-        """Make the kernels.
-
-        Parameters
-        ----------
-        positions : Tensor, shape (n_locations, 3)
-            Metres.
-        widths_mm : sequence of float
-            Standard deviations.
-        """
-        apart = 1e3 * torch.cdist(positions, positions)
-        kernels = [torch.exp(-0.5 * (apart / width).square()) for width in widths_mm]
-        unit = tuple((k / k.sum(1, keepdim=True)).float() for k in kernels)
-        return cls(unit, tuple(width / sum(widths_mm) for width in widths_mm))
-
-    def apart(self, real: Tensor, found: Tensor) -> Tensor:
-        """Distance between maps, each normalised to sum 1, in [0, 1]; shape (n_batch,).
-
-        Half the absolute difference of the smoothed maps, weighted by the width: what is still
-        different behind a wide kernel has to be carried far. It bounds no transport, but falls with
-        it, and can be differentiated.
-        """
-        rest = real / real.sum(1, keepdim=True) - found / found.sum(1, keepdim=True)
-        parts = [
-            share * (rest @ kernel).abs().sum(1)
-            for share, kernel in zip(self.shares, self.kernels, strict=True)
-        ]
-        return 0.5 * torch.stack(parts).sum(0)
-
-
 def layer_loss(
     surrogate: EvidenceSurrogate,
     batch: SparseBatch,
@@ -247,7 +205,7 @@ def layer_loss(
     """Loss of what a layer led to, shape ().
 
     ``min(|x - x^|^2 / |x|^2, 4) + 1 - cos(row norms) + weight mean (log lambda - truth)^2``, mean
-    over samples; with a ground also its distance between the row norms, and their order.
+    over samples; with a ground also its distances between the row norms, and their order.
 
     Parameters
     ----------
@@ -271,6 +229,8 @@ def layer_loss(
         loss = loss + settings.noise_weight * miss.square().mean()
     if ground is not None and settings.transport_weight:
         loss = loss + settings.transport_weight * ground.apart(real, found).mean()
+    if ground is not None and settings.mover_weight:
+        loss = loss + settings.mover_weight * ground.moved_cm(real, found).mean()
     return loss
 
 
