@@ -38,8 +38,8 @@ uses one thread within each, so that no result depends on the number of threads.
 LANES = 32
 """Blocks are a multiple of this wide: the last elements of an odd width are computed by scalar
 code, which rounds differently."""
-TOGETHER = 8
-"""Coupled runs simulated side by side."""
+TOGETHER = 16
+"""Coupled runs simulated side by side: what is gathered from a region then fills a cache line."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class NeuralMass:
             )
         else:
             width = TOGETHER
-            while width > 1 and width * _up(n_regions, LANES // width) > _limit(gain):
+            while width > 1 and width * _up(n_regions, LANES // width) > 2 * _limit(gain):
                 width //= 2
             out = self._blocks(gain, keys, n_times, dtype, width, progress)
         if not bool(torch.isfinite(out).all()):

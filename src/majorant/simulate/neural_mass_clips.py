@@ -27,7 +27,7 @@ from torch import Tensor
 from majorant.problem import MajorantError
 from majorant.simulate import streams
 from majorant.simulate.connectome import Connectome
-from majorant.simulate.neural_mass import TOGETHER, Integration, JansenRit, NeuralMass
+from majorant.simulate.neural_mass import Integration, JansenRit, NeuralMass
 
 SOURCE, BACKGROUND, ORDER = range(3)
 ANYWHERE = -1
@@ -36,6 +36,9 @@ BARREN = 4
 """Shards without a clip after which the search ends."""
 PATIENCE = 40
 """Blocks that are looked at for every clip asked for, before the search ends."""
+
+ALONE, NETWORKS = 1020, 32
+"""Runs a shard, of single columns and of networks."""
 
 Progress = Callable[[int, int], None]
 
@@ -195,7 +198,7 @@ class Recipe:
     @property
     def runs(self) -> int:
         """Runs a shard."""
-        return self.settings.runs or (1020 if self.connectome is None else 4 * TOGETHER)
+        return self.settings.runs or (ALONE if self.connectome is None else NETWORKS)
 
     @property
     def n_background(self) -> int:
@@ -215,7 +218,7 @@ class Recipe:
         """
         first = number * self.runs
         waveforms, regions = [], []
-        at_once = self.runs if self.connectome is None else 2 * TOGETHER
+        at_once = self.runs if self.connectome is None else NETWORKS
         for run in torch.arange(first, first + self.runs).split(at_once):
             source = self._sources(run)
             rows = torch.arange(len(run))
@@ -269,7 +272,7 @@ class Recipe:
         trial = dataclasses.replace(setting, runs=64, background=0)
         alike = Recipe(trial, self.seed).shard(0)
         share = len(alike) / (64 * setting.blocks)
-        run = torch.arange(min(self.runs, 1020 if self.connectome is None else 2 * TOGETHER))
+        run = torch.arange(min(self.runs, ALONE if self.connectome is None else NETWORKS))
         gain = torch.full((len(run), self.n_regions), setting.column.A)
         short = dataclasses.replace(setting.integration, warmup=0)
         model = NeuralMass(setting.column, short, self.connectome)

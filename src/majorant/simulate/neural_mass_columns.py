@@ -189,7 +189,7 @@ class Coupling:
         self.shift = model.column.r * (model.column.v0 - connectome.midpoint)
         rows = (self.length - 1 - table.delay) * n_regions + table.source
         extra = n_regions - connectome.n_regions
-        self.rows = F.pad(rows, (0, 0, 0, extra)).to(gain.device)
+        self.rows = F.pad(rows, (0, 0, 0, extra)).to(gain.device, torch.int32)
         self.weights = F.pad(table.weight, (0, 0, 0, extra)).to(gain.device, dtype)
         self.buffer = torch.zeros(
             self.length + MARGIN, n_regions, width, dtype=dtype, device=gain.device
