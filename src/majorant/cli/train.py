@@ -23,14 +23,14 @@ def train(
     data: Annotated[str, typer.Option(help="sereega, nmm or general.")] = "sereega",
     preset: Annotated[
         str,
-        typer.Option(help="paper, cpu, refine, support, table, general or tiny; sbl: montages."),
+        typer.Option(help="paper, cpu, refine, support, finish, table, general, tiny; sbl: montages."),
     ] = "tiny",
     folder: Annotated[
         Path | None, typer.Option(help="Run folder; default: runs/SOLVER-DATA-PRESET.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run there.")] = False,
     initial: Annotated[
-        Path | None, typer.Option(help="Weights to start from; refine, support, general need them.")
+        Path | None, typer.Option(help="Weights to start from, or to go on from.")
     ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Wall-clock time to fit the schedule to: 90s, 20min, 1h.")

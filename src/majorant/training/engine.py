@@ -19,6 +19,7 @@ from majorant.learned.meta_curvature import MetaCurvatureSettings
 from majorant.learned.modgrad import ModGradSettings
 from majorant.learned.network import Geometry
 from majorant.learned.timegrid import TimeGrid
+from majorant.majorants.spectral import tap_sum_bound
 from majorant.problem import MajorantError, MatrixOperator, Problem
 from majorant.simulate.dataset import SimulatedPairs
 from majorant.training.bilevel import Iteration, Loss, bilevel_loss, iterate, unroll
@@ -26,6 +27,9 @@ from majorant.training.compiled import compiled_iteration
 from majorant.training.presets import Recipe
 from majorant.training.schedule import descent, focused, iterations, rate_factor, warm
 from majorant.training.team import Alone, Team
+
+REIN = 10
+"""Steps between two looks at the norms of the prior's layers."""
 
 
 class Engine:
@@ -112,6 +116,7 @@ class Engine:
         loss = self._backward(own, epoch, self.team.weight(len(own), len(index)))
         self.team.average(p.grad for p in self.network.parameters() if p.grad is not None)
         self._descend()
+        self._rein()
         self._follow()
         self.step += 1
         return torch.stack([loss.total, loss.truth, loss.prior]).detach()
@@ -201,6 +206,15 @@ class Engine:
             self.optimiser.step()
         elif bool(torch.isfinite(size)):
             self.optimiser.step()
+
+    @torch.no_grad()
+    def _rein(self) -> None:
+        """Scale layers of the prior down to the norm they may have."""
+        if not self.recipe.spectral or self.step % REIN:
+            return
+        for weight in self.network.prior.weights:
+            size = tap_sum_bound(weight).to(weight.dtype)
+            weight.mul_((self.recipe.spectral / size).clamp(max=1.0))
 
     @torch.no_grad()
     def _follow(self) -> None:

@@ -3,9 +3,9 @@
 ``paper`` is the published protocol. ``cpu`` trains on two cores in about an hour; what was tried on
 the way is in ``docs/training.md``. ``refine`` continues from the weights of such a run with new
 samples and all iterations, and ``support`` from those, with a loss that counts the weak border of a
-patch. ``table`` is ``cpu``, smaller: every method of Table I at equal cost. ``general`` continues
-from weights on what people record: any cap, several sources, any noise. ``tiny`` shows in three
-minutes that training works.
+patch; ``finish`` continues with more of that. ``table`` is ``cpu``, smaller: every method of Table I
+at equal cost. ``general`` continues from weights on what people record: any cap, several sources,
+any noise. ``tiny`` shows in three minutes that training works.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ GUARDED = ("off", "late", "on")
 """When the unrolled solver is guarded in training."""
 LATER = (
     *("support", "guard", "guard_after", "guard_window", "lengths", "warm"),
-    *("focus", "widen", "checkpointing", "budget"),
+    *("focus", "widen", "spectral", "checkpointing", "budget"),
 )
 """Entries of a recipe that are written only where they differ from their default."""
 
@@ -105,6 +105,9 @@ class Recipe:
         takes whole windows.
     widen : float
         Share of the steps after which windows are whole.
+    spectral : float
+        Largest spectral norm that a layer of the prior may have, by a certified bound; 0 leaves
+        the layers free. Layers above are scaled down after every tenth step.
     checkpointing : bool
         Recompute every iteration in the backward pass: an eighth of the memory, a third more time.
     budget : float
@@ -143,6 +146,7 @@ class Recipe:
     warm: int = 0
     focus: int = 0
     widen: float = 0.5
+    spectral: float = 0.0
     checkpointing: bool = False
     budget: float = 0.0
 
@@ -156,7 +160,10 @@ class Recipe:
             raise MajorantError(
                 f"lengths are {self.lengths}; give the fewest and the most iterations, 1 or more"
             )
-        if min(self.n_train, self.epochs, self.batch) < 1 or min(self.warm, self.focus) < 0:
+        if (
+            min(self.n_train, self.epochs, self.batch) < 1
+            or min(self.warm, self.focus, self.spectral) < 0
+        ):
             raise MajorantError(
                 f"a recipe of {self.n_train} samples, {self.epochs} epochs and batches of "
                 f"{self.batch} (warm {self.warm}, focus {self.focus}) trains nothing; give "
@@ -246,6 +253,17 @@ SUPPORT = replace(
     data_seed=335,
     support=0.5,
 )
+FINISH = replace(
+    SUPPORT,
+    name="finish",
+    n_train=80_000,
+    average=0.999,
+    validate_every=1000,
+    n_validation=200,
+    seed=3,
+    data_seed=336,
+    support=1.0,
+)
 TINY = replace(
     CPU,
     name="tiny",
@@ -276,7 +294,7 @@ GENERAL = replace(
 PRESETS: Mapping[str, Recipe] = MappingProxyType(
     {
         recipe.name: recipe
-        for recipe in (Recipe("paper"), CPU, REFINE, SUPPORT, TABLE, GENERAL, TINY)
+        for recipe in (Recipe("paper"), CPU, REFINE, SUPPORT, FINISH, TABLE, GENERAL, TINY)
     }
 )
 
@@ -320,7 +338,7 @@ def recipe_for(name: str, method: str = "mm-net", data: str = "sereega") -> Reci
 
     Parameters
     ----------
-    name : {"paper", "cpu", "refine", "support", "table", "general", "tiny"}
+    name : {"paper", "cpu", "refine", "support", "finish", "table", "general", "tiny"}
     method : str
         A name of :data:`majorant.learned.families.FAMILIES`.
     data : {"sereega", "nmm", "general"}
