@@ -23,7 +23,9 @@ def train(
     data: Annotated[str, typer.Option(help="sereega, nmm or general.")] = "sereega",
     preset: Annotated[
         str,
-        typer.Option(help="paper, cpu, refine, support, finish, table, general, tiny; sbl: montages."),
+        typer.Option(
+            help="paper, cpu, refine, support, finish, table, general, tiny; sbl: montages."
+        ),
     ] = "tiny",
     folder: Annotated[
         Path | None, typer.Option(help="Run folder; default: runs/SOLVER-DATA-PRESET.")

@@ -3,8 +3,8 @@
 ``paper`` is the published protocol. ``cpu`` trains on two cores in about an hour; what was tried on
 the way is in ``docs/training.md``. ``refine`` continues from the weights of such a run with new
 samples and all iterations, and ``support`` from those, with a loss that counts the weak border of a
-patch; ``finish`` continues with more of that. ``table`` is ``cpu``, smaller: every method of Table I
-at equal cost. ``general`` continues from weights on what people record: any cap, several sources,
+patch; ``finish`` continues with more of that. ``table`` is ``cpu``, smaller: every method of Table
+I at equal cost. ``general`` continues from weights on what people record: any cap, several sources,
 any noise. ``tiny`` shows in three minutes that training works.
 """
 
