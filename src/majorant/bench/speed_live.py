@@ -1,7 +1,8 @@
 """How late a live estimate is: from when a sample is taken to when its estimate is there.
 
 64 channels at 500 Hz come in real time, and are taken as the command takes them: all that have come
-since the last time, not oftener than every 10 ms. Beside it stands the limit of 50 ms.
+since the last time, not oftener than every 10 ms, on one thread. Beside it stands the limit of
+50 ms.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from majorant.eeg.imager import SourceImager
 from majorant.eeg.live.chunks import Chunk, Chunks
-from majorant.eeg.live.engine import engine_for
+from majorant.eeg.live.engine import engine_for, one_thread
 from majorant.eeg.live.follow import Following, Toll, follow
 from majorant.eeg.live.regions import find_regions
 
@@ -37,14 +38,15 @@ def live_rows() -> Iterator[Row]:
 
 def paced(data: np.ndarray, sfreq: float, hop: float) -> Chunks:
     """Hand out samples when their time has come, as an amplifier does."""
-    start, done = time.perf_counter(), 0
+    start, done, looked = time.perf_counter(), 0, 0.0
     while done < data.shape[1]:
-        come = min(int((time.perf_counter() - start) * sfreq), data.shape[1])
+        time.sleep(max(hop - (time.perf_counter() - looked), 1e-3))
+        looked = time.perf_counter()
+        come = min(int((looked - start) * sfreq), data.shape[1])
         if come > done:
             times = start + np.arange(done + 1, come + 1) / sfreq
             yield Chunk(data[:, done:come], times, sfreq)
             done = come
-        time.sleep(hop)
 
 
 def run_live(solver: str, seconds: float = SECONDS, seed: int = 0) -> Toll:
@@ -58,7 +60,8 @@ def run_live(solver: str, seconds: float = SECONDS, seed: int = 0) -> Toll:
     rng = np.random.default_rng(seed)
     data = 10e-6 * rng.standard_normal((len(montage.ch_names), round(seconds * SFREQ)))
     engine = engine_for(imager, find_regions(imager.leadfield_, []), SFREQ)
-    return follow(paced(data, SFREQ, HOP), engine, _Nowhere(), time.perf_counter, Following())
+    with one_thread():
+        return follow(paced(data, SFREQ, HOP), engine, _Nowhere(), time.perf_counter, Following())
 
 
 class _Nowhere:

@@ -154,7 +154,7 @@ def _run(
     voice: Voice,
 ) -> tuple[Toll, Engine]:
     """Connect, fit, follow."""
-    from majorant.eeg.live.engine import engine_for
+    from majorant.eeg.live.engine import engine_for, one_thread
     from majorant.eeg.live.follow import follow
     from majorant.eeg.live.lsl import Outlet, clock, connect
     from majorant.eeg.live.regions import find_regions
@@ -182,10 +182,11 @@ def _run(
         sink = Many(*sinks)
         voice.step("Following; Ctrl-C ends it")
         try:
-            toll = follow(
-                source.chunks(names), engine, sink, clock, settings,
-                _speaker(voice), looked_at(names),
-            )  # fmt: skip
+            with one_thread():
+                toll = follow(
+                    source.chunks(names), engine, sink, clock, settings,
+                    _speaker(voice), looked_at(names),
+                )  # fmt: skip
         finally:
             sink.close()
     finally:

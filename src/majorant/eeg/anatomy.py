@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from majorant.eeg.coregistration import Coregistration
     from majorant.eeg.imager import SourceImager
 
-__all__ = ["Head", "find_head"]
+__all__ = ["Head", "find_head", "subjects_folder"]
 
 SURFACE_SPACE = "ico4"
 REGIONS_FROM = "ico5"
@@ -65,14 +65,14 @@ def find_head(
     regions = wanted == "regions" or (wanted == "auto" and regions_only)
     if forward is None and imager.subject is None:
         return _template(info, "regions" if regions else wanted, progress, account)
-    coregistration = None
+    coregistration, root = None, subjects_folder(imager.subjects_dir)
     if forward is None:
         from majorant.eeg.individual import subject_forward
 
         assert imager.subject is not None
         spacing = REGIONS_FROM if regions else SURFACE_SPACE if wanted == "auto" else wanted
         forward, coregistration = subject_forward(
-            info, imager.subject, imager.subjects_dir, imager.trans, spacing, progress
+            info, imager.subject, root, imager.trans, spacing, progress
         )
         account.note(coregistration.sentence())
     elif wanted not in ("auto", "regions"):
@@ -81,9 +81,17 @@ def find_head(
         return Head(forward, coregistration=coregistration)
     from majorant.eeg.registration import carry_regions
 
-    carried = carry_regions(forward, info, imager.subjects_dir, imager.spec_)
+    carried = carry_regions(forward, info, root, imager.spec_)
     account.note(carried.sentence)
     return Head(carried.forward, carried.leadfield, carried.space, None, coregistration)
+
+
+def subjects_folder(given: str | None) -> str | None:
+    """Where FreeSurfer's subjects are: what was given, else MNE's SUBJECTS_DIR (or None)."""
+    import mne
+
+    found: Any = given or mne.get_config("SUBJECTS_DIR")
+    return found
 
 
 def _template(

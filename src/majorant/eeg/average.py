@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.eeg.account import Account, listening
-from majorant.eeg.recording import ChoiceNeeded, Recording
+from majorant.eeg.recording import ChoiceNeeded, Recording, bad_samples
 from majorant.eeg.settings import Preparation
 from majorant.errors import MajorantError, nearest
 from majorant.report.words import written
@@ -266,4 +266,10 @@ def _stretch(raw: Any, settings: Preparation, account: Account) -> Averaged:
         f"No events: the continuous window from {settings.tmin:g} to {settings.tmax:g} s is "
         "imaged as it is, every channel's mean over the window removed."
     )
+    bad = bad_samples(raw, int(start), int(min(stop + 1, length)))
+    if bad.any():
+        account.note(
+            f"{bad.sum() / raw.info['sfreq']:.3g} s of that window are marked as bad in the "
+            "recording, and are imaged all the same: choose a window without them."
+        )
     return Averaged(evoked)

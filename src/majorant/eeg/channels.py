@@ -22,6 +22,7 @@ __all__ = [
     "eeg_names",
     "interpolate_bads",
     "mark_bads",
+    "require_eeg",
     "set_types_by_name",
     "some",
 ]
@@ -38,6 +39,9 @@ TYPES_BY_NAME: Mapping[str, str] = {
 }
 """Names of channels that are no electrodes on the scalp, whatever the file calls them."""
 
+MEG = ("mag", "grad")
+IN_PYTHON = "in Python SourceImager(...).fit(info, forward, noise_cov) takes all that MNE does"
+
 LARGEST, SMALLEST = 5e-3, 1e-9
 """Median amplitude of a channel (V) above or below which the file is in another unit."""
 
@@ -49,6 +53,39 @@ def eeg_names(inst: Any) -> list[str]:
     """Names of the EEG channels, in order."""
     kinds = inst.get_channel_types()
     return [name for name, kind in zip(inst.ch_names, kinds, strict=True) if kind == "eeg"]
+
+
+def require_eeg(kinds: Sequence[str], account: Account) -> None:
+    """Refuse a recording without EEG, and say which MEG is left out beside it.
+
+    Parameters
+    ----------
+    kinds : sequence of str
+        Types of the channels, as MNE names them.
+    account : Account
+
+    Raises
+    ------
+    MajorantError
+        Saying how MEG is imaged, where the recording has that.
+    """
+    meg = sum(kind in MEG for kind in kinds)
+    if "eeg" in kinds:
+        if meg:
+            account.note(
+                f"Left out: {meg} MEG channels. Recordings are imaged by their EEG; {IN_PYTHON}, "
+                "MEG and both together."
+            )
+        return
+    if meg:
+        raise MajorantError(
+            f"the recording has no EEG channels but {meg} of MEG, and recordings are imaged by "
+            f"their EEG; {IN_PYTHON}, MEG with a forward of its own"
+        )
+    raise MajorantError(
+        f"the recording has no EEG channels (it has {', '.join(sorted(set(kinds)))}); give one "
+        "with EEG, or set the types of its channels and save it again"
+    )
 
 
 def some(names: Sequence[str], most: int = 6) -> str:

@@ -18,10 +18,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from majorant.eeg.account import Account, listening
-from majorant.eeg.channels import FEWEST, check_samples, eeg_names, mark_bads, set_types_by_name
+from majorant.eeg.channels import (
+    FEWEST,
+    check_samples,
+    eeg_names,
+    mark_bads,
+    require_eeg,
+    set_types_by_name,
+)
 from majorant.eeg.estimate import as_estimate, combined
 from majorant.eeg.image import fitted_imager, page_content, predict, regularisation
 from majorant.eeg.imager import SourceImager
+from majorant.eeg.instants import Instants
 from majorant.eeg.inverse import Job
 from majorant.eeg.montage import check_places, place, read_montage, replace_idealised
 from majorant.eeg.noise import ad_hoc_covariance, baseline_covariance, read_covariance
@@ -36,9 +44,6 @@ from majorant.eeg.tally import Tally
 from majorant.problem import MajorantError, Solution
 
 __all__ = ["image_continuous"]
-
-STRETCHES = 400
-"""Of a recording on the page, at most."""
 
 LOOKED_AT, AT_A_TIME = 20, 2000
 """Stretches, and samples of each, by which a recording is judged before anything is computed."""
@@ -101,12 +106,13 @@ def image_continuous(
         ready.reader.last,
         ready.reader.conditioning,
     )
-    shown = Shown(len(reader), imager)
+    shown = Instants(len(reader), imager)
     kept = EstimateStore(store, imager, len(reader), reader.first / reader.sfreq, reader.sfreq)
-    for start, columns, y in _columns(imager, reader):
+    kept.mark(reader.bad)
+    for start, columns in _columns(imager, reader):
         values = combined(columns.numpy(), imager.model, None)
         kept.add(values)
-        shown.add(start, values, columns, y, reader)
+        shown.add(start, values, columns, reader.bad)
         if progress is not None:
             progress(start + values.shape[1], len(reader))
     kept.close(imager.unit_)
@@ -119,6 +125,7 @@ def image_continuous(
 def _prepare(recording: Recording, settings: Preparation, account: Account) -> Continuous:
     """Type, place and check the electrodes; nothing but samples here and there is read."""
     _refuse(recording, settings)
+    require_eeg(recording.info.get_channel_types(), account)
     raw = recording.data.copy()
     with listening(account, "choosing channels"):
         set_types_by_name(raw, account)
@@ -138,6 +145,7 @@ def _prepare(recording: Recording, settings: Preparation, account: Account) -> C
     first, last = span_of(raw, settings.tmin, settings.tmax)
     conditioning = Conditioning(settings.scale or 1.0, _fir(raw, settings, account))
     reader = Reader(raw, names, first, last, conditioning)
+    _say_bad(reader, account)
     check_samples(_glimpses(reader), names)
     with raw.info._unlock():
         raw.info["custom_ref_applied"] = 0
@@ -169,8 +177,6 @@ def _refuse(recording: Recording, settings: Preparation) -> None:
         raise MajorantError(
             f"{recording.path.name} holds {recording.kind}, not continuous data; leave --raw out"
         )
-    if "eeg" not in recording.info.get_channel_types():
-        raise MajorantError("the recording has no EEG channels; only EEG is imaged so far")
     if settings.choice is not None or settings.reject is not None:
         raise MajorantError(
             "events, conditions and rejection belong to averages, and continuous data are imaged "
@@ -213,12 +219,27 @@ def _fir(raw: Any, settings: Preparation, account: Account) -> NDArray[np.float6
     return np.asarray(fir, float)
 
 
+def _say_bad(reader: Reader, account: Account) -> None:
+    """Say what the annotations of bad stretches do, where there are any."""
+    if reader.bad.all():
+        raise MajorantError(
+            "all of the recording is marked as bad by its annotations; there is nothing to image"
+        )
+    if reader.bad.any():
+        account.note(
+            f"Marked as bad in the recording: {reader.bad.sum() / reader.sfreq:.3g} of "
+            f"{len(reader) / reader.sfreq:.4g} s. They are imaged, so that time goes on, and the "
+            "store says where they are; noise and covariances are taken without them, and the "
+            "page shows no instant of theirs."
+        )
+
+
 def _glimpses(reader: Reader) -> NDArray[np.float64]:
-    """Samples from all over the recording, shape (n_channels, n)."""
+    """Good samples from all over the recording, shape (n_channels, n)."""
     starts = np.unique(np.linspace(0, max(0, len(reader) - AT_A_TIME), LOOKED_AT).astype(int))
-    return np.concatenate(
-        [reader.read(int(a), min(int(a) + AT_A_TIME, len(reader))) for a in starts], axis=1
-    )
+    ends = [min(int(a) + AT_A_TIME, len(reader)) for a in starts]
+    parts = [reader.read(int(a), b)[:, ~reader.bad[a:b]] for a, b in zip(starts, ends, strict=True)]
+    return np.concatenate(parts, axis=1)
 
 
 def _noise(
@@ -230,14 +251,18 @@ def _noise(
     if isinstance(settings.baseline, tuple):
         first, last = span_of(reader.raw, *settings.baseline)
         quiet = Reader(reader.raw, list(info["ch_names"]), first, last, reader.conditioning)
-        data = quiet.read(0, len(quiet))[None]
+        if quiet.bad.all():
+            raise MajorantError(
+                "all of the baseline is marked as bad by the annotations; choose another stretch"
+            )
+        data = quiet.read(0, len(quiet))[None][..., ~quiet.bad]
         window = (first / reader.sfreq, last / reader.sfreq)
         return "baseline", baseline_covariance(data, info, nave=1, window=window, note=account)
     return "ad hoc", ad_hoc_covariance(info, 1, account, "continuous data have no baseline")
 
 
-def _columns(imager: SourceImager, reader: Reader) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-    """Consecutive stretches: first sample, estimate (n_columns, n), whitened data where at hand."""
+def _columns(imager: SourceImager, reader: Reader) -> Iterator[tuple[int, Tensor]]:
+    """Consecutive stretches: first sample, and estimate (n_columns, n)."""
     inverse, tally = imager.inverse, Tally()
     moment = reader.moment(inverse) if inverse.needs_moment else None
     job = Job(1, reader.sfreq, inverse.chosen_snr(moment, 1))
@@ -245,59 +270,13 @@ def _columns(imager: SourceImager, reader: Reader) -> Iterator[tuple[int, Tensor
     kernel = inverse.kernel(job, moment) if inverse.spec.linear or inverse.spec.adaptive else None
     if kernel is None:
         for piece in stream_columns(inverse, job, reader, tally):
-            yield piece.start, piece.columns, None
+            yield piece.start, piece.columns
         return
     matrix = kernel.matrix[0] if kernel.matrix.ndim == 3 else kernel.matrix
     for start, y in reader.white(inverse, reader.piece(imager.leadfield_.n_columns)):
         problem = inverse.problem(y[None], 1)
         tally.add(kernel.certificate(problem), kernel.statuses(problem), kernel.unit)
-        yield start, matrix @ y, y
-
-
-class Shown:
-    """Of every stretch of a recording the instant at which the estimate is strongest.
-
-    Parameters
-    ----------
-    n_times : int
-    imager : SourceImager
-    """
-
-    def __init__(self, n_times: int, imager: SourceImager) -> None:
-        self.length = -(-n_times // STRETCHES)
-        self._n = -(-n_times // self.length)
-        lead = imager.leadfield_
-        self._height = np.full(self._n, -1.0)
-        self.sample = np.zeros(self._n, np.int64)
-        self.values = np.zeros((lead.n_locations, self._n))
-        self.columns = np.zeros((lead.n_columns, self._n))
-        self.data = np.zeros((lead.n_sensors, self._n))
-
-    def add(
-        self,
-        start: int,
-        values: NDArray[np.float64],
-        columns: Tensor,
-        y: Tensor | None,
-        reader: Reader,
-    ) -> None:
-        """Look through consecutive samples."""
-        height = np.abs(values).max(axis=0)
-        stretch = (start + np.arange(len(height))) // self.length
-        for k in np.unique(stretch):
-            inside = np.flatnonzero(stretch == k)
-            best = int(inside[height[inside].argmax()])
-            if height[best] <= self._height[k]:
-                continue
-            self._height[k], self.sample[k] = height[best], start + best
-            self.values[:, k] = values[:, best]
-            self.columns[:, k] = columns[:, best].numpy()
-
-    def read(self, reader: Reader) -> None:
-        """Read the data of these instants, average reference."""
-        for k, sample in enumerate(self.sample):
-            self.data[:, k] = reader.read(int(sample), int(sample) + 1)[:, 0]
-        self.data -= self.data.mean(axis=0)
+        yield start, matrix @ y
 
 
 def _say_windows(imager: SourceImager, account: Account) -> None:
@@ -316,7 +295,7 @@ def _result(
     ready: Continuous,
     settings: ImageSettings,
     imager: SourceImager,
-    shown: Shown,
+    shown: Instants,
     reader: Reader,
     store: Path,
     account: Account,
@@ -324,7 +303,7 @@ def _result(
     """Dress the instants as an average, so that the page can show them as it shows any other."""
     import mne
 
-    shown.read(reader)
+    data, values = shown.read(reader), shown.values
     sfreq = reader.sfreq
     times = (reader.first + shown.sample) / sfreq
     info = mne.pick_info(
@@ -334,7 +313,7 @@ def _result(
     with info._unlock():
         info["sfreq"] = sfreq / shown.length
     evoked = mne.EvokedArray(
-        shown.data, info, tmin=reader.first / sfreq, nave=1, comment="continuous", verbose="error"
+        data, info, tmin=reader.first / sfreq, nave=1, comment="continuous", verbose="error"
     )
     prepared = replace(ready.prepared, evoked=evoked)
     problem = imager.problem(evoked)
@@ -351,13 +330,13 @@ def _result(
     predicted = predict(imager, problem, solution, account)
     places = locate(imager.leadfield_)
     page = page_content(
-        prepared, settings, imager, places, shown.values, shown.data, predicted, problem, None,
+        prepared, settings, imager, places, values, data, predicted, problem, None,
         times,
     )  # fmt: skip
-    total = float((shown.data**2).sum())
-    left = float(((shown.data - predicted) ** 2).sum())
+    total = float((data**2).sum())
+    left = float(((data - predicted) ** 2).sum())
     return ImageResult(
-        stc=as_estimate(shown.values, imager.model, float(times[0]), sfreq / shown.length),
+        stc=as_estimate(values, imager.model, float(times[0]), sfreq / shown.length),
         imager=imager,
         prepared=prepared,
         content=replace(page, decisions=tuple(account.decisions)),

@@ -65,6 +65,7 @@ class SourceImager:
         A FreeSurfer subject, whose head is used.
     subjects_dir : path or None
         Where subjects are; also where the spherical registration of a forward's subject is read.
+        None is MNE's own: ``SUBJECTS_DIR`` of the environment or of MNE's configuration.
     trans : path or None
         Of the subject: from head to MRI coordinates; None finds it from the fiducials.
     **solver_options

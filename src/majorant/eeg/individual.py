@@ -41,7 +41,7 @@ def subject_forward(
         EEG channels with positions.
     subject : str
     subjects_dir : str or None
-        None takes the environment's SUBJECTS_DIR.
+        Where subjects are.
     trans : str or None
         File of the transformation; None finds or fits it.
     spacing : str
@@ -86,22 +86,19 @@ def subject_forward(
 
 
 def _folder(subject: str, subjects_dir: str | None) -> tuple[Path, str]:
-    import mne
-
-    root: Any = subjects_dir or mne.get_config("SUBJECTS_DIR")
-    if root is None:
+    if subjects_dir is None:
         raise MajorantError(
             f"the folder of the subject {subject!r} is not known; give subjects_dir, or set "
             "SUBJECTS_DIR"
         )
-    folder = Path(root).expanduser() / subject
-    if not (folder / "surf").is_dir():
-        there = sorted(p.parent.name for p in Path(root).expanduser().glob("*/surf"))[:8]
+    root = Path(subjects_dir).expanduser()
+    if not (root / subject / "surf").is_dir():
+        there = sorted(path.parent.name for path in root.glob("*/surf"))[:8]
         raise MajorantError(
-            f"there is no FreeSurfer subject {subject!r} in {root} (found: "
+            f"there is no FreeSurfer subject {subject!r} in {subjects_dir} (found: "
             f"{', '.join(there) or 'none'}); check the name and the folder"
         )
-    return folder, str(Path(root).expanduser())
+    return root / subject, str(root)
 
 
 def _transformation(

@@ -18,6 +18,7 @@ from majorant.eeg.channels import (
     eeg_names,
     interpolate_bads,
     mark_bads,
+    require_eeg,
     set_types_by_name,
 )
 from majorant.eeg.montage import check_places, place, read_montage, replace_idealised
@@ -111,7 +112,7 @@ def prepare(
     settings = settings or Preparation()
     account = Account(say) if say else Account()
     account.decisions.extend(recording.notes)
-    _refuse_without_eeg(recording)
+    require_eeg(recording.info.get_channel_types(), account)
     names = chosen(recording, settings)
     inst = _working_copy(recording, names, account)
     inst, renamed, silent = _electrodes(inst, settings, account)
@@ -138,15 +139,6 @@ def prepare(
         recording=recording,
         settings=settings,
     )
-
-
-def _refuse_without_eeg(recording: Recording) -> None:
-    types = set(recording.info.get_channel_types())
-    if "eeg" not in types:
-        raise MajorantError(
-            f"the recording has no EEG channels (it has {', '.join(sorted(types))}); "
-            "only EEG is imaged so far"
-        )
 
 
 def _working_copy(recording: Recording, names: tuple[str, ...], account: Account) -> Any:

@@ -20,7 +20,7 @@ from majorant.eeg.account import Account, listening
 from majorant.problem import MajorantError
 from majorant.report.words import written
 
-__all__ = ["ChoiceNeeded", "Recording", "from_raw", "load_recording"]
+__all__ = ["ChoiceNeeded", "Recording", "bad_samples", "from_raw", "load_recording"]
 
 Kind = Literal["raw", "epochs", "evoked"]
 
@@ -171,6 +171,28 @@ def from_raw(path: Path, raw: Any, account: Account) -> Recording:
     notes = list(account.decisions)
     account.note(_describe(path, "raw", raw))
     return Recording(path, "raw", raw, events, (account.decisions[-1], *notes))
+
+
+def bad_samples(raw: Any, first: int, last: int) -> NDArray[np.bool_]:
+    """Which samples of a window lie in annotations whose name begins with BAD.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+    first, last : int
+        First sample and the one after the last.
+
+    Returns
+    -------
+    array, shape (last - first,)
+    """
+    bad, marks = np.zeros(last - first, bool), raw.annotations
+    for onset, duration, name in zip(marks.onset, marks.duration, marks.description, strict=True):
+        if name.upper().startswith("BAD"):
+            ends = [onset, onset + duration]
+            a, b = raw.time_as_index(ends, use_rounding=True, origin=marks.orig_time) - first
+            bad[max(a, 0) : max(b, 0)] = True
+    return bad
 
 
 def _is_fif(path: Path) -> bool:

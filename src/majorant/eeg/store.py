@@ -2,7 +2,8 @@
 
 The store holds what `mne` needs to make an ordinary estimate of any window, in single precision:
 values of locations (regions are not spread over their vertices), vertex numbers, unit, rate,
-subject. It is written beside its target and moved into place.
+subject; and ``bad``, the stretches (first sample, last + 1) that the recording marks as bad. It is
+written beside its target and moved into place.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.eeg.output import beside, check_output, swap
+from majorant.eeg.recording import bad_samples
 from majorant.eeg.spaces import SourceSpace
 from majorant.eeg.streams import span_of
 from majorant.problem import DamagedFile, MajorantError
@@ -84,6 +86,11 @@ class EstimateStore:
         made = self._group.create_array(name, shape=array.shape, dtype=array.dtype)
         made[...] = array
 
+    def mark(self, bad: NDArray[np.bool_]) -> None:
+        """Keep which samples (n_times,) are marked as bad, as stretches of samples."""
+        edges = np.flatnonzero(np.diff(np.r_[False, bad, False]))
+        self._group.attrs.update(bad=edges.reshape(-1, 2).tolist())
+
     def add(self, values: NDArray[np.float64]) -> None:
         """Append a stretch (n_locations, n) or (n_locations, 3, n)."""
         self._held.append(values.astype(np.float32))
@@ -129,6 +136,7 @@ def write_stream(
     sfreq = float(raw.info["sfreq"])
     with beside(target) as folder:
         store = EstimateStore(folder, imager, last - first, first / sfreq, sfreq)
+        store.mark(bad_samples(raw, first, last))
         for piece in pieces:
             store.add(_of_locations(imager.model.space, piece.data))
         store.close(imager.unit_)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from scipy.signal import oaconvolve
 from torch import Tensor
 
 from majorant.eeg.inverse import Inverse, Job
-from majorant.eeg.recording import UNREADABLE
+from majorant.eeg.recording import UNREADABLE, bad_samples
 from majorant.eeg.sensors import pick_rows
 from majorant.eeg.tally import Tally
 from majorant.learned.overlap import cut_starts
@@ -112,6 +113,11 @@ class Reader:
     def __len__(self) -> int:
         return self.last - self.first
 
+    @cached_property
+    def bad(self) -> NDArray[np.bool_]:
+        """Which samples of the window are marked as bad."""
+        return bad_samples(self.raw, self.first, self.last)
+
     def read(self, a: int, b: int) -> NDArray[np.float64]:
         """Samples ``a`` to ``b`` of the window, shape (n_channels, b - a), V or T.
 
@@ -153,12 +159,21 @@ class Reader:
                 yield a + b, y[:, b : b + chunk]
 
     def moment(self, inverse: Inverse) -> Tensor:
-        """Second moment of all samples, whitened, (rank, rank): a first pass over the file."""
-        rank = len(inverse.whitener)
+        """Second moment of all good samples, whitened, (rank, rank): a first pass over the file.
+
+        Raises
+        ------
+        MajorantError
+            If all samples are marked as bad.
+        """
+        rank, good = len(inverse.whitener), torch.as_tensor(~self.bad)
+        if not bool(good.any()):
+            raise MajorantError("all samples are marked as bad; there is nothing to image")
         total = torch.zeros(rank, rank, dtype=torch.float64)
-        for _, y in self.white(inverse, READ):
-            total += y @ y.mT
-        return total / len(self)
+        for a, y in self.white(inverse, READ):
+            kept = y[:, good[a : a + y.shape[1]]]
+            total += kept @ kept.mT
+        return total / int(good.sum())
 
 
 @dataclass(frozen=True, eq=False)

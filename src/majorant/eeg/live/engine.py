@@ -9,6 +9,8 @@ machine takes longer steps and no queue can grow.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -23,7 +25,22 @@ from majorant.learned.overlap import solve_windows
 from majorant.problem import Certificate, MajorantError, Problem
 from majorant.registry import able
 
-__all__ = ["Engine", "KernelEngine", "WindowEngine", "engine_for"]
+__all__ = ["Engine", "KernelEngine", "WindowEngine", "engine_for", "one_thread"]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: windows are so small that threads wait for each other most.
+
+    On a machine with other work to do a thread that waits for another can wait for milliseconds,
+    at each of hundreds of products a window.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Engine(ABC):

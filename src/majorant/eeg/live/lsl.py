@@ -7,7 +7,7 @@ doi:10.1162/IMAG.a.136. Times are those of the sender, carried over to this mach
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class Source:
     sfreq : float
         Hz, as declared.
     hop : float
-        Samples are gathered for so long, s: a bound on how often they are looked at.
+        Samples are gathered for so long, s: there is no second look sooner.
     inlet : mne_lsl.lsl.StreamInlet
     uid : str
         Of the stream that is connected; its successors have others.
@@ -79,6 +79,7 @@ class Source:
     uid: str
     session: int = 0
     fixed_scale: float | None = None
+    _looked: float = field(default=0.0, init=False, repr=False)
 
     def chunks(self, names: list[str]) -> Chunks:
         """Yield samples of some channels as they come, and None in silence."""
@@ -104,16 +105,20 @@ class Source:
             yield None
 
     def _pull(self) -> tuple[NDArray[Any], NDArray[np.float64], float]:
-        """Wait for a sample; then take all that come within a hop."""
+        """Wait for a sample; then take all that come within a hop of the last look.
+
+        Where the estimates of the last chunk took longer than a hop, samples have been gathering
+        all the while, and nothing is waited for.
+        """
         first, stamp = self.inlet.pull_sample(timeout=TICK)
         arrived = clock()
         if stamp is None or not len(first):
             return np.zeros((0, 0)), np.zeros(0), arrived
         # What is pulled lies in a buffer that the next pull fills anew.
         data, times = [np.array(first)[None]], [np.array([stamp])]
-        if self.hop > 0:
-            time.sleep(self.hop)
+        time.sleep(max(0.0, self._looked + self.hop - time.monotonic()))
         more, stamps = self.inlet.pull_chunk(timeout=0.0, max_samples=MOST)
+        self._looked = time.monotonic()
         data.append(np.array(more))
         times.append(np.array(stamps))
         return np.concatenate(data), np.concatenate(times), arrived
