@@ -13,11 +13,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from majorant.energies.cosine import CosineEnergy
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.unrolled import MMNetwork
+from majorant.majorants.spectral import tap_sum_bound
 from majorant.problem import MajorantError, MatrixOperator, Problem
 from majorant.training import compiled
 from majorant.training.bilevel import Iteration, bilevel_loss, iterate, unroll
 from majorant.training.descent import Descent, level_of
-from majorant.training.engine import Engine
+from majorant.training.engine import REIN, Engine
 from majorant.training.fit import simulated
 from majorant.training.presets import FAST, Recipe
 from majorant.training.schedule import descent, focused, iterations, phases, warm
@@ -264,3 +265,16 @@ def test_recipes_refuse_what_trains_nothing() -> None:
     odd = replace(SMALL, lengths=(1, 4), guard="late", warm=2, focus=24, checkpointing=True)
     assert Recipe.from_dict(odd.to_dict()) == odd
     assert "guard" not in SMALL.to_dict()
+
+
+def test_layers_of_the_prior_are_held_to_their_norm(path: Leadfield) -> None:
+    def norms(recipe: Recipe) -> list[float]:
+        trained = engine(path, recipe)
+        weights(trained, REIN)
+        return [float(tap_sum_bound(w)) for w in trained.network.prior.weights]
+
+    free = norms(SMALL)
+    cap = 0.5 * min(free)
+    assert max(norms(replace(SMALL, spectral=cap))) <= cap * (1 + 1e-5)
+    assert min(free) > cap
+    assert norms(replace(SMALL, spectral=10 * max(free))) == free

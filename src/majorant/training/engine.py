@@ -210,7 +210,7 @@ class Engine:
     @torch.no_grad()
     def _rein(self) -> None:
         """Scale layers of the prior down to the norm they may have."""
-        if not self.recipe.spectral or self.step % REIN:
+        if not self.recipe.spectral or (self.step + 1) % REIN:
             return
         for weight in self.network.prior.weights:
             size = tap_sum_bound(weight).to(weight.dtype)
