@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -93,7 +94,11 @@ def test_a_data_set_becomes_derivatives_and_what_fails_is_said(
     # What the pages look like is tested elsewhere, and drawing them takes seconds.
     monkeypatch.setattr("majorant.report.page.render_page", lambda *_: "<html></html>")
     words = ("image", "--bids", dataset, "--task", "visual", "--out", tmp_path)
-    words = (*words, "--solver", "mne", "--forward", head, "--uncertainty", "none")
+    # A head of each subject's own, by its label.
+    for label in ("01", "02", "03"):
+        shutil.copy(head, tmp_path / f"{label}-fwd.fif")
+    words = (*words, "--solver", "mne", "--forward", tmp_path / "{subject}-fwd.fif")
+    words = (*words, "--uncertainty", "none")
     assert runs(*words, "--subjects", "sub-01,03") == 1
     said = capsys.readouterr().out
     assert "1 of 2 recordings imaged, 1 failed." in said
@@ -108,6 +113,7 @@ def test_a_data_set_becomes_derivatives_and_what_fails_is_said(
         stem = own / f"sub-01_task-visual_desc-{label}"
         summary = json.loads(Path(f"{stem}_summary.json").read_text())
         assert summary["title"].endswith(kind)
+        assert summary["settings"]["image"]["forward"] == "01-fwd.fif"
         assert all((own / name).exists() for name in summary["files"])
         assert json.loads(Path(f"{stem}_certificate.json").read_text())["holds"] is True
         mne.read_source_estimate(f"{stem}_estimate-vl.stc")
@@ -158,6 +164,19 @@ def test_a_killed_worker_costs_nothing_but_time(
     table.write_text(text.replace("good", "bad", 1))
     assert standing(items, task, overwrite=False)[1] == items[:1]
     table.write_text(text)
+
+
+def test_a_subject_label_is_filled_in_wherever_a_head_is_named(
+    dataset: Path, tmp_path: Path
+) -> None:
+    asked = ImageSettings(
+        subject="sub-{subject}", trans="{subject}/head-trans.fif", forward="f-{subject}.fif"
+    )
+    whole = Study(Preparation(noise_cov="{subject}-cov.fif"), asked, str(tmp_path))
+    own = whole.of(find_recordings(dataset, "visual", ["02"])[0])
+    assert (own.imaging.subject, own.imaging.trans) == ("sub-02", "02/head-trans.fif")
+    assert (own.imaging.forward, own.preparation.noise_cov) == ("f-02.fif", "02-cov.fif")
+    assert own.plan != whole.plan
 
 
 def test_names_on_the_group_page_are_escaped(dataset: Path, head: Path, tmp_path: Path) -> None:

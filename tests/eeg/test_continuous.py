@@ -13,6 +13,10 @@ import pytest
 
 from majorant import SourceImager
 from majorant.cli import main
+from majorant.eeg.continuous import image_continuous
+from majorant.eeg.recording import Recording
+from majorant.eeg.result import ImageSettings
+from majorant.eeg.settings import Preparation
 from majorant.eeg.store import read_window
 from majorant.eeg.streams import Conditioning, Reader
 from majorant.problem import DamagedFile, MajorantError
@@ -106,6 +110,55 @@ def test_filtering_while_reading_is_filtering_before(raw: Any) -> None:
     found = np.concatenate([reader.read(a, min(a + 170, 3000)) for a in range(0, 3000, 170)], 1)
     expected = raw.copy().pick(names).filter(1.0, 20.0, verbose="error").get_data()
     assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+def test_stretches_that_are_marked_as_bad_say_nothing_of_noise_and_are_not_shown(
+    raw: Any, sphere_forward: Any, tmp_path: Path
+) -> None:
+    forward = tmp_path / "sphere-fwd.fif"
+    mne.write_forward_solution(forward, sphere_forward, verbose="error")
+    clean = raw.copy().crop(0, 9.99)
+    spoilt = clean.copy()
+    spoilt._data[:32, 200:300] += 3e-4 * np.random.default_rng(1).standard_normal((32, 100))
+    spoilt._data[:32, 620:650] *= 50
+    spoilt.set_annotations(
+        mne.Annotations([2.0, 6.2, 5.0], [1.0, 0.3, 1.0], ["BAD_jump", "bad move", "rest"])
+    )
+    settings = ImageSettings("mne", forward=str(forward), loose=0, uncertainty="none")
+    results = {}
+    for name, one in (("clean", clean), ("spoilt", spoilt)):
+        recording = Recording(tmp_path / name, "raw", one)
+        preparation = Preparation(baseline=(1.5, 3.5))
+        results[name] = image_continuous(
+            recording, preparation, settings, tmp_path / f"{name}.zarr"
+        )
+    said = " ".join(results["spoilt"].content.decisions)
+    assert "Marked as bad in the recording: 1.3 of 10 s" in said
+    noise = {name: np.diag(found.prepared.noise_cov.data) for name, found in results.items()}
+    assert np.median(noise["spoilt"] / noise["clean"]) == pytest.approx(1, abs=0.2)
+    times = results["spoilt"].content.times
+    inside = ((times >= 2.0) & (times < 3.0)) | ((times >= 6.2) & (times < 6.5))
+    assert len(times) > 250
+    assert not inside.any()
+    attributes = json.loads((tmp_path / "spoilt.zarr" / "zarr.json").read_text())["attributes"]
+    assert attributes["bad"] == [[200, 300], [620, 650]]
+    spoilt.set_annotations(mne.Annotations(0.0, 10.0, "BAD"))
+    with pytest.raises(MajorantError, match="all of the recording is marked as bad"):
+        image_continuous(
+            Recording(tmp_path / "x", "raw", spoilt), Preparation(), settings, tmp_path / "x.zarr"
+        )
+
+
+def test_covariances_of_a_recording_leave_out_what_is_marked_as_bad(
+    raw: Any, imager: SourceImager
+) -> None:
+    late = raw.copy().crop(3.0, 12.99)
+    kept = late.copy().crop(0.0, 7.99)
+    late._data[:, 800:] *= 30
+    late.annotations.append(8.0 + late.first_time, 2.0, "BAD")
+    names = list(imager.inverse.ch_names)
+    moments = [Reader(one, names, 0, len(one.times)).moment(imager.inverse) for one in (late, kept)]
+    assert_equal(moments[0].numpy(), moments[1].numpy())
 
 
 def test_a_continuous_recording_is_imaged_from_the_command_line(

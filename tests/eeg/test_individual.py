@@ -135,8 +135,9 @@ def test_shipped_weights_serve_an_individual_head(
 
 
 def test_without_a_registration_learned_solvers_refuse_and_name_the_others(
-    evoked: Any, forward: Any, sphere_forward: Any, tmp_path: Path
+    evoked: Any, forward: Any, sphere_forward: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
+    monkeypatch.delenv("SUBJECTS_DIR", raising=False)
     for where, says in ((None, "without a spherical registration"), (tmp_path, "there is no")):
         with pytest.raises(MajorantError, match=rf"{says}.*mne, dspm, sloreta.*unfolded-sbl"):
             SourceImager("mm-net", subjects_dir=where).fit(evoked.info, forward)
@@ -150,8 +151,10 @@ def test_a_subject_is_imaged_from_its_folder_alone(
     evoked: Any, subjects: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(anatomy, "REGIONS_FROM", "ico3")
+    # As everywhere in MNE: what is not given is in the environment.
+    monkeypatch.setenv("SUBJECTS_DIR", str(subjects))
     said: list[str] = []
-    imager = SourceImager("sloreta", space="ico3", subject=NAME, subjects_dir=subjects)
+    imager = SourceImager("sloreta", space="ico3", subject=NAME)
     stc = imager.fit(evoked.info, progress=said.append).apply(evoked)
     assert stc.subject == NAME
     assert [len(v) for v in stc.vertices] == [642, 642]

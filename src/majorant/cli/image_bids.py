@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,11 +44,15 @@ def run_bids(
     MajorantError
         If nothing can be begun: no data set, no such task, no place to write.
     """
+    from majorant.eeg.anatomy import subjects_folder
     from majorant.eeg.bids.dataset import find_recordings, root_of
     from majorant.eeg.bids.derivatives import open_derivatives, standing
     from majorant.eeg.bids.study import Study
 
     imaging.imager()
+    if imaging.subject is not None:
+        # Workers of a cluster may know another SUBJECTS_DIR than who asks.
+        imaging = replace(imaging, subjects_dir=subjects_folder(imaging.subjects_dir))
     voice.step("Finding recordings")
     root = root_of(bids)
     items = find_recordings(root, task, subjects, voice.say)

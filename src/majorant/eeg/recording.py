@@ -186,11 +186,12 @@ def bad_samples(raw: Any, first: int, last: int) -> NDArray[np.bool_]:
     -------
     array, shape (last - first,)
     """
-    bad, marks = np.zeros(last - first, bool), raw.annotations
-    for onset, duration, name in zip(marks.onset, marks.duration, marks.description, strict=True):
+    bad, marks, sfreq = np.zeros(last - first, bool), raw.annotations, float(raw.info["sfreq"])
+    # MNE counts annotations from the time that its first sample is counted from.
+    onsets = marks.onset - raw.first_time
+    for onset, duration, name in zip(onsets, marks.duration, marks.description, strict=True):
         if name.upper().startswith("BAD"):
-            ends = [onset, onset + duration]
-            a, b = raw.time_as_index(ends, use_rounding=True, origin=marks.orig_time) - first
+            a, b = (round(float(time) * sfreq) - first for time in (onset, onset + duration))
             bad[max(a, 0) : max(b, 0)] = True
     return bad
 

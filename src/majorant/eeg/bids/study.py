@@ -49,8 +49,9 @@ class Study:
     ----------
     preparation : Preparation
         Without an event, every event of a recording is imaged for itself.
+        ``{subject}`` in its noise covariance is filled in.
     imaging : ImageSettings
-        ``{subject}`` in subject, transformation and forward is filled in.
+        And in subject, transformation and forward.
     out : str
         Folder of the derivatives.
     continuous : bool
@@ -77,18 +78,19 @@ class Study:
         }
         return content_hash(json.loads(json.dumps(settings, default=str)))
 
-    def of(self, item: Item) -> ImageSettings:
-        """The settings for one recording."""
+    def of(self, item: Item) -> Study:
+        """The settings for one recording: with the label of its subject."""
         label, own = item.label("sub"), self.imaging
 
         def filled(text: str | None) -> str | None:
             return None if text is None else text.replace(SUBJECT, label)
 
+        head = {name: filled(getattr(own, name)) for name in ("subject", "trans", "forward")}
+        noise = filled(self.preparation.noise_cov)
         return replace(
-            own,
-            subject=filled(own.subject),
-            trans=filled(own.trans),
-            forward=filled(own.forward),
+            self,
+            preparation=replace(self.preparation, noise_cov=noise),
+            imaging=replace(own, **head),
         )
 
 
@@ -164,9 +166,10 @@ def _image(item: Item, study: Study) -> int:
     source = input_hash(item)
     recording = read_recording(item)
     entries: list[dict[str, Any]] = []
+    own = study.of(item)
     with beside(record.parent / item.key) as room:
-        for label, preparation in _choices(recording, study):
-            result = _estimate(recording, preparation, study, item, room)
+        for label, preparation in _choices(recording, own):
+            result = _estimate(recording, preparation, own, room)
             entries.append(_write(result, room, f"{item.key}_desc-{label}", label, study))
         files = sorted(path.name for path in room.iterdir())
         _remove(record)
@@ -221,9 +224,9 @@ def _labels(names: Sequence[str]) -> list[str]:
 
 
 def _estimate(
-    recording: Recording, preparation: Preparation, study: Study, item: Item, room: Path
+    recording: Recording, preparation: Preparation, study: Study, room: Path
 ) -> ImageResult:
-    settings = study.of(item)
+    settings = study.imaging
     if study.continuous:
         from majorant.eeg.continuous import image_continuous
 
