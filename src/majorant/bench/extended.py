@@ -1,25 +1,36 @@
 """Beyond the published table: what the guard, the limits and the length of MM-Net do, and how it
-stands when the montage, the noise or the head is another.
+stands when the montage, the noise, the head or the number of sources is another.
+
+    python -m majorant.bench.extended 200                # the tables of docs/table1-extended.md
+    python -m majorant.bench.extended 200 docs/images    # and their rows and figure, in a folder
 
 Every row is MM-Net with the packaged weights and one thing changed; the first is unchanged.
+sLORETA stands beside it where the data are other ones.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from majorant.bench.rows import Row
-from majorant.bench.table1 import Method, Outcome, measure
+from majorant import registry
+from majorant.bench.rows import Row, as_csv, in_sections
+from majorant.bench.table1 import OPTIONS, Method, Outcome, judging, measure
+from majorant.bench.two_patches import TwoPatches, score_each
+from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.limits import LIMITS
 from majorant.learned.mmnet import MMNet
 from majorant.majorants.guard import Guard
-from majorant.metrics.localisation import Localisation
+from majorant.metrics.localisation import Localisation, Scores
 from majorant.simulate.dataset import Batch, SereegaLike, SereegaSettings, SimulatedPairs
+from majorant.solvers.base import Solver
 from majorant.solvers.loop import solve
 from majorant.weights.shipped import trained
 
@@ -37,6 +48,12 @@ SKULL = 0.0041
 """Conductivity of the other head's skull, S/m; the template has 0.006."""
 MOVED_MM = 5.0
 
+GUARDS, LIMITED, ITERATIONS, NOISE, CAPS, HEADS, PATCHES = (
+    *("Guard", "Limits of the papers", "Iterations", "Noise", "Electrodes"),
+    *("Another head than the solver believes", "Two patches"),
+)
+"""Sections of the table."""
+
 
 @dataclass(frozen=True)
 class Variation:
@@ -44,18 +61,39 @@ class Variation:
 
     Attributes
     ----------
+    section : str
     name : str
+        What is different; empty for nothing.
     data : SimulatedPairs
         What the data are made of.
-    solver : MMNet
+    solver : Solver
     believed : SimulatedPairs or None
         Whose lead field the solver is given; None is the true one.
+    value : float
+        Of what the section varies, where it varies a number: iterations, dB or electrodes.
     """
 
+    section: str
     name: str
     data: SimulatedPairs
-    solver: MMNet
+    solver: Solver
     believed: SimulatedPairs | None = None
+    value: float = float("nan")
+
+    @property
+    def learned(self) -> bool:
+        """Whether this is MM-Net."""
+        return isinstance(self.solver, MMNet)
+
+    @property
+    def method(self) -> str:
+        """Name of the row."""
+        who = "mm-net" if self.learned else LINEAR
+        return f"{who}, {self.name}" if self.name else who
+
+
+LINEAR = "sloreta"
+"""What stands beside MM-Net."""
 
 
 def extended(
@@ -79,16 +117,20 @@ def extended(
         The packaged one by default.
     device : str
     heads : bool
-        Whether to include other montages and heads, which are built with MNE; only for the
-        template.
+        Whether to include other montages and heads, which are built with MNE, and two patches,
+        which need the room of a whole cortex.
     progress : callable, optional
         Called with the row and the number of samples just done.
     """
-    rows = []
-    for change in variations(leadfield, n, seed, solver=solver, device=device, heads=heads):
-        judge = Localisation(change.data.leadfield, change.data.sfreq)
-        rows.append(measure(change.name, "sereega", _method(change), change.data, judge, progress))
-    return rows
+    changes = variations(leadfield, n, seed, solver=solver, device=device, heads=heads)
+    return [scored(change, progress) for change in changes]
+
+
+def scored(change: Variation, progress: Callable[[str, int], None] | None = None) -> Row:
+    """Score one variation."""
+    return measure(
+        change.method, "sereega", _method(change), change.data, _scoring(change), progress
+    )
 
 
 def variations(
@@ -103,50 +145,65 @@ def variations(
     """Yield the variations; parameters as of :func:`extended`."""
     data = SereegaLike(leadfield, n, seed, part="test", device=device)
     base = solver or trained("mm-net", sfreq=data.sfreq)
+    linear = registry.make(LINEAR, **OPTIONS[LINEAR])
 
-    yield Variation("mm-net", data, base)
-    yield Variation("mm-net, guard off", data, base.changed(guard=FREE))
+    yield Variation(GUARDS, "", data, base)
+    yield Variation(GUARDS, "", data, linear)
+    yield Variation(GUARDS, "guard off", data, base.changed(guard=FREE))
     for window in WINDOWS:
         guard = Guard(window=window)
-        yield Variation(f"mm-net, window {window}", data, base.changed(guard=guard))
+        yield Variation(GUARDS, f"window {window}", data, base.changed(guard=guard))
     for limit in LIMITS:
         limited = base.changed(limit=limit, bound=None)
-        yield Variation(f"mm-net, limit {limit}", data, limited)
+        yield Variation(LIMITED, f"limit {limit}", data, limited)
         free = limited.changed(guard=FREE)
-        yield Variation(f"mm-net, limit {limit}, no guard", data, free)
+        yield Variation(LIMITED, f"limit {limit}, no guard", data, free)
     for steps in LENGTHS:
+        words = f"{steps} iteration{'s' * (steps > 1)}"
         longer = base.changed(max_iter=steps)
-        yield Variation(f"mm-net, {steps} iterations", data, longer)
+        yield Variation(ITERATIONS, words, data, longer, value=steps)
         free = longer.changed(guard=FREE)
-        yield Variation(f"mm-net, {steps} iterations, guard off", data, free)
+        yield Variation(ITERATIONS, f"{words}, guard off", data, free, value=steps)
     for level in LEVELS_DB:
         noisy = SereegaSettings(snr_db=level)
         other = SereegaLike(leadfield, n, seed, part="test", settings=noisy, device=device)
-        yield Variation(f"mm-net, {level:g} dB", other, base)
-    if heads:
-        yield from _heads(data, base, leadfield, n, seed, device)
+        for one in (base, linear):
+            yield Variation(NOISE, f"{level:g} dB", other, one, value=level)
+    if not heads:
+        return
+    for section, name, other, value in _heads(data, leadfield, n, seed, device):
+        believed = data if section == HEADS else None
+        for one in (base, linear):
+            yield Variation(section, name, other, one, believed, value)
+    for at_once in (True, False):
+        other = TwoPatches(leadfield, n, seed, at_once=at_once, device=device)
+        words = "two patches at once" if at_once else "two patches, each in its time"
+        for one in (base, linear):
+            yield Variation(PATCHES, words, other, one)
 
 
 def _heads(
-    data: SereegaLike, base: MMNet, leadfield: Leadfield, n: int, seed: int, device: str
-) -> Iterator[Variation]:
-    """Other montages, and heads that the solver does not know of."""
+    data: SereegaLike, leadfield: Leadfield, n: int, seed: int, device: str
+) -> Iterator[tuple[str, str, SereegaLike, float]]:
+    """Yield other montages, and heads that the solver does not know of."""
     from majorant.forward.template import template_leadfield
 
     def pairs(head: Leadfield) -> SereegaLike:
         return SereegaLike(head, n, seed, part="test", device=device)
 
-    yield Variation("mm-net, 19 electrodes", pairs(leadfield.pick(list(CLASSIC_19))), base)
-    for montage in MONTAGES:
-        head = template_leadfield(montage)
-        yield Variation(f"mm-net, {montage}", pairs(head), base)
+    caps = {"10-20": leadfield.pick(list(CLASSIC_19))}
+    caps |= {montage: template_leadfield(montage) for montage in MONTAGES}
+    caps["10-05"] = leadfield
+    for cap, head in sorted(caps.items(), key=lambda item: item[1].n_sensors):
+        count = head.n_sensors
+        yield CAPS, f"{count} electrodes ({cap})", data if head is leadfield else pairs(head), count
     names = list(leadfield.ch_names)
     other = template_leadfield("standard_90", ch_names=names, conductivity=(0.3, SKULL, 0.3))
-    yield Variation(f"mm-net, skull {SKULL} S/m", pairs(_alike(other, leadfield)), base, data)
+    yield HEADS, f"skull {SKULL} S/m", pairs(_alike(other, leadfield)), float("nan")
     places, fiducials = _moved(names)
     other = template_leadfield(places, ch_names=names, fiducials=fiducials)
-    words = f"mm-net, electrodes moved by {MOVED_MM:g} mm"
-    yield Variation(words, pairs(_alike(other, leadfield)), base, data)
+    words = f"electrodes moved by {MOVED_MM:g} mm"
+    yield HEADS, words, pairs(_alike(other, leadfield)), float("nan")
 
 
 def _alike(other: Leadfield, leadfield: Leadfield) -> Leadfield:
@@ -177,5 +234,38 @@ def _method(change: Variation) -> Method:
         kept = solution.certificate
         return Outcome(solution.estimate, int(kept.violations.sum()), int(kept.refused.sum()))
 
+    if not isinstance(change.solver, MMNet):
+        return Method(run_solver)
     count = sum(p.numel() for p in change.solver.network.parameters())
     return Method(run_solver, trained_on="sereega", parameters=count)
+
+
+def _scoring(change: Variation) -> Callable[[Batch, Tensor], Scores]:
+    if not isinstance(change.data, TwoPatches):
+        return judging(change.data)
+    judge = Localisation(change.data.leadfield, change.data.sfreq)
+    return lambda batch, estimate: score_each(judge, batch, estimate)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the tables; arguments: [samples] [folder for the rows and the figure]."""
+    n = int(arguments[0]) if arguments else 200
+    folder = Path(arguments[1]) if len(arguments) > 1 else None
+    if folder is not None and not folder.is_dir():
+        raise MajorantError(f"there is no folder {folder}; make it first")
+    changes, rows = [], []
+    for change in variations(Leadfield.template_small(), n):
+        changes.append(change)
+        rows.append(scored(change))
+        print(change.method, file=sys.stderr, flush=True)
+    print(in_sections([(change.section, row) for change, row in zip(changes, rows, strict=True)]))
+    if folder is not None:
+        from majorant.bench.extended_plots import draw
+
+        (folder / "extended.csv").write_text(as_csv(rows), encoding="utf-8")
+        command = f"python -m majorant.bench.extended {n} {folder}"
+        (folder / "extended.png").write_bytes(draw(list(zip(changes, rows, strict=True)), command))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

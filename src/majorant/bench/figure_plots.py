@@ -43,7 +43,7 @@ DPI = 120
 
 
 @contextmanager
-def _look() -> Iterator[None]:
+def look() -> Iterator[None]:
     """matplotlib's defaults and one look, whatever the user's settings are."""
     import matplotlib
     import matplotlib.style
@@ -83,7 +83,7 @@ def draw_convergence(curves: Sequence[Curve], trained_for: int, command: str) ->
     """
     from matplotlib.figure import Figure
 
-    with _look():
+    with look():
         figure = Figure(figsize=(10.4, 4.4), layout="constrained")
         axes = figure.subplots(1, 3)
         for panel, (part, title) in zip(axes, TITLES.items(), strict=True):
@@ -109,7 +109,7 @@ def draw_convergence(curves: Sequence[Curve], trained_for: int, command: str) ->
             handlelength=1.9,
             columnspacing=1.4,
         )
-        return _png(figure, command)
+        return png(figure, command)
 
 
 def _panel(axes: Axes, curves: Sequence[Curve], part: str, trained_for: int) -> None:
@@ -163,7 +163,7 @@ def draw_maps(pictures: Sequence[Picture], head: Leadfield, command: str) -> byt
     cortex = Cortex(template_surfaces(), HEIGHT)
     columns = list(dict.fromkeys(each.method for each in pictures))
     samples = list(dict.fromkeys(each.sample for each in pictures))
-    with _look():
+    with look():
         figure = Figure(figsize=(1.72 * len(columns), 1.42 * len(samples) + 0.75))
         grid = figure.subplots(len(samples), len(columns), squeeze=False)
         tall = figure.get_figheight()
@@ -194,7 +194,7 @@ def draw_maps(pictures: Sequence[Picture], head: Leadfield, command: str) -> byt
                 color=MUTED,
             )
         _colour_bar(figure)
-        return _png(figure, command)
+        return png(figure, command)
 
 
 def _view(cortex: Cortex, head: Leadfield, seed: int) -> tuple[View, Mark]:
@@ -233,7 +233,7 @@ def _colour_bar(figure: Figure) -> None:
         spine.set_visible(False)
 
 
-def _png(figure: Figure, command: str) -> bytes:
+def png(figure: Figure, command: str) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(
         buffer, format="png", dpi=DPI, facecolor="white", metadata={"Description": command}

@@ -187,6 +187,30 @@ def _note(rows: Sequence[Row]) -> str:
     )
 
 
+def in_sections(rows: Sequence[tuple[str, Row]]) -> str:
+    """Write rows of one test as short Markdown tables, one for every section, in their order.
+
+    Parameters
+    ----------
+    rows : sequence of (str, Row)
+        With the section of each.
+    """
+    columns = [f"{name} {UNITS[name]}".strip() for name in METRICS]
+    header = ["", *columns, "violations", "refused"]
+    lines: list[str] = []
+    for section in dict.fromkeys(section for section, _ in rows):
+        lines += ["", f"**{section}**", "", _line(header), _line(["---"] * len(header))]
+        for held, row in rows:
+            if held == section:
+                cells = _cells(row)
+                lines.append(_line([row.method, *cells[3 : 3 + len(columns) + 2]]))
+    return "\n".join(lines[1:]) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
 def as_table(rows: Sequence[Row]) -> Table:
     """Return rows as a table for an 80-column terminal: ours, its interval, the paper's number."""
     from rich import box

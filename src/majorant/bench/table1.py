@@ -205,12 +205,18 @@ def table1(
         In the order of ``methods``; of a learned one, a row for every kind of data it was
         trained on.
     """
-    judge = Localisation(data.leadfield, data.sfreq)
+    score = judging(data)
     return [
-        measure(name, test, _method(name, domain, data, equal), data, judge, progress)
+        measure(name, test, _method(name, domain, data, equal), data, score, progress)
         for name in methods
         for domain in _domains(name)
     ]
+
+
+def judging(data: SimulatedPairs) -> Callable[[Batch, Tensor], Scores]:
+    """Return what scores an estimate of a batch of these data at its seeds."""
+    judge = Localisation(data.leadfield, data.sfreq)
+    return lambda batch, estimate: judge.score(batch.x, estimate, batch.seed)
 
 
 def measure(
@@ -218,7 +224,7 @@ def measure(
     test: str,
     method: Method,
     data: SimulatedPairs,
-    judge: Localisation,
+    score: Callable[[Batch, Tensor], Scores],
     progress: Callable[[str, int], None] | None,
 ) -> Row:
     """Score one method on a data set.
@@ -229,8 +235,8 @@ def measure(
         What the row says of the method and of the data.
     method : Method
     data : SimulatedPairs
-    judge : Localisation
-        Made for the lead field and the rate of the data.
+    score : callable
+        From a batch and its estimate to scores, see :func:`judging`.
     progress : callable or None
         Called with the name and the number of samples just done.
     """
@@ -243,7 +249,7 @@ def measure(
             torch.cuda.synchronize()
         seconds += time.perf_counter() - began
         violations, refused = violations + outcome.violations, refused + outcome.refused
-        parts.append(judge.score(batch.x, outcome.estimate, batch.seed))
+        parts.append(score(batch, outcome.estimate))
         if progress is not None:
             progress(name, len(batch))
     scores = Scores.cat(parts)
