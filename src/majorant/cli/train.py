@@ -24,7 +24,7 @@ def train(
     preset: Annotated[
         str,
         typer.Option(
-            help="paper, cpu, refine, support, finish, table, general, tiny; sbl: montages."
+            help="paper, cpu, refine, support, finish, table, general, tiny; sbl: montages, mover."
         ),
     ] = "tiny",
     folder: Annotated[
@@ -137,7 +137,12 @@ def _unfolded(
             if resume
             else f"{folder} holds a run; continue it with --resume, or give another --folder"
         )
-    if preset == "montages":
+    from majorant.training.growth import ON_MANY_HEADS
+    from majorant.weights.sbl import weights_at
+
+    if own["start"] is not None:
+        own["start"] = weights_at(own["start"])
+    if preset in ON_MANY_HEADS:
         from majorant.bench.sbl_heads import training_heads
 
         own["heads"] = training_heads()

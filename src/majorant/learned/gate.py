@@ -42,8 +42,6 @@ from majorant.energies.variances import (
 from majorant.linalg import ENERGY_DTYPE
 from majorant.majorants.evidence import EvidenceSurrogate
 
-TINY = 1e-300
-
 ROUNDING = 64.0
 """Safety factor on the rounding of the short sums."""
 
@@ -63,43 +61,16 @@ def gated(
         Share of the classical decrease that may be given away, in [0, 1].
     """
     s, state, model = here.statistics, here.state, here.model
-    quick = None if torch.is_grad_enabled() else _as_one(here, of_sources, of_sensors, kappa)
-    if quick is not None:
-        return quick
     parts = [_account(state.gamma, s.z, s.a, of_sources, *model.gamma_box)]
     if model.learns_noise:
-        parts.append(_account(state.noise, s.w, s.b, of_sensors, *model.noise_box))
+        # Few, and often at their floor: in the general form, so that sources need not be.
+        parts.append(near_the_box(state.noise, s.w, s.b, of_sensors, *model.noise_box))
     won, clipped, open_ = parts[0].won, parts[0].clipped, parts[0].open_
     for other in parts[1:]:
         won, clipped, open_ = won + other.won, clipped + other.clipped, open_ + other.open_
     tau = share_of(kappa * won.clamp_min(0), clipped, open_)
     gone = [_along(part.safe, part.target, tau) for part in parts]
     return Variances(gone[0], gone[1] if model.learns_noise else state.noise)
-
-
-def _as_one(
-    here: EvidenceSurrogate, of_sources: Tensor, of_sensors: Tensor, kappa: float
-) -> Variances | None:
-    """Sources and sensors as one vector; None where one is not learned, or not in logarithms."""
-    s, gamma, noise = here.statistics, here.state.gamma, here.state.noise
-    if not isinstance(gamma, LogVariance) or not isinstance(noise, LogVariance):
-        return None
-    if not here.model.learns_noise:
-        return None
-    joined = LogVariance(torch.cat([gamma.log, noise.log], 1))
-    z, a = torch.cat([s.z, s.w], 1), torch.cat([s.a, s.b], 1)
-    correction = torch.cat([of_sources, of_sensors], 1)
-    low, high = here.model.box
-    account = in_the_open(joined, z, a, correction, low, high)
-    if account is not None:
-        tau = (kappa * account.won / account.open_.clamp_min(TINY)).sqrt_().clamp_max_(1.0)
-    else:
-        account = near_the_box(joined, z, a, correction, low, high)
-        tau = share_of(kappa * account.won.clamp_min(0), account.clipped, account.open_)
-    goal, target = log_of(account.safe), log_of(account.target)
-    found = torch.addcmul(goal, target - goal, tau.to(goal.dtype)[:, None])
-    first, last = found.split([gamma.log.shape[1], noise.log.shape[1]], 1)
-    return Variances(LogVariance(first), LogVariance(last))
 
 
 @dataclass(frozen=True)
@@ -124,7 +95,7 @@ class Account:
 def _account(
     part: Part, z: Tensor, a: Tensor, correction: Tensor, low: Tensor, high: Tensor
 ) -> Account:
-    """The account in its short form where it holds."""
+    """The account in its short form where that holds."""
     short = None
     if isinstance(part, LogVariance) and not torch.is_grad_enabled():
         short = in_the_open(part, z, a, correction, low, high)
@@ -137,15 +108,18 @@ def in_the_open(
     """The account of a part that the box does not touch; None where it does."""
     goal = update(part.log, log_ratio(a, z))
     target = goal + correction.to(goal.dtype)
-    inside = (torch.minimum(goal, target) > low) & (torch.maximum(goal, target) < high)
+    lowest, highest = torch.minimum(goal, target), torch.maximum(goal, target)
+    inside = (lowest.amin(1) > low[:, 0]) & (highest.amax(1) < high[:, 0])
     if not bool(inside.all()):
         return None
     size, root, other = part.log.exp(), z.sqrt(), a.sqrt()
     exact = 1.0 - ROUNDING * torch.finfo(goal.dtype).eps
-    won = exact * (root - other).square_().mul_(size).sum(1, dtype=ENERGY_DTYPE)
-    rise = torch.sinh(0.5 * (target - goal)).square_().mul_(size).mul_(root).mul_(other)
-    spent = 4.0 * rise.sum(1, dtype=ENERGY_DTYPE)
-    return Account(LogVariance(goal), LogVariance(target), won, torch.zeros_like(won), spent)
+    rise = torch.sub(target, goal, out=highest).mul_(0.5).sinh_().square_()
+    won = torch.sub(root, other, out=lowest).square_().mul_(size).sum(1, dtype=ENERGY_DTYPE)
+    spent = rise.mul_(size).mul_(root).mul_(other).sum(1, dtype=ENERGY_DTYPE)
+    return Account(
+        LogVariance(goal), LogVariance(target), exact * won, torch.zeros_like(won), 4.0 * spent
+    )
 
 
 def near_the_box(

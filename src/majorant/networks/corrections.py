@@ -35,6 +35,9 @@ KIND, VERSION = "corrections", 1
 LIMIT = 3.0
 """Largest correction of a log-variance in one layer: a factor of 20."""
 
+ROWS = 4096
+"""Rows that a network without gradients is applied to at once."""
+
 SOURCE_CLUES, SENSOR_CLUES = 7, 5
 """Clues per source and per sensor."""
 
@@ -133,7 +136,7 @@ class Pointwise(Correction):
     def forward(self, clues: Clues) -> tuple[Tensor, Tensor]:
         """Return one number for every source and every sensor."""
         return (
-            bounded(self.source(clues.sources)[:, :, 0]),
+            bounded(in_pieces(self.source, clues.sources)[:, :, 0]),
             bounded(self.sensor(clues.sensors)[:, :, 0]),
         )
 
@@ -165,14 +168,35 @@ class Attention(Correction):
         own = F.silu(self.embed(clues.sources))
         query, key, content = self.query(own), self.key(own), self.content(own)
         at = near.expand(len(own), -1, -1)
-        sample = torch.arange(len(own), device=own.device)[:, None, None]
-        scores = (query[:, :, None] * key[sample, at]).sum(3) / key.shape[2] ** 0.5
-        weights = torch.softmax(scores + self.nearness * similarity.to(scores.dtype), dim=2)
-        seen = (weights[:, :, :, None] * content[sample, at]).sum(2)
+        closeness = (self.nearness * similarity.to(own.dtype)).expand_as(at)
+        shape = own.shape[:2]
+        places = at + shape[1] * torch.arange(shape[0], device=at.device)[:, None, None]
+        rows = (own, query, places, closeness)
+        rows = tuple(r.flatten(0, 1) for r in rows)
+        whole = torch.is_grad_enabled() or own.device.type != "cpu"
+        parts = zip(*(r.split(len(r) if whole else ROWS // 8) for r in rows), strict=True)
+        flat_key, flat_content = key.flatten(0, 1), content.flatten(0, 1)
+        raw = torch.cat([self._seen(*part, flat_key, flat_content) for part in parts])
         return (
-            bounded(self.source(torch.cat([own, seen], 2))[:, :, 0]),
+            bounded(raw.unflatten(0, shape)),
             bounded(self.sensor(clues.sensors)[:, :, 0]),
         )
+
+    def _seen(
+        self,
+        own: Tensor,
+        query: Tensor,
+        places: Tensor,
+        closeness: Tensor,
+        key: Tensor,
+        content: Tensor,
+    ) -> Tensor:
+        """Correction of some sources from what they see, before the bound, shape (n,)."""
+        keys = F.embedding(places, key)
+        scores = torch.einsum("nh,nkh->nk", query, keys) / key.shape[1] ** 0.5
+        weights = torch.softmax(scores + closeness, dim=1)
+        seen = torch.einsum("nk,nkh->nh", weights, F.embedding(places, content))
+        return self.source(torch.cat([own, seen], 1))[:, 0]
 
 
 class Corrections(nn.Module):
@@ -300,6 +324,17 @@ class Dense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., n_in) to (..., n_out)."""
         return F.linear(x, self.weight, self.bias)
+
+
+def in_pieces(head: nn.Module, x: Tensor) -> Tensor:
+    """Apply a network to the rows of ``x`` (..., n_in), some at a time where no gradient is asked.
+
+    What lies between its layers then stays in the processor's cache.
+    """
+    if torch.is_grad_enabled() or x.device.type != "cpu":
+        return head(x)
+    pieces = [head(rows) for rows in x.flatten(0, -2).split(ROWS)]
+    return torch.cat(pieces).unflatten(0, x.shape[:-1])
 
 
 def bounded(raw: Tensor) -> Tensor:

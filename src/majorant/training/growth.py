@@ -152,14 +152,34 @@ PRESETS: Mapping[str, LayerwiseSettings] = MappingProxyType(
             validation=2,
             save_every=20,
         ),
+        "mover": LayerwiseSettings(
+            correction=CorrectionSettings("attention", shared=True),
+            lengths=(50, 20, 50, 100),
+            batch=4,
+            steps_new=10,
+            steps_all=0,
+            steps_last=1300,
+            rate=3e-3,
+            noise_weight=0.05,
+            error_weight=0.1,
+            cosine_weight=0.3,
+            transport_weight=5.0,
+            mover_weight=4.0,
+            ranking_weight=2.0,
+            validation=2,
+            save_every=20,
+        ),
         "paper": LayerwiseSettings(),
     }
 )
 """``tiny`` takes minutes, ``cpu`` half an hour on one core, ``paper`` a GPU. ``montages`` is for
-several lengths of data, and for the caps and skulls of the sparse Bayesian benchmark. All but
-``paper`` share one set of weights between the layers, which learns faster, and look at where the
-mass of maps lies.
+several lengths of data, and for the caps and skulls of the sparse Bayesian benchmark; ``mover``
+goes on from it with attention and the exact earth mover's distance. All but ``paper`` share one set
+of weights between the layers, which learns faster, and look at where the mass of maps lies.
 """
+
+ON_MANY_HEADS = ("montages", "mover")
+"""Presets that are trained on the caps and skulls of the sparse Bayesian benchmark."""
 
 
 @dataclass(frozen=True)

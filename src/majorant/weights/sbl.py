@@ -1,7 +1,8 @@
 """The unfolded sparse Bayesian solver with the weights that come with the package.
 
-The networks look at one source and one sensor at a time, through clues without a unit, so one set
-of weights serves any source space and any montage. Each belongs to the mode it was trained in.
+The networks look at sources and sensors through clues without a unit, so one set of weights serves
+any source space and any montage. There is one for each mode, which looks at one source at a time,
+and one with attention for mode ``gated``, which also looks at its neighbours.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from majorant.energies.gaussian import NoiseModel, Orientation
 from majorant.learned.unfolded import Mode, UnfoldedSBL
@@ -19,21 +20,35 @@ from majorant.majorants.guard import Guard
 from majorant.networks.corrections import Corrections
 from majorant.problem import DamagedFile, MajorantError
 
+Packaged = Literal["mlp", "attention"]
+"""Kinds of correction that come with weights."""
+
 FOLDER = Path(__file__).parent
 
 
-def shipped_unfolded(mode: Mode) -> Path:
-    """Return the file of the packaged weights of a mode."""
-    return FOLDER / f"unfolded-{mode}.safetensors"
+def shipped_unfolded(mode: Mode, correction: Packaged = "mlp") -> Path:
+    """Return the file of the packaged weights of a mode, or of attention, which has one file."""
+    return FOLDER / f"unfolded-{mode if correction == 'mlp' else correction}.safetensors"
+
+
+def weights_at(name: str | os.PathLike[str]) -> Path:
+    """Return the file of weights: a path, or the name of packaged ones, as "unfolded-gated"."""
+    packaged = FOLDER / f"{Path(name).name}.safetensors"
+    return packaged if packaged.is_file() and not Path(name).exists() else Path(name)
 
 
 @cache
-def _packaged(mode: Mode) -> tuple[Corrections, dict[str, Any]]:
-    return Corrections.load(shipped_unfolded(mode))
+def _packaged(mode: Mode, correction: Packaged) -> tuple[Corrections, dict[str, Any]]:
+    if correction not in get_args(Packaged):
+        raise MajorantError(
+            f"there are no packaged weights for the correction {correction!r}; choose one of "
+            f"{', '.join(get_args(Packaged))}"
+        )
+    return Corrections.load(shipped_unfolded(mode, correction))
 
 
 def load_unfolded(
-    path: str | os.PathLike[str] | None, mode: Mode
+    path: str | os.PathLike[str] | None, mode: Mode, correction: Packaged = "mlp"
 ) -> tuple[Corrections, dict[str, Any]]:
     """Load corrections and their card.
 
@@ -43,6 +58,8 @@ def load_unfolded(
         A file of one's own training; None takes the packaged one.
     mode : {"gated", "theta", "exact", "free"}
         Mode they are to be used in; "exact" shares the weights of "free".
+    correction : {"mlp", "attention"}
+        Which of the packaged ones.
 
     Raises
     ------
@@ -51,7 +68,7 @@ def load_unfolded(
         corrections mean something else.
     """
     own: Mode = "free" if mode == "exact" else mode
-    corrections, card = _packaged(own) if path is None else Corrections.load(path)
+    corrections, card = _packaged(own, correction) if path is None else Corrections.load(path)
     trained = card.get("mode", own)
     if (trained == "theta") is not (mode == "theta"):
         raise MajorantError(
@@ -64,6 +81,7 @@ def load_unfolded(
 def unfolded_sbl(
     mode: Mode = "gated",
     *,
+    correction: Packaged = "mlp",
     weights: str | os.PathLike[str] | None = None,
     noise: NoiseModel = "diagonal",
     orientation: Orientation | None = None,
@@ -77,6 +95,9 @@ def unfolded_sbl(
     ----------
     mode : {"gated", "theta", "exact", "free"}
         See :class:`majorant.learned.unfolded.UnfoldedSBL`.
+    correction : {"mlp", "attention"}
+        Which of the packaged weights: those that look at one source at a time, or those that look
+        at its neighbours, too.
     weights : path or None
         A file of one's own training; None takes the packaged one.
     noise, orientation, kappa, guard
@@ -85,7 +106,7 @@ def unfolded_sbl(
         Give the posterior standard deviation the floors of the card, so that 90 % intervals of
         active locations hold 90 % of the truth on simulations; False is the posterior as it is.
     """
-    corrections, card = load_unfolded(weights, mode)
+    corrections, card = load_unfolded(weights, mode, correction)
     return UnfoldedSBL(
         corrections,
         mode,
