@@ -35,8 +35,8 @@ KIND, VERSION = "corrections", 1
 LIMIT = 3.0
 """Largest correction of a log-variance in one layer: a factor of 20."""
 
-ROWS = 4096
-"""Rows that a network without gradients is applied to at once."""
+ROWS, FEWER_ROWS = 4096, 512
+"""Rows that a network without gradients is applied to at once; with their neighbours."""
 
 SOURCE_CLUES, SENSOR_CLUES = 7, 5
 """Clues per source and per sensor."""
@@ -171,12 +171,15 @@ class Attention(Correction):
         closeness = (self.nearness * similarity.to(own.dtype)).expand_as(at)
         shape = own.shape[:2]
         places = at + shape[1] * torch.arange(shape[0], device=at.device)[:, None, None]
-        rows = (own, query, places, closeness)
-        rows = tuple(r.flatten(0, 1) for r in rows)
         whole = torch.is_grad_enabled() or own.device.type != "cpu"
-        parts = zip(*(r.split(len(r) if whole else ROWS // 8) for r in rows), strict=True)
+        count = places[..., 0].numel() if whole else FEWER_ROWS
+        rows = [r.flatten(0, 1).split(count) for r in (own, query, places, closeness)]
         flat_key, flat_content = key.flatten(0, 1), content.flatten(0, 1)
-        raw = torch.cat([self._seen(*part, flat_key, flat_content) for part in parts])
+        pieces = [
+            self._seen(mine, asking, there, close, flat_key, flat_content)
+            for mine, asking, there, close in zip(*rows, strict=True)
+        ]
+        raw = torch.cat(pieces)
         return (
             bounded(raw.unflatten(0, shape)),
             bounded(self.sensor(clues.sensors)[:, :, 0]),
