@@ -6,16 +6,39 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from majorant.eeg.estimate import PICKS
 from majorant.eeg.spaces import SourceSpace
 from majorant.problem import MajorantError
 from majorant.registry import Orientation, SolverSpec, able
 
-__all__ = ["check_able", "check_options", "options_of"]
+__all__ = ["check_able", "check_options", "check_words", "options_of"]
+
+HEADS = ("template",)
 
 
 def options_of(solver: SolverSpec) -> tuple[str, ...]:
     """Names of the options of a solver's class."""
     return tuple(inspect.signature(solver.load()).parameters)
+
+
+def check_words(pick_ori: str | None, reference: str | None, head: str) -> None:
+    """Refuse settings that are none of the words they may be.
+
+    Raises
+    ------
+    MajorantError
+        Naming the words.
+    """
+    if pick_ori not in PICKS:
+        raise MajorantError(
+            f"pick_ori is {pick_ori!r}; expected None, 'normal', 'vector' or 'max-power'"
+        )
+    if reference not in ("average", None):
+        raise MajorantError(f"reference is {reference!r}; expected 'average' or None")
+    if head not in HEADS:
+        raise MajorantError(
+            f"there is no head {head!r}; use 'template', name a subject, or give fit an mne.Forward"
+        )
 
 
 def check_options(solver: SolverSpec, options: Mapping[str, Any], snr: float | str) -> None:

@@ -19,14 +19,14 @@ from majorant.eeg.estimate import as_estimate, combined, picked_rows
 from majorant.eeg.inverse import Inverse, Job, root
 from majorant.eeg.streams import Reader, span_of, stream_columns
 from majorant.eeg.tally import Tally
-from majorant.problem import MajorantError
+from majorant.problem import MajorantError, Solution
 from majorant.registry import able
 from majorant.solvers.base import Kernel
 
 if TYPE_CHECKING:
     from majorant.eeg.imager import SourceImager
 
-__all__ = ["apply", "stream"]
+__all__ = ["apply", "solve", "stream"]
 
 LARGEST = 1_000_000_000
 """Bytes of an estimate above which it is streamed or not made."""
@@ -67,6 +67,24 @@ def apply(
     )
 
 
+def solve(imager: SourceImager, evoked: Any, progress: Progress = None) -> Solution:
+    """Solve for an average; see :meth:`majorant.eeg.imager.SourceImager.solve`."""
+    problem, inverse = imager.problem(evoked), imager.inverse
+    nave, y = max(int(evoked.nave), 1), problem.y
+    snr = inverse.chosen_snr(y[0] @ y[0].mT / y.shape[2], nave)
+    job = Job(nave, float(evoked.info["sfreq"]), snr)
+    if inverse.data_moment is not None:
+        kernel = inverse.kernel(job)
+        assert kernel is not None
+        solution = kernel.apply(problem)
+    else:
+        solution = inverse.solve(y, job, progress)
+    tally = Tally()
+    tally.add_solution(solution)
+    imager.record(tally, snr, lambda: solution)
+    return solution
+
+
 def _average(imager: SourceImager, evoked: Any, progress: Progress) -> Any:
     inverse, nave = imager.inverse, max(int(evoked.nave), 1)
     sfreq, tmin = float(evoked.info["sfreq"]), float(evoked.times[0])
@@ -99,7 +117,7 @@ def _linear(imager: SourceImager, kernel: Kernel, y: Tensor, tmin: float, sfreq:
 def _trials(imager: SourceImager, epochs: Any, progress: Progress) -> Iterator[Any]:
     """Check what can be checked, then hand out trial after trial."""
     inverse = imager.inverse
-    rows = imager.rows_of(epochs)
+    rows = np.array(inverse.rows(list(epochs.ch_names)))
     return _each_trial(imager, inverse, epochs, rows, progress)
 
 

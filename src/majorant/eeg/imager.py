@@ -8,25 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from majorant.eeg import apply as doors
-from majorant.eeg.abilities import check_able, check_options, options_of
-from majorant.eeg.account import Account
-from majorant.eeg.anatomy import Head, find_head
-from majorant.eeg.estimate import PICKS, check_pick
-from majorant.eeg.forward import SourceModel, as_tensor, source_model
-from majorant.eeg.inverse import Inverse, Job
-from majorant.eeg.noise import AD_HOC_STD, check_covariance
-from majorant.eeg.sensors import check_positions, referenced, whitener
+from majorant.eeg.abilities import check_options, check_words, options_of
+from majorant.eeg.fitting import fitted
+from majorant.eeg.forward import SourceModel
+from majorant.eeg.inverse import Inverse
 from majorant.eeg.tally import Tally
 from majorant.problem import Certificate, MajorantError, Problem, Solution, Status
 from majorant.registry import SolverSpec, spec
 
 __all__ = ["SourceImager"]
-
-HEADS = ("template",)
 
 
 @final
@@ -100,8 +91,7 @@ class SourceImager:
 
     Examples
     --------
-    >>> imager = SourceImager("sloreta", loose=1).fit(evoked.info)  # doctest: +SKIP
-    >>> stc = imager.apply(evoked)  # doctest: +SKIP
+    >>> stc = SourceImager("sloreta").fit(evoked.info).apply(evoked)  # doctest: +SKIP
     """
 
     def __init__(
@@ -135,17 +125,7 @@ class SourceImager:
         self.trans = None if trans is None else str(trans)
         self.solver_options = solver_options
         self.spec_: SolverSpec = spec(solver)
-        if pick_ori not in PICKS:
-            raise MajorantError(
-                f"pick_ori is {pick_ori!r}; expected None, 'normal', 'vector' or 'max-power'"
-            )
-        if reference not in ("average", None):
-            raise MajorantError(f"reference is {reference!r}; expected 'average' or None")
-        if head not in HEADS:
-            raise MajorantError(
-                f"there is no head {head!r}; use 'template', name a subject, or give fit an "
-                "mne.Forward"
-            )
+        check_words(pick_ori, reference, head)
         check_options(self.spec_, solver_options, snr)
         self._inverse: Inverse | None = None
         self._solved: Callable[[], Solution] | None = None
@@ -246,69 +226,11 @@ class SourceImager:
         MajorantError
             If channels, orientation, source space and solver do not fit together.
         """
-        import mne
-
-        account = Account()
-        check_able(self.spec_, self.space, forward, self.subject, data_cov)
-        only_eeg = forward is None
-        info = referenced(info, only_eeg=only_eeg, reference=self.reference, account=account)
-        if forward is not None:
-            check_positions(forward, info, account)
-        if noise_cov is None:
-            noise_cov = mne.make_ad_hoc_cov(info, std={"eeg": AD_HOC_STD}, verbose="error")
-            account.note("No noise covariance was given; independent noise was assumed.")
-        head = find_head(self, info, forward, progress, account)
-        depth = self.spec_.depth if self.depth == "auto" else self.depth
-        if isinstance(depth, str):
-            raise MajorantError(f"depth is {depth!r}; expected 'auto', None, a number or a dict")
-        model, self.info_ = source_model(
-            head.forward,
-            info,
-            noise_cov,
-            loose=self.loose,
-            depth=depth,
-            leadfield=head.leadfield,
-            space=head.space,
-        )
-        lost = [name for name in info["ch_names"] if name not in self.info_["ch_names"]]
-        if lost:
-            account.note(
-                f"Left out, for the forward or the covariance lacks them: {', '.join(lost)}."
-            )
-        self._take(model, head, noise_cov, data_cov, account)
-        return self
-
-    def _take(
-        self, model: SourceModel, head: Head, noise_cov: Any, data_cov: Any, account: Account
-    ) -> None:
-        """Whiten, check and keep what was fitted."""
-        import mne
-
-        check_able(self.spec_, orientation=model.orientation)
-        check_pick(model, self.pick_ori)
-        names = list(self.info_["ch_names"])
-        self.noise_cov_ = mne.pick_channels_cov(noise_cov, names, ordered=True)
-        check_covariance(self.noise_cov_, self.info_)
-        # A location's columns cannot be told apart in fewer dimensions than there are of them.
-        least = model.leadfield.n_orient + 1
-        matrix = whitener(self.noise_cov_, self.info_, self.rank, least)
-        moment = None
-        if data_cov is not None:
-            check_covariance(data_cov, self.info_)
-            picked = np.asarray(mne.pick_channels_cov(data_cov, names, ordered=True).data)
-            moment = as_tensor(
-                matrix @ (picked if picked.ndim == 2 else np.diag(picked)) @ matrix.T
-            )
-        inverse = Inverse(
-            self.spec_, self.solver_options, self.snr, model, matrix, tuple(names), moment
-        )
-        inverse.require()
-        account.note(
-            f"Whitened with rank {len(matrix)} of {len(names)} channels; data and lead field by "
-            "the same matrix."
-        )
+        found = fitted(self, info, forward, noise_cov, data_cov, progress)
+        self.info_, self.noise_cov_, head = found.info, found.noise_cov, found.head
         self.alignment_, self.coregistration_ = head.alignment, head.coregistration
-        self._keep(inverse, tuple(account.decisions))
+        self._keep(found.inverse, found.notes)
+        return self
 
     def _keep(self, inverse: Inverse, notes: tuple[str, ...]) -> None:
         """Show what an inverse is made of as MNE's users expect it."""
@@ -343,20 +265,7 @@ class SourceImager:
         progress : callable, optional
             Called with (iterations done, iteration limit).
         """
-        problem, inverse = self.problem(evoked), self.inverse
-        nave, y = max(int(evoked.nave), 1), problem.y
-        self.snr_ = inverse.chosen_snr(y[0] @ y[0].mT / y.shape[2], nave)
-        job = Job(nave, float(evoked.info["sfreq"]), self.snr_)
-        if inverse.data_moment is not None:
-            kernel = inverse.kernel(job)
-            assert kernel is not None
-            solution = kernel.apply(problem)
-        else:
-            solution = inverse.solve(y, job, progress)
-        self._tally = Tally()
-        self._tally.add_solution(solution)
-        self._solved = lambda: solution
-        return solution
+        return doors.solve(self, evoked, progress)
 
     def apply(
         self,
@@ -445,8 +354,7 @@ class SourceImager:
     ) -> Path:
         """Stream the estimate of continuous data into a zarr store.
 
-        Parameters are those of :meth:`stream`; :func:`majorant.eeg.store.read_window` reads a
-        window of it as an ordinary estimate.
+        Parameters as of :meth:`stream`; :func:`majorant.eeg.store.read_window` reads a window.
         """
         from majorant.eeg.store import write_stream
 
@@ -490,7 +398,3 @@ class SourceImager:
     def record(self, tally: Tally, snr: float | None, solved: Any = None) -> None:
         """Keep what a call leaves behind: its certificate, its ratio, its solution."""
         self._tally, self.snr_, self._solved = tally, snr, solved
-
-    def rows_of(self, inst: Any) -> NDArray[np.int64]:
-        """Where the channels are in an instance of MNE."""
-        return np.array(self.inverse.rows(list(inst.ch_names)))

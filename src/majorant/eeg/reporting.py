@@ -43,7 +43,7 @@ def add_section(imager: SourceImager, report: Any, evoked: Any, title: str) -> N
         raise MajorantError(
             f"a {type(evoked).__name__} cannot be shown as a section; average it to an mne.Evoked"
         )
-    imager.rows_of(evoked)
+    imager.inverse.rows(list(evoked.ch_names))
     average = evoked.copy().pick(list(imager.info_["ch_names"]), exclude=())
     prepared = Prepared(
         average, imager.noise_cov_, "file", tuple(imager.notes_), evoked.comment or title
