@@ -24,7 +24,8 @@ def train(
     preset: Annotated[
         str,
         typer.Option(
-            help="paper, cpu, refine, support, finish, table, general, tiny; sbl: montages, mover."
+            help="paper, cpu, refine, support, finish, polish, table, general, tiny; "
+            "sbl: montages, mover."
         ),
     ] = "tiny",
     folder: Annotated[

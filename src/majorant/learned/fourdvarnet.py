@@ -22,13 +22,12 @@ from torch import Tensor
 from majorant.energies.cosine import inverse
 from majorant.learned.network import (
     Geometry,
-    Start,
     UnrolledNetwork,
-    check_settings,
+    UnrolledSettings,
     rms,
     spread,
 )
-from majorant.networks.autoencoder import Autoencoder, Conv
+from majorant.networks.autoencoder import Conv
 from majorant.networks.convlstm import SQUARE, ConvLSTM
 from majorant.problem import MajorantError, Operator
 
@@ -37,43 +36,29 @@ HORIZON = 10
 
 
 @dataclass(frozen=True)
-class FourDVarSettings:
+class FourDVarSettings(UnrolledSettings):
     """Sizes and rules of a 4DVarNet; the defaults are the paper's.
 
     Attributes
     ----------
-    n_sources, prior_hidden, prior_kernels, eps
-        Of the prior, as in :class:`majorant.learned.unrolled.MMNetSettings`.
+    n_sources, prior_hidden, prior_kernels, eps, iterations, start, rate, weight
+        See :class:`majorant.learned.network.UnrolledSettings`.
     hidden, outer, inner : int
         Channels of the ConvLSTM, taps of its decoder, taps of its gates.
-    iterations : int
-    start : {"noise", "minimum-norm", "sloreta"}
     descent : float
         Length ``c`` of the plain descent.
     relative : bool
         Whether steps are in units of the root mean square of ``x``.
-    rate : float
-        Sampling rate the networks work at, Hz.
-    weight : float
-        Of the prior term.
     """
 
-    n_sources: int = 994
-    prior_hidden: int = 128
-    prior_kernels: tuple[int, int, int] = (3, 3, 3)
-    eps: float = 0.1
     hidden: int = 48
     outer: int = 3
     inner: int = 3
-    iterations: int = 10
-    start: Start = "noise"
     descent: float = 1e-3
     relative: bool = False
-    rate: float = 512.0
-    weight: float = 1.0
 
     def __post_init__(self) -> None:
-        check_settings(self, self.prior_hidden, self.hidden)
+        super().__post_init__()
         if not self.descent >= 0:
             raise MajorantError(f"the descent is {self.descent}; it may not be negative")
 
@@ -108,13 +93,7 @@ class FourDVarNetwork(UnrolledNetwork[FourDVarSettings]):
         self, settings: FourDVarSettings, generator: torch.Generator | None = None
     ) -> None:
         s = settings
-        prior = Autoencoder(
-            (s.n_sources, s.prior_hidden, s.prior_hidden, s.n_sources),
-            s.prior_kernels,
-            s.eps,
-            generator=generator,
-        )
-        super().__init__(s, prior)
+        super().__init__(s, generator)
         self.cell = ConvLSTM(s.n_sources, s.hidden, s.inner, generator)
         self.decode = Conv(
             s.hidden,

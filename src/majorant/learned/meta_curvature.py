@@ -20,53 +20,37 @@ from torch import Tensor, nn
 from majorant.energies.cosine import inverse
 from majorant.learned.network import (
     Geometry,
-    Start,
     UnrolledNetwork,
-    check_settings,
+    UnrolledSettings,
     rms,
     spread,
 )
 from majorant.learned.windows import join, split
-from majorant.networks.autoencoder import Autoencoder
 from majorant.problem import MajorantError, Operator
 
 
 @dataclass(frozen=True)
-class MetaCurvatureSettings:
+class MetaCurvatureSettings(UnrolledSettings):
     """Sizes and rules of a Meta-Curvature network; the defaults are the paper's.
 
     Attributes
     ----------
-    n_sources, prior_hidden, prior_kernels, eps
-        Of the prior, as in :class:`majorant.learned.unrolled.MMNetSettings`.
+    n_sources, prior_hidden, prior_kernels, eps, iterations, start, rate, weight
+        See :class:`majorant.learned.network.UnrolledSettings`.
     n_times : int
         Samples of a window.
-    iterations : int
-    start : {"noise", "minimum-norm", "sloreta"}
     step : float
         Length of a step.
     relative : bool
         Whether steps are in units of the root mean square of ``x``.
-    rate : float
-        Sampling rate the networks work at, Hz.
-    weight : float
-        Of the prior term.
     """
 
-    n_sources: int = 994
-    prior_hidden: int = 128
-    prior_kernels: tuple[int, int, int] = (3, 3, 3)
-    eps: float = 0.1
     n_times: int = 64
-    iterations: int = 10
-    start: Start = "noise"
     step: float = 1e-3
     relative: bool = False
-    rate: float = 512.0
-    weight: float = 1.0
 
     def __post_init__(self) -> None:
-        check_settings(self, self.prior_hidden, self.n_times)
+        super().__post_init__()
         if not self.step > 0:
             raise MajorantError(f"the step is {self.step}; it has to be positive")
 
@@ -85,13 +69,7 @@ class MetaCurvatureNetwork(UnrolledNetwork[MetaCurvatureSettings]):
         self, settings: MetaCurvatureSettings, generator: torch.Generator | None = None
     ) -> None:
         s = settings
-        prior = Autoencoder(
-            (s.n_sources, s.prior_hidden, s.prior_hidden, s.n_sources),
-            s.prior_kernels,
-            s.eps,
-            generator=generator,
-        )
-        super().__init__(s, prior)
+        super().__init__(s, generator)
         self.over_sources = nn.Parameter(torch.eye(s.n_sources))
         self.over_time = nn.Parameter(torch.eye(s.n_times))
         self.factor = nn.Parameter(torch.ones(()))

@@ -28,25 +28,24 @@ from torch import Tensor, nn
 from majorant.energies.cosine import inverse
 from majorant.learned.network import (
     Geometry,
-    Start,
     UnrolledNetwork,
-    check_settings,
+    UnrolledSettings,
     rms,
     spread,
 )
 from majorant.learned.windows import join, split
-from majorant.networks.autoencoder import Autoencoder, Conv
+from majorant.networks.autoencoder import Conv
 from majorant.problem import MajorantError, Operator
 
 
 @dataclass(frozen=True)
-class ModGradSettings:
+class ModGradSettings(UnrolledSettings):
     """Sizes and rules of a ModGrad network; the defaults are the paper's.
 
     Attributes
     ----------
-    n_sources, prior_hidden, prior_kernels, eps
-        Of the prior, as in :class:`majorant.learned.unrolled.MMNetSettings`.
+    n_sources, prior_hidden, prior_kernels, eps, iterations, start, rate, weight
+        See :class:`majorant.learned.network.UnrolledSettings`.
     n_times : int
         Samples of a window.
     context : int
@@ -55,35 +54,21 @@ class ModGradSettings:
         Candidates of each factor of the mask.
     kernel : int
         Taps of the decoder.
-    iterations : int
-    start : {"noise", "minimum-norm", "sloreta"}
     step : float
         Length of a step.
     relative : bool
         Whether steps are in units of the root mean square of ``x``.
-    rate : float
-        Sampling rate the networks work at, Hz.
-    weight : float
-        Of the prior term.
     """
 
-    n_sources: int = 994
-    prior_hidden: int = 128
-    prior_kernels: tuple[int, int, int] = (3, 3, 3)
-    eps: float = 0.1
     n_times: int = 64
     context: int = 2304
     mixture: int = 5
     kernel: int = 3
-    iterations: int = 10
-    start: Start = "noise"
     step: float = 1e-3
     relative: bool = False
-    rate: float = 512.0
-    weight: float = 1.0
 
     def __post_init__(self) -> None:
-        check_settings(self, self.prior_hidden, self.n_times, self.context, self.mixture)
+        super().__post_init__()
         if not self.step > 0:
             raise MajorantError(f"the step is {self.step}; it has to be positive")
 
@@ -141,13 +126,7 @@ class ModGradNetwork(UnrolledNetwork[ModGradSettings]):
 
     def __init__(self, settings: ModGradSettings, generator: torch.Generator | None = None) -> None:
         s = settings
-        prior = Autoencoder(
-            (s.n_sources, s.prior_hidden, s.prior_hidden, s.n_sources),
-            s.prior_kernels,
-            s.eps,
-            generator=generator,
-        )
-        super().__init__(s, prior)
+        super().__init__(s, generator)
         self.left = Factor(s.context, s.n_times, s.mixture, generator)
         self.right = Factor(s.context, s.n_times, s.mixture, generator)
         self.decode = Conv(s.n_times, s.n_sources, s.kernel, generator=generator, bias=True)

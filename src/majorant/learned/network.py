@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from dataclasses import dataclass, fields
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,33 +25,53 @@ Start = Literal["noise", "minimum-norm", "sloreta"]
 STARTS = ("noise", "minimum-norm", "sloreta")
 
 
-class UnrolledSettings(Protocol):
-    """The settings that every method has."""
+@dataclass(frozen=True)
+class UnrolledSettings:
+    """What every method of the family is made of; the defaults are the paper's.
 
-    @property
-    def n_sources(self) -> int:
-        """Sources."""
-        ...
+    Attributes
+    ----------
+    n_sources : int
+        Sources; the networks live in source space, sensors never enter a size.
+    prior_hidden, prior_kernels
+        Hidden channels and taps of the three layers of the prior.
+    eps : float
+        Of the SoftReLU.
+    iterations : int
+        Steps it is trained for.
+    start : {"noise", "minimum-norm", "sloreta"}
+        ``1e-3 N(0, 1)`` as in the paper, or a linear estimate of root mean square 1.
+    rate : float
+        Sampling rate the networks work at, Hz.
+    weight : float
+        Of the prior term (``lambda``).
+    """
 
-    @property
-    def iterations(self) -> int:
-        """Steps it is trained for."""
-        ...
+    n_sources: int = 994
+    prior_hidden: int = 128
+    prior_kernels: tuple[int, int, int] = (3, 3, 3)
+    eps: float = 0.1
+    iterations: int = 10
+    start: Start = "noise"
+    rate: float = 512.0
+    weight: float = 1.0
 
-    @property
-    def start(self) -> Start:
-        """Where it starts."""
-        ...
+    def __post_init__(self) -> None:
+        counts = tuple(getattr(self, f.name) for f in fields(self) if type(f.default) is int)
+        if min(counts) < 1:
+            raise MajorantError(f"sizes {counts} of the network must all be 1 or more")
+        if self.start not in STARTS:
+            raise MajorantError(f"start is {self.start!r}; choose one of {', '.join(STARTS)}")
+        if not (self.rate > 0 and self.weight >= 0):
+            raise MajorantError(
+                f"rate {self.rate} and weight {self.weight} were given; the rate must be positive "
+                "and the weight not negative"
+            )
 
-    @property
-    def rate(self) -> float:
-        """Sampling rate, Hz."""
-        ...
-
-    @property
-    def weight(self) -> float:
-        """Of the prior term."""
-        ...
+    def prior(self, generator: torch.Generator | None = None) -> Autoencoder:
+        """Make the prior; ``generator`` draws its start."""
+        widths = (self.n_sources, self.prior_hidden, self.prior_hidden, self.n_sources)
+        return Autoencoder(widths, self.prior_kernels, self.eps, generator=generator)
 
 
 SettingsT = TypeVar("SettingsT", bound=UnrolledSettings)
@@ -80,13 +100,14 @@ class UnrolledNetwork(nn.Module, ABC, Generic[SettingsT]):
     ----------
     settings
         Sizes and rules.
-    prior : Autoencoder
+    generator : torch.Generator or None
+        Draws the start of the prior.
     """
 
-    def __init__(self, settings: SettingsT, prior: Autoencoder) -> None:
+    def __init__(self, settings: SettingsT, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.settings: SettingsT = settings
-        self.prior = prior
+        self.prior = settings.prior(generator)
 
     @abstractmethod
     def geometry(self, operator: Operator, dtype: torch.dtype) -> Geometry:
@@ -163,23 +184,3 @@ def rms(x: Tensor) -> Tensor:
 def spread(scale: Tensor, like: Tensor) -> Tensor:
     """One number per sample, ready to multiply arrays of three axes."""
     return scale.to(like.dtype)[:, None, None]
-
-
-def check_settings(settings: UnrolledSettings, *sizes: int) -> None:
-    """Refuse what no method can use.
-
-    Raises
-    ------
-    MajorantError
-        If a size is not positive, the start unknown, or the rate not positive.
-    """
-    counts = (settings.n_sources, settings.iterations, *sizes)
-    if min(counts) < 1:
-        raise MajorantError(f"sizes {counts} of the network must all be 1 or more")
-    if settings.start not in STARTS:
-        raise MajorantError(f"start is {settings.start!r}; choose one of {', '.join(STARTS)}")
-    if not (settings.rate > 0 and settings.weight >= 0):
-        raise MajorantError(
-            f"rate {settings.rate} and weight {settings.weight} were given; the rate must be "
-            "positive and the weight not negative"
-        )

@@ -24,8 +24,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from majorant.energies.cosine import inverse
-from majorant.learned.network import RIDGE, Geometry, UnrolledNetwork, rms, spread
-from majorant.networks.autoencoder import Autoencoder
+from majorant.learned.network import (
+    RIDGE,
+    Geometry,
+    UnrolledNetwork,
+    UnrolledSettings,
+    rms,
+    spread,
+)
 from majorant.networks.convlstm import CurvatureNetwork, Memory
 from majorant.problem import MajorantError, Operator
 
@@ -34,71 +40,43 @@ FLOOR = 1e-8
 
 
 @dataclass(frozen=True)
-class MMNetSettings:
+class MMNetSettings(UnrolledSettings):
     """Sizes and rules of an MM-Net; the defaults are the paper's.
 
     Attributes
     ----------
-    n_sources : int
-        Sources; the networks live in source space, sensors never enter a size.
-    prior_hidden, prior_kernels
-        Hidden channels and taps of the three layers of the prior.
-    eps : float
-        Of the SoftReLU.
+    n_sources, prior_hidden, prior_kernels, eps, iterations, start, rate, weight
+        See :class:`majorant.learned.network.UnrolledSettings`.
     hidden, outer, inner : int
         Channels of the ConvLSTMs, taps of encoders and decoders, taps of the cells.
-    iterations : int
-        Steps it is trained for.
     step : {"diagonal", "gram"}
         ``p * g``, or ``p * (L'L + r I)^-1 g`` with a learned ``r``.
-    start : {"noise", "minimum-norm", "sloreta"}
-        ``1e-3 N(0, 1)`` as in the paper, or a linear estimate of root mean square 1.
     positive : bool
         Whether the softplus and the projection keep ``p`` positive; without them it is R-MM-Net.
     initial : float
         What the softplus starts at: the first step in units of ``|x|``.
-    rate : float
-        Sampling rate the networks work at, Hz.
-    weight : float
-        Of the prior term (``lambda``).
     gamma : float
         Step length.
     window : float
         Length of the windows it is trained on, s; longer recordings are cut into such.
     """
 
-    n_sources: int = 994
-    prior_hidden: int = 128
-    prior_kernels: tuple[int, int, int] = (3, 3, 3)
-    eps: float = 0.1
     hidden: int = 48
     outer: int = 3
     inner: int = 3
-    iterations: int = 10
     step: Literal["diagonal", "gram"] = "diagonal"
-    start: Literal["noise", "minimum-norm", "sloreta"] = "noise"
     positive: bool = True
     initial: float = 0.5
-    rate: float = 512.0
-    weight: float = 1.0
     gamma: float = 1.0
     window: float = 0.125
 
     def __post_init__(self) -> None:
-        sizes = (self.n_sources, self.prior_hidden, self.hidden, self.iterations)
-        if min(sizes) < 1:
-            raise MajorantError(f"sizes {sizes} of the network must all be 1 or more")
-        for name, allowed in (
-            ("step", ("diagonal", "gram")),
-            ("start", ("noise", "minimum-norm", "sloreta")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise MajorantError(
-                    f"{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}"
-                )
-        if not (self.rate > 0 and self.initial > 0 and 0 < self.gamma < 2):
+        super().__post_init__()
+        if self.step not in ("diagonal", "gram"):
+            raise MajorantError(f"step is {self.step!r}; choose one of diagonal, gram")
+        if not (self.initial > 0 and 0 < self.gamma < 2 and self.window > 0):
             raise MajorantError(
-                f"rate {self.rate}, initial {self.initial} and gamma {self.gamma} were given; "
+                f"initial {self.initial}, gamma {self.gamma} and window {self.window} were given; "
                 "they must be positive, and gamma below 2"
             )
 
@@ -115,13 +93,7 @@ class MMNetwork(UnrolledNetwork[MMNetSettings]):
 
     def __init__(self, settings: MMNetSettings, generator: torch.Generator | None = None) -> None:
         s = settings
-        prior = Autoencoder(
-            (s.n_sources, s.prior_hidden, s.prior_hidden, s.n_sources),
-            s.prior_kernels,
-            s.eps,
-            generator=generator,
-        )
-        super().__init__(s, prior)
+        super().__init__(s, generator)
         self.curvature = CurvatureNetwork(
             s.n_sources, s.hidden, s.outer, s.inner, generator=generator
         )

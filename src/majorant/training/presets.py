@@ -3,9 +3,9 @@
 ``paper`` is the published protocol. ``cpu`` trains on two cores in about an hour; what was tried on
 the way is in ``docs/training.md``. ``refine`` continues from the weights of such a run with new
 samples and all iterations, and ``support`` from those, with a loss that counts the weak border of a
-patch; ``finish`` continues with more of that. ``table`` is ``cpu``, smaller: every method of Table
-I at equal cost. ``general`` continues from weights on what people record: any cap, several sources,
-any noise. ``tiny`` shows in three minutes that training works.
+patch; ``finish`` and ``polish`` continue with more of that. ``table`` is ``cpu``, smaller: every
+method of Table I at equal cost. ``general`` continues from weights on what people record: any cap,
+several sources, any noise. ``tiny`` shows in three minutes that training works.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from majorant.learned.families import family, method_of, settings_from
 from majorant.learned.fourdvarnet import FourDVarSettings
 from majorant.learned.meta_curvature import MetaCurvatureSettings
 from majorant.learned.modgrad import ModGradSettings
+from majorant.learned.network import UnrolledSettings
 from majorant.learned.unrolled import MMNetSettings
 
 FAST = MMNetSettings(
@@ -264,6 +265,7 @@ FINISH = replace(
     data_seed=336,
     support=1.0,
 )
+POLISH = replace(FINISH, name="polish", n_train=120_000, seed=4, data_seed=337)
 TINY = replace(
     CPU,
     name="tiny",
@@ -294,7 +296,7 @@ GENERAL = replace(
 PRESETS: Mapping[str, Recipe] = MappingProxyType(
     {
         recipe.name: recipe
-        for recipe in (Recipe("paper"), CPU, REFINE, SUPPORT, FINISH, TABLE, GENERAL, TINY)
+        for recipe in (Recipe("paper"), CPU, REFINE, SUPPORT, FINISH, POLISH, TABLE, GENERAL, TINY)
     }
 )
 
@@ -323,10 +325,7 @@ WINDOW_MS = {"sereega": 125.0, "nmm": 1000.0, "general": 250.0}
 
 NMM_RATE = 500.0
 """Rate of neural-mass data, Hz: the published networks work at that of their data."""
-SHARED = (
-    *("n_sources", "prior_hidden", "prior_kernels", "eps"),
-    *("iterations", "start", "rate", "weight"),
-)
+SHARED = tuple(field.name for field in dataclasses.fields(UnrolledSettings))
 """Settings that every method has."""
 
 
@@ -338,7 +337,8 @@ def recipe_for(name: str, method: str = "mm-net", data: str = "sereega") -> Reci
 
     Parameters
     ----------
-    name : {"paper", "cpu", "refine", "support", "finish", "table", "general", "tiny"}
+    name : str
+        A name of :data:`PRESETS`.
     method : str
         A name of :data:`majorant.learned.families.FAMILIES`.
     data : {"sereega", "nmm", "general"}
