@@ -6,18 +6,21 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import mne
 import numpy as np
 import pytest
+import torch
 
 from majorant import SourceImager
 from majorant.cli import main
 from majorant.eeg.live.chunks import Chunk
 from majorant.eeg.live.conditioner import Conditioner
-from majorant.eeg.live.engine import KernelEngine, WindowEngine, engine_for
+from majorant.eeg.live.engine import KernelEngine, WindowEngine, engine_for, one_thread
 from majorant.eeg.live.follow import Following, follow
 from majorant.eeg.live.latency import Latency
 from majorant.eeg.live.regions import find_regions
@@ -278,3 +281,93 @@ def test_a_stream_of_lsl_that_comes_back_with_another_rate(
     times = np.array([float(line.split(",")[0]) for line in lines[1:]])
     assert (np.diff(times) > 0).all()
     assert 0 < found["latency"]["median_ms"] < 10_000
+
+
+def test_a_saved_imager_follows_a_stream_and_publishes_what_it_finds(
+    players: Any, raw: Any, sphere_forward: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mne_lsl.lsl import StreamInlet, resolve_streams
+
+    saved = SourceImager("mne", loose=0).fit(raw.info, sphere_forward).save(tmp_path / "i")
+    table, heard = tmp_path / "run.csv", {}
+
+    def listen() -> None:
+        found = resolve_streams(timeout=60.0, name="majorant-sources", minimum=1)
+        inlet = StreamInlet(found[0])
+        inlet.open_stream(timeout=10.0)
+        heard["names"] = inlet.get_sinfo().get_channel_names()
+        heard["unit"] = inlet.get_sinfo().get_channel_units()
+        data, times = [], []
+        for _ in range(200):
+            more, stamps = inlet.pull_chunk(timeout=0.05)
+            data.extend(np.array(more))
+            times.extend(stamps)
+            if len(times) > 40:
+                break
+        heard["data"], heard["times"] = np.array(data), np.array(times)
+        inlet.close_stream()
+
+    listening = threading.Thread(target=listen)
+    listening.start()
+    words = ("stream", "majorant-test", "--imager", saved, "--duration", 3, "--quiet")
+    words = (*words, "--region", "left frontal", "--region", "M1=40,-20,50,40")
+    with pytest.raises(SystemExit) as stop:
+        main([str(w) for w in (*words, "--publish", "majorant-sources", "--out", table)])
+    listening.join()
+    said = capsys.readouterr()
+    assert stop.value.code == 0, said.err
+    assert heard["names"] == ["left frontal", "M1"]
+    assert heard["unit"] == ["Am", "Am"]
+    written = np.loadtxt(table, delimiter=",", skiprows=1)
+    rows = np.searchsorted(written[:, 0], heard["times"] - 1e-6)
+    assert len(heard["times"]) > 40
+    assert written[rows, 0] == pytest.approx(heard["times"], abs=1e-5)
+    assert written[rows, 1:] == pytest.approx(heard["data"], rel=1e-4)
+    # It has its channels and its head: what is said of them beside it would be ignored.
+    with pytest.raises(SystemExit) as stop:
+        main([str(w) for w in (*words, "--montage", "biosemi32", "--bad", "Cz", "--out", "x.csv")])
+    assert stop.value.code == 2
+    assert "is fitted already" in " ".join(capsys.readouterr().err.split())
+
+
+def test_solver_settings_of_the_command_reach_the_live_network(
+    network: SourceImager, raw: Any
+) -> None:
+    from majorant.cli.options import imaging
+
+    asked = imaging(solver="mm-net", option=["max_iter=2"]).imager()
+    fitted: Any = copy(network)
+    fitted._inverse = replace(network.inverse, options=asked.solver_options, _solvers={})
+    engine = engine_for(fitted, find_regions(network.leadfield_, []), SFREQ)
+    with one_thread():
+        assert torch.get_num_threads() == 1
+        assert engine.push(raw.get_data(picks=network.info_["ch_names"])[:, :20]).shape[1] > 0
+    certificate = engine.certificate()
+    assert certificate is not None
+    # The start, and one decision of the guard, which comes every two steps.
+    assert len(certificate.energy) == 2
+
+
+def test_samples_that_gathered_while_an_estimate_was_made_are_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The hop is counted from the last look, so work that takes longer adds no wait."""
+    from majorant.eeg.live import lsl
+
+    slept: list[float] = []
+    monkeypatch.setattr(lsl, "clock", lambda: 0.0)
+    monkeypatch.setattr(lsl.time, "sleep", slept.append)
+    moments = iter([100.000, 100.000, 100.004, 100.010, 100.050, 100.050])
+    monkeypatch.setattr(lsl.time, "monotonic", lambda: next(moments))
+
+    class Inlet:
+        def pull_sample(self, timeout: float) -> Any:
+            return np.zeros(2), 0.0
+
+        def pull_chunk(self, timeout: float, max_samples: int) -> Any:
+            return np.zeros((3, 2)), np.zeros(3)
+
+    source = lsl.Source("amp", None, np.ones(2), 100.0, 0.010, Inlet(), "uid")
+    for _ in range(3):
+        source._pull()
+    assert slept == pytest.approx([0.0, 0.006, 0.0], abs=1e-9)
