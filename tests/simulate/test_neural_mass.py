@@ -207,8 +207,22 @@ def test_a_synthetic_connectome_listens_to_its_neighbours(sphere: Leadfield) -> 
 
 
 def test_a_step_that_is_too_large_is_refused() -> None:
-    with pytest.raises(MajorantError, match="unstable"):
-        NeuralMass(integration=Integration(dt=20.0))
+    with pytest.raises(MajorantError, match=r"too large .* at most 5 ms"):
+        NeuralMass(integration=Integration(dt=5.1))
+
+
+def test_potentials_that_no_column_can_have_are_refused() -> None:
+    """A step beyond stability grows without a NaN at first."""
+    model = NeuralMass(integration=Integration(warmup=0))
+    object.__setattr__(model, "integration", Integration(dt=19.9, every=1, warmup=10))
+    with pytest.raises(MajorantError, match="integration is unstable"):
+        model.run(torch.full((4, 3), 3.25), keys(4), 50)
+
+
+def test_a_column_stays_within_the_range_of_its_parameters() -> None:
+    model = NeuralMass(JansenRit(mu=5.0, noise=0.0), Integration(warmup=2000))
+    v = model.run(torch.full((1, 1), 9.0), keys(1), 100)
+    assert 100.0 < float(v.max()) < 9.0 / 0.1 * (5.0 + 0.8 * 135 * 0.005)
 
 
 def test_potentials_that_do_not_stay_finite_are_refused() -> None:
@@ -222,7 +236,10 @@ def test_potentials_that_do_not_stay_finite_are_refused() -> None:
     [
         (lambda: JansenRit(A=-1.0), "negative"),
         (lambda: JansenRit(a=0.0), "positive"),
-        (lambda: Integration(every=0), "one step"),
+        (lambda: JansenRit(r=0.0), "positive"),
+        (lambda: Integration(every=2.5), "whole"),  # type: ignore[arg-type]
+        (lambda: NeuralMass().run(torch.tensor([[float("nan")]]), keys(1), 5), "not positive"),
+        (lambda: Integration(every=0), "one or more"),
         (lambda: Connectome(torch.ones(2, 2), torch.ones(2, 2)), "itself"),
         (lambda: Connectome(torch.zeros(2, 3), torch.zeros(2, 3)), "square"),
         (lambda: Connectome(-torch.eye(2), torch.ones(2, 2)), "negative"),

@@ -180,12 +180,12 @@ def test_a_list_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_folder_of_another_recipe_is_not_mixed(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(MajorantError, match="another way"):
+    with pytest.raises(MajorantError, match="another seed"):
         write_clips(Recipe(SMALL, seed=2), 150, folder)
     (tmp_path / "clips-00000.safetensors").write_bytes(
         (folder / "clips-00000.safetensors").read_bytes()
     )
-    with pytest.raises(MajorantError, match="another way"):
+    with pytest.raises(MajorantError, match="another seed"):
         write_clips(Recipe(SMALL, seed=2), 150, tmp_path)
 
 

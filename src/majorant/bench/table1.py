@@ -340,8 +340,10 @@ def _bar(total: int, show: bool) -> Iterator[Callable[[str, int], None] | None]:
     if not show:
         yield None
         return
+    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(transient=True) as bar:
+    console = Console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
         yield lambda name, done: bar.update(task, description=name, advance=done)

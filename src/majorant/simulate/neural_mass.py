@@ -38,6 +38,10 @@ uses one thread within each, so that no result depends on the number of threads.
 LANES = 32
 """Blocks are a multiple of this wide: the last elements of an odd width are computed by scalar
 code, which rounds differently."""
+COARSEST = 0.5
+"""Largest step, as a share of the fastest time constant of the synapses."""
+DEVIATIONS = 12.0
+"""Standard deviations of noise by which a potential may leave the range of its parameters."""
 TOGETHER = 16
 """Coupled runs simulated side by side: what is gathered from a region then fills a cache line."""
 
@@ -113,10 +117,11 @@ class Integration:
     warmup: int = 1000
 
     def __post_init__(self) -> None:
-        if not (self.dt > 0 and self.every >= 1 and self.warmup >= 0):
+        whole = all(value == int(value) for value in (self.every, self.warmup))
+        if not (self.dt > 0 and whole and self.every >= 1 and self.warmup >= 0):
             raise MajorantError(
                 f"dt {self.dt}, every {self.every} and warmup {self.warmup} were given; expected a "
-                "positive step, at least one step a sample and no negative warm-up"
+                "positive step, a whole number of steps a sample, one or more, and of warm-up"
             )
 
     @property
@@ -139,7 +144,7 @@ class NeuralMass:
     Raises
     ------
     MajorantError
-        If the step is so large that the integration is unstable.
+        If the step is too large for the synapses.
     """
 
     column: JansenRit = field(default_factory=JansenRit)
@@ -148,11 +153,12 @@ class NeuralMass:
 
     def __post_init__(self) -> None:
         fastest = max(self.column.a, self.column.b)
-        if self.integration.dt * fastest >= 2.0:
+        if self.integration.dt * fastest > COARSEST:
             raise MajorantError(
-                f"a step of {self.integration.dt} ms is unstable for synapses of {1 / fastest:g} "
-                f"ms: take less than {2 / fastest:g} ms, and less than {0.1 / fastest:g} ms for "
-                "waveforms good to some percent"
+                f"a step of {self.integration.dt:g} ms is too large for synapses of "
+                f"{1 / fastest:g} ms (from {2 / fastest:g} ms on it is unstable): take at most "
+                f"{COARSEST / fastest:g} ms, and {0.1 / fastest:g} ms for waveforms good to some "
+                "percent"
             )
 
     def run(
@@ -186,12 +192,18 @@ class NeuralMass:
         Raises
         ------
         MajorantError
-            If shapes disagree, or the potentials do not stay finite.
+            If shapes disagree, a gain is not positive, or potentials do not stay finite or leave
+            the range that the parameters allow.
         """
         if gain.ndim != 2 or tuple(key.shape) != (gain.shape[0],) or n_times < 1:
             raise MajorantError(
                 f"gains have shape {tuple(gain.shape)} and keys {tuple(key.shape)} for {n_times} "
                 "samples; expected (runs, regions), (runs,) and at least one sample"
+            )
+        if not bool((gain > 0).all()):
+            raise MajorantError(
+                f"{int((~(gain > 0)).sum())} of {gain.numel()} gains are not positive; give mV, "
+                f"around {self.column.A:g}"
             )
         n_runs, n_regions = gain.shape
         keys = streams.bits(key, n_regions)
@@ -209,13 +221,34 @@ class NeuralMass:
             while width > 1 and width * _up(n_regions, LANES // width) > 2 * _limit(gain):
                 width //= 2
             out = self._blocks(gain, keys, n_times, dtype, width, progress)
-        if not bool(torch.isfinite(out).all()):
-            bad = (~torch.isfinite(out)).flatten(1).any(1).sum()
-            raise MajorantError(
-                f"{int(bad)} of {n_runs} runs did not stay finite; take a smaller step than "
-                f"{self.integration.dt} ms, or smaller gains"
-            )
+        self._check(out, float(gain.max()))
         return out
+
+    def _check(self, v: Tensor, gain: float) -> None:
+        """Refuse potentials that no column with these parameters can have."""
+        low, high = self._range(gain)
+        least, most = (float(edge) for edge in torch.aminmax(v))
+        if low <= least and most <= high:
+            return
+        after = f"take a smaller step than {self.integration.dt:g} ms, or smaller gains"
+        if math.isfinite(least) and math.isfinite(most):
+            raise MajorantError(
+                f"potentials run from {least:.3g} to {most:.3g} mV where the parameters allow "
+                f"{low:.3g} to {high:.3g}: the integration is unstable; {after}"
+            )
+        bad = int((~torch.isfinite(v)).flatten(1).any(1).sum())
+        raise MajorantError(f"{bad} of {len(v)} runs did not stay finite; {after}")
+
+    def _range(self, gain: float) -> tuple[float, float]:
+        """Bounds of ``y1 - y2``, mV: synapses are critically damped, so they do not overshoot."""
+        p, wire = self.column, self.connectome
+        arriving = 0.0
+        if wire is not None:
+            arriving = wire.gain * wire.rate_max * float(wire.weights.sum(1).max())
+        firing = 2.0 * p.nu_max * p.J
+        noise = 0.01 + DEVIATIONS * p.noise / math.sqrt(4.0 * p.a**3)
+        high = gain / p.a * (p.mu + p.a_2 * firing + arriving)
+        return -1.001 * p.B / p.b * p.a_4 * firing - noise, 1.001 * high + noise
 
     def _blocks(
         self,

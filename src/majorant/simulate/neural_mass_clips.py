@@ -86,6 +86,8 @@ class ClipSettings:
             raise MajorantError(
                 f"the gain of the source is {self.source_gain} mV; give one above 0"
             )
+        if not math.isfinite(self.spike_mv):
+            raise MajorantError(f"a spike is a peak above {self.spike_mv} mV; give a number")
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,9 @@ class Plan:
         size = f"{self.n_bytes / 1e6:.1f} MB"
         if not math.isfinite(self.seconds):
             return f"{self.n} clips, {size}; no block of the trial held a clip, the time is unknown"
-        spent = f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} min"
+        spent = (
+            f"{math.ceil(self.seconds)} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} min"
+        )
         return f"{self.n} clips, {size}, about {spent} ({self.share:.0%} of the blocks hold a clip)"
 
 
@@ -352,9 +356,9 @@ def joined(recipe: Recipe, shards: Sequence[Shard], n: int, background: Tensor) 
     if found < n:
         setting = recipe.settings
         reason = (
-            f"{found} of the {n} clips asked for were found: of "
-            f"{_looked_at(recipe, len(shards))} blocks no more hold a spike of the source above "
-            f"{setting.spike_mv:g} mV and none of another region; raise the gain of the source "
+            f"only {found} of the {n} clips asked for were found in "
+            f"{_looked_at(recipe, len(shards))} blocks: one is kept where the source has a peak "
+            f"above {setting.spike_mv:g} mV and no other region has; raise the gain of the source "
             f"({setting.source_gain:g} mV) or lower the threshold"
         )
     return Clips(

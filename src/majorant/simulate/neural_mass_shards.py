@@ -76,7 +76,7 @@ def make_clips(
 
     console = Console(highlight=False)
     console.print(plan.sentence())
-    with Bar(console=console, transient=True) as bar:
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("clips", total=n)
 
         def progress(done: int, _: int) -> None:
@@ -137,9 +137,7 @@ def write_clips(
     if (target / LIST).exists():
         listed = _read_list(target)
         if listed["identity"] != identity:
-            raise MajorantError(
-                f"{target} holds clips that were made in another way; give another folder"
-            )
+            raise MajorantError(_other(target))
         if listed["asked"] == n:
             return read_clips(target)
         (target / LIST).unlink()
@@ -187,6 +185,11 @@ def read_clips(folder: str | os.PathLike[str]) -> Clips:
 AGAIN = "make the clips again with the same command"
 
 
+def _other(folder: Path) -> str:
+    """What is wrong with a folder of another recipe."""
+    return f"{folder} holds clips of another seed or other settings; give another folder"
+
+
 def _folder(path: Path, plan: Plan | None) -> Path:
     """Return a folder that exists, can be written and has room."""
     try:
@@ -208,11 +211,12 @@ def _kept(path: Path, identity: str, room: int) -> Shard | None:
     """Return a shard that is there, or None where it has to be made."""
     if not path.exists():
         return None
-    tensors, info = read_archive(path, kind="clips", version=VERSION)
+    try:
+        tensors, info = read_archive(path, kind="clips", version=VERSION)
+    except DamagedFile as error:
+        raise DamagedFile(f"{path} is damaged; delete it and {AGAIN}") from error
     if info.get("recipe") != identity:
-        raise MajorantError(
-            f"{path.parent} holds clips that were made in another way; give another folder"
-        )
+        raise MajorantError(_other(path.parent))
     shard = Shard(tensors["waveforms"], tensors["region"])
     whole = bool(info.get("whole"))
     return shard if len(shard) == room or (whole and len(shard) < room) else None
