@@ -1,19 +1,22 @@
 """What learned corrections and their gate cost, beside the plain step of convex bounding.
 
-All runs are the same loop with the same guard of the package; they take turns, so a busy moment of
-the machine hits all of them.
+All runs are the same loop, on one thread; they take turns and the time is that of the processor, so
+a busy machine hits all of them and no waiting counts. The ratio is the median over turns.
+
+``python -m majorant.bench.speed_unfolded [BATCH]`` prints the rows.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
 from majorant.bench.sbl_methods import calibrain_map
-from majorant.bench.speed_champagne import Row, per_iteration
+from majorant.bench.speed_champagne import LONG, SHORT, Row
 from majorant.learned.unfolded import Mode, UnfoldedSBL
 from majorant.majorants.guard import Guard
 from majorant.networks.corrections import CorrectionKind
@@ -48,8 +51,8 @@ def _network(kind: CorrectionKind, mode: Mode, guard: Guard | None = None) -> Un
     The network is the packaged one; a bias alone, for the gate alone, is a tenth of its limit, so
     that noise variances do not run into their floor.
     """
-    if kind == "mlp":
-        return unfolded_sbl(mode, guard=guard)
+    if kind != "bias":
+        return unfolded_sbl(mode, correction=kind, guard=guard)
     solver = UnfoldedSBL(kind, mode, shared=True, guard=guard)
     with torch.no_grad():
         for weight in solver.corrections.parameters():
@@ -57,18 +60,55 @@ def _network(kind: CorrectionKind, mode: Mode, guard: Guard | None = None) -> Un
     return solver
 
 
-def unfolded_rows(n_batch: int = 4) -> list[Row]:
-    """Milliseconds per layer and problem: ours, those of the plain step, and plain over ours."""
+def unfolded_rows(n_batch: int = 16, turns: int = 9) -> list[Row]:
+    """Milliseconds per layer and problem: ours, those of the plain step, and plain over ours.
+
+    Parameters
+    ----------
+    n_batch : int
+        Problems solved at once: of few, the calls of operations cost more than what they do.
+    turns : int
+    """
     case = problem(n_batch)
-    names = ("Unfolded, gate alone", "Unfolded, theta and MLP", "Unfolded, gate and MLP")
-    runs = [
-        _runner(case, Champagne(tol=0.0, guard=Guard("off", window=1))),
-        _runner(case, _network("bias", "gated")),
-        _runner(case, _network("mlp", "theta")),
-        _runner(case, _network("mlp", "gated")),
-    ]
-    plain, *ours = per_iteration(runs, n_batch)
-    return [(name, t, plain, plain / t) for name, t in zip(names, ours, strict=True)]
+    names = {
+        "Unfolded, gate alone": _network("bias", "gated"),
+        "Unfolded, theta and MLP": _network("mlp", "theta"),
+        "Unfolded, gate and MLP": _network("mlp", "gated"),
+        "Unfolded, gate and attention": _network("attention", "gated"),
+    }
+    runs = [_runner(case, Champagne(tol=0.0, guard=Guard("off", window=1)))]
+    runs += [_runner(case, solver) for solver in names.values()]
+    spent: list[list[float]] = [[] for _ in runs]
+    with _one_thread():
+        for _ in range(turns):
+            for run, times in zip(runs, spent, strict=True):
+                times.append(1e3 * _layer_seconds(run) / n_batch)
+    rows: list[Row] = []
+    for name, times in zip(names, spent[1:], strict=True):
+        ratio = statistics.median(p / t for p, t in zip(spent[0], times, strict=True))
+        ours = statistics.median(times)
+        rows.append((name, ours, ratio * ours, ratio))
+    return rows
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _layer_seconds(run: Callable[[int], None]) -> float:
+    """Processor time of a layer: a long run less a short one, so that the start does not count."""
+    marks = [time.process_time()]
+    for layers in (SHORT, LONG):
+        run(layers)
+        marks.append(time.process_time())
+    first, begin, last = marks
+    return ((last - begin) - (begin - first)) / (LONG - SHORT)
 
 
 def batch_seconds(repeats: int = 3) -> float:
@@ -82,10 +122,11 @@ def batch_seconds(repeats: int = 3) -> float:
     return min(spent)
 
 
-def calibrain_rows(n_sources: int = 994, iterations: int = 10) -> list[Row]:
+def calibrain_rows(n_sources: int = 994, iterations: int = 10, turns: int = 7) -> list[Row]:
     """Milliseconds per problem for ten layers, ours and calibrain's; empty where it is missing.
 
     Calibrain makes the posterior covariance in every iteration, ours only what the rules need.
+    Processor time on one thread, in turns.
     """
     found = calibrain_map()
     if found is None:
@@ -103,11 +144,23 @@ def calibrain_rows(n_sources: int = 994, iterations: int = 10) -> list[Row]:
     def theirs() -> None:
         found(lead.numpy(), y, max_iter=iterations, tol=0.0, track_history=False)
 
+    from threadpoolctl import threadpool_limits
+
     spent: list[list[float]] = [[], []]
-    for _ in range(5):
-        for run, times in zip((ours, theirs), spent, strict=True):
-            begin = time.perf_counter()
-            run()
-            times.append(1e3 * (time.perf_counter() - begin))
+    with threadpool_limits(1), _one_thread():
+        for _ in range(turns):
+            for run, times in zip((ours, theirs), spent, strict=True):
+                begin = time.process_time()
+                run()
+                times.append(1e3 * (time.process_time() - begin))
     mine, other = (statistics.median(times) for times in spent)
     return [(f"Unfolded, one problem of 63 x {n_sources}, ten layers", mine, other, other / mine)]
+
+
+if __name__ == "__main__":
+    import sys
+
+    for what, mine, plain, faster in unfolded_rows(int(sys.argv[1]) if len(sys.argv) > 1 else 16):
+        print(f"{what}: {mine:.2f} ms beside {plain:.2f}, {1.0 / faster:.2f} times")
+    for what, mine, other, faster in calibrain_rows():
+        print(f"{what}: {mine:.1f} ms beside {other:.1f} of calibrain, {faster:.1f} times faster")
