@@ -32,7 +32,7 @@ from majorant.training.fit import CONFIG, Outcome, Report, Trainer, read_config,
 from majorant.training.presets import WINDOW_MS, Recipe, recipe_for
 from majorant.training.team import Alone, Team, launch
 
-CONTINUED = ("refine", "support", "general")
+CONTINUED = ("refine", "support", "finish", "polish", "general")
 """Presets that continue from weights."""
 SOLVERS = tuple(FAMILIES)
 DATA = tuple(WINDOW_MS)

@@ -20,9 +20,12 @@ from typing import Any
 import torch
 
 from majorant.forward.leadfield import Leadfield
+from majorant.learned.directions import both_directions
 from majorant.learned.families import as_solver, make_network
 from majorant.learned.mmnet import MMNet
+from majorant.learned.network import UnrolledNetwork
 from majorant.learned.stored import read_weights, versions, write_weights
+from majorant.learned.unrolled import MMNetwork
 from majorant.metrics.localisation import Localisation, Scores
 from majorant.networks.card import source_fingerprint
 from majorant.problem import MajorantError
@@ -141,8 +144,8 @@ class Trainer:
             recipe, self.train, team=self.team, compiled=compiled, fused=fused, say=say
         )
         self.network = self.engine.network
-        if warm is not None and not resume:
-            self.engine.adopt(warm[0].state_dict())
+        if warm is not None and initial is not None and not resume:
+            self.engine.adopt(_fitting(warm[0], self.network, initial).state_dict())
         self.best: dict[str, Any] | None = None
         self.history: list[dict[str, Any]] = []
         self.closing = 0.0
@@ -299,6 +302,33 @@ class Trainer:
             return
         with (self.folder / LOG).open("a") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def _fitting(
+    network: UnrolledNetwork[Any], wanted: UnrolledNetwork[Any], path: Path
+) -> UnrolledNetwork[Any]:
+    """The weights to start from; made those of both directions where it is these that fit.
+
+    Raises
+    ------
+    MajorantError
+        If neither does.
+    """
+
+    def sizes(of: UnrolledNetwork[Any]) -> dict[str, torch.Size]:
+        return {name: value.shape for name, value in of.state_dict().items()}
+
+    if sizes(network) == sizes(wanted):
+        return network
+    if isinstance(network, MMNetwork) and network.settings.step == "diagonal":
+        twice = both_directions(network)
+        if sizes(twice) == sizes(wanted):
+            return twice
+    held, asked = (sum(p.numel() for p in of.parameters()) for of in (network, wanted))
+    raise MajorantError(
+        f"the weights of {path} have {held:,} numbers and the network of this recipe {asked:,}; "
+        "start from weights of its own sizes, or of half its channels"
+    )
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from majorant.errors import MajorantError, nearest
+from majorant.learned.directions import doubled
 from majorant.learned.families import family, method_of, settings_from
 from majorant.learned.fourdvarnet import FourDVarSettings
 from majorant.learned.meta_curvature import MetaCurvatureSettings
@@ -284,13 +285,16 @@ TABLE = replace(CPU, name="table", network=replace(FAST, prior_hidden=160), n_tr
 TABLE_NMM = 32_000
 """Samples of ``table`` with neural-mass data, whose windows are twice as long."""
 GENERAL = replace(
-    REFINE,
+    SUPPORT,
     name="general",
-    network=replace(FAST, window=0.25),
-    n_train=64_000,
-    rate=5e-4,
-    prior_rate=5e-4,
+    network=doubled(replace(FAST, window=0.25)),
+    n_train=57_600,
+    warmup=200,
+    short=4,
+    lengthen=0.6,
     n_validation=200,
+    seed=5,
+    data_seed=338,
     data="general",
 )
 PRESETS: Mapping[str, Recipe] = MappingProxyType(
