@@ -262,8 +262,9 @@ def main(arguments: Sequence[str]) -> None:
     if folder is not None:
         from majorant.bench.extended_plots import draw
 
-        (folder / "extended.csv").write_text(as_csv(rows), encoding="utf-8")
         command = f"python -m majorant.bench.extended {n} {folder}"
+        text = f"# {command}\n{as_csv(rows)}"
+        (folder / "extended.csv").write_text(text, encoding="utf-8")
         (folder / "extended.png").write_bytes(draw(list(zip(changes, rows, strict=True)), command))
 
 
