@@ -60,6 +60,9 @@ def spoil(change: str) -> list[mne.Evoked]:
         bad.set_montage(None)
     elif change == "no eeg":
         bad.set_channel_types(dict.fromkeys(NAMES, "misc"), verbose="error")
+    elif change == "meg":
+        bad.set_montage(None)
+        bad.set_channel_types(dict.fromkeys(NAMES, "mag"), verbose="error")
     elif change == "two":
         return [bad, evoked(comment="light")]
     return [bad]
@@ -76,6 +79,7 @@ def spoil(change: str) -> list[mne.Evoked]:
         ("all bad", "bad"),
         ("no places", "no electrode positions"),
         ("no eeg", "no EEG"),
+        ("meg", "in Python SourceImager(...).fit(info, forward, noise_cov)"),
         ("two", "light"),
     ],
 )

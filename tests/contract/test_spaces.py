@@ -108,6 +108,34 @@ def test_every_solver_images_every_source_space(
     assert np.abs(again.data - stc.data).max() <= 1e-6 * np.abs(stc.data).max()
 
 
+@pytest.mark.parametrize("solver", [name for name, own in SOLVERS.items() if own.space == "any"])
+def test_trials_are_imaged_together_as_they_are_alone(solver: str) -> None:
+    evoked, rng = average(), np.random.default_rng(4)
+    data = 1e-5 * rng.standard_normal((3, 19, 10)) * np.array([1.0, 3.0, 0.2])[:, None, None]
+    epochs = mne.EpochsArray(data, evoked.info, verbose="error")
+    # LCMV adapts to the data at hand, so it is given theirs.
+    cov = mne.compute_covariance(epochs, verbose="error") if SOLVERS[solver].adaptive else None
+    imager = SourceImager(solver, loose=1.0, **QUICK.get(solver, {}))
+    imager.fit(evoked.info, forward("mixed"), data_cov=cov)
+    for trial, together in zip(data, imager.apply(epochs), strict=True):
+        alone = imager.apply(mne.EvokedArray(trial, evoked.info, nave=1, verbose="error"))
+        # The unfolded network runs in single precision.
+        tolerance = 2e-3 if solver == "unfolded-sbl" else 1e-6
+        assert np.abs(together.data - alone.data).max() <= tolerance * np.abs(alone.data).max()
+
+
+def test_what_a_forward_lacks_is_left_out_and_said() -> None:
+    evoked = average()
+    names = [name for name in evoked.ch_names if name not in ("Fp1", "AF3")]
+    fewer = mne.pick_channels_forward(forward("surface"), names, verbose="error")
+    imager = SourceImager("mne").fit(evoked.info, fewer)
+    said = "Left out, for the forward or the covariance lacks them: Fp1, AF3."
+    assert said in imager.notes_
+    assert imager.info_["ch_names"] == names
+    assert imager.rank_ == len(names) - 1
+    assert np.isfinite(imager.apply(evoked).data).all()
+
+
 @pytest.mark.parametrize("kind", ["volume", "discrete", "mixed"])
 def test_what_needs_a_cortex_refuses_and_names_the_others(kind: str) -> None:
     others = able(lambda s: s.space == "any")

@@ -25,6 +25,16 @@ def sentence(path: Path, **settings: Any) -> str:
     return str(found.value)
 
 
+def test_meg_beside_eeg_is_left_out_and_said(changed: Callable[..., Path]) -> None:
+    def some_meg(raw: Any) -> None:
+        raw.set_channel_types({"VEOG": "mag"}, verbose="error")
+
+    path = changed(some_meg)
+    found = prepared(path, event="1")
+    assert "Left out: MEG (1 channels)." in " ".join(found.decisions)
+    assert set(found.evoked.get_channel_types()) == {"eeg"}
+
+
 # Choosing
 
 
