@@ -117,7 +117,7 @@ class Integration:
     warmup: int = 1000
 
     def __post_init__(self) -> None:
-        whole = all(value == int(value) for value in (self.every, self.warmup))
+        whole = all(value % 1 == 0 for value in (self.every, self.warmup))
         if not (self.dt > 0 and whole and self.every >= 1 and self.warmup >= 0):
             raise MajorantError(
                 f"dt {self.dt}, every {self.every} and warmup {self.warmup} were given; expected a "

@@ -356,7 +356,7 @@ def joined(recipe: Recipe, shards: Sequence[Shard], n: int, background: Tensor) 
     if found < n:
         setting = recipe.settings
         reason = (
-            f"only {found} of the {n} clips asked for were found in "
+            f"{found} of the {n} clips asked for were found in "
             f"{_looked_at(recipe, len(shards))} blocks: one is kept where the source has a peak "
             f"above {setting.spike_mv:g} mV and no other region has; raise the gain of the source "
             f"({setting.source_gain:g} mV) or lower the threshold"
