@@ -31,7 +31,7 @@ def test_meg_beside_eeg_is_left_out_and_said(changed: Callable[..., Path]) -> No
 
     path = changed(some_meg)
     found = prepared(path, event="1")
-    assert "Left out: MEG (1 channels)." in " ".join(found.decisions)
+    assert "Left out: MEG (1 channel)." in " ".join(found.decisions)
     assert set(found.evoked.get_channel_types()) == {"eeg"}
 
 

@@ -3,6 +3,8 @@
 64 channels at 500 Hz come in real time, and are taken as the command takes them: all that have come
 since the last time, not oftener than every 10 ms, on one thread. Beside it stands the limit of
 50 ms.
+
+    python -m majorant.bench.speed_live
 """
 
 from __future__ import annotations
@@ -69,3 +71,8 @@ class _Nowhere:
 
     def write(self, times: np.ndarray, values: np.ndarray) -> None:
         """Let go."""
+
+
+if __name__ == "__main__":
+    for what, ours, limit, _ in live_rows():
+        print(f"{what}: {ours:.1f} ms (limit {limit:.0f})")

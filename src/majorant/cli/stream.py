@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from majorant.eeg.live.engine import Engine
     from majorant.eeg.live.follow import Toll
 
+LATE = 50
+"""From sample to estimate, ms: what we want to stay below."""
+
 
 def stream(
     name: Annotated[
@@ -240,5 +243,11 @@ def _tell(toll: Toll, engine: Engine, file: Path | None, quiet: bool, json: str 
         f"{toll.estimates} of {toll.samples} samples estimated in {len(found['regions'])} regions"
         f"{'; ' + ', '.join(happened) if happened else ''}."
     )
+    if engine.certificate() is not None and found["latency"]["p95_ms"] > LATE:
+        out.print(
+            f"More than 5 % of the estimates came later than {LATE} ms: a linear solver is quicker, "
+            "and so are fewer steps (--option max_iter=4).",
+            style="yellow",
+        )
     if file is not None:
         out.print(str(file), style="bold", soft_wrap=True, markup=False)
