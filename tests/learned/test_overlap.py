@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from majorant.learned.directions import both_directions
 from majorant.learned.mmnet import MMNet
 from majorant.learned.overlap import cross_fade, solve_long, window_starts
 from majorant.learned.unrolled import MMNetSettings, MMNetwork
@@ -51,6 +52,18 @@ def test_the_direction_of_the_current_does_not_matter() -> None:
     out = solve_long(problem, solver)
     turned = solve_long(Problem(problem.operator, -problem.y), solver)
     torch.testing.assert_close(turned.estimate, -out.estimate)
+
+
+def test_a_network_for_both_directions_sees_the_data_once() -> None:
+    problem, solver = parts(64)
+    assert isinstance(solver.network, MMNetwork)
+    both = MMNet(both_directions(solver.network), sfreq=512.0)
+    assert both.network.settings.signed
+    solution = solve_long(problem, both)
+    torch.testing.assert_close(solution.estimate, solve(problem, both).estimate)
+    assert solution.details["inward"] == [[False]] * 3
+    turned = solve_long(Problem(problem.operator, -problem.y), both)
+    torch.testing.assert_close(turned.estimate, -solution.estimate)
 
 
 def test_a_short_recording_is_one_window() -> None:

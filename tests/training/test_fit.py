@@ -12,6 +12,7 @@ import torch
 
 from majorant.forward.archive import read_archive
 from majorant.forward.leadfield import Leadfield
+from majorant.learned.directions import both_directions, doubled
 from majorant.learned.stored import read_weights
 from majorant.learned.unrolled import MMNetwork
 from majorant.problem import MajorantError, MatrixOperator, Problem
@@ -126,6 +127,16 @@ def test_a_run_may_start_from_other_weights(path: Leadfield, tmp_path: Path) -> 
     state = second.network.state_dict()
     assert all(torch.equal(state[key], value) for key, value in held.state_dict().items())
     assert json.loads((tmp_path / "second" / CONFIG).read_text())["initial"] == card.sha256
+    twice = Trainer(
+        replace(SMALL, network=doubled(SMALL.network)), path, tmp_path / "twice", initial=weights
+    )
+    assert isinstance(held, MMNetwork)
+    expected = both_directions(held).state_dict()
+    state = twice.network.state_dict()
+    assert all(torch.equal(state[key], value) for key, value in expected.items())
+    wide = replace(SMALL, network=replace(SMALL.network, prior_hidden=7))
+    with pytest.raises(MajorantError, match=r"numbers and the network of this recipe .* its own"):
+        Trainer(wide, path, tmp_path / "wide", initial=weights)
 
 
 def test_the_outer_losses_are_those_of_the_two_versions() -> None:
@@ -156,10 +167,14 @@ def test_presets_are_the_published_protocol_and_ours() -> None:
     assert paper.steps == 500 * 250
     assert (paper.batch, paper.rate, paper.prior_rate, paper.clip) == (32, 5e-5, 2.5e-5, 0.5)
     assert (paper.network.iterations, paper.network.start) == (10, "noise")
-    assert list(PRESETS) == ["paper", "cpu", "refine", "support", "table", "general", "tiny"]
+    continued = ["refine", "support", "finish", "polish"]
+    assert list(PRESETS) == ["paper", "cpu", *continued, "table", "general", "tiny"]
+    seeds = [(preset(name).seed, preset(name).data_seed) for name in ("cpu", *continued, "general")]
+    assert len(set(seeds)) == len(seeds)  # nobody trains on the samples of the stage before
     with pytest.raises(MajorantError, match="no preset"):
         preset("huge")
     with pytest.raises(MajorantError, match="cannot train"):
         train("mne")
-    with pytest.raises(MajorantError, match="'support' continues from weights"):
-        train("mm-net", preset_name="support")
+    for name in (*continued, "general"):
+        with pytest.raises(MajorantError, match=f"'{name}' continues from weights"):
+            train("mm-net", preset_name=name)

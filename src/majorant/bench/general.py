@@ -6,18 +6,24 @@
 Caps of four sizes on a head that nobody was trained on: a skull between those of the training, and
 electrodes moved by another draw. One to three patches, -5 to 20 dB, noise of sensors and resting
 cortex, whitened. LE and AUC are those of the strongest patch; ``1 - cos`` is the distance of the
-whole estimate from the truth, which is what the network is trained for.
+whole estimate from the truth, which is what the network is trained for. Sources flow outwards and
+inwards: weights that know outward ones only are shown the data and their negative, as recordings
+are, and beside them stands the same network made one for both directions, without training.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from majorant import registry
 from majorant.eeg.heads import template_heads
+from majorant.learned.directions import both_directions
+from majorant.learned.mmnet import MMNet
+from majorant.learned.overlap import solve_windows
+from majorant.learned.unrolled import MMNetwork
 from majorant.linalg import squared_norm, total
 from majorant.metrics.localisation import Localisation
 from majorant.simulate.general import OneHead
@@ -33,9 +39,11 @@ SNR = 3.0
 """Regularisation of the linear maps."""
 
 
-def rows(n: int) -> list[str]:
-    """Score every solver on every cap and return the rows of a Markdown table."""
-    made = []
+def rows(n: int) -> Iterator[str]:
+    """Score every solver on every cap; the rows of a Markdown table."""
+    outward = trained("mm-net")
+    assert isinstance(outward.network, MMNetwork)
+    network = outward.network
     for count in CAPS:
         settings = HeadRange(electrodes=(count, count), skulls=(SKULL,), missing=0.0)
         data = OneHead(template_heads(1, HEAD, settings)[0], n, SEED, part="test")
@@ -44,23 +52,24 @@ def rows(n: int) -> list[str]:
         solvers: dict[str, Solver] = {
             "MNE": registry.make("mne", snr=SNR),
             "sLORETA": registry.make("sloreta", snr=SNR),
-            "MM-Net, SEREEGA": trained("mm-net", sfreq=data.sfreq),
+            "MM-Net, SEREEGA": outward.with_sfreq(data.sfreq),
+            "MM-Net, SEREEGA, doubled": MMNet(both_directions(network), sfreq=data.sfreq),
             "MM-Net, general": trained("mm-net", GENERAL, sfreq=data.sfreq),
         }
         alone = (batch.times.abs().amax(2) > 0).sum(1) == 1
         for name, solver in solvers.items():
-            solution = solve(problem, solver)
+            learned = isinstance(solver, MMNet)
+            solution = solve_windows(problem, solver) if learned else solve(problem, solver)
             x, truth = solution.estimate, batch.x
             norms = (squared_norm(x) * squared_norm(truth)).sqrt().clamp_min(1e-300)
             off = 1.0 - total(x * truth) / norms
             s = judge.score(truth, x, batch.seed)
             rises = int(solution.certificate.violations.sum())
-            made.append(
+            yield (
                 f"| {count} | {name} | {off.mean():.3f} | {s.le.mean():.1f} | "
                 f"{s.le[alone].mean():.1f} | {s.auc.mean():.1f} | {s.auc[alone].mean():.1f} | "
                 f"{s.psnr.mean():.1f} | {rises} |"
             )
-    return made
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -28,7 +28,9 @@ from majorant.networks.autoencoder import Conv
 
 def doubled(settings: MMNetSettings) -> MMNetSettings:
     """Return the settings of the network for both directions."""
-    return replace(settings, prior_hidden=2 * settings.prior_hidden, hidden=2 * settings.hidden)
+    return replace(
+        settings, prior_hidden=2 * settings.prior_hidden, hidden=2 * settings.hidden, signed=True
+    )
 
 
 @torch.no_grad()

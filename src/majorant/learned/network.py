@@ -45,6 +45,9 @@ class UnrolledSettings:
         Sampling rate the networks work at, Hz.
     weight : float
         Of the prior term (``lambda``).
+    signed : bool
+        Whether it was trained on currents of both directions. A network that knows outward ones
+        only is shown the data and their negative, see :mod:`majorant.learned.overlap`.
     """
 
     n_sources: int = 994
@@ -55,6 +58,7 @@ class UnrolledSettings:
     start: Start = "noise"
     rate: float = 512.0
     weight: float = 1.0
+    signed: bool = False
 
     def __post_init__(self) -> None:
         counts = tuple(getattr(self, f.name) for f in fields(self) if type(f.default) is int)

@@ -5,9 +5,9 @@ amplitude, solved in one batch through the one loop, and the estimates are cross
 weights that sum to one. The certificate of a recording is that of all its windows: mean energies
 (which cannot rise where none of them does), sums of the counts.
 
-Simulated currents flow outwards; real ones flow either way, and a network that has seen one
-direction only is not odd. So every window is solved for the data and for their negative, and the
-direction of the lower energy is kept.
+Benchmarks simulate outward currents; real ones flow either way. A network that was trained on one
+direction is shown the data and their negative, and the direction of the lower energy is kept; one
+that was trained on both sees the data as they are.
 """
 
 from __future__ import annotations
@@ -111,13 +111,13 @@ def solve_windows(
     Returns
     -------
     Solution
-        ``details["inward"]`` names the windows whose currents flow inwards.
+        ``details["inward"]`` names the windows whose data were turned.
     """
-    n = problem.n_batch
-    both = replace(problem, y=torch.cat([problem.y, -problem.y]))
-    parts = solve(both, solver, max_iter=max_iter, guard=guard, progress=progress)
+    n, signed = problem.n_batch, solver.network.settings.signed
+    shown = problem if signed else replace(problem, y=torch.cat([problem.y, -problem.y]))
+    parts = solve(shown, solver, max_iter=max_iter, guard=guard, progress=progress)
     final = parts.certificate.energy[-1]
-    inward = final[n:] < final[:n]
+    inward = torch.zeros(n, dtype=torch.bool) if signed else final[n:] < final[:n]
     kept = torch.arange(n, device=inward.device) + inward * n
     sign = (1 - 2 * inward.to(parts.estimate.dtype))[:, None, None]
     steps = solver.max_iter if max_iter is None else max_iter

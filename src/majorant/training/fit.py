@@ -135,6 +135,7 @@ class Trainer:
         self.recipe, self.folder, self.report, self.space = recipe, folder, report, space
         self.device, self.team = torch.device(device), team or Alone()
         warm = None if initial is None else read_weights(initial)
+        start = None if warm is None else _fitting(warm[0], make_network(recipe.network), initial)
         self._claim(resume, None if warm is None else warm[1].sha256)
         made = partial(simulated, recipe, leadfield, device=self.device, heads=heads)
         self.train = made("train", recipe.n_train)
@@ -144,8 +145,8 @@ class Trainer:
             recipe, self.train, team=self.team, compiled=compiled, fused=fused, say=say
         )
         self.network = self.engine.network
-        if warm is not None and initial is not None and not resume:
-            self.engine.adopt(_fitting(warm[0], self.network, initial).state_dict())
+        if start is not None and not resume:
+            self.engine.adopt(start.state_dict())
         self.best: dict[str, Any] | None = None
         self.history: list[dict[str, Any]] = []
         self.closing = 0.0
@@ -305,7 +306,7 @@ class Trainer:
 
 
 def _fitting(
-    network: UnrolledNetwork[Any], wanted: UnrolledNetwork[Any], path: Path
+    network: UnrolledNetwork[Any], wanted: UnrolledNetwork[Any], path: Path | None
 ) -> UnrolledNetwork[Any]:
     """The weights to start from; made those of both directions where it is these that fit.
 

@@ -199,6 +199,8 @@ class Recipe:
         for key in LATER:
             if getattr(self, key) == type(self).__dataclass_fields__[key].default:
                 del plain[key]
+        if not self.network.signed:
+            del plain["network"]["signed"]
         if not isinstance(self.network, MMNetSettings):
             plain["method"] = self.method
         return plain
