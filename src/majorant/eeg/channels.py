@@ -73,8 +73,8 @@ def require_eeg(kinds: Sequence[str], account: Account) -> None:
     if "eeg" in kinds:
         if meg:
             account.note(
-                f"Left out: MEG ({meg} channel{'' if meg == 1 else 's'}). Recordings are imaged by their EEG; {IN_PYTHON}, "
-                "MEG and both together."
+                f"Left out: MEG ({meg} channel{'' if meg == 1 else 's'}). Recordings are imaged by "
+                f"their EEG; {IN_PYTHON}, MEG and both together."
             )
         return
     if meg:
