@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,8 @@ from majorant.forward.leadfield import Leadfield
 from majorant.learned.families import FAMILIES
 from majorant.learned.stored import read_weights
 from majorant.problem import MajorantError
-from majorant.training.fit import BEST, Trainer
+from majorant.training import command
+from majorant.training.fit import BEST, CONFIG, Outcome, Trainer
 from majorant.training.presets import PRESETS, Recipe, preset, recipe_for
 
 COST = ("n_train", "epochs", "batch", "rate", "prior_rate", "schedule", "clip", "short")
@@ -61,6 +64,25 @@ def test_a_few_steps_write_weights_that_can_be_used(
     assert card.name == method
     assert card.recipe["data"] == "nmm"
     assert found.settings.n_sources == 10
+
+
+def test_another_seed_is_another_run_and_goes_on_as_itself(
+    path: Leadfield, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = recipe_for("tiny")
+    small = replace(tiny, network=replace(tiny.network, prior_hidden=4, hidden=3), n_train=32)
+    small = replace(small, n_validation=4, short=0)
+    monkeypatch.setattr(command, "recipe_for", lambda *_: small)
+
+    def run(folder: str, **options: Any) -> Outcome:
+        return command.train(leadfield=path, folder=tmp_path / folder, quiet=True, **options)
+
+    seven, eight = (run(str(seed), seed=seed) for seed in (7, 8))
+    assert json.loads((seven.folder / CONFIG).read_text())["recipe"]["data_seed"] == 7
+    assert seven.metrics != eight.metrics
+    assert run("7", resume=True).metrics == seven.metrics
+    with pytest.raises(MajorantError, match="frozen and differs"):
+        run("7", resume=True, seed=8)
 
 
 def test_unknown_names_are_one_sentence() -> None:

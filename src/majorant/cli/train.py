@@ -35,6 +35,9 @@ def train(
     initial: Annotated[
         Path | None, typer.Option(help="Weights to start from, or to go on from.")
     ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of start, order and samples; default: the preset's.")
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Wall-clock time to fit the schedule to: 90s, 20min, 1h.")
     ] = None,
@@ -81,6 +84,8 @@ def train(
     """
     own = {"correction": correction, "mode": mode, "layers": layers, "minutes": minutes}
     if solver == SBL:
+        if seed is not None:
+            raise MajorantError("--seed belongs to the other solvers; leave it out for sbl")
         place = folder or Path("runs") / f"sbl-{preset}"
         _unfolded(place, preset, resume, {**own, "start": None if resume else initial}, json)
         return
@@ -109,6 +114,7 @@ def train(
         threads=threads,
         began=process_began(),
         heads=heads,
+        seed=seed,
     )
     metrics = ", ".join(
         f"{name} {outcome.metrics[name]:.4g}"

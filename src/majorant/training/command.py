@@ -58,6 +58,7 @@ def train(
     began: float | None = None,
     quiet: bool = False,
     heads: Heads | None = None,
+    seed: int | None = None,
 ) -> Outcome:
     """Train a solver on simulations.
 
@@ -65,14 +66,14 @@ def train(
     ----------
     solver : {"mm-net", "r-mm-net", "4dvarnet", "meta-curvature", "modgrad"}
     data : {"sereega", "nmm", "general"}
-    preset_name : {"paper", "cpu", "refine", "support", "table", "general", "tiny"}
-        The recipe, see :mod:`majorant.training.presets`.
+    preset_name : str
+        The recipe, a name of :data:`majorant.training.presets.PRESETS`.
     folder : path or None
         Run folder; None takes ``runs/SOLVER-DATA-PRESET``.
     resume : bool
         Continue the run of that folder, with the schedule it was given.
     initial : path or None
-        Weights to start from; ``refine``, ``support`` and ``general`` need them.
+        Weights to start from; presets that continue others need them (:data:`CONTINUED`).
     budget : str or None
         Wall-clock time, as ``"20min"``: a new run fits its schedule to it, and any run ends within
         it, with a checkpoint.
@@ -97,6 +98,9 @@ def train(
         No progress bar.
     heads : callable or None
         Makes the heads that general data are simulated on.
+    seed : int or None
+        Of start, order and samples; None takes the preset's. A run that goes on from weights of the
+        same preset sees new samples under another seed only.
 
     Returns
     -------
@@ -110,6 +114,7 @@ def train(
     """
     began = time.monotonic() if began is None else began
     recipe = _recipe(solver, data, preset_name, initial is not None or resume)
+    recipe = recipe if seed is None else replace(recipe, seed=seed, data_seed=seed)
     seconds = None if budget is None else parse_budget(budget)
     recipe = replace(recipe, checkpointing=True) if checkpointing else recipe
     place = Path(folder) if folder is not None else Path("runs") / f"{solver}-{data}-{preset_name}"
@@ -125,7 +130,7 @@ def train(
         closing, options = 0.0, {"compiled": worth_it(where, compiled), "say": _speaker(quiet)}
         made = partial(simulated, leadfield=head, device=where, heads=heads)
         if resume:
-            recipe = _frozen(place, recipe)
+            recipe = _frozen(place, recipe, seed is not None)
         elif seconds is not None:
             if (place / CONFIG).exists():
                 raise MajorantError(
@@ -197,13 +202,18 @@ def launched(device: str, devices: int = 1, nodes: int = 1) -> tuple[Team, torch
     return Alone(), torch.device(kind)
 
 
-def _frozen(folder: Path, recipe: Recipe) -> Recipe:
-    """The recipe of a run that was fitted to a budget; another one is for the trainer to judge."""
+def _frozen(folder: Path, recipe: Recipe, seeded: bool) -> Recipe:
+    """The recipe of a run: what was fitted to a budget, and its seed unless one is asked for.
+
+    Whether it is the run that is meant is for the trainer to judge.
+    """
     held = Recipe.from_dict(read_config(folder)["recipe"])
     asked = (recipe.name, recipe.data, recipe.method)
-    if held.budget and (held.name, held.data, held.method) == asked:
+    if (held.name, held.data, held.method) != asked:
+        return recipe
+    if held.budget:
         return held
-    return recipe
+    return recipe if seeded else replace(recipe, seed=held.seed, data_seed=held.data_seed)
 
 
 def _fitted(
