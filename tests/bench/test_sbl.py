@@ -9,13 +9,15 @@ import math
 import pytest
 import torch
 
-from majorant.bench import sbl, sbl_figures, sbl_points
-from majorant.bench.sbl_methods import best_steps, methods_of
+from majorant.bench import sbl, sbl_figures, sbl_plots, sbl_points
+from majorant.bench.sbl_methods import Outcome, best_steps, methods_of
+from majorant.bench.sbl_volume import lengths_of, volume_data
 from majorant.forward.leadfield import Leadfield
 from majorant.metrics.transport import SparseJudge
 from majorant.networks.corrections import Corrections, CorrectionSettings
 from majorant.problem import MajorantError
 from majorant.simulate.sparse import SparseLike, SparseSettings
+from majorant.weights.sbl import weights_at
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +101,33 @@ def test_a_figure_is_a_picture_and_a_table(bench: sbl_points.Bench, figure, tmp_
 def test_a_figure_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(MajorantError, match="choose one of 2, 3, 4, 5, 7, 8, all"):
         sbl.run_sbl("6", out=tmp_path)
+
+
+def test_a_volume_is_solved_with_three_columns_for_each_place(bench: sbl_points.Bench):
+    data = volume_data(5, bench.data, ball_mm=35.0)
+    batch = data.batch(range(3))
+    problem = data.problem(batch)
+    assert problem.operator.n_orient == 3
+    assert problem.operator.n_sources == 3 * data.leadfield.n_locations
+    judge = SparseJudge(data.leadfield, data.generating)
+    network = shipped("unfolded-gated")
+    method = lengths_of(methods_of({"gated": network}, 10, 10)["unfolded gated"])
+    table = sbl_points.columns(judge, method(problem, "joint"), batch)
+    silent = sbl_points.columns(judge, Outcome(torch.ones_like(batch.x)), batch)
+    assert table["rises"].sum() == 0
+    assert table["emd"].mean() < 0.8 * silent["emd"].mean()
+
+
+def test_bars_of_five_settings_are_drawn(bench: sbl_points.Bench, tmp_path):
+    metrics = ("emd_median", "auc", "f1", "correlation", "nmse", "noise")
+    points = [
+        sbl_points.Point("3", setting, "cb-2", "", 0.0, metric, 0.5, 0.4, 0.6, 3)
+        for setting in ("joint", "true-noise", "baseline-noise", "MEG", "volume")
+        for metric in metrics
+    ]
+    sbl_plots.draw("3", points, bench, tmp_path / "bars.png", "majorant bench sbl")
+    assert (tmp_path / "bars.png").stat().st_size > 10_000
+
+
+def shipped(name: str) -> Corrections:
+    return Corrections.load(weights_at(name))[0]

@@ -10,9 +10,9 @@ import torch
 
 from majorant.metrics.calibration import coverage_by_thirds, floors_by_thirds, with_floors
 from majorant.networks.corrections import Corrections, CorrectionSettings
-from majorant.problem import DamagedFile, MatrixOperator, Problem
+from majorant.problem import DamagedFile, MajorantError, MatrixOperator, Problem
 from majorant.solvers.loop import solve
-from majorant.weights.sbl import floors_of, unfolded_sbl
+from majorant.weights.sbl import floors_of, unfolded_sbl, weights_at
 
 
 @pytest.fixture
@@ -61,3 +61,21 @@ def test_floors_by_thirds_make_every_third_cover():
     after = coverage_by_thirds(truth[20:], mean[20:], wide, depth)
     assert floors[1] > floors[2]
     assert all(abs(share - 0.9) < 0.04 for share in after)
+
+
+def test_attention_comes_with_weights_of_its_own(problem: Problem):
+    one, two = unfolded_sbl(), unfolded_sbl(correction="attention")
+    assert two.corrections.settings.kind == "attention"
+    assert two.floors is not None
+    answer = solve(problem, two)
+    assert answer.certificate.violations.sum() == 0
+    assert not torch.equal(answer.estimate, solve(problem, one).estimate)
+    with pytest.raises(MajorantError, match="no packaged weights for the correction 'bias'"):
+        unfolded_sbl(correction="bias")  # type: ignore[arg-type]
+    with pytest.raises(MajorantError, match="trained in mode 'gated'"):
+        unfolded_sbl("theta", correction="attention")
+
+
+def test_weights_are_found_by_name_and_by_path(tmp_path: Path):
+    assert weights_at("unfolded-gated").is_file()
+    assert weights_at(tmp_path / "own.safetensors") == tmp_path / "own.safetensors"

@@ -18,7 +18,7 @@ from pathlib import Path
 from majorant.bench import sbl_heads
 from majorant.bench.sbl_figures import DRAWN
 from majorant.bench.sbl_meg import meg_heads
-from majorant.bench.sbl_methods import MODES, best_steps
+from majorant.bench.sbl_methods import ATTENTION, MODES, best_steps
 from majorant.bench.sbl_points import Bench, Point
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.unfolded import Mode
@@ -114,11 +114,13 @@ def prepare(
 ) -> Bench:
     """Build the test head, load the networks, and choose the steps of the best classical run."""
     inverting, generating = heads or sbl_heads.test_head()
-    networks: dict[Mode, Corrections] = {
+    networks: dict[str, Corrections] = {
         mode: load_unfolded(None if weights is None else weights[mode], mode)[0]
         for mode in MODES
         if (shipped_unfolded(mode).exists() if weights is None else mode in weights)
     }
+    if weights is None and shipped_unfolded("gated", "attention").exists():
+        networks[ATTENTION] = load_unfolded(None, "gated", "attention")[0]
     data = SparseLike(
         inverting, seed, part="test", settings=settings or SparseSettings(), generating=generating
     )

@@ -42,7 +42,8 @@ def solvers() -> dict[str, IterativeSolver[Variances]]:
     return {
         "cb-10": Champagne(tol=0.0, max_iter=STEPS),
         "mackay-10": Champagne("mackay", tol=0.0, max_iter=STEPS),
-        "unfolded gated": unfolded_sbl(recalibrated=False),
+        "unfolded gated": unfolded_sbl(correction="mlp", recalibrated=False),
+        "unfolded attention": unfolded_sbl(correction="attention", recalibrated=False),
     }
 
 

@@ -3,7 +3,7 @@
 | figure | what it shows |
 |---|---|
 | 2 | maps of one sample |
-| 3 | all metrics, noise learned and noise known; one row for MEG |
+| 3 | all metrics, noise learned and noise known; one row for MEG, one for a volume |
 | 4 | metrics after every layer |
 | 5 | signal-to-noise ratio, number of sources, number of times |
 | 7 | extent of the sources |
@@ -17,8 +17,9 @@ from dataclasses import replace
 
 import torch
 
-from majorant.bench.sbl_methods import dense_map
+from majorant.bench.sbl_methods import dense_map, mode_of
 from majorant.bench.sbl_points import BATCH, Bench, Point, score, summarise
+from majorant.bench.sbl_volume import volume
 from majorant.learned.clues import read_clues, read_columns
 from majorant.learned.unfolded import UnfoldedSBL
 from majorant.metrics.calibration import log_correlation
@@ -41,7 +42,7 @@ def overall(bench: Bench) -> list[Point]:
         for setting in settings
         for point in score(bench, bench.data, bench.methods(), "3", setting=setting)
     ]
-    return points if bench.meg is None else points + magnetic(bench)
+    return points if bench.meg is None else points + magnetic(bench) + volume(bench)
 
 
 def magnetic(bench: Bench) -> list[Point]:
@@ -68,7 +69,10 @@ def per_layer(bench: Bench) -> list[Point]:
     runs = {
         "cb": Champagne(tol=0.0),
         "mackay": Champagne("mackay", tol=0.0),
-        **{f"unfolded {mode}": UnfoldedSBL(net, mode) for mode, net in bench.networks.items()},
+        **{
+            f"unfolded {name}": UnfoldedSBL(net, mode_of(name))
+            for name, net in bench.networks.items()
+        },
     }
     for name, solver in runs.items():
         solution = solve(problem, solver, max_iter=bench.layers, keep_trace=True)
@@ -121,8 +125,8 @@ def learned(bench: Bench) -> list[Point]:
     points: list[Point] = []
     batch = bench.data.batch(range(min(bench.n, BATCH)))
     problem = bench.data.problem(batch)
-    for mode, network in bench.networks.items():
-        solver = UnfoldedSBL(network, mode)
+    for own, network in bench.networks.items():
+        solver = UnfoldedSBL(network, mode_of(own))
         majorant = solver.majorant(problem)
         with torch.no_grad():
             states = [here.state for here in solver.unfold(problem, network.depth)]
@@ -139,7 +143,7 @@ def learned(bench: Bench) -> list[Point]:
                         c.flatten()[:: max(1, c.numel() // 100_000)],
                         torch.tensor([0.1, 0.5, 0.9]),
                     ).tolist()
-                    name = f"unfolded {mode}"
+                    name = f"unfolded {own}"
                     points.append(
                         Point("8", what, name, "layer", layer + 1.0, "c", middle, low, high, len(c))
                     )

@@ -36,7 +36,7 @@ def meg_heads(seed: int = 0) -> tuple[Leadfield, Leadfield]:
     meshes = [template_leadfield(TEST.montage, space=s, fixed=True) for s in (COARSE, DENSE)]
     places = meshes[0].positions.numpy()
     centre = 0.5 * (places.max(axis=0) + places.min(axis=0))
-    sensors = 1e-3 * RADIUS_MM * _helmet()
+    sensors = 1e-3 * RADIUS_MM * helmet()
     moved = sensors + 1e-3 * MOVED_MM * np.random.default_rng(seed).standard_normal(sensors.shape)
     first, last = (
         _lead(mesh, centre, at) for mesh, at in zip(meshes, (sensors, moved), strict=True)
@@ -44,7 +44,7 @@ def meg_heads(seed: int = 0) -> tuple[Leadfield, Leadfield]:
     return first, last
 
 
-def _helmet() -> NDArray[np.float64]:
+def helmet() -> NDArray[np.float64]:
     """Directions spread evenly over the upper part of a sphere, shape (102, 3)."""
     k = np.arange(N_SENSORS) + 0.5
     height = 1.0 - 1.25 * k / N_SENSORS

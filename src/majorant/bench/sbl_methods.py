@@ -26,6 +26,9 @@ from majorant.solvers.linear import SLORETA, MinimumNorm
 from majorant.solvers.loop import solve
 
 MODES: tuple[Mode, ...] = ("free", "theta", "gated")
+ATTENTION = "attention"
+"""Name of the network with attention; it is used in mode "gated"."""
+
 CANDIDATES = (10, 20, 30, 50, 100, 200)
 """Numbers of steps that ``cb-best`` is chosen from."""
 
@@ -66,7 +69,7 @@ Method = Callable[[Problem, Setting], Outcome]
 
 
 def methods_of(
-    networks: Mapping[Mode, Corrections],
+    networks: Mapping[str, Corrections],
     layers: int,
     best: int,
     *,
@@ -76,7 +79,7 @@ def methods_of(
 
     Parameters
     ----------
-    networks : mapping of mode to Corrections
+    networks : mapping of mode, or "attention", to Corrections
         Trained ones.
     layers : int
         Steps of the classical rules (``K``).
@@ -102,7 +105,14 @@ def methods_of(
         made |= {"mxne": _mxne, "gamma-map": _gamma_map}
         if calibrain_map() is not None:
             made["calibrain"] = _calibrain
-    return made | {f"unfolded {mode}": _unfolded(net, mode) for mode, net in networks.items()}
+    return made | {
+        f"unfolded {name}": _unfolded(net, mode_of(name)) for name, net in networks.items()
+    }
+
+
+def mode_of(name: str) -> Mode:
+    """The mode that a network is used in: its name, but for the one with attention."""
+    return "gated" if name == ATTENTION else next(mode for mode in MODES if mode == name)
 
 
 def best_steps(

@@ -31,7 +31,12 @@ LABELS: Mapping[str, str] = {
     "extent_mm": "extent (mm)",
     "c": "correction of the log-variance",
 }
-OURS = {"unfolded gated": "#0b6e4f", "unfolded theta": "#3a7ca5", "unfolded free": "#c8553d"}
+OURS = {
+    "unfolded gated": "#0b6e4f",
+    "unfolded theta": "#3a7ca5",
+    "unfolded free": "#c8553d",
+    "unfolded attention": "#6a3d9a",
+}
 GREYS = ("#222222", "#666666", "#999999", "#b8a14a", "#7d5ba6", "#a0785a", "#5f8a8b", "#c08497")
 
 
@@ -87,6 +92,7 @@ def _bars(points: Sequence[Point], bench: Bench) -> Any:
     metrics = ("emd_median", "auc", "f1", "correlation", "nmse", "noise")
     settings = list(dict.fromkeys(p.setting for p in points))
     names = list(dict.fromkeys(p.method for p in points))
+    height = 0.8 / len(settings)
     figure, axes = _axes(2, 3, 3.6, 3.0)
     for axis, metric in zip(axes.flat, metrics, strict=True):
         for i, setting in enumerate(settings):
@@ -94,9 +100,10 @@ def _bars(points: Sequence[Point], bench: Bench) -> Any:
             for j, name in enumerate(names):
                 if name in chosen:
                     p = chosen[name]
-                    place = j + 0.25 * (i - 1)
+                    share = i / len(settings)
+                    place = j + 0.9 * share - 0.4
                     colour = OURS.get(name, "#888888")
-                    axis.barh(place, p.value, 0.22, color=colour, alpha=1.0 - 0.3 * i)
+                    axis.barh(place, p.value, height, color=colour, alpha=1.0 - 0.9 * share)
                     axis.plot([p.low, p.high], [place, place], color="k", lw=0.6)
         axis.set_yticks(range(len(names)), names, fontsize=6)
         axis.invert_yaxis()

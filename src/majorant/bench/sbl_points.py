@@ -14,7 +14,6 @@ from torch import Tensor
 
 from majorant.bench.sbl_methods import Method, Outcome, dense_map, methods_of
 from majorant.forward.leadfield import Leadfield
-from majorant.learned.unfolded import Mode
 from majorant.metrics.calibration import log_correlation
 from majorant.metrics.localisation import Interval, bootstrap
 from majorant.metrics.transport import SparseJudge
@@ -62,7 +61,7 @@ class Bench:
     data : SparseLike
         Test samples.
     judge : SparseJudge
-    networks : mapping of mode to Corrections
+    networks : mapping of mode, or "attention", to Corrections
     layers : int
     best : int
         Steps of the best classical run.
@@ -78,7 +77,7 @@ class Bench:
 
     data: SparseLike
     judge: SparseJudge
-    networks: Mapping[Mode, Corrections]
+    networks: Mapping[str, Corrections]
     layers: int
     best: int
     n: int
