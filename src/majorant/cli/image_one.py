@@ -102,14 +102,15 @@ def _prepared(file: Path | None, preparation: Preparation, voice: Voice) -> tupl
 
 def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> None:
     """Print the peaks, the errors of a demonstration, the certificate, the cautions."""
-    from majorant.report.words import mni, number, source_scale, written
+    from majorant.report.words import clock, mni, number, source_scale, written
 
     content = result.content
     largest = max((abs(peak.amplitude) for peak in content.peaks), default=0.0)
-    scale = source_scale(content.sources, largest)
+    scale, unit = source_scale(content.sources, largest), clock(content.times)
+    spec = ".0f" if unit.label == "ms" else ".3f"
     rows = [
         (
-            written(1e3 * peak.time, ".0f"),
+            written(unit.factor * peak.time, spec),
             peak.hemisphere,
             peak.lobe,
             mni(peak.mni),
@@ -119,7 +120,15 @@ def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> No
         )
         for peak in content.peaks
     ]
-    columns = ("ms", "hemisphere", "lobe", "MNI152, mm", scale.label.strip("()"), "±", "share")
+    columns = (
+        unit.label,
+        "hemisphere",
+        "lobe",
+        "MNI152, mm",
+        scale.label.strip("()"),
+        "±",
+        "share",
+    )
     show_table("Peaks, strongest first", columns, rows)
     if content.errors:
         errors = [(name, number(value)) for name, value in content.errors.items()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.eeg.evidence import Evidence, ms, where
+from majorant.eeg.evidence import Evidence
 from majorant.eeg.scalp import frontal_pole
 from majorant.report.words import written
 
@@ -41,9 +41,9 @@ def find_blinks(e: Evidence) -> str | None:
     first, last = _run_around(moments, worst)
     height = written(1e6 * evoked.data[strongest[worst], worst], ".1f")
     text = (
-        f"Blinks or eye movements: from {ms(e.times[first])} to {ms(e.times[last])} the "
+        f"Blinks or eye movements: from {e.at(e.times[first])} to {e.at(e.times[last])} the "
         f"frontal-pole electrode {channel} is the strongest "
-        f"({height} µV at {ms(e.times[worst])}, "
+        f"({height} µV at {e.at(e.times[worst])}, "
         f"{ratio[worst]:.1f} times the median electrode)"
     )
     if name is not None:
@@ -56,7 +56,7 @@ def find_blinks(e: Evidence) -> str | None:
     if near:
         rank, peak = near[0]
         doubt = "may be" if name is None else "is probably"
-        text += f". Peak {rank}, {where(peak)}, {doubt} the eyes and not the cortex"
+        text += f". Peak {rank}, {e.where(peak)}, {doubt} the eyes and not the cortex"
     return text + ". Remove blinks (rejection of trials, or ICA) and image again."
 
 

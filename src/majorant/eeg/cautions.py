@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from majorant.eeg.blinks import find_blinks
-from majorant.eeg.evidence import Evidence, ms, percent, where
+from majorant.eeg.evidence import Evidence, percent
 from majorant.eeg.faint import faint
 from majorant.eeg.scalp import coverage
 from majorant.problem import Status
@@ -51,7 +51,7 @@ def _before_the_event(e: Evidence) -> str | None:
         return None
     return (
         f"The estimate is nearly as strong before the event ({percent(share)} of the maximum, at "
-        f"{ms(when)}) as after it: what follows the event may be chance."
+        f"{e.at(when)}) as after it: what follows the event may be chance."
     )
 
 
@@ -63,7 +63,7 @@ def _explained(e: Evidence) -> str | None:
         return None
     return (
         f"The sources explain only {percent(share)} of the variance recorded at the strongest peak "
-        f"({ms(e.peaks[0].time)}): most of the data is noise, artefact, or beyond the model."
+        f"({e.at(e.peaks[0].time)}): most of the data is noise, artefact, or beyond the model."
     )
 
 
@@ -74,7 +74,7 @@ def _edge(e: Evidence) -> str | None:
     if 0 < index < len(e.times) - 1:
         return None
     return (
-        f"The strongest peak lies at the edge of the window ({ms(e.times[index])}): the activity "
+        f"The strongest peak lies at the edge of the window ({e.at(e.times[index])}): the activity "
         "may go on outside; widen the window."
     )
 
@@ -148,7 +148,7 @@ def _far(e: Evidence) -> str | None:
     if distance < e.settings.far_mm:
         return None
     return (
-        f"The strongest peak, {where(e.peaks[0])}, is {distance:.0f} mm from the nearest "
+        f"The strongest peak, {e.where(e.peaks[0])}, is {distance:.0f} mm from the nearest "
         "electrode: so deep or basal a place is seen poorly."
     )
 
@@ -161,7 +161,7 @@ def _rival(e: Evidence) -> str | None:
     if share < e.settings.rival:
         return None
     return (
-        f"The second peak, {where(second)}, has {percent(share)} of the amplitude of the first: "
+        f"The second peak, {e.where(second)}, has {percent(share)} of the amplitude of the first: "
         "which of them is the stronger is within the noise."
     )
 

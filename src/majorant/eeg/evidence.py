@@ -11,9 +11,9 @@ from majorant.eeg.prepare import Prepared
 from majorant.forward.electrodes import Alignment
 from majorant.problem import Certificate, Status
 from majorant.report.content import Peak, Uncertainty
-from majorant.report.words import mni, written
+from majorant.report.words import clock, mni, written
 
-__all__ = ["CautionSettings", "Evidence", "ms", "percent", "where"]
+__all__ = ["CautionSettings", "Evidence", "percent"]
 
 
 @dataclass(frozen=True)
@@ -107,15 +107,15 @@ class Evidence:
         """Index of the sample nearest a time."""
         return int(np.abs(self.times - time).argmin())
 
+    def at(self, time: float) -> str:
+        """A time in words: in milliseconds, or in seconds where the data are long."""
+        unit = clock(self.times)
+        spec = ".0f" if unit.label == "ms" else ".3f"
+        return f"{written(unit.factor * time, spec)} {unit.label}"
 
-def ms(time: float) -> str:
-    """A time in milliseconds."""
-    return f"{written(1e3 * time, '.0f')} ms"
-
-
-def where(peak: Peak) -> str:
-    """A peak's place and time in words."""
-    return f"{peak.hemisphere} {peak.lobe} ({mni(peak.mni)}) at {ms(peak.time)}"
+    def where(self, peak: Peak) -> str:
+        """A peak's place and time in words."""
+        return f"{peak.hemisphere} {peak.lobe} ({mni(peak.mni)}) at {self.at(peak.time)}"
 
 
 def percent(share: float) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from majorant.eeg.evidence import Evidence, ms
+from majorant.eeg.evidence import Evidence
 from majorant.report.words import number
 
 __all__ = ["faint", "level_needed", "strongest_ratio"]
@@ -31,9 +31,9 @@ def faint(e: Evidence) -> str | None:
     level = float(e.white_rms[e.sample(when)])
     if level < needed:
         return (
-            f"No source stands out from noise: at {ms(when)}, when the estimate is strongest, the "
-            f"data are {level:.1f} times what noise alone would give, and {needed:.1f} times are "
-            "needed. Places are not to be trusted; average more trials."
+            f"No source stands out from noise: at {e.at(when)}, when the estimate is strongest, "
+            f"the data are {level:.1f} times what noise alone would give, and {needed:.1f} times "
+            "are needed. Places are not to be trusted; average more trials."
         )
     doubt = e.uncertainty
     if doubt is None:
