@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import Literal, get_args
 
 import torch
@@ -120,16 +119,6 @@ class GaussianModel:
         if not self.learns_noise:
             return Variances(gamma, origin.noise)
         return Variances(gamma, proposed.noise.within(origin.noise, *self.noise_box))
-
-    @cached_property
-    def box(self) -> tuple[Tensor, Tensor]:
-        """Both boxes side by side, of every variance: sources, then sensors."""
-        sizes = (log_of(self.start.gamma).shape[1], log_of(self.start.noise).shape[1])
-        low, high = (
-            torch.cat([end.expand(-1, n) for end, n in zip(ends, sizes, strict=True)], 1)
-            for ends in zip(self.gamma_box, self.noise_box, strict=True)
-        )
-        return low, high
 
     def covariance(self, state: Variances) -> Tensor:
         """``Sigma = L Gamma L' + Lambda``, shape (n_batch, n_sensors, n_sensors), float64."""
