@@ -35,11 +35,9 @@ def train(
     initial: Annotated[
         Path | None, typer.Option(help="Weights to start from, or to go on from.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Of start, order and samples; default: the preset's.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of samples and order.")] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Wall-clock time to fit the schedule to: 90s, 20min, 1h.")
+        str | None, typer.Option(help="Wall-clock time to fit it to: 90s, 20min, 1h.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
