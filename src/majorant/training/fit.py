@@ -34,6 +34,7 @@ from majorant.simulate.general import General
 from majorant.simulate.heads import Heads
 from majorant.simulate.neural_mass_data import NeuralMassLike, NeuralMassSettings
 from majorant.solvers.loop import solve
+from majorant.training.bilevel import distance
 from majorant.training.checkpoint import load_checkpoint, save_checkpoint
 from majorant.training.curves import draw_curves
 from majorant.training.engine import Engine
@@ -220,12 +221,13 @@ class Trainer:
     def _validate(self) -> dict[str, Any]:
         """Score the solver; keep the weights if they are the best so far."""
         began = time.monotonic()
-        solver, scores, rises, refused = self.solver(), [], 0, 0
+        solver, scores, apart, rises, refused = self.solver(), [], 0.0, 0, 0
         for batch in self.valid.batches(LIMIT_VALIDATION):
             solution = solve(self.valid.problem(batch), solver)
             scores.append(
                 self.judge.score(batch.x.cpu(), solution.estimate.cpu(), batch.seed.cpu())
             )
+            apart += float(distance(batch.x.to(solution.estimate), solution.estimate).sum())
             rises += int(solution.certificate.violations.sum())
             refused += int(solution.certificate.refused.sum())
         joined = Scores.cat(scores)
@@ -233,12 +235,14 @@ class Trainer:
         metrics: dict[str, Any] = {
             key: round(float(getattr(joined, name).mean()), 5) for key, name in names.items()
         }
+        metrics["apart"] = round(apart / len(self.valid), 5)
         metrics |= {"violations": rises, "refused": refused, "n": len(self.valid)}
         metrics |= {"step": self.step}
         self._write({"step": self.step, "validation": metrics})
         draw_curves(self.history, self.folder / "curves.png")
-        judged = "AUC" if self.recipe.data == "general" else "PSNR"  # PSNR rewards empty maps
-        if self.best is None or metrics[judged] > self.best[judged]:
+        # of several sources, which are rarely all found, PSNR would reward empty maps
+        judged, sign = ("apart", -1) if self.recipe.data == "general" else ("PSNR", 1)
+        if self.best is None or sign * metrics[judged] > sign * self.best[judged]:
             self.best = metrics
             write_weights(
                 self.folder / BEST,
