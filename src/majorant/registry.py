@@ -161,8 +161,8 @@ _SOLVERS: dict[str, SolverSpec] = {
             "mm-net",
             "majorant.weights.shipped:mm_net",
             "MM-Net",
-            "A recurrent network predicts the curvature of an energy with a learned prior; one "
-            "compact source at a time, sharp in space.",
+            "A recurrent network predicts the curvature of an energy with a learned prior; a few "
+            "compact sources, sharp in space.",
             "The returned energy never rises, for any weights and any number of iterations: a "
             "guard decides every two steps.",
             ("fixed",),
@@ -171,7 +171,7 @@ _SOLVERS: dict[str, SolverSpec] = {
             space="regions",
             linear=False,
             covariance=False,
-            window=0.125,
+            window=0.25,
         ),
         SolverSpec(
             "unfolded-sbl",

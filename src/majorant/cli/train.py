@@ -33,7 +33,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run there.")] = False,
     initial: Annotated[
-        Path | None, typer.Option(help="Weights to start from, or to go on from.")
+        Path | None, typer.Option(help="Weights to go on from; or sereega, nmm, general.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of samples and order.")] = None,
     budget: Annotated[
@@ -102,7 +102,7 @@ def train(
         preset_name=preset,
         folder=folder,
         resume=resume,
-        initial=initial,
+        initial=_packaged(initial, solver),
         budget=budget,
         device=device,
         devices=devices,
@@ -128,6 +128,15 @@ def train(
     if not deliver({"solver": solver, "data": data, "preset": preset, **found}, json):
         more = "" if outcome.finished else f" of {outcome.steps}; go on with --resume"
         out.print(f"{outcome.folder}: {outcome.step} steps{more}; {metrics}", soft_wrap=True)
+
+
+def _packaged(initial: Path | None, solver: str) -> Path | None:
+    """The file of weights: one's own, or packaged ones by what they were trained on."""
+    from majorant.weights.shipped import DOMAINS, GENERAL, shipped
+
+    if initial is None or initial.exists() or str(initial) not in (GENERAL, *DOMAINS):
+        return initial
+    return shipped(solver, str(initial))
 
 
 def _unfolded(

@@ -2,9 +2,9 @@
 
 They hold on the template's 994 regions, for any montage. Three kinds:
 
-- the best weights for a kind of simulated data, by :func:`trained`; recordings are imaged with
-  those of ``sereega`` (:func:`mm_net`), which place a single source best;
-- ``general``: any cap, one to three sources of either direction, any level of noise;
+- the best weights for a kind of simulated data, by :func:`trained`;
+- ``general``: any cap, one to three sources of either direction, any level of noise; recordings are
+  imaged with these (:func:`mm_net`);
 - in the folder ``table``, every method at equal cost on each kind of data: what Table I compares.
 """
 
@@ -85,7 +85,7 @@ def load(weights: str | Path, name: str) -> tuple[UnrolledNetwork[Any], Card]:
 
 
 def mm_net(
-    weights: str | Path = DOMAINS[0],
+    weights: str | Path = GENERAL,
     *,
     sfreq: float = SFREQ,
     max_iter: int | None = None,
@@ -97,7 +97,7 @@ def mm_net(
 
     Parameters
     ----------
-    weights : {"sereega", "nmm", "general"} or path
+    weights : {"general", "sereega", "nmm"} or path
         What they were trained on, or a file of one's own training.
     sfreq : float
         Sampling rate of the data, Hz; data are resampled to the network's rate and back.
