@@ -120,7 +120,8 @@ def test_the_network_sees_the_window_that_ends_now(network: SourceImager, raw: A
     engine.reset()
     late = engine.push(data[:, : length + 4])
     assert late.shape[1] == length
-    assert last == pytest.approx(late[:, -4:], rel=1e-3, abs=1e-6 * np.abs(late).max())
+    # Six steps in float32, from arrays that lie elsewhere in memory.
+    assert last == pytest.approx(late[:, -4:], rel=1e-3, abs=3e-5 * np.abs(late).max())
     certificate = engine.certificate()
     assert certificate is not None
     assert certificate.to_dict()["holds"]
@@ -341,7 +342,8 @@ def test_solver_settings_of_the_command_reach_the_live_network(
     engine = engine_for(fitted, find_regions(network.leadfield_, []), SFREQ)
     with one_thread():
         assert torch.get_num_threads() == 1
-        assert engine.push(raw.get_data(picks=network.info_["ch_names"])[:, :20]).shape[1] > 0
+        data = raw.get_data(picks=network.info_["ch_names"])
+        assert engine.push(data[:, : engine.length]).shape[1] > 0
     certificate = engine.certificate()
     assert certificate is not None
     # The start, and one decision of the guard, which comes every two steps.

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from majorant.errors import MajorantError
-from majorant.learned.directions import both_directions, doubled
+from majorant.learned.directions import both_directions, doubled, symmetrised
 from majorant.learned.unrolled import MMNetSettings, MMNetwork
 from majorant.problem import MatrixOperator
 
@@ -54,6 +54,29 @@ def test_sizes_are_twice_those_of_one_direction() -> None:
     settings = doubled(SMALL)
     assert (settings.prior_hidden, settings.hidden) == (12, 10)
     assert both_directions(network()).settings == settings
+
+
+def test_what_was_trained_on_is_made_odd_again() -> None:
+    two, (x, g) = both_directions(network()).double(), arrays()
+    same = symmetrised(two)
+    for a, b in zip(two.parameters(), same.parameters(), strict=True):
+        assert torch.equal(a, b)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in two.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    geometry = two.geometry(MatrixOperator(torch.eye(4, 9)), torch.float64)
+
+    @torch.no_grad()
+    def apart(of: MMNetwork) -> float:
+        a, there = of.step(x, g, of.begin(x), geometry)
+        b, back = of.step(-x, -g, of.begin(x), geometry)
+        a, _ = of.step(a, of.prior(a), there, geometry)
+        b, _ = of.step(b, of.prior(b), back, geometry)
+        return float((a + b).norm() / a.norm())
+
+    assert apart(two) > 1e-3
+    assert apart(symmetrised(two)) < 1e-12
 
 
 def test_another_step_is_refused() -> None:

@@ -10,11 +10,13 @@ say is joined so that the whole is odd: if the data are turned, the estimate is 
 - The predicted curvature becomes even: the decoded streams of both signs are averaged before they
   are multiplied.
 
-The result is an ordinary network of twice the channels, to be used as it is or trained on.
+The result is an ordinary network of twice the channels, to be used as it is or trained on; what was
+trained is made odd again by :func:`symmetrised`.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -114,3 +116,52 @@ def _twins(weight: Tensor, inputs: Sequence[int], outputs: Sequence[int]) -> Ten
         rows.append(torch.cat([x for pair in zip(parts, nothing, strict=True) for x in pair], 1))
         rows.append(torch.cat([x for pair in zip(nothing, parts, strict=True) for x in pair], 1))
     return torch.cat(rows)
+
+
+@torch.no_grad()
+def symmetrised(network: MMNetwork) -> MMNetwork:
+    """Return the nearest odd network to one that was trained on from :func:`both_directions`.
+
+    Twins drift apart in training, and with them the estimates of data and of their negative. Every
+    weight is replaced by the mean of itself and of its twin's, which is the orthogonal projection
+    onto the odd networks.
+
+    Parameters
+    ----------
+    network : MMNetwork
+        Of twice the channels; those of every group stand before their twins.
+
+    Returns
+    -------
+    MMNetwork
+        Of the same settings; if the data are turned, its estimate is turned.
+    """
+    made = copy.deepcopy(network)
+    s = network.settings
+    h, n = [s.prior_hidden // 2], [s.hidden // 2]
+    first, middle, last = (layer.get_parameter("weight") for layer in made.prior.layers)
+    first.copy_(0.5 * (first - _swapped(first, 0, h)))
+    middle.copy_(0.5 * (middle + _swapped(_swapped(middle, 0, h), 1, h)))
+    last.copy_(0.5 * (last - _swapped(last, 1, h)))
+    c, gates = made.curvature, n * 4
+    for layer in (c.encode_gradient, c.encode_state):
+        layer.weight.copy_(0.5 * (layer.weight - _swapped(layer.weight, 0, n)))
+        _even(layer, n)
+    for layer, inputs in ((c.cell_1.gates, n * 2), (c.cell_2.gates, n * 3)):
+        twin = _swapped(_swapped(layer.weight, 0, gates), 1, inputs)
+        layer.weight.copy_(0.5 * (layer.weight + twin))
+        _even(layer, gates)
+    for layer in (c.decode_1, c.decode_2):
+        layer.weight.copy_(0.5 * (layer.weight + _swapped(layer.weight, 1, n)))
+    return made
+
+
+def _even(layer: Conv, groups: Sequence[int]) -> None:
+    if layer.bias is not None:
+        layer.bias.copy_(0.5 * (layer.bias + _swapped(layer.bias, 0, groups)))
+
+
+def _swapped(x: Tensor, dim: int, groups: Sequence[int]) -> Tensor:
+    """Exchange the channels of every group with their twins, which stand behind them."""
+    parts = x.split([size for size in groups for _ in range(2)], dim=dim)
+    return torch.cat([parts[i ^ 1] for i in range(len(parts))], dim=dim)

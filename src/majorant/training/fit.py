@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from majorant.forward.leadfield import Leadfield
-from majorant.learned.directions import both_directions
+from majorant.learned.directions import both_directions, symmetrised
 from majorant.learned.families import as_solver, make_network
 from majorant.learned.mmnet import MMNet
 from majorant.learned.network import UnrolledNetwork
@@ -212,10 +212,12 @@ class Trainer:
         return self.engine.step
 
     def solver(self) -> MMNet:
-        """The solver with the averaged weights, guarded where its method is."""
+        """The solver with the averaged weights; odd if it knows both directions."""
         network = make_network(self.recipe.network)
         state = {**self.network.state_dict(), **self.engine.average}
         network.load_state_dict(state)
+        if network.settings.signed and isinstance(network, MMNetwork):
+            network = symmetrised(network)
         return as_solver(network, sfreq=self.train.sfreq)
 
     def _validate(self) -> dict[str, Any]:
