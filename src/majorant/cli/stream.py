@@ -246,7 +246,7 @@ def _tell(toll: Toll, engine: Engine, file: Path | None, quiet: bool, json: str 
     if engine.certificate() is not None and found["latency"]["p95_ms"] > LATE:
         out.print(
             f"More than 5 % of the estimates came later than {LATE} ms: a linear solver is "
-            "quicker, and so are fewer steps (--option max_iter=4).",
+            "quicker, and so are fewer steps (--option max_iter=2).",
             style="yellow",
         )
     if file is not None:

@@ -27,6 +27,12 @@ from majorant.registry import able
 
 __all__ = ["Engine", "KernelEngine", "WindowEngine", "engine_for", "one_thread"]
 
+STEPS = 4
+"""Steps of MM-Net in a window where no other number is asked for.
+
+Most of the training of the general weights unrolled as many; the certificate holds for any number.
+"""
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:
@@ -116,7 +122,7 @@ class KernelEngine(Engine):
 
 
 class WindowEngine(Engine):
-    """MM-Net on a window that slides.
+    """MM-Net on a window that slides; :data:`STEPS` steps unless the solver's settings say others.
 
     Parameters
     ----------
@@ -132,7 +138,8 @@ class WindowEngine(Engine):
         solver = inverse.solver(None)
         assert isinstance(solver, MMNet)
         self.regions, self.unit = regions, "Am"
-        self._network = solver
+        asked = "max_iter" in inverse.options
+        self._network = solver if asked else solver.changed(max_iter=min(STEPS, solver.max_iter))
         self._whitener = torch.as_tensor(inverse.whitener, dtype=torch.float32)
         white = torch.as_tensor(inverse.whitener, dtype=torch.float64)
         # Single precision: the network was trained in it, and a window is solved in half the time.
