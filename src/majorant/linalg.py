@@ -54,8 +54,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``x weight' + bias``, by whichever of torch's two libraries is fast at it here.
 
     In float32 torch multiplies with its BLAS, which on processors of other makers than its own
-    leaves the widest instructions unused; oneDNN uses them wherever they are, and takes about half
-    the time there. It has no derivatives, so training multiplies as ever.
+    leaves the widest instructions unused; oneDNN uses them wherever they
+    are. It has no derivatives, so training multiplies as ever.
 
     Parameters
     ----------

@@ -48,3 +48,13 @@ def test_table_1_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFi
     )
     assert "Table I on sereega" in capsys.readouterr().out
     assert [row["method"] for row in json.loads(file.read_text())] == ["mne", "sloreta"]
+
+
+def test_training_starts_from_packaged_weights_by_name(tmp_path: Path) -> None:
+    from majorant.cli.train import _packaged
+    from majorant.weights.shipped import shipped
+
+    assert _packaged(Path("sereega"), "mm-net") == shipped("mm-net", "sereega")
+    own = tmp_path / "own.safetensors"
+    assert _packaged(own, "mm-net") == own
+    assert _packaged(None, "mm-net") is None

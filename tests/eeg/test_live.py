@@ -20,7 +20,7 @@ from majorant import SourceImager
 from majorant.cli import main
 from majorant.eeg.live.chunks import Chunk
 from majorant.eeg.live.conditioner import Conditioner
-from majorant.eeg.live.engine import KernelEngine, WindowEngine, engine_for, one_thread
+from majorant.eeg.live.engine import STEPS, KernelEngine, WindowEngine, engine_for, one_thread
 from majorant.eeg.live.follow import Following, follow
 from majorant.eeg.live.latency import Latency
 from majorant.eeg.live.regions import find_regions
@@ -111,6 +111,8 @@ def test_the_network_sees_the_window_that_ends_now(network: SourceImager, raw: A
     regions = find_regions(network.leadfield_, [])
     engine = engine_for(network, regions, SFREQ)
     assert isinstance(engine, WindowEngine)
+    assert network.solver_options == {}  # so the number of steps is that of live windows
+    assert engine._solver.max_iter == STEPS
     data = raw.get_data(picks=network.info_["ch_names"])
     length = engine.length
     assert engine.push(data[:, : length - 3]).shape[1] == 0
@@ -346,6 +348,8 @@ def test_solver_settings_of_the_command_reach_the_live_network(
         assert engine.push(data[:, : engine.length]).shape[1] > 0
     certificate = engine.certificate()
     assert certificate is not None
+    assert isinstance(engine, WindowEngine)
+    assert engine._solver.max_iter == 2
     # The start, and one decision of the guard, which comes every two steps.
     assert len(certificate.energy) == 2
 

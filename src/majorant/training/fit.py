@@ -20,10 +20,9 @@ from typing import Any
 import torch
 
 from majorant.forward.leadfield import Leadfield
-from majorant.learned.directions import both_directions, symmetrised
+from majorant.learned.directions import symmetrised
 from majorant.learned.families import as_solver, make_network
 from majorant.learned.mmnet import MMNet
-from majorant.learned.network import UnrolledNetwork
 from majorant.learned.stored import read_weights, versions, write_weights
 from majorant.learned.unrolled import MMNetwork
 from majorant.metrics.localisation import Localisation, Scores
@@ -38,6 +37,7 @@ from majorant.training.bilevel import distance
 from majorant.training.checkpoint import load_checkpoint, save_checkpoint
 from majorant.training.curves import draw_curves
 from majorant.training.engine import Engine
+from majorant.training.initial import fitting
 from majorant.training.presets import Recipe
 from majorant.training.team import Alone, Team
 
@@ -136,7 +136,7 @@ class Trainer:
         self.recipe, self.folder, self.report, self.space = recipe, folder, report, space
         self.device, self.team = torch.device(device), team or Alone()
         warm = None if initial is None else read_weights(initial)
-        start = None if warm is None else _fitting(warm[0], make_network(recipe.network), initial)
+        start = None if warm is None else fitting(warm[0], make_network(recipe.network), initial)
         self._claim(resume, None if warm is None else warm[1].sha256)
         made = partial(simulated, recipe, leadfield, device=self.device, heads=heads)
         self.train = made("train", recipe.n_train)
@@ -309,33 +309,6 @@ class Trainer:
             return
         with (self.folder / LOG).open("a") as file:
             file.write(json.dumps(entry) + "\n")
-
-
-def _fitting(
-    network: UnrolledNetwork[Any], wanted: UnrolledNetwork[Any], path: Path | None
-) -> UnrolledNetwork[Any]:
-    """The weights to start from; made those of both directions where it is these that fit.
-
-    Raises
-    ------
-    MajorantError
-        If neither does.
-    """
-
-    def sizes(of: UnrolledNetwork[Any]) -> dict[str, torch.Size]:
-        return {name: value.shape for name, value in of.state_dict().items()}
-
-    if sizes(network) == sizes(wanted):
-        return network
-    if isinstance(network, MMNetwork) and network.settings.step == "diagonal":
-        twice = both_directions(network)
-        if sizes(twice) == sizes(wanted):
-            return twice
-    held, asked = (sum(p.numel() for p in of.parameters()) for of in (network, wanted))
-    raise MajorantError(
-        f"the weights of {path} have {held:,} numbers and the network of this recipe {asked:,}; "
-        "start from weights of its own sizes, or of half its channels"
-    )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
