@@ -51,11 +51,10 @@ def squared_norm(x: Tensor) -> Tensor:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return ``x weight' + bias``, by whichever of torch's two libraries is fast at it here.
+    """Return ``x weight' + bias``; in float32 on the processor, without a gradient, by oneDNN.
 
-    In float32 torch multiplies with its BLAS, which on processors of other makers than its own
-    leaves the widest instructions unused; oneDNN uses them wherever they
-    are. It has no derivatives, so training multiplies as ever.
+    Of torch's two libraries that is the faster one on processors of other makers than its BLAS's.
+    Its product has no derivatives, so training multiplies as ever.
 
     Parameters
     ----------
