@@ -57,6 +57,10 @@ TRAINING: tuple[HeadSettings, ...] = (
     HeadSettings("biosemi64", truth=(0.3, 0.012, 0.3), jitter_mm=3.0),
     HeadSettings("biosemi64", None, (0.33, 0.0042, 0.33), (0.3, 0.006, 0.3), 3.0),
     HeadSettings("biosemi128", truth=(0.33, 0.0042, 0.33), jitter_mm=3.0),
+    HeadSettings("biosemi64", truth=(0.3, 0.004, 0.3), jitter_mm=6.0),
+    HeadSettings("standard_1020", None, truth=(0.3, 0.01, 0.3), jitter_mm=5.0),
+    HeadSettings("biosemi32", truth=(0.3, 0.009, 0.3), jitter_mm=5.0),
+    HeadSettings("brainproducts-RNP-BA-128", truth=(0.3, 0.008, 0.3), jitter_mm=6.0),
 )
 TEST = HeadSettings("easycap-M10", truth=(0.3, 0.009, 0.3), jitter_mm=5.0)
 """61 electrodes, and a skull between those of the training."""

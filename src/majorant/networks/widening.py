@@ -1,4 +1,6 @@
-"""From a network that looks at one source alone to one that looks at its neighbours too.
+"""From a small network to a larger one that computes the same.
+
+Where one set of weights serves all layers, every layer may get its own copy of it.
 
 Attention holds the pointwise network: what it embeds is the first hidden layer, and its head is
 the second one with more inputs. With zeros on what a source sees of its neighbours, both are the
@@ -52,6 +54,29 @@ def widened(pointwise: Corrections, neighbours: int = 16, seed: int = 0) -> Corr
         assert isinstance(wide, Attention)
         assert isinstance(narrow, Pointwise)
         _copy(narrow, wide)
+    return made
+
+
+def unshared(one_for_all: Corrections) -> Corrections:
+    """Return corrections of the same values with a set of weights for every layer.
+
+    Parameters
+    ----------
+    one_for_all : Corrections
+        With one set of weights; left as they are.
+
+    Raises
+    ------
+    MajorantError
+        If every layer has weights of its own already.
+    """
+    held = one_for_all.settings
+    if not held.shared or len(one_for_all.stages) != 1:
+        raise MajorantError("these corrections have weights of their own in every layer already")
+    made = Corrections(replace(held, shared=False), one_for_all.seed)
+    made.to(next(one_for_all.parameters()).dtype)
+    for stage in made.stages:
+        stage.load_state_dict(one_for_all.stages[0].state_dict())
     return made
 
 

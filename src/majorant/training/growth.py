@@ -169,16 +169,34 @@ PRESETS: Mapping[str, LayerwiseSettings] = MappingProxyType(
             validation=2,
             save_every=20,
         ),
+        "layers": LayerwiseSettings(
+            correction=CorrectionSettings("attention"),
+            lengths=(50, 20, 50, 100),
+            batch=8,
+            steps_new=10,
+            steps_all=0,
+            steps_last=6000,
+            rate=2e-3,
+            noise_weight=2.0,
+            error_weight=0.1,
+            cosine_weight=0.2,
+            transport_weight=3.0,
+            mover_weight=6.0,
+            ranking_weight=1.0,
+            validation=2,
+            save_every=50,
+        ),
         "paper": LayerwiseSettings(),
     }
 )
 """``tiny`` takes minutes, ``cpu`` half an hour on one core, ``paper`` a GPU. ``montages`` is for
 several lengths of data, and for the caps and skulls of the sparse Bayesian benchmark; ``mover``
-goes on from it with attention and the exact earth mover's distance. All but ``paper`` share one set
-of weights between the layers, which learns faster, and look at where the mass of maps lies.
+goes on from it with attention and the exact earth mover's distance; ``layers`` goes on from that
+with weights of their own for every layer. All but ``layers`` and ``paper`` share one set of weights
+between the layers, which learns faster; all but ``paper`` look at where the mass of maps lies.
 """
 
-ON_MANY_HEADS = ("montages", "mover")
+ON_MANY_HEADS = ("montages", "mover", "layers")
 """Presets that are trained on the caps and skulls of the sparse Bayesian benchmark."""
 
 

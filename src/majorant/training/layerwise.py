@@ -31,7 +31,7 @@ from majorant.forward.archive import read_archive, write_archive
 from majorant.learned.unfolded import Mode, UnfoldedSBL
 from majorant.majorants.evidence import EvidenceSurrogate
 from majorant.networks.corrections import Corrections
-from majorant.networks.widening import widened
+from majorant.networks.widening import unshared, widened
 from majorant.problem import MajorantError
 from majorant.simulate.sparse import SparseBatch, SparseLike
 from majorant.training.growth import Ground, LayerwiseSettings, Stage, layer_loss, stages
@@ -83,7 +83,8 @@ class Layerwise:
     start : Corrections or None
         Trained ones to begin with, of any mode but those that mean something else: growth is
         skipped, and the last phase trains them on. Attention may begin with an "mlp" of the same
-        sizes, which it contains (``networks/widening.py``).
+        sizes, which it contains, and layers with weights of their own with one set for all
+        (``networks/widening.py``).
 
     Raises
     ------
@@ -283,6 +284,8 @@ class Layerwise:
         wanted = self.settings.correction
         if (start.settings.kind, wanted.kind) == ("mlp", "attention"):
             start = widened(start, wanted.neighbours, self.settings.seed)
+        if start.settings.shared and not wanted.shared:
+            start = unshared(start)
         if start.settings != self.settings.correction:
             raise MajorantError(
                 f"the weights to start from are {start.settings} and the run is of "
