@@ -1,4 +1,4 @@
-"""The gate's short form: the long one where nothing is clipped, and unused where something is."""
+"""The gate: the share of a correction that the bound pays for, and the short form of its sums."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from majorant.energies.evidence import EvidenceEnergy
 from majorant.energies.gaussian import GaussianModel
 from majorant.energies.variances import LogVariance, Variances
-from majorant.learned.gate import gated, in_the_open, near_the_box
+from majorant.learned.gate import gated, in_the_open, near_the_box, share_of
 from majorant.majorants.evidence import EvidenceSurrogate
 from majorant.problem import MatrixOperator, Problem
 
@@ -24,6 +24,23 @@ def surrogate(dtype: torch.dtype = torch.float64, seed: int = 0) -> EvidenceSurr
 def corrections(scale: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
     draw = torch.Generator().manual_seed(1)
     return tuple(scale * torch.randn(3, n, generator=draw).tanh() for n in (60, 12))  # type: ignore
+
+
+def test_the_share_solves_its_quadratic():
+    draw = torch.Generator().manual_seed(0)
+    budget, clipped, open_ = torch.rand(3, 1000, generator=draw, dtype=torch.float64)
+    tau = share_of(budget, clipped, open_)
+    spent = tau * clipped + tau**2 * open_
+    assert bool((spent <= budget * (1 + 1e-12)).all())
+    bound = tau < 1
+    torch.testing.assert_close(spent[bound], budget[bound])
+
+
+def test_nothing_to_pay_with_moves_nothing():
+    zero, one = torch.zeros(1).double(), torch.ones(1).double()
+    assert float(share_of(zero, one, zero)) == 0.0
+    assert float(share_of(zero, zero, one)) == 0.0
+    assert float(share_of(zero, zero, zero)) == 1.0
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -1,4 +1,4 @@
-"""The unfolded solver: its classical parent without corrections, and a cost that cannot rise."""
+"""The unfolded solver: its parent without corrections, a cost that cannot rise, symmetries."""
 
 from __future__ import annotations
 
@@ -9,50 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from majorant.learned.clues import read_clues, read_columns
 from majorant.learned.gate import share_of
-from majorant.learned.unfolded import Mode, UnfoldedSBL
-from majorant.majorants.evidence import EvidenceSurrogate
-from majorant.networks.corrections import Corrections, CorrectionSettings
-from majorant.problem import DamagedFile, MajorantError, MatrixOperator, Problem, Status
+from majorant.learned.unfolded import UnfoldedSBL
+from majorant.problem import MatrixOperator, Problem
 from majorant.solvers.champagne import Champagne
 from majorant.solvers.loop import solve
 
-KINDS = ("bias", "mlp", "attention")
-GUARDED: tuple[Mode, ...] = ("theta", "gated", "exact")
-
-
-def make_problem(
-    n: int = 10,
-    sources: int = 24,
-    times: int = 8,
-    batch: int = 3,
-    orient: int = 1,
-    seed: int = 0,
-    dtype: torch.dtype = torch.float64,
-) -> Problem:
-    """Four active columns, noise of three tenths."""
-    draw = torch.Generator().manual_seed(seed)
-    lead = torch.randn(n, sources * orient, generator=draw, dtype=torch.float64)
-    active = torch.randn(batch, 4, times, generator=draw, dtype=torch.float64)
-    y = lead[:, :4] @ active
-    y = y + 0.3 * torch.randn(y.shape, generator=draw, dtype=torch.float64)
-    return Problem(MatrixOperator(lead.to(dtype), orient), y.to(dtype))
-
-
-def disturbed(solver: UnfoldedSBL, seed: int = 0, scale: float = 1.5) -> UnfoldedSBL:
-    """Replace all weights by random ones."""
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for weight in solver.corrections.parameters():
-            weight.copy_(scale * torch.randn(weight.shape, generator=draw))
-    return solver
-
-
-def rises(energy: torch.Tensor) -> int:
-    """Steps in which the cost rose by more than rounding."""
-    allowed = energy[:-1] + 1e-9 * energy[:-1].abs().clamp_min(1.0)
-    return int((~(energy[1:] <= allowed)).sum())
+from .unfolding import GUARDED, KINDS, disturbed, make_problem, rises
 
 
 class TestParent:
@@ -88,6 +51,19 @@ class TestParent:
         for mode in ("free", *GUARDED):
             child = solve(problem, disturbed(UnfoldedSBL("mlp", mode, 6)))
             assert not torch.allclose(child.estimate, parent.estimate, rtol=1e-2)
+
+    @pytest.mark.parametrize("mode", ["theta", "gated"])
+    def test_fixed_points_are_those_of_the_classical_solver(self, mode):
+        problem = make_problem(n=6, sources=4, times=40, batch=1)
+        settled = solve(problem, Champagne(tol=0.0), max_iter=3_000).state
+        solver = disturbed(UnfoldedSBL("mlp", mode, 1), 2)
+        majorant = solver.majorant(problem)
+        here = majorant.at(settled)
+        point, _ = solver.proposal(problem).propose(
+            here, solver.proposal(problem).begin(problem, here)
+        )
+        torch.testing.assert_close(point.log_gamma, settled.log_gamma, rtol=0, atol=1e-3)
+        torch.testing.assert_close(point.log_noise, settled.log_noise, rtol=0, atol=1e-3)
 
 
 class TestDescent:
@@ -198,36 +174,6 @@ class TestDescent:
             assert kept.certificate.holds()
 
 
-class TestGate:
-    def test_the_share_solves_its_quadratic(self):
-        draw = torch.Generator().manual_seed(0)
-        budget, clipped, open_ = torch.rand(3, 1000, generator=draw, dtype=torch.float64)
-        tau = share_of(budget, clipped, open_)
-        spent = tau * clipped + tau**2 * open_
-        assert bool((spent <= budget * (1 + 1e-12)).all())
-        bound = tau < 1
-        torch.testing.assert_close(spent[bound], budget[bound])
-
-    def test_nothing_to_pay_with_moves_nothing(self):
-        zero, one = torch.zeros(1).double(), torch.ones(1).double()
-        assert float(share_of(zero, one, zero)) == 0.0
-        assert float(share_of(zero, zero, one)) == 0.0
-        assert float(share_of(zero, zero, zero)) == 1.0
-
-    @pytest.mark.parametrize("mode", ["theta", "gated"])
-    def test_fixed_points_are_those_of_the_classical_solver(self, mode):
-        problem = make_problem(n=6, sources=4, times=40, batch=1)
-        settled = solve(problem, Champagne(tol=0.0), max_iter=3_000).state
-        solver = disturbed(UnfoldedSBL("mlp", mode, 1), 2)
-        majorant = solver.majorant(problem)
-        here = majorant.at(settled)
-        point, _ = solver.proposal(problem).propose(
-            here, solver.proposal(problem).begin(problem, here)
-        )
-        torch.testing.assert_close(point.log_gamma, settled.log_gamma, rtol=0, atol=1e-3)
-        torch.testing.assert_close(point.log_noise, settled.log_noise, rtol=0, atol=1e-3)
-
-
 class TestSymmetry:
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("mode", ["free", "theta", "gated"])
@@ -271,170 +217,3 @@ class TestSymmetry:
         shared = solve(problem, solver).estimate
         own = solve(Problem(MatrixOperator(many), problem.y), solver).estimate
         torch.testing.assert_close(own, shared, rtol=1e-5, atol=1e-6)
-
-
-class TestGradient:
-    @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("mode", ["free", "theta", "gated"])
-    def test_of_one_layer(self, kind, mode):
-        problem = make_problem(n=5, sources=7, times=4, batch=1)
-        solver = disturbed(UnfoldedSBL(kind, mode, 1), seed=4, scale=0.4)
-        solver.corrections.double()
-        names, weights = zip(*solver.corrections.named_parameters(), strict=True)
-
-        def layer(*values: torch.Tensor) -> torch.Tensor:
-            with torch.nn.utils.stateless._reparametrize_module(
-                solver.corrections, dict(zip(names, values, strict=True))
-            ):
-                state = solver.unfold(problem, 1)[-1].state
-            return torch.cat([state.log_gamma, state.log_noise], 1)
-
-        inputs = tuple(w.detach().clone().requires_grad_() for w in weights)
-        assert torch.autograd.gradcheck(layer, inputs, fast_mode=True)
-
-    @pytest.mark.parametrize("mode", ["free", "theta", "gated"])
-    @pytest.mark.parametrize("scale", [0.0, 0.01, 3.0])
-    def test_is_finite_from_the_first_step_on(self, mode, scale):
-        problem = make_problem(dtype=torch.float32)
-        solver = disturbed(UnfoldedSBL("mlp", mode, 6), scale=scale)
-        for here in solver.unfold(problem, 6)[1:]:
-            solver.corrections.zero_grad()
-            here.evidence.mean(problem.y).square().sum().backward(retain_graph=True)
-            for weight in solver.corrections.parameters():
-                assert weight.grad is None or bool(torch.isfinite(weight.grad).all())
-
-    def test_recomputing_layers_changes_nothing(self):
-        problem = make_problem()
-        grads = []
-        for checkpointing in (False, True):
-            solver = disturbed(UnfoldedSBL("mlp", "gated", 4), scale=0.3)
-            last = solver.unfold(problem, 4, checkpointing=checkpointing)[-1]
-            last.energy.sum().backward()
-            grads.append([w.grad for w in solver.corrections.parameters()])
-        for one, other in zip(*grads, strict=True):
-            torch.testing.assert_close(one, other)
-
-    def test_training_and_solving_are_the_same_computation(self):
-        problem = make_problem()
-        solver = disturbed(UnfoldedSBL("mlp", "gated", 4))
-        last = solver.unfold(problem, 4)[-1]
-        solved = solve(problem, solver, guard="off").certificate.energy[-1]
-        torch.testing.assert_close(last.energy, solved, rtol=1e-12, atol=0.0)
-
-    def test_solving_leaves_no_graph(self):
-        solution = solve(make_problem(), disturbed(UnfoldedSBL("mlp", "gated", 2)))
-        assert not solution.estimate.requires_grad
-
-
-class TestInput:
-    def settled(self, problem: Problem) -> None:
-        for mode in ("free", *GUARDED):
-            solution = solve(problem, disturbed(UnfoldedSBL("mlp", mode, 5)))
-            assert bool(torch.isfinite(solution.estimate).all()), mode
-            assert solution.variance is not None
-            assert bool(torch.isfinite(solution.variance).all())
-
-    @pytest.mark.parametrize("times", [1, 7, 40])
-    def test_any_number_of_times(self, times):
-        self.settled(make_problem(times=times))
-
-    def test_rank_deficient_data(self):
-        problem = make_problem()
-        self.settled(Problem(problem.operator, problem.y[:, :, :1].expand(-1, -1, 8).contiguous()))
-
-    def test_duplicate_sensors_columns_and_a_column_of_zeros(self):
-        problem = make_problem()
-        lead, y = problem.operator.matrix().clone(), problem.y.clone()
-        lead[:, 5], lead[:, 6] = lead[:, 4], 0.0
-        lead[3], y[:, 3] = lead[2], y[:, 2]
-        self.settled(Problem(MatrixOperator(lead), y))
-
-    def test_data_without_noise(self):
-        problem = make_problem()
-        clean = problem.operator.matrix()[:, :4] @ torch.ones(3, 4, 8, dtype=torch.float64)
-        self.settled(Problem(problem.operator, clean))
-
-    def test_a_noise_variance_of_zero_is_refused(self):
-        problem = make_problem()
-        noise = torch.ones(10, dtype=torch.float64)
-        noise[4] = 0.0
-        silent = Problem(problem.operator, problem.y, noise=noise)
-        with pytest.raises(MajorantError, match="sensors \\[4\\] are not positive"):
-            solve(silent, UnfoldedSBL("mlp", "gated", 2, noise="given"))
-
-    def test_data_of_zero(self):
-        problem = make_problem()
-        y = problem.y.clone()
-        y[1] = 0.0
-        solution = solve(Problem(problem.operator, y), disturbed(UnfoldedSBL("mlp", "gated", 3)))
-        assert solution.status[1] is Status.NO_DATA
-        assert bool((solution.estimate[1] == 0).all())
-
-    def test_all_layers_are_an_end_and_fewer_are_not(self):
-        problem, solver = make_problem(), UnfoldedSBL("mlp", "gated", 3)
-        assert set(solve(problem, solver).status) == {Status.COMPLETE}
-        assert set(solve(problem, solver, max_iter=2).status) == {Status.LIMIT}
-
-    def test_more_layers_than_trained_are_classical(self):
-        problem = make_problem()
-        solver = disturbed(UnfoldedSBL("mlp", "gated", 3))
-        solution = solve(problem, solver, max_iter=6, keep_trace=True)
-        rest = EvidenceSurrogate(solver.majorant(problem).energy, solution.trace[3])
-        for state in solution.trace[4:]:
-            expected = rest.minimiser()
-            assert torch.equal(state.log_gamma, expected.log_gamma)
-            rest = EvidenceSurrogate(solver.majorant(problem).energy, expected)
-
-    @pytest.mark.parametrize(
-        ("options", "words"),
-        [
-            ({"mode": "bold"}, "no mode 'bold'"),
-            ({"kappa": 1.5}, "between 0 and 1"),
-            ({"correction": "magic"}, "no correction 'magic'"),
-            ({"layers": 0}, "at least 1"),
-            ({"noise": "pink"}, "noise 'pink' is unknown"),
-        ],
-    )
-    def test_settings_that_do_not_exist_are_refused(self, options, words):
-        with pytest.raises(MajorantError, match=words):
-            UnfoldedSBL(**options)
-
-
-class TestClues:
-    def test_are_bounded_and_finite(self):
-        problem = make_problem()
-        surrogate = UnfoldedSBL().majorant(problem).at(UnfoldedSBL().start(problem))
-        clues = read_clues(surrogate, read_columns(surrogate.model, 4), 0.1, torch.float32)
-        for values in (clues.sources, clues.sensors):
-            assert bool((values.abs() <= 5.0).all())
-        assert clues.sources.shape == (3, 24, 7)
-        assert clues.sensors.shape == (3, 10, 5)
-
-    def test_every_column_is_most_like_itself(self):
-        problem = make_problem()
-        model = UnfoldedSBL().majorant(problem).energy.model
-        columns = read_columns(model, 4)
-        assert columns.near is not None
-        assert columns.near[0, :, 0].tolist() == list(range(24))
-        torch.testing.assert_close(columns.similarity[0, :, 0], torch.ones(24).double())
-
-
-class TestFile:
-    def test_what_is_saved_comes_back(self, tmp_path):
-        solver = disturbed(UnfoldedSBL("mlp", "gated", 3))
-        path = solver.corrections.save(tmp_path / "w.safetensors", {"mode": "gated"})
-        back, card = Corrections.load(path)
-        assert card == {"mode": "gated"}
-        problem = make_problem()
-        again = solve(problem, UnfoldedSBL(back, "gated")).estimate
-        assert torch.equal(again, solve(problem, solver).estimate)
-
-    def test_damage_is_named(self, tmp_path):
-        path = Corrections(CorrectionSettings(layers=2)).save(tmp_path / "w.safetensors", {})
-        data = bytearray(path.read_bytes())
-        data[-1] ^= 1
-        path.write_bytes(data)
-        with pytest.raises(DamagedFile, match="sha256"):
-            Corrections.load(path)
-        with pytest.raises(MajorantError, match="no weights at"):
-            Corrections.load(tmp_path / "none.safetensors")

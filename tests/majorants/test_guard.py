@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from majorant.energies.cosine import CosineEnergy, SourceState, norm
 from majorant.majorants.base import Majorant, Surrogate
@@ -18,166 +16,30 @@ from majorant.majorants.cosine import CosineMajorant
 from majorant.majorants.guard import Guard
 from majorant.majorants.quadratic import QuadraticSurrogate
 from majorant.networks.autoencoder import Autoencoder
-from majorant.networks.convlstm import CurvatureNetwork
 from majorant.problem import MajorantError, MatrixOperator, Problem, Solution, Status
 from majorant.solvers.base import IterativeSolver, Proposal, Reading
 from majorant.solvers.loop import solve
 from majorant.solvers.mm import ClassicalMM, Cosine
-from majorant.solvers.reference import CountedMajorant
 
-from .conftest import SOURCES, build
-
-Rule = Callable[[QuadraticSurrogate, int], Tensor]
-"""From a bound and the number of the step to the point proposed."""
-
-
-@dataclass(frozen=True)
-class Obey(Proposal[SourceState, int]):
-    """Proposes what a rule says."""
-
-    rule: Rule
-
-    def begin(self, problem: Problem, surrogate: Surrogate[SourceState]) -> int:
-        return 0
-
-    def propose(self, surrogate: Surrogate[SourceState], memory: int) -> tuple[SourceState, int]:
-        assert isinstance(surrogate, QuadraticSurrogate)
-        return SourceState(self.rule(surrogate, memory)), memory + 1
-
-
-@dataclass(frozen=True)
-class Subject(IterativeSolver[SourceState]):
-    """A solver whose proposals come from a rule."""
-
-    energy: CosineEnergy
-    x: Tensor
-    rule: Rule
-    bound: str = "v2"
-    max_iter: int = 1000
-    guard: Guard = field(default=Guard())
-    tally: list[CountedMajorant] = field(default_factory=list)
-
-    def majorant(self, problem: Problem) -> Majorant[SourceState]:
-        self.tally.append(CountedMajorant(CosineMajorant(self.energy, self.bound)))
-        return self.tally[-1]
-
-    def start(self, problem: Problem) -> SourceState:
-        return SourceState(self.x)
-
-    def proposal(self, problem: Problem) -> Obey:
-        return Obey(self.rule)
-
-    def converged(self, before: Surrogate[SourceState], after: Surrogate[SourceState]) -> Tensor:
-        return torch.zeros_like(before.energy, dtype=torch.bool)
-
-    def read(self, problem: Problem, surrogate: Surrogate[SourceState]) -> Reading:
-        return Reading(surrogate.state.x)
-
-    def run(self, **options: object) -> Solution:
-        return solve(self.energy.problem, self, keep_trace=True, **options)  # pyright: ignore
-
-
-def rng(step: int) -> torch.Generator:
-    return torch.Generator().manual_seed(step)
-
-
-def at_random(size: float) -> Rule:
-    """Anywhere, ``size`` times the norm of ``x`` away."""
-
-    def rule(s: QuadraticSurrogate, step: int) -> Tensor:
-        x = s.state.x
-        noise = torch.randn(x.shape[1:], generator=rng(step), dtype=torch.float64).to(x)
-        return x + size * noise * (norm(x) / norm(noise[None])).to(x)[:, None, None]
-
-    return rule
-
-
-def along_gradient(size: float) -> Rule:
-    """``size`` times the norm of ``x`` up the gradient, or down if negative."""
-
-    def rule(s: QuadraticSurrogate, step: int) -> Tensor:
-        length = (norm(s.state.x) / norm(s.gradient).clamp_min(1e-300)).to(s.gradient)
-        return s.state.x + size * length[:, None, None] * s.gradient
-
-    return rule
-
-
-def constant(value: float) -> Rule:
-    return lambda s, step: torch.full_like(s.state.x, value)
-
-
-def nothing(s: QuadraticSurrogate, step: int) -> Tensor:
-    return s.state.x
-
-
-class Learned(nn.Module):
-    """A recurrent network that predicts an inverse curvature, as MM-Net's does.
-
-    ``positive`` keeps it so; without, it is what R-MM-Net is: free to go anywhere.
-    """
-
-    def __init__(self, seed: int, dtype: torch.dtype, positive: bool) -> None:
-        super().__init__()
-        self.positive = positive
-        self.net = CurvatureNetwork(SOURCES, 4, 3, 3, generator=rng(seed)).to(dtype)
-
-    def forward(self, x: Tensor, g: Tensor) -> Tensor:
-        size_x, size_g = norm(x).to(x), norm(g).clamp_min(1e-300).to(x)
-        unit_x, unit_g = x / size_x[:, None, None], g / size_g[:, None, None]
-        raw, _ = self.net(unit_g, unit_x, self.net.begin(x))
-        p = F.softplus(raw) if self.positive else raw
-        return x - p * size_x[:, None, None] * unit_g
-
-    def rule(self, s: QuadraticSurrogate, step: int) -> Tensor:
-        return self(s.state.x, s.gradient).detach()
-
-
-Weights = Literal["random", "wild", "huge", "nan", "adversarial"]
-
-
-def network(weights: Weights, energy: CosineEnergy, x: Tensor) -> Learned:
-    net = Learned(0, x.dtype, positive=weights != "adversarial")
-    if weights == "adversarial":
-        _train_against(net, energy, x)
-    with torch.no_grad():
-        for p in net.parameters():
-            if weights == "wild":
-                p.mul_(1e3)
-            if weights == "huge":
-                p.copy_(1e20 * torch.randn(p.shape, generator=rng(1), dtype=torch.float64))
-            if weights == "nan":
-                p.fill_(torch.nan)
-    return net.requires_grad_(False)
-
-
-def _train_against(net: Learned, energy: CosineEnergy, x: Tensor) -> None:
-    """Adam on the weights, *up* the energy after two steps."""
-    optimiser = torch.optim.Adam(net.parameters(), lr=0.03)
-    for _ in range(40):
-        z = x
-        for _ in range(2):
-            z = net(z, energy.gradient(z))
-        optimiser.zero_grad()
-        (-energy.value(SourceState(z)).sum()).backward()
-        optimiser.step()
+from .conftest import build
+from .hostile import WEIGHTS, network
+from .proposals import (
+    HOSTILE,
+    Rule,
+    Subject,
+    along_gradient,
+    at_random,
+    constant,
+    each,
+    nothing,
+    rng,
+)
 
 
 def never_rises(out: Solution) -> bool:
     """No computed energy above the one before it: not by one bit."""
     u = out.certificate.energy
     return bool((u[1:] <= u[:-1]).all()) and out.certificate.holds()
-
-
-WEIGHTS: tuple[Weights, ...] = ("random", "wild", "huge", "nan", "adversarial")
-
-
-def each(rules: list[Rule]) -> Rule:
-    """One rule for each sample of the batch."""
-
-    def rule(s: QuadraticSurrogate, step: int) -> Tensor:
-        return torch.stack([r(s, step)[i] for i, r in enumerate(rules)])
-
-    return rule
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -199,20 +61,6 @@ def test_for_any_weights_no_returned_energy_rises_in_1000_iterations(dtype: torc
     broken = torch.tensor([s is Status.NOT_FINITE for s in free.status])
     assert ((free.certificate.violations > 0) | broken).all()
     assert int((free.certificate.violations > 0).sum()) >= 3
-
-
-HOSTILE: dict[str, Rule] = {
-    "random, near": at_random(0.1),
-    "random, far": at_random(5.0),
-    "random, 1e20": at_random(1e20),
-    "uphill": along_gradient(0.3),
-    "far uphill": along_gradient(1e12),
-    "overshooting": along_gradient(-2.5),
-    "zero": constant(0.0),
-    "nan": constant(torch.nan),
-    "inf": constant(torch.inf),
-    "1e38": constant(1e38),
-}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
