@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from majorant import __version__
 from majorant.citations import about, entries
 from majorant.cli import app
 from majorant.cli.cite import used
@@ -28,6 +31,7 @@ COMMANDS = (
     "info",
     "bench",
     "bench table1",
+    "bench figures",
     "bench sbl",
     "bench things",
     "bench speed",
@@ -58,6 +62,37 @@ def test_alone_it_says_what_it_is_for_and_shows_three_examples() -> None:
     examples = shown.stdout.split("Examples:")[1].split("Commands:")[0]
     assert len(re.findall(r"^  majorant ", examples, re.MULTILINE)) == 3
     assert all(command in shown.stdout for command in ("image", "audit", "compare", "cite"))
+
+
+def test_the_commands_of_a_group_are_named_in_full_beside_what_they_do() -> None:
+    shown = said("bench", "--help", COLUMNS="80").stdout
+    listed = shown.split("Commands:")[1].split("\n\n")[0]
+    assert re.findall(r"^  (\w+)", listed, re.MULTILINE) == [
+        "things",
+        "table1",
+        "figures",
+        "sbl",
+        "speed",
+        "train",
+    ]
+    assert "Checks on real data" in listed
+
+
+def test_the_package_itself_runs_as_the_command_line() -> None:
+    asked = [sys.executable, "-m", "majorant", "--version"]
+    ran = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, f"majorant {__version__}\n")
+    wrong = subprocess.run([*asked[:3], "imaeg"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "did you mean 'image'" in wrong.stderr
+
+
+def test_simulated_clips_are_told_to_a_machine_and_nothing_else_is_printed(tmp_path: Path) -> None:
+    made = said("simulate", "nmm", "--n", 2, "--out", tmp_path / "clips", "--json", "-")
+    found = json.loads(made.stdout)
+    assert (found["asked"], found["clips"], found["data"]) == (2, 2, "nmm")
+    assert found["folder"] == str(tmp_path / "clips")
+    assert (tmp_path / "clips" / "clips.json").exists()
 
 
 def test_rare_options_are_named_first_and_explained_when_asked() -> None:
@@ -121,7 +156,7 @@ def test_json_on_standard_output_stands_alone_and_a_file_leaves_words(tmp_path: 
 def test_every_command_that_finds_something_hands_it_over_as_json() -> None:
     for command in COMMANDS:
         shown = said(*command.split(), "--help", COLUMNS="100").stdout
-        assert ("--json FILE|-" in shown) == (command not in ("simulate", "bench")), command
+        assert ("--json FILE|-" in shown) == (command != "bench"), command
 
 
 def test_info_is_readable_by_a_machine(tmp_path: Path) -> None:

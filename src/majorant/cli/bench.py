@@ -86,6 +86,7 @@ def figures(
     output: Annotated[Path, typer.Option("--out", help="Folder.", rich_help_panel=OUTPUT)] = Path(
         "out/figures"
     ),
+    json: Json = None,
 ) -> None:
     """Figures of the MM-Net paper, redrawn: how solvers converge, and what they show.
 
@@ -95,8 +96,13 @@ def figures(
     """
     from majorant.bench.figures import run_figures
 
-    for path in run_figures(figure, n, out=output, seed=seed, say=typer.echo):
-        typer.echo(path)
+    def say(line: object) -> None:
+        typer.echo(line, err=json == STDOUT)
+
+    paths = list(run_figures(figure, n, out=output, seed=seed, say=say))
+    for path in paths:
+        say(path)
+    deliver({"figures": [str(path) for path in paths]}, json)
 
 
 @bench.command("sbl", cls=Command)

@@ -166,10 +166,12 @@ def _help(command: Any, ctx: Any, *, whole: bool) -> list[RenderableType]:
     if examples:
         parts += [_heading("Examples"), *(Text(f"  {line}", style="cyan") for line in examples)]
     panels = _panels(command, ctx)
-    width = 2 + max((len(name) for rows in panels.values() for name, _ in rows), default=0)
+    commands = list(_commands(command)) if isinstance(command, TyperGroup) else []
+    named = [row for rows in (commands, *panels.values()) for row in rows]
+    width = 2 + max((len(name) for name, _ in named), default=0)
     rare = [] if whole else panels.pop(RARE, [])
-    if isinstance(command, TyperGroup):
-        parts += [_heading("Commands"), _columns(list(_commands(command)), width)]
+    if commands:
+        parts += [_heading("Commands"), _columns(commands, width)]
     for title, records in panels.items():
         parts += [_heading(title), _columns(records, width)]
     if rare:

@@ -36,7 +36,7 @@ def things(
     ] = None,
     json: Json = None,
 ) -> None:
-    """Real data: occipital share, learned noise, random signs and split halves.
+    """Checks on real data: occipital share, learned noise, random signs and split halves.
 
     \b
     majorant bench things --data sub-01

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from majorant.cli.answer import Json, deliver
+from majorant.cli.answer import STDOUT, Json, deliver
 from majorant.cli.voice import Voice, out
 from majorant.errors import MajorantError
 
@@ -175,11 +175,13 @@ def simulate(
     output: Annotated[Path, typer.Option("--out", help="Folder of the collection.")],
     n: Annotated[int, typer.Option(min=1, help="Waveforms.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed.")] = 333,
+    json: Json = None,
 ) -> None:
     """Make neural-mass waveforms on disk; a run that was stopped goes on.
 
     \b
     majorant simulate nmm --n 200 --out clips
+    majorant simulate nmm --n 200 --out clips --json clips.json
     """
     from majorant.simulate.neural_mass_clips import Recipe
     from majorant.simulate.neural_mass_shards import make_clips
@@ -188,4 +190,14 @@ def simulate(
         raise MajorantError(
             f"{data!r} is not made on disk; only nmm is, everything else is made on the fly"
         )
-    make_clips(n, output, Recipe(seed=seed))
+    clips = make_clips(n, output, Recipe(seed=seed), show=json != STDOUT)
+    found = {
+        "folder": str(output),
+        "asked": clips.asked,
+        "clips": len(clips),
+        "regions": len(clips.region.unique()),
+        "sfreq": clips.sfreq,
+        "reason": clips.reason,
+        "seed": seed,
+    }
+    deliver({"data": data, **found}, json)
