@@ -12,27 +12,18 @@ import typer
 from majorant.cli import options as own
 from majorant.cli.answer import Json, deliver
 from majorant.cli.options import SOURCES
+from majorant.cli.records import spread
 from majorant.cli.typed import typed
 from majorant.cli.voice import Voice, err, out, show_table, timed
 from majorant.registry import SOLVERS
 
 
+@spread
 def compare(
     file: Annotated[Path, typer.Argument(help="Any file that MNE-Python reads.")],
+    *,
     solvers: own.Solvers = "sloreta,champagne,unfolded-sbl,mm-net",
-    event: own.Event = None,
-    condition: own.Condition = None,
-    tmin: own.Start = None,
-    tmax: own.Stop = None,
-    baseline: own.Baseline = None,
-    filter: own.Filter = None,
-    reference: own.Reference = "average",
-    bad: own.Bad = None,
-    interpolate: own.Interpolate = False,
-    montage: own.Montage = None,
-    noise_cov: own.NoiseCov = None,
-    scale: own.Scale = None,
-    reject: own.Reject = None,
+    recording: own.Recording,
     at: Annotated[
         list[float] | None,
         typer.Option(
@@ -40,14 +31,7 @@ def compare(
             rich_help_panel=SOURCES,
         ),
     ] = None,
-    snr: own.Snr = "3",
-    loose: own.Loose = None,
-    depth: own.Depth = None,
-    space: own.Space = "auto",
-    forward: own.Forward = None,
-    subject: own.Subject = None,
-    subjects_dir: own.SubjectsDir = None,
-    trans: own.Trans = None,
+    sources: own.Sources,
     output: own.Folder = Path("out/compare"),
     overwrite: own.Overwrite = False,
     json: Json = None,
@@ -66,15 +50,7 @@ def compare(
     chosen = own.names(solvers) or []
     check_names(chosen)
     check_output(output, overwrite=overwrite)
-    preparation = own.preparation(
-        event=event, condition=condition, tmin=tmin, tmax=tmax, baseline=baseline, filter=filter,
-        reference=reference, bad=bad, interpolate=interpolate, montage=montage,
-        noise_cov=noise_cov, scale=scale, reject=reject,
-    )  # fmt: skip
-    imaging = own.imaging(
-        snr=snr, loose=loose, depth=depth, space=space, forward=forward, subject=subject,
-        subjects_dir=subjects_dir, trans=trans,
-    )  # fmt: skip
+    preparation, imaging = recording.settings(), sources.settings()
     voice = Voice(quiet)
     with timed() as seconds:
         summary = _run(file, preparation, imaging, chosen, at or (), output, overwrite, voice)

@@ -10,39 +10,27 @@ import typer
 
 from majorant.cli import options as own
 from majorant.cli.answer import Json
+from majorant.cli.image_bids import Selection, run_bids
+from majorant.cli.image_one import run_one
 from majorant.cli.options import RECORDING
-from majorant.cli.screen import RARE
+from majorant.cli.records import spread
 from majorant.cli.typed import shared
 from majorant.cli.voice import Voice
 from majorant.errors import MajorantError
 
 
+@spread
 def image(
     file: Annotated[
         Path | None,
         typer.Argument(help="Any recording that MNE-Python reads."),
     ] = None,
+    *,
     demo: Annotated[bool, typer.Option("--demo", help="Image a simulated response.")] = False,
-    event: own.Event = None,
-    condition: own.Condition = None,
-    tmin: own.Start = None,
-    tmax: own.Stop = None,
-    baseline: own.Baseline = None,
-    filter: own.Filter = None,
-    reference: own.Reference = "average",
-    bad: own.Bad = None,
-    interpolate: own.Interpolate = False,
-    montage: own.Montage = None,
-    noise_cov: own.NoiseCov = None,
-    scale: own.Scale = None,
-    reject: own.Reject = None,
+    recording: own.Recording,
     solver: own.Solver = "sloreta",
-    loose: own.Loose = None,
-    depth: own.Depth = None,
-    snr: own.Snr = "3",
+    sources: own.Sources,
     option: own.Option = None,
-    space: own.Space = "auto",
-    forward: own.Forward = None,
     uncertainty: own.Uncertainty = "auto",
     output: own.NamedFolder = None,
     raw: Annotated[
@@ -53,36 +41,11 @@ def image(
             rich_help_panel=RECORDING,
         ),
     ] = False,
-    subject: own.Subject = None,
-    subjects_dir: own.SubjectsDir = None,
-    trans: own.Trans = None,
     bids: Annotated[
         Path | None,
         typer.Option(help="Image all of this data set.", rich_help_panel=RECORDING),
     ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="Of the data set: which task.", rich_help_panel=RARE)
-    ] = None,
-    subjects: Annotated[
-        str | None,
-        typer.Option(help="Of the data set: which subjects, with commas.", rich_help_panel=RARE),
-    ] = None,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Recordings imaged at once, a process each; with --bids.",
-            rich_help_panel=RARE,
-        ),
-    ] = 1,
-    dask: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="A dask cluster in place of --jobs; with --bids.",
-            rich_help_panel=RARE,
-        ),
-    ] = None,
+    selection: Selection,
     overwrite: own.Overwrite = False,
     quiet: own.Quiet = False,
     json: Json = None,
@@ -94,30 +57,18 @@ def image(
     majorant image --bids DIR --task visual --jobs 2
     majorant image --demo
     """
-    from majorant.cli.image_bids import run_bids
-    from majorant.cli.image_one import run_continuous, run_one
-
-    preparation = own.preparation(
-        event=event, condition=condition, tmin=tmin, tmax=tmax, baseline=baseline, filter=filter,
-        reference=reference, bad=bad, interpolate=interpolate, montage=montage,
-        noise_cov=noise_cov, scale=scale, reject=reject,
-    )  # fmt: skip
-    imaging = own.imaging(
-        solver=solver, snr=snr, loose=loose, depth=depth, space=space, forward=forward,
-        subject=subject, subjects_dir=subjects_dir, trans=trans, option=option,
-        uncertainty=uncertainty,
-    )  # fmt: skip
+    preparation = recording.settings()
+    imaging = sources.settings(solver, option=option, uncertainty=uncertainty)
     voice = Voice(quiet)
     if bids is not None:
         if demo or file is not None:
             raise MajorantError("--bids images a data set; leave the recording or --demo out")
         run_bids(
-            bids, task, own.names(subjects), preparation, imaging, output, continuous=raw,
-            jobs=jobs, dask=dask, overwrite=overwrite, command=shared(sys.argv), voice=voice,
-            json=json,
+            bids, selection, preparation, imaging, output, continuous=raw, overwrite=overwrite,
+            command=shared(sys.argv), voice=voice, json=json,
         )  # fmt: skip
         return
-    if task is not None or subjects is not None or dask is not None or jobs > 1:
+    if selection != Selection():
         raise MajorantError("--task, --subjects, --jobs and --dask belong to --bids; give its root")
     if demo == (file is not None):
         raise MajorantError(
@@ -128,7 +79,7 @@ def image(
     if raw and file is None:
         raise MajorantError("--raw images a recording, and --demo is none; name a file")
     target = output if output is not None else Path("out") / (file.stem if file else "demo")
-    if raw and file is not None:
-        run_continuous(file, preparation, imaging, target, overwrite, voice, json)
-        return
-    run_one(file, preparation, imaging, target, overwrite, voice, json)
+    run_one(
+        file, preparation, imaging, target, continuous=raw, overwrite=overwrite, voice=voice,
+        json=json,
+    )  # fmt: skip

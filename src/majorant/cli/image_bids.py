@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from majorant.cli.answer import deliver
-from majorant.cli.screen import FAILED, STOPPED
+from majorant.cli.options import names
+from majorant.cli.screen import FAILED, RARE, STOPPED
 from majorant.cli.voice import Voice, complain, out, show_table
 from majorant.errors import MajorantError
 
@@ -21,17 +22,43 @@ if TYPE_CHECKING:
     from majorant.eeg.settings import Preparation
 
 
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which recordings of a data set are imaged, and by how many at once."""
+
+    task: Annotated[
+        str | None, typer.Option(help="Of the data set: which task.", rich_help_panel=RARE)
+    ] = None
+    subjects: Annotated[
+        str | None,
+        typer.Option(help="Of the data set: which subjects, with commas.", rich_help_panel=RARE),
+    ] = None
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Recordings imaged at once, a process each; with --bids.",
+            rich_help_panel=RARE,
+        ),
+    ] = 1
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A dask cluster in place of --jobs; with --bids.",
+            rich_help_panel=RARE,
+        ),
+    ] = None
+
+
 def run_bids(
     bids: Path,
-    task: str | None,
-    subjects: Sequence[str] | None,
+    chosen: Selection,
     preparation: Preparation,
     imaging: ImageSettings,
     output: Path | None,
     *,
     continuous: bool = False,
-    jobs: int = 1,
-    dask: str | None = None,
     overwrite: bool = False,
     command: Sequence[str] = (),
     voice: Voice,
@@ -55,7 +82,7 @@ def run_bids(
         imaging = replace(imaging, subjects_dir=subjects_folder(imaging.subjects_dir))
     voice.step("Finding recordings")
     root = root_of(bids)
-    items = find_recordings(root, task, subjects, voice.say)
+    items = find_recordings(root, chosen.task, names(chosen.subjects), voice.say)
     folder = open_derivatives(root, root / "derivatives" if output is None else output)
     study = Study(preparation, imaging, str(folder), continuous, tuple(command))
     finished, changed, new = standing(items, study, overwrite=overwrite)
@@ -63,7 +90,7 @@ def run_bids(
         voice.say(f"{len(finished)} are finished and skipped.")
     if changed:
         voice.say(f"{len(changed)} have changed since and are imaged again.")
-    failed = _image((*changed, *new), study, jobs, dask, voice)
+    failed = _image((*changed, *new), study, chosen, voice)
     page = _write_page(f"{root.name}, task {items[0].label('task')}", study, failed)
     without = {outcome.key: outcome.failure or "" for outcome in failed}
     skipped = [item.key for item in finished]
@@ -85,9 +112,7 @@ def run_bids(
         raise typer.Exit(FAILED)
 
 
-def _image(
-    items: Sequence[Item], study: Study, jobs: int, dask: str | None, voice: Voice
-) -> list[Outcome]:
+def _image(items: Sequence[Item], study: Study, chosen: Selection, voice: Voice) -> list[Outcome]:
     """Image what is not finished; returns what failed."""
     from majorant.eeg.bids.cluster import outcomes
 
@@ -96,7 +121,7 @@ def _image(
     try:
         with voice.waiting("recordings") as move:
             move(0, len(items))
-            for done, outcome in enumerate(outcomes(items, study, jobs, dask), 1):
+            for done, outcome in enumerate(outcomes(items, study, chosen.jobs, chosen.dask), 1):
                 if outcome.failure is None:
                     voice.say(
                         f"{outcome.key}: {outcome.estimates} "

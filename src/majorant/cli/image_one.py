@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsons
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,56 +24,55 @@ def run_one(
     preparation: Preparation,
     imaging: ImageSettings,
     target: Path,
-    overwrite: bool,
+    *,
+    continuous: bool = False,
+    overwrite: bool = False,
     voice: Voice,
     json: str | None = None,
 ) -> None:
-    """Run the main job: prepare, image, write, tell."""
-    from majorant.eeg.image import image as estimate
-    from majorant.eeg.output import check_output, save_results
+    """Run the main job: prepare, image, write, tell; continuous data go piece by piece."""
+    from majorant.eeg.output import beside, check_output, save_results
 
     check_output(target, overwrite=overwrite)
     imaging.imager()
-    with timed() as seconds:
-        prepared, judge = _prepared(file, preparation, voice)
-        voice.step("Imaging")
-        with voice.waiting(SOLVERS[imaging.solver].title) as move:
-            result = estimate(prepared, imaging, voice.say, move)
-        result = judge(result)
+    with timed() as seconds, beside(target) if continuous else nullcontext() as room:
+        if file is not None and room is not None:
+            result = _continuous(file, preparation, imaging, room, voice)
+        else:
+            result = _average(file, preparation, imaging, voice)
         voice.step("Writing")
-        with voice.waiting("report.html") as move:
+        with voice.waiting("report.html"):
             save_results(result, target, overwrite=overwrite, command=shared(sys.argv))
         _answer(result, target, seconds(), voice, json)
 
 
-def run_continuous(
-    file: Path,
-    preparation: Preparation,
-    imaging: ImageSettings,
-    target: Path,
-    overwrite: bool,
-    voice: Voice,
-    json: str | None = None,
-) -> None:
-    """Run the main job on continuous data: read, image and write piece by piece, tell."""
+def _average(
+    file: Path | None, preparation: Preparation, imaging: ImageSettings, voice: Voice
+) -> ImageResult:
+    """Image the window of an average, or the simulated response where there is no file."""
+    from majorant.eeg.image import image
+
+    prepared, judge = _prepared(file, preparation, voice)
+    voice.step("Imaging")
+    with voice.waiting(SOLVERS[imaging.solver].title) as move:
+        result = image(prepared, imaging, voice.say, move)
+    return judge(result)
+
+
+def _continuous(
+    file: Path, preparation: Preparation, imaging: ImageSettings, room: Path, voice: Voice
+) -> ImageResult:
+    """Image all of a recording; the estimate grows in a folder beside the one to come."""
     from majorant.eeg.continuous import image_continuous
-    from majorant.eeg.output import beside, check_output, save_results
     from majorant.eeg.recording import load_recording
 
-    check_output(target, overwrite=overwrite)
-    imaging.imager()
-    with timed() as seconds, beside(target) as room:
-        voice.step(f"Reading {file.name}")
-        recording = load_recording(file, voice.say)
-        voice.step("Imaging")
-        with voice.waiting(SOLVERS[imaging.solver].title) as move:
-            result = image_continuous(
-                recording, preparation, imaging, room / "estimate.zarr", voice.say, move
-            )
-        voice.step("Writing")
-        with voice.waiting("report.html") as move:
-            save_results(result, target, overwrite=overwrite, command=shared(sys.argv))
-        _answer(result, target, seconds(), voice, json)
+    voice.step(f"Reading {file.name}")
+    recording = load_recording(file, voice.say)
+    voice.step("Imaging")
+    with voice.waiting(SOLVERS[imaging.solver].title) as move:
+        return image_continuous(
+            recording, preparation, imaging, room / "estimate.zarr", voice.say, move
+        )
 
 
 def _answer(

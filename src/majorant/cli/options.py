@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -159,84 +160,93 @@ Quiet = Annotated[
 ]
 
 
-def preparation(
-    *,
-    event: str | None = None,
-    condition: str | None = None,
-    tmin: float | None = None,
-    tmax: float | None = None,
-    baseline: tuple[float, float] | None = None,
-    filter: tuple[float, float] | None = None,
-    reference: str = "average",
-    bad: list[str] | None = None,
-    interpolate: bool = False,
-    montage: str | None = None,
-    noise_cov: Path | None = None,
-    scale: float | None = None,
-    reject: float | None = None,
-) -> Preparation:
-    """How a recording is prepared, from the options of those names.
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """How a recording is prepared."""
 
-    Raises
-    ------
-    MajorantError
-        If a number makes no sense.
-    """
-    from majorant.eeg.settings import Preparation
+    event: Event = None
+    condition: Condition = None
+    tmin: Start = None
+    tmax: Stop = None
+    baseline: Baseline = None
+    filter: Filter = None
+    reference: Reference = "average"
+    bad: Bad = None
+    interpolate: Interpolate = False
+    montage: Montage = None
+    noise_cov: NoiseCov = None
+    scale: Scale = None
+    reject: Reject = None
 
-    return Preparation(
-        event=event,
-        condition=condition,
-        tmin=tmin,
-        tmax=tmax,
-        baseline="auto" if baseline is None else baseline,
-        filter=None if filter is None else edges(filter),
-        reference=reference,
-        bads=tuple(bad or ()),
-        interpolate=interpolate,
-        montage=montage,
-        noise_cov=_text(noise_cov),
-        scale=scale,
-        reject=None if reject is None else 1e-6 * reject,
-    )
+    def settings(self) -> Preparation:
+        """What these options mean.
+
+        Raises
+        ------
+        MajorantError
+            If a number makes no sense.
+        """
+        from majorant.eeg.settings import Preparation
+
+        return Preparation(
+            event=self.event,
+            condition=self.condition,
+            tmin=self.tmin,
+            tmax=self.tmax,
+            baseline="auto" if self.baseline is None else self.baseline,
+            filter=None if self.filter is None else edges(self.filter),
+            reference=self.reference,
+            bads=tuple(self.bad or ()),
+            interpolate=self.interpolate,
+            montage=self.montage,
+            noise_cov=_text(self.noise_cov),
+            scale=self.scale,
+            reject=None if self.reject is None else 1e-6 * self.reject,
+        )
 
 
-def imaging(
-    *,
-    solver: str = "sloreta",
-    snr: str = "3",
-    loose: float | None = None,
-    depth: float | None = None,
-    space: str = "auto",
-    forward: Path | None = None,
-    subject: str | None = None,
-    subjects_dir: Path | None = None,
-    trans: Path | None = None,
-    option: list[str] | None = None,
-    uncertainty: str = "none",
-) -> ImageSettings:
-    """How it is imaged, from the options of those names.
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where sources are looked for, and how much is asked of the data."""
 
-    Raises
-    ------
-    MajorantError
-        If an option of the solver is not written as NAME=VALUE.
-    """
-    from majorant.eeg.result import ImageSettings
+    snr: Snr = "3"
+    loose: Loose = None
+    depth: Depth = None
+    space: Space = "auto"
+    forward: Forward = None
+    subject: Subject = None
+    subjects_dir: SubjectsDir = None
+    trans: Trans = None
 
-    return ImageSettings(
-        solver=solver,
-        snr=_ratio(snr),
-        loose="auto" if loose is None else loose,
-        depth="auto" if depth is None else (depth or None),
-        space=space,
-        forward=_text(forward),
-        subject=subject,
-        subjects_dir=_text(subjects_dir),
-        trans=_text(trans),
-        options=dict(_pair(text) for text in option or ()),
-        uncertainty=uncertainty,
-    )
+    def settings(
+        self,
+        solver: str = "sloreta",
+        *,
+        option: list[str] | None = None,
+        uncertainty: str = "none",
+    ) -> ImageSettings:
+        """What these options mean, with a solver and settings of its own.
+
+        Raises
+        ------
+        MajorantError
+            If an option of the solver is not written as NAME=VALUE.
+        """
+        from majorant.eeg.result import ImageSettings
+
+        return ImageSettings(
+            solver=solver,
+            snr=_ratio(self.snr),
+            loose="auto" if self.loose is None else self.loose,
+            depth="auto" if self.depth is None else (self.depth or None),
+            space=self.space,
+            forward=_text(self.forward),
+            subject=self.subject,
+            subjects_dir=_text(self.subjects_dir),
+            trans=_text(self.trans),
+            options=dict(_pair(text) for text in option or ()),
+            uncertainty=uncertainty,
+        )
 
 
 def edges(band: tuple[float, float]) -> tuple[float | None, float | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from majorant.eeg.imager import SourceImager
     from majorant.eeg.live.engine import Engine
     from majorant.eeg.live.follow import Toll
+    from majorant.eeg.live.sinks import Many
 
 LATE = 50
 """From sample to estimate, ms: what we want to stay below."""
@@ -118,18 +121,17 @@ def stream(
         "forward": None if forward is None else str(forward),
     }
     if imager is None:
-        asked = own.imaging(
-            solver=solver, snr=str(snr), loose=loose, depth=depth,
-            space="auto" if forward or subject else space, subject=subject,
-            subjects_dir=subjects_dir, trans=trans, option=option,
+        sources = own.Sources(
+            snr=str(snr), loose=loose, depth=depth, space="auto" if forward or subject else space,
+            subject=subject, subjects_dir=subjects_dir, trans=trans,
         )  # fmt: skip
-        chosen = asked.imager()
+        chosen = sources.settings(solver, option=option).imager()
     else:
         _refuse_beside(imager, {**fit, "subject": subject, "loose": loose, "option": option})
         chosen, fit = SourceImager.load(imager), None
-    places = (output, publish, overwrite)
+    opened = partial(_opened, output, publish, overwrite)
     toll, engine = _run(
-        name, chosen, fit, tuple(region or ()), settings, scale, 1e-3 * hop, places, Voice(quiet)
+        name, chosen, fit, tuple(region or ()), settings, scale, 1e-3 * hop, opened, Voice(quiet)
     )
     _tell(toll, engine, output, quiet, json)
 
@@ -153,16 +155,15 @@ def _run(
     settings: Any,
     scale: float | None,
     hop: float,
-    places: tuple[Path | None, str | None, bool],
+    opened: Callable[[tuple[str, ...], str], Many],
     voice: Voice,
 ) -> tuple[Toll, Engine]:
     """Connect, fit, follow."""
     from majorant.eeg.live.engine import engine_for, one_thread
     from majorant.eeg.live.follow import follow
-    from majorant.eeg.live.lsl import Outlet, clock, connect
+    from majorant.eeg.live.lsl import clock, connect
     from majorant.eeg.live.regions import find_regions
     from majorant.eeg.live.setup import fitted, looked_at, stream_names
-    from majorant.eeg.live.sinks import Many, open_file
 
     voice.step("Connecting")
     source = connect(name, hop=hop, scale=scale)
@@ -176,13 +177,7 @@ def _run(
             imager, names = fitted(imager, source.info, **fit, say=voice.say)
         found = find_regions(imager.leadfield_, regions)
         engine = engine_for(imager, found, source.sfreq)
-        out_file, publish, overwrite = places
-        sinks = []
-        if out_file is not None:
-            sinks.append(open_file(out_file, found.names, engine.unit, overwrite=overwrite))
-        if publish is not None:
-            sinks.append(Outlet(publish, found.names, engine.unit))
-        sink = Many(*sinks)
+        sink = opened(found.names, engine.unit)
         voice.step("Following; Ctrl-C ends it")
         try:
             with one_thread():
@@ -195,6 +190,21 @@ def _run(
     finally:
         source.close()
     return toll, engine
+
+
+def _opened(
+    output: Path | None, publish: str | None, overwrite: bool, names: tuple[str, ...], unit: str
+) -> Many:
+    """Open the file and the stream that estimates of those regions go to."""
+    from majorant.eeg.live.lsl import Outlet
+    from majorant.eeg.live.sinks import Many, open_file
+
+    sinks = []
+    if output is not None:
+        sinks.append(open_file(output, names, unit, overwrite=overwrite))
+    if publish is not None:
+        sinks.append(Outlet(publish, names, unit))
+    return Many(*sinks)
 
 
 def _speaker(voice: Voice) -> Any:
