@@ -333,8 +333,6 @@ def _result(
         prepared, settings, imager, places, values, data, predicted, problem, None,
         times,
     )  # fmt: skip
-    total = float((data**2).sum())
-    left = float(((data - predicted) ** 2).sum())
     return ImageResult(
         stc=as_estimate(values, imager.model, float(times[0]), sfreq / shown.length),
         imager=imager,
@@ -342,6 +340,5 @@ def _result(
         content=replace(page, decisions=tuple(account.decisions)),
         settings=settings,
         places=places,
-        explained=min(1.0, max(0.0, 1.0 - left / total)) if total > 0 else 0.0,
         store=store,
     )

@@ -101,7 +101,6 @@ def imaged(
     if doubt is not None:
         account.note(_bands(doubt, settings.seed))
     page = page_content(prepared, settings, imager, places, values, data, predicted, problem, doubt)
-    total, left = float((data**2).sum()), float(((data - predicted) ** 2).sum())
     return ImageResult(
         stc=as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"]),
         imager=imager,
@@ -109,7 +108,6 @@ def imaged(
         content=replace(page, decisions=tuple(account.decisions)),
         settings=settings,
         places=places,
-        explained=min(1.0, max(0.0, 1.0 - left / total)) if total > 0 else 0.0,
     )
 
 

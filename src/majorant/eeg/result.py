@@ -120,8 +120,6 @@ class ImageResult:
         page shows them.
     settings : ImageSettings
     places : Places
-    explained : float
-        Share of the variance over the whole window, 0 to 1.
     store : Path or None
         Where the estimate of continuous data was written, before it is moved to its place.
     """
@@ -132,13 +130,19 @@ class ImageResult:
     content: PageContent
     settings: ImageSettings
     places: Places
-    explained: float
     store: Path | None = None
 
     @property
     def peaks(self) -> tuple[Peak, ...]:
         """Peaks, the strongest first."""
         return self.content.peaks
+
+    @property
+    def explained(self) -> float:
+        """Share of the variance over the whole window, 0 to 1."""
+        data, predicted = self.content.data, self.content.predicted
+        total, left = float((data**2).sum()), float(((data - predicted) ** 2).sum())
+        return min(1.0, max(0.0, 1.0 - left / total)) if total > 0 else 0.0
 
     @property
     def unit(self) -> str:
