@@ -17,8 +17,8 @@ from torch import Tensor
 from majorant.forward.leadfield import Leadfield
 from majorant.metrics.localisation import ZONE_HOPS, Localisation, Scores
 from majorant.problem import MajorantError
-from majorant.simulate import noise, streams
-from majorant.simulate.dataset import NOISE, PATCH, WAVEFORM, Batch, Part, SereegaLike
+from majorant.simulate import streams
+from majorant.simulate.dataset import PATCH, WAVEFORM, Batch, Part, SereegaLike
 from majorant.simulate.general import Several
 from majorant.simulate.waveforms import draw_gaussians, gaussians
 
@@ -90,9 +90,7 @@ class TwoPatches(SereegaLike):
         times = gaussians(widths, centres, self.settings.waveform, self.dtype)
         signal = self._topographies[rows, seeds].mT @ times
         snr_db = torch.full_like(width, self.settings.snr_range[0])
-        of_noise = streams.fork(streams.fork(key, NOISE), epoch if self.redraw else 0)
-        drawn = noise.white(of_noise, signal.shape[1], signal.shape[2], self.dtype)
-        y = signal + noise.at_snr(signal, drawn, snr_db)
+        y = self.recorded(signal, snr_db, key, epoch)
         scale, spaces = self.largest(y), self.patches.maps(seeds, rows)
         return Two(
             y=y / scale[:, None, None],

@@ -327,17 +327,8 @@ class SereegaLike(SimulatedPairs):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.settings = settings or SereegaSettings()
-        super().__init__(
-            leadfield,
-            n,
-            seed,
-            part,
-            self.settings.patch,
-            self.settings.reference,
-            redraw,
-            device,
-            dtype,
-        )
+        patch, reference = self.settings.patch, self.settings.reference
+        super().__init__(leadfield, n, seed, part, patch, reference, redraw, device, dtype)
 
     @property
     def sfreq(self) -> float:
@@ -358,13 +349,7 @@ class SereegaLike(SimulatedPairs):
         signal = self._topographies[row, seed][:, :, None] * time[:, None, :]
         low, high = self.settings.snr_range
         snr_db = low + (high - low) * streams.uniform(streams.fork(key, LEVEL), 1)[:, 0]
-        of_noise = streams.fork(streams.fork(key, NOISE), epoch if self.redraw else 0)
-        drawn = noise.white(of_noise, signal.shape[1], signal.shape[2], self.dtype)
-        if self.settings.reference == "centred":
-            drawn = drawn - drawn.mean(dim=1, keepdim=True)
-        y = signal + noise.at_snr(signal, drawn, snr_db)
-        if self.settings.rescale_range:
-            y = _rescaled(y, signal)
+        y = self.recorded(signal, snr_db, key, epoch)
         scale = self.largest(y)
         return Batch(
             y=y / scale[:, None, None],
@@ -378,6 +363,15 @@ class SereegaLike(SimulatedPairs):
             snr_db=snr_db,
             scale=scale,
         )
+
+    def recorded(self, signal: Tensor, snr_db: Tensor, key: Tensor, epoch: int) -> Tensor:
+        """Return signals (n_batch, n_sensors, n_times) with the noise of the samples of the keys."""
+        of_noise = streams.fork(streams.fork(key, NOISE), epoch if self.redraw else 0)
+        drawn = noise.white(of_noise, signal.shape[1], signal.shape[2], self.dtype)
+        if self.settings.reference == "centred":
+            drawn = drawn - drawn.mean(dim=1, keepdim=True)
+        y = signal + noise.at_snr(signal, drawn, snr_db)
+        return _rescaled(y, signal) if self.settings.rescale_range else y
 
 
 def _referenced(leadfield: Leadfield, reference: str) -> tuple[Leadfield, Tensor | None]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -243,29 +244,15 @@ class General(OneHead):
     ) -> None:
         if not heads:
             raise MajorantError("there are no heads to simulate on; give at least one")
-        super().__init__(
-            heads[0],
-            n,
-            seed,
-            part=part,
-            settings=settings,
-            redraw=redraw,
-            device=device,
-            dtype=dtype,
-        )
-        rest = [
-            OneHead(
-                head,
-                n,
-                seed,
-                part=part,
-                settings=settings,
-                redraw=redraw,
-                device=device,
-                dtype=dtype,
-            )
-            for head in heads[1:]
-        ]
+        given: dict[str, Any] = {
+            "part": part,
+            "settings": settings,
+            "redraw": redraw,
+            "device": device,
+            "dtype": dtype,
+        }
+        super().__init__(heads[0], n, seed, **given)
+        rest = (OneHead(head, n, seed, **given) for head in heads[1:])
         self._turns: tuple[OneHead, ...] = (self, *rest)
 
     def turn(self, step: int) -> SimulatedPairs:

@@ -147,17 +147,8 @@ class NeuralMassLike(SimulatedPairs):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.settings = settings or NeuralMassSettings()
-        super().__init__(
-            leadfield,
-            n,
-            seed,
-            part,
-            self.settings.patch,
-            self.settings.reference,
-            redraw,
-            device,
-            dtype,
-        )
+        patch, reference = self.settings.patch, self.settings.reference
+        super().__init__(leadfield, n, seed, part, patch, reference, redraw, device, dtype)
         clips = clips or self._collected()
         self._sfreq = clips.sfreq
         self._bank = self._suited(clips)
