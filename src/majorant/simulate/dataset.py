@@ -365,7 +365,7 @@ class SereegaLike(SimulatedPairs):
         )
 
     def recorded(self, signal: Tensor, snr_db: Tensor, key: Tensor, epoch: int) -> Tensor:
-        """Return signals (n_batch, n_sensors, n_times) with the noise of the samples of the keys."""
+        """Return signals with the noise of their samples, (n_batch, n_sensors, n_times)."""
         of_noise = streams.fork(streams.fork(key, NOISE), epoch if self.redraw else 0)
         drawn = noise.white(of_noise, signal.shape[1], signal.shape[2], self.dtype)
         if self.settings.reference == "centred":
