@@ -10,6 +10,7 @@ processor time of the run.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tempfile
 import time
@@ -88,17 +89,37 @@ def run(name: str, steps: int = 250) -> str:
     words, of_network, of_recipe = VARIANTS[name]
     recipe = base(steps)
     recipe = replace(recipe, network=replace(recipe.network, **of_network), **of_recipe)
+    loss, m, seconds = short_run(recipe)
+    return (
+        f"| {words} | {loss:.3f} | {m['LE']:.1f} | {m['AUC']:.2f} | {m['PSNR']:.1f} | "
+        f"{seconds:.0f} |"
+    )
+
+
+def short_run(recipe: Recipe) -> tuple[float, Mapping[str, float], float]:
+    """Train by a recipe in a folder that goes away.
+
+    Returns
+    -------
+    loss : float
+        The last one that was logged.
+    metrics : mapping of str to float
+        On the validation samples.
+    seconds : float
+        Processor time.
+
+    Raises
+    ------
+    MajorantError
+        If the training came apart.
+    """
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()
         outcome = Trainer(recipe, Leadfield.template_small(), Path(folder)).run()
         seconds = time.process_time() - began
         entries = map(json.loads, (Path(folder) / LOG).read_text().splitlines())
-        loss = [entry["truth"] for entry in entries if "truth" in entry][-1]
-    m = outcome.metrics
-    return (
-        f"| {words} | {loss:.3f} | {m['LE']:.1f} | {m['AUC']:.2f} | {m['PSNR']:.1f} | "
-        f"{seconds:.0f} |"
-    )
+        losses = [entry["truth"] for entry in entries if entry.get("truth") is not None]
+    return losses[-1] if losses else math.nan, outcome.metrics, seconds
 
 
 def main(arguments: Sequence[str]) -> None:

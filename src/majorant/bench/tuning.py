@@ -12,22 +12,16 @@ validation, never on a test set, decides what ``recipe_for`` holds.
 
 from __future__ import annotations
 
-import json
-import math
 import sys
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
 
+from majorant.bench.recipes import short_run
 from majorant.errors import MajorantError, nearest
-from majorant.forward.leadfield import Leadfield
-from majorant.training.fit import LOG, Trainer
 from majorant.training.presets import Recipe, recipe_for
 
 STEPS, BATCH, VALIDATION = 300, 16, 100
@@ -109,17 +103,10 @@ def shortened(method: str, trial: Trial, steps: int = STEPS) -> Recipe:
 def run(method: str, trial: Trial, steps: int = STEPS) -> str:
     """Train one setting and return its row; one that came apart says so."""
     recipe = shortened(method, trial, steps)
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.process_time()
-        try:
-            outcome = Trainer(recipe, Leadfield.template_small(), Path(folder)).run()
-        except MajorantError as error:
-            return f"| {method} | {trial.words} | - | - | - | {error} |"
-        seconds = time.process_time() - began
-        entries = map(json.loads, (Path(folder) / LOG).read_text().splitlines())
-        losses = [entry["truth"] for entry in entries if entry.get("truth") is not None]
-    loss = losses[-1] if losses else math.nan
-    m = outcome.metrics
+    try:
+        loss, m, seconds = short_run(recipe)
+    except MajorantError as error:
+        return f"| {method} | {trial.words} | - | - | - | {error} |"
     return (
         f"| {method} | {trial.words} | {loss:.3f} | {m['LE']:.1f} | {m['PSNR']:.1f} | "
         f"{seconds:.0f} |"
