@@ -14,7 +14,7 @@ from majorant.audit.plots import curves, electrode_map
 from majorant.audit.summary import ERROR, FALSE, MISSED, Audit
 from majorant.audit.tables import change_table, place_table
 from majorant.registry import SOLVERS
-from majorant.report.parts import Section, figure, linked, table
+from majorant.report.parts import Section, cautions, facts, figure, linked, opening, table
 from majorant.report.shade import GREEN, Shade
 from majorant.report.sheet import colour_bar, render_sheet, tabs
 from majorant.report.words import THIN, escape, written
@@ -75,12 +75,9 @@ def _header(audit: Audit) -> str:
         f"the cortex, {len(own.snr_levels)} signal-to-noise ratios, {len(audit.solvers)} solvers "
         f"on {lead.n_locations:,} {what}"
     )
-    return (
-        f"<h1>What EEG source imaging can be expected to find: <bdi>{escape(audit.cap.title)}"
-        f'</bdi></h1>\n<p class="origin">{escape(origin)}</p>\n'
-        f'<p class="says">{escape(first)}</p>\n<p class="also">{escape(second)}</p>\n'
-        f"{_facts(audit)}{_cautions(audit)}"
-    )
+    asked = "What EEG source imaging can be expected to find: "
+    opened = opening(audit.cap.title, origin, first, second, before=asked)
+    return f"{opened}{_facts(audit)}{_cautions(audit)}"
 
 
 def _facts(audit: Audit) -> str:
@@ -88,37 +85,32 @@ def _facts(audit: Audit) -> str:
     scores = audit.values(best)
     error, missed, false = (audit.estimate(scores[:, k]) for k in (ERROR, MISSED, FALSE))
     within = audit.share(scores[:, ERROR])
-    facts = (
+    pairs = (
         (f"Found within {audit.settings.goal:g}{THIN}mm", f"{within.mean:.0f}{THIN}%"),
         ("Localisation error", f"{error.mean:.0f}{THIN}mm"),
         ("Missed of the patch", f"{missed.mean:.0f}{THIN}%"),
         ("Falsely active", f"{written(false.mean, '.2g')}{THIN}cm²"),
         ("Solver and level", f"{title(best)}, {decibels(audit.level)}"),
     )
-    cells = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts)
-    return f'<dl class="facts">{cells}</dl>\n'
+    return facts(pairs)
 
 
 def _cautions(audit: Audit) -> str:
     """What the audit does not say."""
-    cautions = [audit.head.differs]
+    texts = [audit.head.differs]
     learned = [title(s) for s in audit.solvers if s in ("mm-net", "unfolded-sbl")]
     if learned:
-        cautions.append(
+        texts.append(
             f"{' and '.join(learned)} learned from simulated patches on the template, so "
             "simulations of patches flatter them; on real recordings expect less of a lead."
         )
-    cautions.append(
+    texts.append(
         "One patch is active at a time, in noise that is the same at every electrode and "
         "independent between them. Several sources at once, background activity of the brain and "
         "a real head raise the errors: these are what to expect at best, not what is guaranteed."
     )
-    cautions += [f"Left out: {why}" for why in audit.left_out.values()]
-    items = "".join(f"<li>{escape(text)}</li>" for text in cautions)
-    return (
-        '<aside class="cautions" aria-labelledby="cautions-title"><h2 id="cautions-title">'
-        f"What this does not say</h2><ul>{items}</ul></aside>\n"
-    )
+    texts += [f"Left out: {why}" for why in audit.left_out.values()]
+    return cautions(texts, "What this does not say")
 
 
 def _advice(audit: Audit) -> str:

@@ -16,7 +16,7 @@ from majorant.problem import Certificate
 from majorant.registry import SOLVERS
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, View, colours, ramp
 from majorant.report.marks import Mark
-from majorant.report.parts import Section, figure, linked, table
+from majorant.report.parts import Section, cautions, figure, linked, opening, table
 from majorant.report.pictures import data_uri
 from majorant.report.shade import BLUE, GREEN, Palette
 from majorant.report.sheet import colour_bar, render_sheet, tabs
@@ -96,11 +96,8 @@ def _header(found: Comparison) -> str:
         f"{len(found.entries)} solvers on {len(content.data)} electrodes, "
         f"{instant(content.times[0], clk)} to {instant(content.times[-1], clk)}"
     )
-    return (
-        f'<h1><bdi>{escape(found.prepared.title)}</bdi></h1>\n<p class="origin">{escape(origin)}'
-        f'</p>\n<p class="says">{escape(first)}</p>\n<p class="also">{escape(second)}</p>\n'
-        f"{_cautions(found)}"
-    )
+    opened = opening(found.prepared.title, origin, first, second)
+    return f"{opened}{_cautions(found)}"
 
 
 def _cautions(found: Comparison) -> str:
@@ -111,13 +108,7 @@ def _cautions(found: Comparison) -> str:
     who = {text: [name for name in own if text in own[name]] for text in texts}
     said += [text for text in texts if len(who[text]) == len(own)]
     said += [f"{', '.join(who[t])}: {t}" for t in texts if len(who[t]) < len(own)]
-    if not said:
-        return ""
-    items = "".join(f"<li>{escape(text)}</li>" for text in said)
-    return (
-        '<aside class="cautions" aria-labelledby="cautions-title">'
-        f'<h2 id="cautions-title">What may mislead</h2><ul>{items}</ul></aside>\n'
-    )
+    return cautions(said)
 
 
 def _panel(found: Comparison, moment: Moment, cortex: Cortex) -> str:

@@ -1,15 +1,15 @@
-"""Pieces of HTML that the sections share: headed sections, tables, figures, linked citations."""
+"""Pieces of HTML that pages share: openings, facts, cautions, sections, tables, citations."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from majorant.report.figures import Drawing
 from majorant.report.words import escape
 
-__all__ = ["Section", "figure", "linked", "table"]
+__all__ = ["Section", "cautions", "facts", "figure", "linked", "opening", "table"]
 
 _DOI = re.compile(r"\b(doi:\s?|arXiv:)(\S*[^\s.,;)])", re.IGNORECASE)
 
@@ -39,6 +39,31 @@ class Section:
             f'<section id="{self.key}" aria-labelledby="{label}">'
             f'<h2 id="{label}">{escape(self.title)}</h2>\n{self.body}</section>\n'
         )
+
+
+def opening(name: str, origin: str, says: str, also: str, *, before: str = "") -> str:
+    """Return the heading, with words before the name, where it comes from, and what is found."""
+    return (
+        f'<h1>{escape(before)}<bdi>{escape(name)}</bdi></h1>\n<p class="origin">{escape(origin)}'
+        f'</p>\n<p class="says">{escape(says)}</p>\n<p class="also">{escape(also)}</p>\n'
+    )
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return names with their values, the numbers of a page at a glance."""
+    cells = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in pairs)
+    return f'<dl class="facts">{cells}</dl>\n'
+
+
+def cautions(texts: Sequence[str], title: str = "What may mislead") -> str:
+    """Return a list of cautions in plain sight; nothing where there are none."""
+    if not texts:
+        return ""
+    items = "".join(f"<li>{escape(text)}</li>" for text in texts)
+    return (
+        '<aside class="cautions" aria-labelledby="cautions-title">'
+        f'<h2 id="cautions-title">{escape(title)}</h2><ul>{items}</ul></aside>\n'
+    )
 
 
 def table(

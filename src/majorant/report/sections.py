@@ -16,7 +16,7 @@ from majorant.report.content import PageContent, Peak
 from majorant.report.cortex import Cortex
 from majorant.report.doubt import doubt_section
 from majorant.report.maps import cortex_section, topographies
-from majorant.report.parts import Section, figure, linked, table
+from majorant.report.parts import Section, cautions, facts, figure, linked, opening, table
 from majorant.report.words import (
     Scaled,
     clock,
@@ -48,53 +48,44 @@ def header(content: PageContent) -> str:
         span = f"{span} to {instant(content.times[-1], clk)}, {n} samples"
     kind = "locations" if content.sources.parcels is None else "regions"
     origin = (
-        f"{escape(content.solver['title'])} estimate from {len(content.data)} electrodes, "
-        f"{len(content.sources.values):,} cortical {kind}, {escape(span)}"
+        f"{content.solver['title']} estimate from {len(content.data)} electrodes, "
+        f"{len(content.sources.values):,} cortical {kind}, {span}"
     )
-    return (
-        f'<header>\n<h1><bdi>{escape(content.title)}</bdi></h1>\n<p class="origin">{origin}</p>\n'
-        f'<p class="says">{escape(first)}</p>\n<p class="also">{escape(second)}</p>\n'
-        f"{_facts(content)}{_cautions(content)}</header>\n"
-    )
+    opened = opening(content.title, origin, first, second)
+    return f"<header>\n{opened}{_facts(content)}{_cautions(content)}</header>\n"
 
 
 def _facts(content: PageContent) -> str:
     proof = content.certificate
-    facts: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     if content.peaks:
         peak, clk = content.peaks[0], clock(content.times)
         explained = content.explained[nearest(content.times, peak.time)]
         scale = source_scale(content.sources, abs(peak.amplitude))
-        facts += [
+        pairs += [
             ("Strongest peak", instant(peak.time, clk)),
             ("Place", place(peak)),
             ("Amplitude", scale.say(peak.amplitude)),
             ("Variance explained then", percent(float(explained))),
         ]
     if proof.residual is not None:
-        facts.append(
+        pairs.append(
             ("Solved in closed form", f"residual {number(float(proof.residual.max()), 1)}")
         )
     else:
         rises = int(proof.violations.sum())
-        facts.append(
+        pairs.append(
             ("Certificate", "energy never rose" if rises == 0 else f"energy rose {rises} times")
         )
-    cells = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts)
-    return f'<dl class="facts">{cells}</dl>\n'
+    return facts(pairs)
 
 
 def _cautions(content: PageContent) -> str:
-    cautions = list(content.cautions)
+    texts = content.cautions
     if not content.certificate.holds():
-        cautions.insert(0, "The energy rose during the iterations: the guarantee was not kept.")
-    if not cautions:
-        return ""
-    items = "".join(f"<li>{escape(text)}</li>" for text in cautions)
-    return (
-        '<aside class="cautions" aria-labelledby="cautions-title">'
-        f'<h2 id="cautions-title">What may mislead</h2><ul>{items}</ul></aside>\n'
-    )
+        broken = "The energy rose during the iterations: the guarantee was not kept."
+        texts = (broken, *texts)
+    return cautions(texts)
 
 
 def sections(content: PageContent, cortex: Cortex) -> Iterable[Section]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from majorant.eeg.bids.derivatives import finished_records
 from majorant.eeg.bids.study import Outcome, Study
 from majorant.registry import SOLVERS
-from majorant.report.parts import Section, table
+from majorant.report.parts import Section, opening, table
 from majorant.report.sheet import render_sheet
 from majorant.report.words import escape, mni, number, percent, written
 
@@ -68,11 +68,8 @@ def _header(
     says = f"{_count(len(records), 'recording')} imaged, {_count(len(entries), 'estimate')}"
     says += f"; {len(failed)} failed." if failed else "."
     solver = SOLVERS[study.imaging.solver].title
-    return (
-        f"<h1><bdi>{escape(title)}</bdi></h1>\n"
-        f'<p class="origin">{escape(solver)}</p>\n<p class="says">{escape(says)}</p>\n'
-        f'<p class="also">Certificates that hold: {kept} of {len(entries)}.</p>\n'
-    )
+    also = f"Certificates that hold: {kept} of {len(entries)}."
+    return opening(title, solver, says, also)
 
 
 def _count(n: int, what: str) -> str:
