@@ -1,6 +1,9 @@
-"""Heads that tests share."""
+"""Heads that tests share, and a cache that is not the user's."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +11,16 @@ import torch
 from scipy.spatial import ConvexHull
 
 from majorant.forward.leadfield import Leadfield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache of the template that all processes of a run share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if base.name.startswith("popen-") else base) / "template-cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAJORANT_CACHE", str(folder))
+        yield folder
 
 
 def _spiral(n: int, height: float) -> np.ndarray:

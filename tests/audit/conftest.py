@@ -11,14 +11,6 @@ from majorant.eeg.places import Places
 from majorant.forward.leadfield import Leadfield
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cache of the template that all processes of a run share."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if base.name.startswith("popen-") else base
-    monkeypatch.setenv("MAJORANT_CACHE", str(shared / "template-cache"))
-
-
 @pytest.fixture(scope="session")
 def ball(sphere: Leadfield) -> AuditHead:
     """300 locations on a sphere of 8 cm, 804 cm², seen by 40 electrodes."""

@@ -15,13 +15,9 @@ from majorant.weights.shipped import mm_net
 
 
 @pytest.fixture(scope="module")
-def cap(tmp_path_factory: pytest.TempPathFactory) -> Leadfield:
+def cap() -> Leadfield:
     """128 electrodes of another cap."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if base.name.startswith("popen-") else base
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MAJORANT_CACHE", str(shared / "template-cache"))
-        return template_leadfield("biosemi128")
+    return template_leadfield("biosemi128")
 
 
 @pytest.mark.parametrize("n_electrodes", [32, 64, 128])

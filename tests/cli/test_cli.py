@@ -11,6 +11,8 @@ import pytest
 
 from majorant.cli import main
 
+from .calling import fails
+
 NAMES = ["Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "F7", "F8", "Cz", "Pz", "Oz"]
 
 
@@ -29,17 +31,6 @@ def write(path: Path, *averages: mne.Evoked) -> Path:
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
     return write(tmp_path / "tone-ave.fif", evoked())
-
-
-def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Run, expect exit status 2, and return the one sentence."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(a) for a in arguments])
-    said = capsys.readouterr().err
-    assert stop.value.code == 2, said
-    assert "Traceback" not in said
-    assert said.count("Error") == 1
-    return " ".join(said.split())
 
 
 def spoil(change: str) -> list[mne.Evoked]:

@@ -7,14 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from majorant.cli import main
-
-
-def runs(*arguments: object) -> None:
-    """Run, and expect exit status 0."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(a) for a in arguments])
-    assert stop.value.code == 0
+from .calling import runs
 
 
 def test_the_demonstration_is_judged_by_its_truth(

@@ -10,7 +10,7 @@ import mne
 import numpy as np
 import pytest
 
-from majorant.cli import main
+from .calling import fails, runs
 
 NAMES = ["Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "F7", "F8", "Cz", "Pz", "Oz"]
 QUICK = ("--solvers", "mne,sloreta", "--n", "20", "--levels", "1")
@@ -25,22 +25,6 @@ def recording(tmp_path: Path) -> Path:
     path = tmp_path / "tone-ave.fif"
     mne.write_evokeds(path, [made], verbose="error")
     return path
-
-
-def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Run, expect exit status 2, and return the one sentence."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(a) for a in arguments])
-    said = capsys.readouterr().err
-    assert stop.value.code == 2, said
-    assert "Traceback" not in said
-    return " ".join(said.split())
-
-
-def runs(*arguments: object) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main([str(a) for a in arguments])
-    assert not stop.value.code
 
 
 def test_an_audit_of_a_recording_writes_a_page_and_is_not_overwritten(

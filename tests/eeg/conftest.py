@@ -1,4 +1,4 @@
-"""Small recordings, a sphere head, and the template's cache for the tests of this folder."""
+"""Small recordings and a sphere head for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -13,14 +13,6 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 SFREQ = 100.0
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One cache of the template for all processes of a run."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if base.name.startswith("popen-") else base
-    monkeypatch.setenv("MAJORANT_CACHE", str(shared / "template-cache"))
 
 
 @pytest.fixture(scope="session")

@@ -26,15 +26,6 @@ from majorant.problem import MajorantError
 from majorant.report.words import source_scale
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _module_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if base.name.startswith("popen-") else base
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MAJORANT_CACHE", str(shared / "template-cache"))
-        yield
-
-
 @pytest.fixture
 def quick_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that takes no time, for tests of everything but the page."""

@@ -34,13 +34,9 @@ def noise_cov(evoked: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def template(evoked: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def template(evoked: Any) -> Any:
     """The template for the 32 electrodes, 1,284 vertices."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if base.name.startswith("popen-") else base
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MAJORANT_CACHE", str(shared / "template-cache"))
-        return template_forward(evoked.info, "ico3")
+    return template_forward(evoked.info, "ico3")
 
 
 def of_mne(

@@ -37,11 +37,7 @@ def order() -> np.ndarray:
 @pytest.fixture(scope="module")
 def subjects(tmp_path_factory: pytest.TempPathFactory, order: np.ndarray) -> Path:
     """A head that is narrower and longer than fsaverage, as FreeSurfer would leave it."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if base.name.startswith("popen-") else base
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MAJORANT_CACHE", str(shared / "template-cache"))
-        surfaces, head = template_surfaces(), template_head()
+    surfaces, head = template_surfaces(), template_head()
     root = tmp_path_factory.mktemp("subjects")
     for folder in ("surf", "bem"):
         (root / NAME / folder).mkdir(parents=True)
