@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from majorant.cli.answer import STDOUT, Json, deliver
+from majorant.cli.records import spread
 from majorant.cli.voice import Voice, out
 from majorant.errors import MajorantError
 
@@ -16,10 +18,53 @@ MACHINE = "Machines"
 SBL = "sbl"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Machines:
+    """What a training runs on."""
+
+    devices: Annotated[
+        int,
+        typer.Option(min=1, help="Processes a node that share a batch.", rich_help_panel=MACHINE),
+    ] = 1
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes.", rich_help_panel=MACHINE)] = 1
+    compiled: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile iterations; default: on CUDA.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None
+    checkpointing: Annotated[
+        bool,
+        typer.Option("--checkpointing", help="Less memory, more time.", rich_help_panel=MACHINE),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growing:
+    """What an unfolded sparse Bayesian solver is grown to."""
+
+    correction: Annotated[
+        str | None, typer.Option(help="bias, mlp or attention.", rich_help_panel=UNFOLDED)
+    ] = None
+    mode: Annotated[
+        str | None, typer.Option(help="gated, theta, free or exact.", rich_help_panel=UNFOLDED)
+    ] = None
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="Layers to grow.", rich_help_panel=UNFOLDED)
+    ] = None
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after this; resumable.", rich_help_panel=UNFOLDED)
+    ] = None
+
+
+@spread
 def train(
     solver: Annotated[
         str, typer.Argument(help="mm-net, r-mm-net, 4dvarnet, meta-curvature, modgrad, or sbl.")
     ],
+    *,
     data: Annotated[str, typer.Option(help="sereega, nmm or general.")] = "sereega",
     preset: Annotated[
         str,
@@ -41,35 +86,8 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
-    devices: Annotated[
-        int,
-        typer.Option(min=1, help="Processes a node that share a batch.", rich_help_panel=MACHINE),
-    ] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Nodes.", rich_help_panel=MACHINE)] = 1,
-    compiled: Annotated[
-        bool | None,
-        typer.Option(
-            "--compile/--no-compile",
-            help="Compile iterations; default: on CUDA.",
-            rich_help_panel=MACHINE,
-        ),
-    ] = None,
-    checkpointing: Annotated[
-        bool,
-        typer.Option("--checkpointing", help="Less memory, more time.", rich_help_panel=MACHINE),
-    ] = False,
-    correction: Annotated[
-        str | None, typer.Option(help="bias, mlp or attention.", rich_help_panel=UNFOLDED)
-    ] = None,
-    mode: Annotated[
-        str | None, typer.Option(help="gated, theta, free or exact.", rich_help_panel=UNFOLDED)
-    ] = None,
-    layers: Annotated[
-        int | None, typer.Option(min=1, help="Layers to grow.", rich_help_panel=UNFOLDED)
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Stop after this; resumable.", rich_help_panel=UNFOLDED)
-    ] = None,
+    machines: Machines,
+    growing: Growing,
     json: Json = None,
 ) -> None:
     """Train a learned solver on simulations; checkpoints let --resume go on.
@@ -80,7 +98,7 @@ def train(
     majorant train mm-net --preset paper --device cuda --budget 20min
     majorant train sbl --correction mlp --mode gated --layers 10 --preset tiny
     """
-    own = {"correction": correction, "mode": mode, "layers": layers, "minutes": minutes}
+    own = asdict(growing)
     if solver == SBL:
         if seed is not None:
             raise MajorantError("--seed belongs to the other solvers; leave it out for sbl")
@@ -105,11 +123,8 @@ def train(
         initial=_packaged(initial, solver),
         budget=budget,
         device=device,
-        devices=devices,
-        nodes=nodes,
-        compiled=compiled,
-        checkpointing=checkpointing,
         threads=threads,
+        **asdict(machines),
         began=process_began(),
         heads=heads,
         seed=seed,
