@@ -152,6 +152,19 @@ def test_few_electrodes_few_trials_and_assumed_noise_are_said(clean: Evidence) -
     assert "covariance was assumed" in said
 
 
+def test_offsets_that_no_baseline_removed_are_said(clean: Evidence) -> None:
+    evoked = clean.prepared.evoked.copy()
+    still = np.random.default_rng(3).standard_normal((len(evoked.ch_names), 1))
+    evoked.data += 20e-6 * (still - still.mean())
+    offset = replace(clean, prepared=replace(clean.prepared, evoked=evoked))
+    said = [text for text in find_cautions(offset) if text.startswith("Offsets of the electrodes")]
+    assert len(said) == 1
+    assert "no baseline was there" in said[0]
+    removed = evoked.copy().apply_baseline((None, 0))
+    mended = replace(clean, prepared=replace(clean.prepared, evoked=removed))
+    assert not any("Offsets" in text for text in find_cautions(mended))
+
+
 def test_no_source_stands_out_where_noise_reaches_as_far(clean: Evidence) -> None:
     doubt = Uncertainty(np.ones((2, 1)), "standard deviation", "How.", 5.0)
     weak, strong = (replace(clean, uncertainty=doubt, strongest=x) for x in (4.2, 6.0))

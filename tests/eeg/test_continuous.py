@@ -181,6 +181,7 @@ def test_a_continuous_recording_is_imaged_from_the_command_line(
     said = " ".join(summary["decisions"])
     assert "Filtered 1 to 30 Hz (zero phase) while reading." in said
     assert "The page shows 375 instants" in said
+    assert summary["title"].endswith(": 0 to 29.99 s")
     # Of half a minute the times are in seconds, wherever they are written.
     assert not any(" ms" in caution for caution in summary["cautions"])
     for more, says in (

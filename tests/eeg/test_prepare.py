@@ -158,7 +158,7 @@ def test_a_montage_without_these_names_is_said(changed: Callable[..., Path]) -> 
         raw.rename_channels({name: f"ch{i}" for i, name in enumerate(raw.ch_names[:32])})
 
     said = sentence(changed(rename), event="1", montage="standard_1005")
-    assert "only 0 of the 32 electrodes (ch0" in said
+    assert "none of the 32 electrodes (ch0" in said
 
 
 def _write_locations(montage: Any, path: Path, eye: bool = False) -> None:
@@ -222,6 +222,17 @@ def test_all_channels_bad_is_said(files: dict[str, Path], raw: Any) -> None:
 def test_fewer_than_eight_electrodes_are_refused(files: dict[str, Path], raw: Any) -> None:
     said = sentence(files["raw"], event="1", bads=tuple(raw.ch_names[7:32]))
     assert "only 7 usable electrodes" in said
+    said = sentence(files["raw"], event="1", bads=tuple(raw.ch_names[1:32]))
+    assert f"only 1 usable electrode ({raw.ch_names[0]}); source imaging needs" in said
+
+
+def test_a_file_that_places_no_electrode_is_no_montage(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("hello\n")
+    said = sentence(files["raw"], event="1", montage=str(tmp_path / "notes.txt"))
+    assert "notes.txt places no electrode" in said
+    assert "none of the 32 electrodes" in sentence(files["raw"], event="1", montage="mgh70")
 
 
 def _set(values: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -70,6 +70,19 @@ def test_a_file_that_is_not_what_its_name_says_is_said(tmp_path: Path, name: str
         load_recording(tmp_path / name)
 
 
+@pytest.mark.parametrize("content", [b"", bytes(7), bytes(2000), b"PK\x03\x04" + bytes(300)])
+@pytest.mark.parametrize("suffix", [".set", ".fif", ".edf", ".vhdr", ".mat"])
+def test_an_empty_or_short_file_is_said(tmp_path: Path, content: bytes, suffix: str) -> None:
+    (tmp_path / f"x{suffix}").write_bytes(content)
+    with pytest.raises(MajorantError, match="cannot be read"):
+        load_recording(tmp_path / f"x{suffix}")
+
+
+def test_a_folder_is_answered_with_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(MajorantError, match=r"is a folder and no recording; name the file in it"):
+        load_recording(tmp_path)
+
+
 def test_a_format_that_nobody_reads_is_said(tmp_path: Path) -> None:
     (tmp_path / "notes.doc").write_text("EEG")
     with pytest.raises(MajorantError, match=r"no reader knows its suffix \(.doc\)"):

@@ -232,7 +232,16 @@ def test_electrodes_are_seen_from_the_centre_of_the_sphere_they_lie_on():
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0, "0"), (-3.14159, "−3.14"), (0.01234, "0.0123"), (1234.5, "1234"), (3e-9, "3.00 × 10⁻⁹")],
+    [
+        (0, "0"),
+        (-3.14159, "−3.14"),
+        (0.01234, "0.0123"),
+        (1234.5, "1234"),
+        (3e-9, "3.00 × 10⁻⁹"),
+        (9.996, "10.0"),
+        (0.9996, "1.00"),
+        (99999.6, "1.00 × 10⁵"),
+    ],
 )
 def test_numbers_are_short_and_have_true_minus_signs(value, shown):
     assert number(value) == shown

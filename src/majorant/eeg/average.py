@@ -92,11 +92,12 @@ def _only_option(
         if settings.tmin is None or settings.tmax is None:
             raise MajorantError(
                 "the recording is continuous and has no events; give the window to image with "
-                "tmin and tmax (seconds from its start)"
+                "tmin and tmax (seconds from its start), or image all of it with --raw"
             )
         return ()
+    whole = ", or image all of it with --raw" if recording.kind == "raw" else ""
     raise ChoiceNeeded(
-        f"the recording has {_listed(options, what)}; choose with --{what}", what, options
+        f"the recording has {_listed(options, what)}; choose with --{what}{whole}", what, options
     )
 
 

@@ -15,6 +15,7 @@ from majorant.eeg.evidence import Evidence, percent
 from majorant.eeg.faint import faint
 from majorant.eeg.scalp import coverage
 from majorant.problem import Status
+from majorant.report.words import number
 
 __all__ = ["find_cautions"]
 
@@ -37,8 +38,28 @@ def _not_solved(e: Evidence) -> str | None:
     if e.status in (Status.NOT_FINITE, Status.NO_SOURCE, Status.NO_DATA):
         return f"The solver did not find an estimate: {e.status.value}."
     if e.status is Status.LIMIT:
-        return f"The solver has not finished: {e.status.value}; allow more iterations."
+        return (
+            f"The solver has not finished: {e.status.value}; allow more iterations "
+            "with the option max_iter."
+        )
     return None
+
+
+def _offset(e: Evidence) -> str | None:
+    evoked, settings = e.prepared.evoked, e.settings
+    if evoked.baseline is not None or len(evoked.times) < settings.enough_samples:
+        return None
+    data = evoked.data - evoked.data.mean(axis=0)
+    still = data.mean(axis=1, keepdims=True)
+    ratio = float(np.sqrt((still**2).mean() / max(((data - still) ** 2).mean(), 1e-40)))
+    if ratio < settings.offset:
+        return None
+    return (
+        f"Offsets of the electrodes, {number(ratio, 2)} times what changes over the window (root "
+        "mean square), are still in the data, and most of what is shown are these: no baseline "
+        "was there to remove them. Take in time before the event, name a baseline, or filter the "
+        "continuous recording."
+    )
 
 
 def _before_the_event(e: Evidence) -> str | None:
@@ -109,8 +130,9 @@ def _ad_hoc(e: Evidence) -> str | None:
     if e.prepared.noise_kind != "ad hoc":
         return None
     return (
-        "The noise covariance was assumed, not measured: amplitudes of statistics and the choice "
-        "between sources of similar strength depend on it. A baseline or a covariance file helps."
+        "The noise covariance was assumed, not measured: amplitudes of statistics, standard "
+        "deviations and the choice between sources of similar strength depend on it. A baseline or "
+        "a covariance file helps."
     )
 
 
@@ -188,6 +210,7 @@ def _carried_over(e: Evidence) -> str | None:
 CHECKS: Sequence[Check] = (
     _not_solved,
     find_blinks,
+    _offset,
     faint,
     _explained,
     _before_the_event,

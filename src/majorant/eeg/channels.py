@@ -25,6 +25,7 @@ __all__ = [
     "require_eeg",
     "set_types_by_name",
     "some",
+    "too_few",
 ]
 
 FEWEST = 8
@@ -91,6 +92,15 @@ def require_eeg(kinds: Sequence[str], account: Account) -> None:
 def some(names: Sequence[str], most: int = 6) -> str:
     """Name the first few."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def too_few(names: Sequence[str]) -> MajorantError:
+    """What to raise where fewer than :data:`FEWEST` electrodes can be used."""
+    found = f"only {len(names)} usable electrode{'s' if len(names) > 1 else ''}"
+    found = f"{found} ({', '.join(names)})" if names else "no usable electrode"
+    return MajorantError(
+        f"{found}; source imaging needs at least {FEWEST}, and 32 or more are advised"
+    )
 
 
 def set_types_by_name(inst: Any, account: Account) -> None:

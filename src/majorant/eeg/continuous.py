@@ -25,6 +25,7 @@ from majorant.eeg.channels import (
     mark_bads,
     require_eeg,
     set_types_by_name,
+    too_few,
 )
 from majorant.eeg.estimate import as_estimate, combined
 from majorant.eeg.image import fitted_imager, page_content, predict, regularisation
@@ -138,10 +139,7 @@ def _prepare(recording: Recording, settings: Preparation, account: Account) -> C
     raw.pick("eeg", exclude=[], verbose="error")
     names = eeg_names(raw)
     if len(names) < FEWEST:
-        raise MajorantError(
-            f"only {len(names)} usable electrodes ({', '.join(names) or 'none'}); "
-            f"source imaging needs at least {FEWEST}, and 32 or more are advised"
-        )
+        raise too_few(names)
     first, last = span_of(raw, settings.tmin, settings.tmax)
     conditioning = Conditioning(settings.scale or 1.0, _fir(raw, settings, account))
     reader = Reader(raw, names, first, last, conditioning)
@@ -157,7 +155,7 @@ def _prepare(recording: Recording, settings: Preparation, account: Account) -> C
     import mne
 
     empty = mne.EvokedArray(np.zeros((len(names), 1)), raw.info, nave=1, verbose="error")
-    span = f"{first / reader.sfreq:g} to {last / reader.sfreq:g} s"
+    span = f"{first / reader.sfreq:g} to {(last - 1) / reader.sfreq:g} s"
     account.note(f"Continuous: {span}, read and imaged piece by piece.")
     prepared = Prepared(
         evoked=empty,

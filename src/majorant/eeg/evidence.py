@@ -39,6 +39,10 @@ class CautionSettings:
         Distance of a peak from the nearest electrode.
     misfit_mm : float
         Median distance of electrodes from the template's scalp before projection.
+    offset : float
+        What does not change over the window, relative to what does, where no baseline was removed.
+    enough_samples : int
+        Samples below which the two cannot be told apart.
     rival : float
         Amplitude of another peak, relative to the strongest.
     """
@@ -54,6 +58,8 @@ class CautionSettings:
     poor_coverage: float = 0.75
     far_mm: float = 65.0
     misfit_mm: float = 8.0
+    offset: float = 3.0
+    enough_samples: int = 10
     rival: float = 0.9
 
 

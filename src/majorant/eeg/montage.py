@@ -87,12 +87,15 @@ def _read_montage_file(path: Path) -> Any:
         )
     try:
         with listening(Account(), "reading the montage"):
-            return _read_positions(path, suffix)
+            montage = _read_positions(path, suffix)
     except UNREADABLE as error:
         reason = " ".join(str(error).split())[:200]
         raise MajorantError(
             f"the montage file {path} cannot be read ({reason}); is it what its suffix says?"
         ) from error
+    if not montage.ch_names:
+        raise MajorantError(f"the montage file {path} places no electrode; give another")
+    return montage
 
 
 def _read_positions(path: Path, suffix: str) -> Any:
@@ -137,7 +140,7 @@ def place(inst: Any, placed: PlacedMontage, account: Account) -> dict[str, str]:
             found = _matches(names, placed.montage.ch_names)
     if len(found) < min(FEWEST, max(len(names), 1)):
         raise MajorantError(
-            f"only {len(found)} of the {len(names)} electrodes ({some(names)}) are in the "
+            f"{_how_many(len(found))} of the {len(names)} electrodes ({some(names)}) are in the "
             f"montage {placed.title} ({some(placed.montage.ch_names)}); choose another montage"
         )
     montage = placed.montage.copy()
@@ -152,6 +155,10 @@ def place(inst: Any, placed: PlacedMontage, account: Account) -> dict[str, str]:
             f"Set aside, for the montage {placed.title} does not place them: {', '.join(lost)}."
         )
     return renamed
+
+
+def _how_many(count: int) -> str:
+    return f"only {count}" if count else "none"
 
 
 def _rename_in_order(inst: Any, placed: PlacedMontage, account: Account) -> dict[str, str]:

@@ -46,7 +46,8 @@ def check_output(
     if target.is_dir() and any(target.iterdir()):
         if not overwrite:
             raise MajorantError(
-                f"the output folder {target} is not empty; choose another, or allow overwriting"
+                f"the output folder {target} is not empty; choose another, or replace it "
+                "with --overwrite (in Python, overwrite=True)"
             )
         if not (target / mark).is_file():
             raise MajorantError(

@@ -20,6 +20,7 @@ from majorant.eeg.channels import (
     mark_bads,
     require_eeg,
     set_types_by_name,
+    too_few,
 )
 from majorant.eeg.montage import check_places, place, read_montage, replace_idealised
 from majorant.eeg.noise import (
@@ -202,10 +203,7 @@ def _electrodes(
     references = tuple(name for name in added if name in inst.ch_names)
     names = eeg_names(inst)
     if len(names) < FEWEST:
-        raise MajorantError(
-            f"only {len(names)} usable electrodes ({', '.join(names) or 'none'}); "
-            f"source imaging needs at least {FEWEST}, and 32 or more are advised"
-        )
+        raise too_few(names)
     check_samples(_samples(inst), names, reference=(*references, *_listed_references(settings)))
     if references:
         account.note(f"Added the reference electrode as zeros: {', '.join(references)}.")

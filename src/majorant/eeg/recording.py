@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.io.matlab import MatReadError
 
 from majorant.eeg.account import Account, listening
 from majorant.problem import MajorantError
@@ -38,7 +40,9 @@ UNREADABLE = (
     SyntaxError,
     configparser.Error,
     struct.error,
+    zipfile.BadZipFile,
     zlib.error,
+    MatReadError,
 )
 """What readers raise on files that are not what their names say."""
 
@@ -261,6 +265,11 @@ def _read_other(path: Path) -> tuple[Kind, Any]:
         if "Got extension" in reason or "Unsupported file type" in reason:
             suffix = path.suffix or "none"
             reason = f"no reader knows its suffix ({suffix})"
+            if path.is_dir():
+                raise MajorantError(
+                    f"{path} is a folder and no recording; name the file in it, or image a BIDS "
+                    "data set with --bids"
+                ) from error
         raise MajorantError(
             f"{path} cannot be read as a recording: {reason[:300]}; give a file in a format that "
             "MNE reads (.fif, .edf, .bdf, .vhdr, .set, .cnt, .mff, ...)"

@@ -81,7 +81,8 @@ def number(value: float, digits: int = 3) -> str:
         return "not finite"
     if value == 0:
         return "0"
-    size = math.floor(math.log10(abs(value)))
+    # Rounding may carry into the next place: 0.996 with two digits is 1.0, as 1.01 is.
+    size = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
     if size >= max(5, digits) or size < -3:
         mantissa, power = f"{value:.{digits - 1}e}".split("e")
         return f"{mantissa} × 10{str(int(power)).translate(_RAISED)}".replace("-", "−")

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from majorant.eeg.account import Account, listening, silent
-from majorant.eeg.channels import FEWEST, check_samples, eeg_names, mark_bads, set_types_by_name
+from majorant.eeg.channels import (
+    FEWEST,
+    check_samples,
+    eeg_names,
+    mark_bads,
+    set_types_by_name,
+    too_few,
+)
 from majorant.eeg.forward import read_forward
 from majorant.eeg.imager import SourceImager
 from majorant.eeg.montage import check_places, place, read_montage, replace_idealised
@@ -67,9 +74,7 @@ def fitted(
     replace_idealised(raw, account)
     raw.pick("eeg", exclude=[], verbose="error")
     if len(eeg_names(raw)) < FEWEST:
-        raise MajorantError(
-            f"only {len(eeg_names(raw))} usable electrodes; source imaging needs at least {FEWEST}"
-        )
+        raise too_few(eeg_names(raw))
     with raw.info._unlock():
         raw.info["custom_ref_applied"] = 0
     cov = None if noise_cov is None else read_covariance(Path(noise_cov), renamed, account)
