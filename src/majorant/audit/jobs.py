@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from majorant.audit.cap import Cap
-from majorant.audit.heads import AuditHead
 from majorant.audit.judge import judge
-from majorant.audit.patches import Patches
 from majorant.audit.settings import AuditSettings
 from majorant.audit.solvers import imager
 from majorant.audit.trials import Trials
@@ -72,11 +70,8 @@ def plan_jobs(settings: AuditSettings, cap: Cap) -> tuple[Job, ...]:
 def run_jobs(
     jobs: Sequence[Job],
     solvers: Sequence[str],
-    head: AuditHead,
+    data: Trials,
     cap: Cap,
-    patches: Patches,
-    deviation: float,
-    seed: int,
     folder: Path,
     move: Callable[[int, int], None],
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
@@ -86,10 +81,9 @@ def run_jobs(
     ----------
     jobs : sequence of Job
     solvers : sequence of str
-    head, cap, patches
-    deviation : float
-        Of the noise at 0 dB.
-    seed : int
+    data : Trials
+        Of the whole cap.
+    cap : Cap
     folder : Path
         Holds the chunks; each is written whole or not at all.
     move : callable
@@ -104,7 +98,7 @@ def run_jobs(
     total = len(solvers) * sum(job.n * len(job.levels) for job in jobs)
     done, found = 0, {}
     for job in jobs:
-        trials = Trials(head, patches, tuple(cap.rows(job.electrodes)), deviation, seed)
+        trials = replace(data, rows=tuple(cap.rows(job.electrodes)))
         found[job.key] = {}
         for name in solvers:
             make = imager(name, trials)
@@ -112,7 +106,7 @@ def run_jobs(
             for start in range(0, job.n, CHUNK):
                 index = np.arange(start, min(start + CHUNK, job.n))
                 path = folder / f"{job.key}.{name}.{start:05d}.safetensors"
-                parts.append(_chunk(path, index, job, make, head, patches))
+                parts.append(_chunk(path, index, job, make, data))
                 done += len(index) * len(job.levels)
                 move(done, total)
             found[job.key][name] = np.concatenate(parts, axis=1)
@@ -124,8 +118,7 @@ def _chunk(
     index: NDArray[np.int64],
     job: Job,
     make: Callable[[torch.Tensor, float], torch.Tensor],
-    head: AuditHead,
-    patches: Patches,
+    data: Trials,
 ) -> NDArray[np.float64]:
     """Read a chunk, or compute it and write it; a damaged one is computed anew."""
     try:
@@ -134,7 +127,7 @@ def _chunk(
     except (FileNotFoundError, DamagedFile):
         chosen = torch.from_numpy(index)
         scores = np.stack(
-            [judge(head, patches, index, make(chosen, level)) for level in job.levels]
+            [judge(data.head, data.patches, index, make(chosen, level)) for level in job.levels]
         )
         write_archive(path, {"scores": torch.from_numpy(scores)}, {}, kind=KIND, version=VERSION)
         return scores

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,11 +130,10 @@ def run(prepared: Prepared, chunks: Path, move: Move) -> Audit:
     own = grow(head, centres(head, locations, settings.seed), settings.extent)
     reference = grow(head, _representatives(head, every), settings.extent)
     deviation = noise_scale(reference, cap.rows(cap.n))
+    everywhere = Trials(head, reference, tuple(range(cap.n)), deviation, settings.seed)
     jobs = plan_jobs(settings, cap)
-    scores = run_jobs(
-        jobs, prepared.solvers, head, cap, own, deviation, settings.seed, chunks, move
-    )
-    seen = Trials(head, reference, tuple(range(cap.n)), deviation, settings.seed)
+    data = replace(everywhere, patches=own)
+    scores = run_jobs(jobs, prepared.solvers, data, cap, chunks, move)
     return Audit(
         settings=settings,
         cap=cap,
@@ -143,7 +142,7 @@ def run(prepared: Prepared, chunks: Path, move: Move) -> Audit:
         solvers=prepared.solvers,
         left_out=prepared.left_out,
         locations=locations,
-        visible_db=seen.snr_db.numpy(),
+        visible_db=everywhere.snr_db.numpy(),
         scores=scores,
         decisions=tuple(prepared.account.decisions),
     )
