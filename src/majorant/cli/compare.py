@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,9 +83,7 @@ def _run(
             share = done / max(total, 1)
             move(round(100 * (solvers.index(solver) + share)), 100 * len(solvers))
 
-        found = compared(
-            prepared, solvers, surfaces, parcels, replace(imaging), times, voice.say, moved
-        )
+        found = compared(prepared, solvers, surfaces, parcels, imaging, times, voice.say, moved)
     voice.step("Writing")
     with voice.waiting("compare.html") as move:
         command = typed(sys.argv)
