@@ -74,6 +74,18 @@ def test_bad_data_are_refused(y: torch.Tensor, says: str) -> None:
         Problem(operator(), y.double())
 
 
+def test_what_is_no_tensor_of_real_numbers_is_refused_with_how_to_make_one() -> None:
+    matrix = torch.ones(5, 12, dtype=torch.float64)
+    with pytest.raises(MajorantError, match=r"lead field is of type ndarray; .*torch\.as_tensor"):
+        MatrixOperator(matrix.numpy())  # type: ignore[arg-type]
+    with pytest.raises(MajorantError, match="data are of type ndarray"):
+        Problem(operator(), torch.ones(1, 5, 2).numpy())  # type: ignore[arg-type]
+    with pytest.raises(MajorantError, match="data are of int64 numbers"):
+        Problem(operator(), torch.ones(1, 5, 2, dtype=torch.int64))
+    with pytest.raises(MajorantError, match=r"operator is a Tensor; wrap a matrix"):
+        Problem(matrix, torch.ones(1, 5, 2))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

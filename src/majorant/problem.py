@@ -87,6 +87,21 @@ class Operator(ABC):
         """The thin singular value decomposition; None where matrix-free."""
 
 
+def _check_tensor(name: str, given: Any) -> None:
+    """Refuse what is no tensor of real numbers, and say how to make one."""
+    verb = "are" if name == "data" else "is"
+    if not isinstance(given, Tensor):
+        found = f"{verb} of type {type(given).__name__}"
+    elif not given.is_floating_point():
+        found = f"{verb} of {str(given.dtype).removeprefix('torch.')} numbers"
+    else:
+        return
+    raise MajorantError(
+        f"the {name} {found}; expected a tensor of real numbers, as "
+        "torch.as_tensor(array, dtype=torch.float64) makes it"
+    )
+
+
 class MatrixOperator(Operator):
     """A lead field held as a matrix, shared by the batch or one per sample.
 
@@ -104,6 +119,7 @@ class MatrixOperator(Operator):
     """
 
     def __init__(self, matrix: Tensor, n_orient: int = 1) -> None:
+        _check_tensor("lead field", matrix)
         if matrix.ndim not in (2, 3):
             raise MajorantError(
                 f"the lead field has shape {tuple(matrix.shape)}; expected (sensors, columns) or "
@@ -229,7 +245,13 @@ class Problem:
     source_prior: Tensor | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.operator, Operator):
+            raise MajorantError(
+                f"the operator is a {type(self.operator).__name__}; wrap a matrix as "
+                "MatrixOperator(matrix), or functions as FunctionOperator"
+            )
         n, y = self.operator.n_sensors, self.y
+        _check_tensor("data", y)
         if y.ndim != 3 or y.shape[1] != n:
             raise MajorantError(
                 f"the data have shape {tuple(y.shape)}; expected (batch, {n}, times) for a lead "

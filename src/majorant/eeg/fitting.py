@@ -70,6 +70,7 @@ def fitted(
     """
     import mne
 
+    _check_kinds(info, forward, noise_cov, data_cov)
     account = Account()
     check_able(imager.spec_, imager.space, forward, imager.subject, data_cov)
     only_eeg = forward is None
@@ -97,6 +98,23 @@ def fitted(
         account.note(f"Left out, for the forward or the covariance lacks them: {', '.join(lost)}.")
     inverse, cov = _whitened(imager, model, used, noise_cov, data_cov, account)
     return Fitted(inverse, used, cov, head, tuple(account.decisions))
+
+
+def _check_kinds(info: Any, forward: Any, noise_cov: Any, data_cov: Any) -> None:
+    """Refuse what is not of MNE's kinds, and say how to come by these."""
+    import mne
+
+    kinds = (
+        ("info", info, mne.Info, "give evoked.info, or raw.info"),
+        ("forward", forward, mne.Forward, "read one with mne.read_forward_solution"),
+        ("noise_cov", noise_cov, mne.Covariance, "read one with mne.read_cov"),
+        ("data_cov", data_cov, mne.Covariance, "compute one with mne.compute_covariance"),
+    )
+    for name, given, kind, how in kinds:
+        if not (isinstance(given, kind) or (given is None and name != "info")):
+            raise MajorantError(
+                f"{name} is a {type(given).__name__}; expected an mne.{kind.__name__}: {how}"
+            )
 
 
 def _whitened(
