@@ -24,7 +24,7 @@ from majorant.learned.overlap import solve_long
 from majorant.learned.unfolded import UnfoldedSBL
 from majorant.problem import MatrixOperator, Problem, Solution, Status
 from majorant.registry import spec
-from majorant.solvers.base import KernelSolver, Solver
+from majorant.solvers.base import IterativeSolver, KernelSolver, Solver
 from majorant.solvers.loop import count_rises, solve
 
 __all__ = ["CHECKS", "Bench", "check_solver"]
@@ -321,7 +321,15 @@ def check_solver(
     ------
     AssertionError
         Listing every check that failed, where, and what was found.
+    MajorantError
+        If it is neither a solver nor the name of one.
     """
+    if not isinstance(solver, (str, IterativeSolver, KernelSolver)):
+        name = solver.__name__ if isinstance(solver, type) else "MySolver"
+        raise MajorantError(
+            f"a {type(solver).__name__} is no solver; give one that is made, as {name}(), or the "
+            "name of one"
+        )
     if orientations is None:
         fixed_only = isinstance(solver, str) and spec(solver).orientations == ("fixed",)
         orientations = (1,) if fixed_only else (1, 3)

@@ -290,6 +290,26 @@ def test_the_page_says_its_numbers_and_runs_nothing(found: Audit, tmp_path: Path
     assert [a["what"] for a in kept["advice"]] == [a.what for a in advice(found)]
 
 
+@pytest.mark.parametrize(("gain", "says"), [(0.0, "falls up to there"), (8.0, "still falls")])
+def test_more_trials_are_not_both_advised_and_advised_against(
+    found: Audit, gain: float, says: str
+) -> None:
+    assert found.level == SETTINGS.snr_levels[-1]
+    scores = {job: dict(own) for job, own in found.scores.items()}
+    for solver in SETTINGS.solvers:
+        audit = scores["audit"][solver].copy()
+        audit[0] = audit[-1] + np.array([30.0, 0.0, 0.0])
+        scores["audit"][solver] = audit
+        for job in set(scores) - {"audit"}:
+            same = audit[-1:, : scores[job][solver].shape[1]]
+            scores[job][solver] = same - np.array([gain, 0.0, 0.0])
+    given = advice(replace(found, scores=scores))
+    (enough,) = [entry for entry in given if entry.what.startswith("Aim for")]
+    against = any("will help much" in entry.what or "not help" in entry.what for entry in given)
+    assert says in enough.why
+    assert against == (gain == 0.0)
+
+
 def test_advice_follows_the_numbers(found: Audit) -> None:
     """A solver made better by 30 mm everywhere is recommended alone; an equal one is not."""
     scores = {job: dict(own) for job, own in found.scores.items()}

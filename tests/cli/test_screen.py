@@ -93,6 +93,8 @@ def test_simulated_clips_are_told_to_a_machine_and_nothing_else_is_printed(tmp_p
     assert (found["asked"], found["clips"], found["data"]) == (2, 2, "nmm")
     assert found["folder"] == str(tmp_path / "clips")
     assert (tmp_path / "clips" / "clips.json").exists()
+    refused = said("simulate", "nmm", "--n", 2, "--out", tmp_path / "clips" / "clips.json")
+    assert "is there and is no folder" in refused.stderr
 
 
 def test_rare_options_are_named_first_and_explained_when_asked() -> None:
@@ -177,6 +179,12 @@ def test_what_is_cited_is_what_was_used() -> None:
     assert used(compared) == {"mne", "champagne", "recording", "template"}
     own_head = {"solver": {"name": "mne"}, "decisions": [], "settings": {"image": {"forward": "f"}}}
     assert used(own_head) == {"mne", "recording"}
+
+
+def test_the_folder_of_a_training_is_cited_by_its_solver(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"recipe": {"name": "tiny"}}')
+    (tmp_path / "best.json").write_text('{"name": "mm-net", "recipe": {"name": "tiny"}}')
+    assert said("cite", tmp_path).stdout == said("cite", "mm-net").stdout
 
 
 @pytest.mark.parametrize("content", ["{}", "[1, 2]", "no json"])

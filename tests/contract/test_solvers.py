@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from majorant.errors import MajorantError
 from majorant.problem import Problem
 from majorant.registry import SOLVERS, able, spec
 from majorant.solvers.base import Kernel, KernelSolver
@@ -86,6 +87,11 @@ def test_a_certificate_that_lies_is_found() -> None:
 
     with pytest.raises(AssertionError, match="normal equations miss"):
         check_solver(Boaster(), orientations=(1,), dtypes=(torch.float64,), batches=(1,))
+
+
+def test_a_class_in_place_of_a_solver_is_said() -> None:
+    with pytest.raises(MajorantError, match=r"give one that is made, as MinimumNorm\(\)"):
+        check_solver(MinimumNorm)  # type: ignore[arg-type]
 
 
 def test_the_registry_says_what_the_classes_are() -> None:

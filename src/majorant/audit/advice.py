@@ -130,7 +130,7 @@ def _extent(audit: Audit) -> Advice | None:
 def _more(audit: Audit, best: str) -> Advice | None:
     """Whether more electrodes or more trials are worth more."""
     changes = {change.job.key: change for change in audit.changes(best)}
-    trials = changes["trials-4"]
+    trials = _trials(audit, best)
     more = changes.get(f"electrodes-{2 * audit.cap.n}")
     said = f"four times as many trials (+6{THIN}dB) change the error of {title(best)} by " + ranged(
         trials.error_gain, "mm", ".1f"
@@ -157,6 +157,11 @@ def _more(audit: Audit, best: str) -> Advice | None:
     )
 
 
+def _trials(audit: Audit, best: str) -> Change:
+    """What four times the trials change."""
+    return next(change for change in audit.changes(best) if change.job.key == "trials-4")
+
+
 def _helps(change: Change) -> bool:
     """Whether a gain is certain, and not little."""
     return change.error_gain.high < 0 and change.error_gain.mean <= -LITTLE_MM
@@ -173,6 +178,12 @@ def _enough(audit: Audit, best: str) -> Advice | None:
     falls = ", ".join(
         f"{e.mean():.0f} at {decibels(level)}" for e, level in zip(errors, levels, strict=True)
     )
+    if first == len(levels) - 1 and audit.level == levels[-1] and not _helps(_trials(audit, best)):
+        return Advice(
+            f"Aim for {decibels(levels[-1])}; averaging n trials adds 10 log₁₀ n.",
+            f"The error of {title(best)} falls up to there, and more trials than that bring "
+            f"little: {falls} (mm).",
+        )
     if first == len(levels) - 1:
         return Advice(
             f"Aim for {decibels(levels[-1])} or more; averaging n trials adds 10 log₁₀ n.",

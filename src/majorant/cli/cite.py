@@ -17,7 +17,7 @@ from majorant.registry import SOLVERS
 
 NAMING = ("name", "method", "solver", "solvers", "test", "trained_on", "data", "family")
 """Fields of our JSON files whose values name solvers, methods and data."""
-RECORDS = ("summary.json", "config.json")
+RECORDS = ("summary.json", "best.json", "config.json")
 """What a folder of ours holds."""
 RELATED = {
     "unfolded": "unfolded-sbl",
@@ -63,7 +63,7 @@ def _words(asked: str) -> set[str]:
         records = [place / name for name in RECORDS if (place / name).is_file()]
         if not records:
             raise MajorantError(
-                f"the folder {place} holds neither {' nor '.join(RECORDS)}; give an output folder "
+                f"the folder {place} holds none of {', '.join(RECORDS)}; give an output folder "
                 "of majorant, or a solver"
             )
         place = records[0]

@@ -210,7 +210,6 @@ def simulate(
         "folder": str(output),
         "asked": clips.asked,
         "clips": len(clips),
-        "regions": len(clips.region.unique()),
         "sfreq": clips.sfreq,
         "reason": clips.reason,
         "seed": seed,

@@ -194,6 +194,8 @@ def _folder(path: Path, plan: Plan | None) -> Path:
     """Return a folder that exists, can be written and has room."""
     try:
         path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise MajorantError(f"{path} is there and is no folder; give another") from error
     except OSError as error:
         raise MajorantError(f"{path} cannot be made ({error.strerror})") from error
     if not os.access(path, os.W_OK):
