@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 import torch
 from hypothesis import given
@@ -76,3 +79,30 @@ def test_the_geometric_mean_solves_its_equation() -> None:
     w, q = spd(5, 2), spd(5, 3)
     x = linalg.geometric_mean(w, q)
     torch.testing.assert_close(x @ w @ x, q)
+
+
+def test_a_packed_weight_multiplies_the_same_and_survives_copies() -> None:
+    g = torch.Generator().manual_seed(3)
+    x, weight = torch.randn(2, 5, 40, generator=g), torch.randn(30, 40, generator=g)
+    bias = torch.randn(30, generator=g)
+    laid_out = linalg.packed(weight)
+    expected = torch.nn.functional.linear(x, weight, bias)
+    torch.testing.assert_close(linalg.linear(x, laid_out, bias), expected)
+    for again in (copy.deepcopy(laid_out), pickle.loads(pickle.dumps(laid_out))):
+        torch.testing.assert_close(linalg.linear(x, again, bias), expected)
+    if isinstance(laid_out, linalg.Packed):
+        operation = torch.ops.majorant.packed_product
+        found = operation(x, laid_out.number, laid_out.n_out, bias)
+        torch.testing.assert_close(found, expected)
+
+
+def test_a_packed_weight_still_has_a_gradient_for_the_rows() -> None:
+    g = torch.Generator().manual_seed(4)
+    x, weight = torch.randn(5, 40, generator=g, requires_grad=True), torch.randn(30, 40)
+    (slope,) = torch.autograd.grad(linalg.linear(x, linalg.packed(weight)).sum(), x)
+    torch.testing.assert_close(slope, weight.sum(0).expand(5, -1))
+
+
+def test_only_single_precision_is_packed() -> None:
+    weight = torch.randn(3, 4, dtype=torch.float64)
+    assert linalg.packed(weight) is weight

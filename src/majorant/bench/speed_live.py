@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -27,15 +28,20 @@ Row = tuple[str, float, float, str]
 
 SFREQ, HOP, LIMIT_MS = 500.0, 0.010, 50.0
 SECONDS = 8.0
-SOLVERS = ("sloreta", "mm-net")
+SOLVERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("sloreta", {}),
+    ("mm-net", {}),
+    ("mm-net", {"compiled": True}),
+)
 
 
 def live_rows() -> Iterator[Row]:
     """Yield median and 95 % of the latency of a linear solver and of MM-Net."""
-    for solver in SOLVERS:
-        latency = run_live(solver).latency
+    for solver, options in SOLVERS:
+        latency = run_live(solver, **options).latency
+        what = " ".join(("live,", solver, *options))
         for name, share in (("median", 0.5), ("95 %", 0.95)):
-            yield f"live, {solver}, {name}", 1e3 * latency.quantile(share), LIMIT_MS, "limit"
+            yield f"{what}, {name}", 1e3 * latency.quantile(share), LIMIT_MS, "limit"
 
 
 def paced(data: np.ndarray, sfreq: float, hop: float) -> Chunks:
@@ -51,14 +57,14 @@ def paced(data: np.ndarray, sfreq: float, hop: float) -> Chunks:
             done = come
 
 
-def run_live(solver: str, seconds: float = SECONDS, seed: int = 0) -> Toll:
-    """Follow simulated data of 64 electrodes for some seconds."""
+def run_live(solver: str, seconds: float = SECONDS, seed: int = 0, **options: Any) -> Toll:
+    """Follow simulated data of 64 electrodes for some seconds; options are the solver's."""
     import mne
 
     montage = mne.channels.make_standard_montage("biosemi64")
     info = mne.create_info(montage.ch_names, SFREQ, "eeg", verbose="error")
     info.set_montage(montage, verbose="error")
-    imager = SourceImager(solver, space="regions").fit(info)
+    imager = SourceImager(solver, space="regions", **options).fit(info)
     rng = np.random.default_rng(seed)
     data = 10e-6 * rng.standard_normal((len(montage.ch_names), round(seconds * SFREQ)))
     engine = engine_for(imager, find_regions(imager.leadfield_, []), SFREQ)

@@ -160,7 +160,9 @@ def norm(x: Tensor) -> Tensor:
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """Inner product of every sample, summed in float64, shape (n_batch,)."""
-    return cast(Tensor, _Dot.apply(a, b))
+    if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad):
+        return cast(Tensor, _Dot.apply(a, b))
+    return (a * b).sum(dim=_axes(a), dtype=ENERGY_DTYPE)
 
 
 def inverse(size: Tensor) -> Tensor:
@@ -252,7 +254,7 @@ class CosineEnergy(Energy[SourceState]):
         step = proposed.x - origin.x
         length, limit = norm(step), SIZE_LIMIT * norm(origin.x)
         long = length > limit
-        if not bool(long.any()):
+        if not torch.compiler.is_compiling() and not bool(long.any()):
             return proposed
         long = long & (limit > 0)
         scale = torch.where(long, limit * inverse(length), 1.0)

@@ -24,12 +24,13 @@ from torch import Tensor
 
 from majorant.energies.cosine import CosineEnergy, SourceState, inverse
 from majorant.forward.leadfield import Leadfield
+from majorant.learned import fused
 from majorant.learned.limits import Limit, Limited, check_limit, limiting
 from majorant.learned.network import Geometry, UnrolledNetwork
 from majorant.learned.timegrid import TimeGrid
 from majorant.learned.unrolled import MMNetSettings, MMNetwork
 from majorant.linalg import squared_norm, total
-from majorant.majorants.base import Surrogate
+from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.cosine import CosineMajorant, HessianEstimate
 from majorant.majorants.guard import Guard
 from majorant.majorants.prior import LayerNorms
@@ -73,6 +74,29 @@ class CurvatureProposal(Proposal[SourceState, Any]):
         return SourceState(x), memory
 
 
+@dataclass(frozen=True)
+class CompiledProposal(CurvatureProposal):
+    """The same steps, those between two decisions of the guard as one compiled graph."""
+
+    @torch.no_grad()
+    def advance(
+        self,
+        majorant: Majorant[SourceState],
+        current: Surrogate[SourceState],
+        memory: Any,
+        steps: int,
+        active: Tensor | None = None,
+    ) -> tuple[Surrogate[SourceState], Any]:
+        """Some steps on end; plain ones where only some samples move."""
+        if not isinstance(majorant, CosineMajorant) or not isinstance(current, QuadraticSurrogate):
+            return super().advance(majorant, current, memory, steps, active)
+        if active is not None:
+            return super().advance(majorant, current, memory, steps, active)
+        here = (current.state.x, current.gradient, memory)
+        point, memory = fused.advanced(self.network, majorant.energy, self.geometry, *here, steps)
+        return majorant.around(point), memory
+
+
 class MMNet(IterativeSolver[SourceState]):
     """MM-Net: a recurrent network predicts the curvature, a guard keeps the descent.
 
@@ -94,6 +118,9 @@ class MMNet(IterativeSolver[SourceState]):
     limit : {"v1", "v2", "hvp"} or None
         The papers' projection of the curvature, see :mod:`majorant.learned.limits`: version 1,
         version 2, or the estimate by Hessian-vector products. None leaves it open above.
+    compiled : bool
+        Run the steps as compiled graphs, see :mod:`majorant.learned.fused`: worth it where windows
+        of one shape come again and again.
     card : Card or None
         What the weights are.
 
@@ -113,6 +140,7 @@ class MMNet(IterativeSolver[SourceState]):
         guard: Guard | None = None,
         bound: str | None = None,
         limit: Limit | None = None,
+        compiled: bool = False,
         card: Card | None = None,
     ) -> None:
         check_limit(limit)
@@ -134,7 +162,7 @@ class MMNet(IterativeSolver[SourceState]):
             )
         settings = network.settings
         free = Guard("off", window=1)
-        self.network, self.card, self.bound = network, card, bound
+        self.network, self.card, self.bound, self.compiled = network, card, bound, compiled
         self.limit: Limit | None = limit
         self.sfreq = settings.rate if sfreq is None else float(sfreq)
         self.max_iter = settings.iterations if max_iter is None else max_iter
@@ -152,7 +180,7 @@ class MMNet(IterativeSolver[SourceState]):
         """Return the same solver with other settings, by the names of the parameters."""
         own = {
             name: getattr(self, name)
-            for name in ("sfreq", "max_iter", "guard", "bound", "limit", "card")
+            for name in ("sfreq", "max_iter", "guard", "bound", "limit", "compiled", "card")
         }
         return MMNet(self.network, **{**own, **changes})
 
@@ -176,7 +204,8 @@ class MMNet(IterativeSolver[SourceState]):
         """The cosine energy with the network's prior, and the analytic bound of it."""
         coarse = self._coarse(problem)
         network = self._network(coarse)
-        energy = CosineEnergy(coarse, network.prior, network.settings.weight)
+        kind = fused.FusedEnergy if self.compiled else CosineEnergy
+        energy = kind(coarse, network.prior, network.settings.weight)
         if self._norms is None:
             self._norms = LayerNorms.of(self.network.prior)
         if self.limit is not None:
@@ -195,7 +224,8 @@ class MMNet(IterativeSolver[SourceState]):
         """The network's step on this operator."""
         coarse = self._coarse(problem)
         network = self._network(coarse)
-        step = CurvatureProposal(network, network.geometry(coarse.operator, coarse.y.dtype))
+        kind = CompiledProposal if self.compiled else CurvatureProposal
+        step = kind(network, network.geometry(coarse.operator, coarse.y.dtype))
         return step if self.limit is None else Limited(step, network.settings.gamma)
 
     def converged(self, before: Surrogate[SourceState], after: Surrogate[SourceState]) -> Tensor:

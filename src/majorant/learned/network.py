@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, Generic, Literal, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -175,9 +176,21 @@ def linear_start(problem: Problem, standardised: bool) -> Tensor:
     inside = (svd.s / damped)[..., :, None] * (svd.u.mT @ y.to(svd.u.dtype))
     x = svd.vh.mT @ inside
     if standardised:
-        resolution = ((power / damped)[..., :, None] * svd.vh**2).sum(-2)
-        x = x * inverse(resolution.sqrt())[..., :, None]
+        x = x * _over_resolution(problem.operator, power / damped, svd.vh)
     return x.to(y.dtype)
+
+
+_OVER_RESOLUTION: WeakKeyDictionary[Operator, Tensor] = WeakKeyDictionary()
+"""Of operators that a start was made for; a live solver makes twenty a second for one."""
+
+
+def _over_resolution(operator: Operator, kept: Tensor, vh: Tensor) -> Tensor:
+    """One over the square root of every source's resolution, (..., n_columns, 1)."""
+    found = _OVER_RESOLUTION.get(operator)
+    if found is None:
+        found = inverse((kept[..., :, None] * vh**2).sum(-2).sqrt())[..., :, None]
+        _OVER_RESOLUTION[operator] = found
+    return found
 
 
 def rms(x: Tensor) -> Tensor:

@@ -156,12 +156,16 @@ class CosineMajorant(Majorant[SourceState]):
 
     def at(self, state: SourceState) -> QuadraticSurrogate:
         """Evaluate the energy; gradient and curvature follow when they are asked for."""
-        point = self.energy.evaluate(state.x)
+        return self.around(self.energy.evaluate(state.x))
+
+    def around(self, point: CosinePoint) -> QuadraticSurrogate:
+        """The bound at a point where the energy has been evaluated."""
         # every bound of the prior holds at least k / |x|^2 times the identity, k = 2/sqrt(3), and
         # that of the data only adds to it
         least = self.energy.weight * COSINE_CURVATURE / point.norm_x**2 if self.prior else None
         return QuadraticSurrogate(
-            *(state, point.energy, lambda: point.gradient, lambda: self.curvature(point), point),
+            *(point.state, point.energy),
+            *(lambda: point.gradient, lambda: self.curvature(point), point),
             least=least,
         )
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from majorant.linalg import linear
+from majorant.linalg import Packed, linear, packed
 from majorant.problem import MajorantError
 
 
@@ -85,12 +85,12 @@ class Conv(nn.Module):
         drawn = torch.rand(n_out, n_in, kernel, generator=generator)
         self.weight = nn.Parameter((2.0 * drawn - 1.0) * limit)
         self.bias = nn.Parameter(torch.zeros(n_out)) if bias else None
-        self._settled: tuple[Tensor, Tensor] | None = None
+        self._settled: tuple[Tensor | Packed, Tensor | Packed] | None = None
 
     def settle(self) -> None:
         """Keep the matrices of both products, for weights that do not change any more."""
         with torch.no_grad():
-            self._settled = self._forth(), self._back()
+            self._settled = packed(self._forth()), packed(self._back())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Conv:
         """Another dtype or device: what was kept is no longer what it was."""
@@ -244,7 +244,8 @@ class Autoencoder(nn.Module):
             ``v`` pulled back to what leaves the non-linearities, first layer first; what the
             curvature of the prior is made of.
         """
-        layers, arrived = self._convolutions(), list[Tensor]()
+        layers = self._convolutions()
+        arrived: list[Tensor] = []
         for layer, slope in zip(reversed(layers[1:]), reversed(kept.slopes), strict=True):
             v = layer.adjoint(v)
             arrived.append(v)

@@ -39,6 +39,33 @@ class Proposal(ABC, Generic[StateT, MemoryT]):
     def propose(self, surrogate: Surrogate[StateT], memory: MemoryT) -> tuple[StateT, MemoryT]:
         """The proposed point and the memory after it."""
 
+    def advance(
+        self,
+        majorant: Majorant[StateT],
+        current: Surrogate[StateT],
+        memory: MemoryT,
+        steps: int,
+        active: Tensor | None = None,
+    ) -> tuple[Surrogate[StateT], MemoryT]:
+        """Some steps on end, which nobody judges in between; none longer than is admissible.
+
+        Parameters
+        ----------
+        majorant : Majorant
+        current : Surrogate
+            Where the steps begin.
+        memory
+        steps : int
+        active : Tensor or None, shape (n_batch,), bool
+            Samples that move; None is all of them.
+        """
+        ahead = current
+        for _ in range(steps):
+            point, memory = self.propose(ahead, memory)
+            point = majorant.energy.admissible(ahead.state, point)
+            ahead = majorant.at(point if active is None else point.where(active, current.state))
+        return ahead, memory
+
 
 class Memoryless(Proposal[StateT, None]):
     """A proposal that remembers nothing: every classical rule."""

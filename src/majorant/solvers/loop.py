@@ -98,12 +98,10 @@ def _iterate(
     energies, trace = [current.energy], [current.state] if keep_trace else []
     done = 0
     while done < limit and bool(active.any()):
-        ahead, everyone = current, bool(active.all())
-        for _ in range(min(guard.window, limit - done)):
-            point, memory = proposal.propose(ahead, memory)
-            point = majorant.energy.admissible(ahead.state, point)
-            ahead = majorant.at(point if everyone else point.where(active, current.state))
-            done += 1
+        steps = min(guard.window, limit - done)
+        moving = None if bool(active.all()) else active
+        ahead, memory = proposal.advance(majorant, current, memory, steps, moving)
+        done += steps
         verdict = guard.decide(majorant, current, ahead, active)
         before, current = current, verdict.surrogate
         whole = _whole(current)
