@@ -2,6 +2,7 @@
 
     python -m majorant.bench.speed_mmnet            # wall time, for a machine that is idle
     python -m majorant.bench.speed_mmnet process    # processor time, for one that is not
+    python -m majorant.bench.speed_mmnet one        # on one thread
 
 An unrolled solver is a chain of matrix products; everything else it does is overhead. So a solve
 stands beside nothing but its products: the same shapes, as often, with nothing in between. What the
@@ -19,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from majorant.bench.training_step import BATCH, Ways
 from majorant.forward.leadfield import Leadfield
@@ -26,6 +28,7 @@ from majorant.learned.mmnet import MMNet
 from majorant.learned.network import UnrolledNetwork
 from majorant.learned.timegrid import TimeGrid
 from majorant.learned.unrolled import MMNetSettings, MMNetwork
+from majorant.linalg import linear
 from majorant.majorants.guard import Guard
 from majorant.networks.autoencoder import Conv
 from majorant.problem import MatrixOperator, Problem
@@ -104,8 +107,17 @@ def shapes(
     return found
 
 
-def products(found: Sequence[Shape]) -> Callable[[], None]:
-    """Return what runs the products of a solve in turns, as a solve does, and nothing else."""
+def products(
+    found: Sequence[Shape], product: Callable[[Tensor, Tensor], Tensor] | None = None
+) -> Callable[[], None]:
+    """Return what runs the products of a solve in turns, as a solve does, and nothing else.
+
+    Parameters
+    ----------
+    found : sequence of Shape
+    product : callable or None
+        Of (rows, inner) and (columns, inner); None is ``torch.mm`` into memory that is at hand.
+    """
     draw = torch.Generator().manual_seed(0)
     cases = [
         (
@@ -121,7 +133,7 @@ def products(found: Sequence[Shape]) -> Callable[[], None]:
         for step in range(max(shape.often for shape in found)):
             for a, b, c, often in cases:
                 if step < often:
-                    torch.mm(a, b.T, out=c)
+                    torch.mm(a, b.T, out=c) if product is None else product(a, b)
 
     return run
 
@@ -162,27 +174,32 @@ def windows(n: int, network: UnrolledNetwork[Any]) -> tuple[Problem, int]:
 def window_rows(
     solver: MMNet, sizes: Sequence[int] = SIZES, clock: Callable[[], float] = time.perf_counter
 ) -> Iterator[Row]:
-    """Ten guarded steps beside their products, and free ones beside guarded ones."""
-    free = Guard("off", window=1)
+    """Ten guarded steps, plain and compiled, beside their products; free ones beside guarded."""
+    free, compiled = Guard("off", window=1), solver.changed(compiled=True)
     square = torch.randn(SQUARE, SQUARE, generator=torch.Generator().manual_seed(0))
     for n in sizes:
         problem, n_rows = windows(n, solver.network)
         refused = int(solve(problem, solver, max_iter=STEPS).certificate.refused.sum())
         found = shapes(solver.network, problem.operator.n_sensors, n_rows)
-        guarded, off, bare, best = in_turns(
+        guarded, fused, off, bare, quick, best = in_turns(
             (
                 lambda p=problem: solve(p, solver, max_iter=STEPS),
+                lambda p=problem: solve(p, compiled, max_iter=STEPS),
                 lambda p=problem: solve(p, solver, max_iter=STEPS, guard=free),
                 products(found),
+                products(found, linear),
                 lambda: square @ square,
             ),
             clock=clock,
         )
         operations = sum(shape.operations for shape in found)
-        rate, peak = operations / bare / 1e6, 2e-6 * SQUARE**3 / best
+        rate, faster = operations / bare / 1e6, operations / quick / 1e6
+        peak = 2e-6 * SQUARE**3 / best
         what = f"MM-Net, {n} window{'s' if n > 1 else ''} of 90 x 64, ten steps"
-        yield what, guarded, bare, f"its products alone, {rate:.0f} Gflop/s"
-        yield what, guarded, operations / peak / 1e6, f"square products, {peak:.0f} Gflop/s"
+        for name, ours in ((what, guarded), (f"{what}, compiled", fused)):
+            yield name, ours, bare, f"its products alone, {rate:.0f} Gflop/s"
+            yield name, ours, quick, f"its products by oneDNN, {faster:.0f} Gflop/s"
+            yield name, ours, operations / peak / 1e6, f"square products, {peak:.0f} Gflop/s"
         yield f"{what}, guard ({refused} refused)", guarded, off, "guard off"
 
 
@@ -236,6 +253,8 @@ def training_rows(presets: Sequence[str] = PRESETS) -> Iterator[tuple[str, float
 def main() -> None:
     """Print the rows of a solve; ``process`` counts the processor's time, not the clock's."""
     clock = time.process_time if "process" in sys.argv[1:] else time.perf_counter
+    if "one" in sys.argv[1:]:
+        torch.set_num_threads(1)
     for what, ours, theirs, beside in mmnet_rows(clock=clock):
         print(f"{what:60s} {ours:9.2f} {theirs:9.2f} ms  {theirs / ours:.2f}  {beside}", flush=True)
 
