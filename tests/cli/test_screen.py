@@ -97,6 +97,25 @@ def test_simulated_clips_are_told_to_a_machine_and_nothing_else_is_printed(tmp_p
     assert "is there and is no folder" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--out", "run.txt"), "neither .csv nor .zarr"),
+        (("--out", "run.csv", "--duration", "-1"), "give a positive one"),
+        (("--out", "run.csv", "--solver", "champagne"), "does not follow a stream"),
+        (("--out", "run.csv", "--region", "ocipital"), "did you mean 'occipital'"),
+    ],
+)
+def test_a_mistake_is_said_before_a_stream_is_looked_for(
+    arguments: tuple[str, ...], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "majorant.eeg.live.lsl", None)
+    answer = said("stream", *arguments)
+    assert answer.exit_code == 2
+    assert says in " ".join(answer.stderr.split())
+
+
 def test_rare_options_are_named_first_and_explained_when_asked() -> None:
     short, whole = (said("image", asked, COLUMNS="100").stdout for asked in ("-h", "--help-all"))
     assert "--noise-cov" in short

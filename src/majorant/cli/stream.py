@@ -105,10 +105,19 @@ def stream(
     majorant stream amp --solver mm-net --region V1=8,-88,4 --out run.zarr
     """
     from majorant.eeg.imager import SourceImager
+    from majorant.eeg.live.engine import check_follows
     from majorant.eeg.live.follow import Following
+    from majorant.eeg.live.regions import check_regions
+    from majorant.eeg.live.sinks import check_file
+    from majorant.registry import spec
 
     if output is None and publish is None:
         raise MajorantError("there is nowhere to put the estimates; give --out or --publish")
+    if output is not None:
+        check_file(output, overwrite=overwrite)
+    check_regions(region or ())
+    if duration is not None and not duration > 0:
+        raise MajorantError(f"the duration is {duration:g} s; give a positive one")
     settings = Following(
         band=own.edges(filter),
         patience=patience,
@@ -121,6 +130,7 @@ def stream(
         "forward": None if forward is None else str(forward),
     }
     if imager is None:
+        check_follows(spec(solver))
         sources = own.Sources(
             snr=str(snr), loose=loose, depth=depth, space="auto" if forward or subject else space,
             subject=subject, subjects_dir=subjects_dir, trans=trans,

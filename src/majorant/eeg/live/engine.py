@@ -23,9 +23,9 @@ from majorant.eeg.tally import Tally
 from majorant.learned.mmnet import MMNet
 from majorant.learned.overlap import solve_windows
 from majorant.problem import Certificate, MajorantError, Problem
-from majorant.registry import able
+from majorant.registry import SolverSpec, able
 
-__all__ = ["Engine", "KernelEngine", "WindowEngine", "engine_for", "one_thread"]
+__all__ = ["Engine", "KernelEngine", "WindowEngine", "check_follows", "engine_for", "one_thread"]
 
 STEPS = 4
 """Steps of MM-Net in a window where no other number is asked for.
@@ -194,10 +194,26 @@ def engine_for(imager: SourceImager, regions: Regions, sfreq: float) -> Engine:
         return KernelEngine(imager, regions)
     if isinstance(inverse.solver(None), MMNet):
         return WindowEngine(imager, regions, sfreq)
-    raise MajorantError(
-        f"{inverse.spec.title} does not follow a stream; take one of "
+    raise _does_not_follow(inverse.spec)
+
+
+def check_follows(own: SolverSpec) -> None:
+    """Refuse a solver that cannot keep up with a stream, before there is one.
+
+    Raises
+    ------
+    MajorantError
+        If it is neither linear nor a recurrent network; the sentence names those that are.
+    """
+    if not (own.linear or own.load() is MMNet):
+        raise _does_not_follow(own)
+
+
+def _does_not_follow(own: SolverSpec) -> MajorantError:
+    return MajorantError(
+        f"{own.title} does not follow a stream; take one of "
         f"{able(lambda spec: spec.linear)}, mm-net"
-        + (", or fit it with data_cov first" if inverse.spec.adaptive else "")
+        + (", or fit it with data_cov first" if own.adaptive else "")
     )
 
 

@@ -187,10 +187,8 @@ def connect(
     if not found:
         others = sorted({sinfo.name for sinfo in lsl.resolve_streams(timeout=1.0)})
         what = "of type EEG" if name is None else f"named {name!r}{nearest(name, others)}"
-        raise MajorantError(
-            f"no LSL stream {what} was found in {patience:g} s; there are "
-            f"{', '.join(others) or 'none'}"
-        )
+        there = f"there are {', '.join(others)}" if others else "no stream is running"
+        raise MajorantError(f"no LSL stream {what} was found in {patience:g} s; {there}")
     names = sorted({sinfo.name for sinfo in found})
     if len(names) > 1:
         raise MajorantError(f"there are several EEG streams, {', '.join(names)}; name one")

@@ -20,7 +20,7 @@ from majorant.errors import MajorantError, nearest
 from majorant.forward.cortex import LOBES, lobe
 from majorant.forward.leadfield import Leadfield
 
-__all__ = ["Regions", "find_regions"]
+__all__ = ["Regions", "check_regions", "find_regions"]
 
 RADIUS = 15.0
 """Of a ball around a place, mm, where none is given."""
@@ -105,6 +105,20 @@ def find_regions(leadfield: Leadfield, wanted: Sequence[str]) -> Regions:
     return Regions(tuple(names), tuple(members), flips)
 
 
+def check_regions(wanted: Sequence[str]) -> None:
+    """Refuse words that name no region, before there is a head to look in.
+
+    Raises
+    ------
+    MajorantError
+        If a word is neither a lobe nor a place.
+    """
+    nowhere = np.zeros((0, 3))
+    for text in wanted:
+        ball = BALL.fullmatch(text.strip())
+        _ball(ball, nowhere) if ball else _lobe(text, nowhere, np.zeros(0, np.int64))
+
+
 def _ball(found: re.Match[str], mni: NDArray[np.float64]) -> tuple[str, NDArray[np.bool_]]:
     try:
         numbers = [float(part) for part in found["numbers"].split(",")]
@@ -129,7 +143,7 @@ def _lobe(
             f"there is no region {text!r}{nearest(name, SHORT)}; give a lobe ({', '.join(SHORT)}), "
             "with left or right before it, or a place x,y,z in MNI millimetres"
         )
-    inside = np.array([lobe(place) == full for place in mni])
+    inside = np.array([lobe(place) == full for place in mni], dtype=bool)
     if side is not None:
         inside &= hemisphere == SIDES.index(side)
     return " ".join(words), inside

@@ -124,6 +124,27 @@ def open_file(path: Path, regions: tuple[str, ...], unit: str, *, overwrite: boo
     MajorantError
         If the suffix is another, or the file cannot be written or replaced.
     """
+    path = check_file(path, overwrite=overwrite)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".csv":
+            return Table(path, regions)
+        shutil.rmtree(path, ignore_errors=True)
+        return Store(path, regions, unit)
+    except OSError as error:
+        raise MajorantError(
+            f"{path} cannot be written ({error.strerror or error}); choose another"
+        ) from error
+
+
+def check_file(path: Path, *, overwrite: bool) -> Path:
+    """Return where a file is to be, before there is anything to write.
+
+    Raises
+    ------
+    MajorantError
+        If its suffix is not known, or something is there that is not to be replaced.
+    """
     path = path.expanduser().absolute()
     if path.suffix not in (".csv", ".zarr"):
         raise MajorantError(
@@ -133,15 +154,6 @@ def open_file(path: Path, regions: tuple[str, ...], unit: str, *, overwrite: boo
         raise MajorantError(f"{path} is there already; choose another, or give --overwrite")
     if path.is_dir() != (path.suffix == ".zarr") and path.exists():
         raise MajorantError(f"{path} is something else and is not replaced; choose another")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".csv":
-            return Table(path, regions)
-        if path.is_dir() and not (path / "zarr.json").is_file():
-            raise MajorantError(f"{path} is no zarr store and is not replaced; choose another")
-        shutil.rmtree(path, ignore_errors=True)
-        return Store(path, regions, unit)
-    except OSError as error:
-        raise MajorantError(
-            f"{path} cannot be written ({error.strerror or error}); choose another"
-        ) from error
+    if path.is_dir() and not (path / "zarr.json").is_file():
+        raise MajorantError(f"{path} is no zarr store and is not replaced; choose another")
+    return path
