@@ -228,3 +228,10 @@ def test_the_shell_completes_solvers_and_lists_of_them() -> None:
     assert complete_solvers("mne,sl") == ["mne,sloreta"]
     script = said("--show-completion", SHELL="/bin/bash")
     assert script.exit_code == 0 or "shell" in script.output.lower()
+
+
+@pytest.mark.parametrize("name", ["rec-ave.fif", "rec-ave.fif.gz"])
+def test_the_output_folder_is_named_after_the_recording(name: str) -> None:
+    from majorant.cli.image import _stem
+
+    assert _stem(Path("data") / name) == "rec-ave"

@@ -226,6 +226,11 @@ def test_fewer_than_eight_electrodes_are_refused(files: dict[str, Path], raw: An
     assert f"only 1 usable electrode ({raw.ch_names[0]}); source imaging needs" in said
 
 
+def test_a_baseline_that_ends_before_it_begins_is_said(files: dict[str, Path]) -> None:
+    said = sentence(files["raw"], event="1", baseline=(-0.05, -0.15))
+    assert "the baseline from -0.05 to -0.15 s is empty; give its start first" in said
+
+
 def test_a_file_that_places_no_electrode_is_no_montage(
     files: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -78,8 +78,13 @@ def image(
         )
     if raw and file is None:
         raise MajorantError("--raw images a recording, and --demo is none; name a file")
-    target = output if output is not None else Path("out") / (file.stem if file else "demo")
+    target = output if output is not None else Path("out") / (_stem(file) if file else "demo")
     run_one(
         file, preparation, imaging, target, continuous=raw, overwrite=overwrite, voice=voice,
         json=json,
     )  # fmt: skip
+
+
+def _stem(file: Path) -> str:
+    """Name of a recording without its suffixes: ``rec-ave`` of ``rec-ave.fif.gz``."""
+    return Path(file.name.removesuffix(".gz")).stem

@@ -242,6 +242,10 @@ def _remove_baseline(
     if isinstance(baseline, tuple):
         start = first if baseline[0] is None else baseline[0]
         stop = last if baseline[1] is None else baseline[1]
+        if not start < stop:
+            raise MajorantError(
+                f"the baseline from {start:g} to {stop:g} s is empty; give its start first"
+            )
         start, stop = max(start, first), min(stop, last)
         if not start < stop:
             raise MajorantError(
