@@ -32,7 +32,7 @@ def solver(scale: float = 1.0, **options: Any) -> MMNet:
     return MMNet(network, **options)
 
 
-def problem(dtype: torch.dtype = torch.float32, batch: int = 3) -> Problem:
+def problem(dtype: torch.dtype = torch.float32, batch: int = 1) -> Problem:
     gain = torch.randn(8, 20, generator=generator(2), dtype=torch.float64).to(dtype)
     y = torch.randn(batch, 8, 7, generator=generator(3), dtype=torch.float64).to(dtype)
     return Problem(MatrixOperator(gain), y)
@@ -84,12 +84,11 @@ def test_the_guard_keeps_the_descent_of_compiled_steps(scale: float, traced: lis
     assert scale > 1e6 or not free.certificate.holds()
 
 
-def test_a_window_in_which_some_samples_rest_is_taken_by_plain_steps(traced: list[int]) -> None:
-    given = problem()
-    given.y[1] = 0.0
+def test_several_windows_at_once_are_taken_by_plain_steps(traced: list[int]) -> None:
+    given = problem(batch=3)
     found, plain = (solve(given, solver(compiled=c)) for c in (True, False))
-    assert float(found.estimate[1].abs().max()) == 0.0
-    torch.testing.assert_close(found.estimate, plain.estimate, rtol=1e-4, atol=1e-4)
+    assert not traced
+    assert torch.equal(found.estimate, plain.estimate)
 
 
 def test_a_fault_of_ones_own_is_not_hidden(traced: list[int]) -> None:

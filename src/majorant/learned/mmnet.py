@@ -119,8 +119,9 @@ class MMNet(IterativeSolver[SourceState]):
         The papers' projection of the curvature, see :mod:`majorant.learned.limits`: version 1,
         version 2, or the estimate by Hessian-vector products. None leaves it open above.
     compiled : bool
-        Run the steps as compiled graphs, see :mod:`majorant.learned.fused`: worth it where windows
-        of one shape come again and again.
+        Run the steps of single windows as compiled graphs, see :mod:`majorant.learned.fused`: worth
+        it where windows of one length come again and again. Several at once are taken by plain
+        steps: there the products are most of the work.
     card : Card or None
         What the weights are.
 
@@ -204,7 +205,7 @@ class MMNet(IterativeSolver[SourceState]):
         """The cosine energy with the network's prior, and the analytic bound of it."""
         coarse = self._coarse(problem)
         network = self._network(coarse)
-        kind = fused.FusedEnergy if self.compiled else CosineEnergy
+        kind = fused.FusedEnergy if self._fuses(problem) else CosineEnergy
         energy = kind(coarse, network.prior, network.settings.weight)
         if self._norms is None:
             self._norms = LayerNorms.of(self.network.prior)
@@ -224,7 +225,7 @@ class MMNet(IterativeSolver[SourceState]):
         """The network's step on this operator."""
         coarse = self._coarse(problem)
         network = self._network(coarse)
-        kind = CompiledProposal if self.compiled else CurvatureProposal
+        kind = CompiledProposal if self._fuses(problem) else CurvatureProposal
         step = kind(network, network.geometry(coarse.operator, coarse.y.dtype))
         return step if self.limit is None else Limited(step, network.settings.gamma)
 
@@ -245,6 +246,9 @@ class MMNet(IterativeSolver[SourceState]):
             details={"amplitude": scale.tolist(), "network_rate": self.network.settings.rate},
             unexplained=~positive,
         )
+
+    def _fuses(self, problem: Problem) -> bool:
+        return self.compiled and problem.n_batch == 1
 
     def _grid(self, problem: Problem) -> TimeGrid | None:
         return TimeGrid.between(problem.n_times, self.sfreq, self.network.settings.rate)
