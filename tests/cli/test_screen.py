@@ -135,6 +135,7 @@ def test_rare_options_are_named_first_and_explained_when_asked() -> None:
         (("train", "mm-net", "--preset", "tyni"), "(did you mean 'tiny'?)"),
         (("train", "mmnet"), "(did you mean 'mm-net'?)"),
         (("train", "sbl", "--preset", "montage"), "(did you mean 'montages'?)"),
+        (("image", "--demo", "--montage", "mgh60"), "leave --montage out, or name a file"),
         (("image", "--snr"), "requires an argument; see majorant image --help"),
     ],
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from majorant.cli.answer import deliver
 from majorant.cli.typed import shared
 from majorant.cli.voice import Voice, out, show_table, timed
+from majorant.errors import MajorantError
 from majorant.registry import SOLVERS
 
 if TYPE_CHECKING:
@@ -84,11 +85,21 @@ def _answer(
         _tell(result, target, seconds, voice)
 
 
+def _refuse_beside_demo(preparation: Preparation) -> None:
+    """What prepares a recording would be ignored without a word."""
+    usual, given = type(preparation)().to_dict(), preparation.to_dict()
+    names = (name.removesuffix("s") for name in usual if usual[name] != given[name])
+    beside = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+    if beside:
+        raise MajorantError(f"--demo simulates its recording; leave {beside} out, or name a file")
+
+
 def _prepared(file: Path | None, preparation: Preparation, voice: Voice) -> tuple[Prepared, Any]:
     """The recording or the simulated response, and what adds the errors where truth is known."""
     if file is None:
         from majorant.eeg.demo import demo_recording, judged
 
+        _refuse_beside_demo(preparation)
         voice.step("Simulating")
         simulated = demo_recording(say=voice.say)
         return simulated.prepared, lambda result: judged(result, simulated)
