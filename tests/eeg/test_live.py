@@ -282,7 +282,7 @@ def test_a_stream_of_lsl_that_comes_back_with_another_rate(
     assert found["connections"] == 1
     lines = table.read_text().splitlines()
     assert lines[0] == 'time,"frontal"'
-    assert len(lines) - 1 == found["estimates"] > 100
+    assert len(lines) - 1 == found["estimates"] > 20
     times = np.array([float(line.split(",")[0]) for line in lines[1:]])
     assert (np.diff(times) > 0).all()
     assert 0 < found["latency"]["median_ms"] < 10_000
