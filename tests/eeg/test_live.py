@@ -206,8 +206,6 @@ def test_mistakes_are_said_before_the_stream_begins(
     slow = SourceImager("champagne", loose=0).fit(raw.info, sphere_forward)
     with pytest.raises(MajorantError, match=r"does not follow a stream; take one of mne, .*mm-net"):
         engine_for(slow, find_regions(slow.leadfield_, ["frontal"]), SFREQ)
-    with pytest.raises(MajorantError, match="has no steps to compile; leave --compile out"):
-        engine_for(imager, find_regions(imager.leadfield_, ["frontal"]), SFREQ, compiled=True)
     unsure = SourceImager("mne", loose=0, snr="gcv").fit(raw.info, sphere_forward)
     with pytest.raises(MajorantError, match="a stream has not come yet"):
         engine_for(unsure, find_regions(unsure.leadfield_, ["frontal"]), SFREQ)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -27,15 +28,18 @@ Row = tuple[str, float, float, str]
 
 SFREQ, HOP, LIMIT_MS = 500.0, 0.010, 50.0
 SECONDS = 8.0
-WAYS = (("sloreta", False), ("mm-net", False), ("mm-net", True))
-"""Solvers, and whether their steps are compiled."""
+SOLVERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("sloreta", {}),
+    ("mm-net", {}),
+    ("mm-net", {"compiled": True}),
+)
 
 
 def live_rows() -> Iterator[Row]:
     """Yield median and 95 % of the latency of a linear solver and of MM-Net."""
-    for solver, compiled in WAYS:
-        latency = run_live(solver, compiled=compiled).latency
-        what = f"live, {solver}{' compiled' if compiled else ''}"
+    for solver, options in SOLVERS:
+        latency = run_live(solver, **options).latency
+        what = " ".join(("live,", solver, *options))
         for name, share in (("median", 0.5), ("95 %", 0.95)):
             yield f"{what}, {name}", 1e3 * latency.quantile(share), LIMIT_MS, "limit"
 
@@ -53,19 +57,17 @@ def paced(data: np.ndarray, sfreq: float, hop: float) -> Chunks:
             done = come
 
 
-def run_live(
-    solver: str, seconds: float = SECONDS, seed: int = 0, *, compiled: bool = False
-) -> Toll:
-    """Follow simulated data of 64 electrodes for some seconds."""
+def run_live(solver: str, seconds: float = SECONDS, seed: int = 0, **options: Any) -> Toll:
+    """Follow simulated data of 64 electrodes for some seconds; options are the solver's."""
     import mne
 
     montage = mne.channels.make_standard_montage("biosemi64")
     info = mne.create_info(montage.ch_names, SFREQ, "eeg", verbose="error")
     info.set_montage(montage, verbose="error")
-    imager = SourceImager(solver, space="regions").fit(info)
+    imager = SourceImager(solver, space="regions", **options).fit(info)
     rng = np.random.default_rng(seed)
     data = 10e-6 * rng.standard_normal((len(montage.ch_names), round(seconds * SFREQ)))
-    engine = engine_for(imager, find_regions(imager.leadfield_, []), SFREQ, compiled=compiled)
+    engine = engine_for(imager, find_regions(imager.leadfield_, []), SFREQ)
     with one_thread():
         return follow(paced(data, SFREQ, HOP), engine, _Nowhere(), time.perf_counter, Following())
 

@@ -78,14 +78,6 @@ def stream(
     trans: own.Trans = None,
     noise_cov: own.NoiseCov = None,
     scale: own.Scale = None,
-    compiled: Annotated[
-        bool,
-        typer.Option(
-            "--compile",
-            help="Compile MM-Net's steps first: a minute, then less delay.",
-            rich_help_panel=RARE,
-        ),
-    ] = False,
     hop: Annotated[
         float,
         typer.Option(min=0.0, help="Gather samples for so long, ms.", rich_help_panel=RARE),
@@ -149,9 +141,8 @@ def stream(
         chosen, fit = SourceImager.load(imager), None
     opened = partial(_opened, output, publish, overwrite)
     toll, engine = _run(
-        name, chosen, fit, tuple(region or ()), settings, scale, 1e-3 * hop, opened, Voice(quiet),
-        compiled=compiled,
-    )  # fmt: skip
+        name, chosen, fit, tuple(region or ()), settings, scale, 1e-3 * hop, opened, Voice(quiet)
+    )
     _tell(toll, engine, output, quiet, json)
 
 
@@ -176,8 +167,6 @@ def _run(
     hop: float,
     opened: Callable[[tuple[str, ...], str], Many],
     voice: Voice,
-    *,
-    compiled: bool,
 ) -> tuple[Toll, Engine]:
     """Connect, fit, follow."""
     from majorant.eeg.live.engine import engine_for, one_thread
@@ -197,9 +186,7 @@ def _run(
             voice.step("Fitting")
             imager, names = fitted(imager, source.info, **fit, say=voice.say)
         found = find_regions(imager.leadfield_, regions)
-        if compiled:
-            voice.step("Compiling")
-        engine = engine_for(imager, found, source.sfreq, compiled=compiled)
+        engine = engine_for(imager, found, source.sfreq)
         sink = opened(found.names, engine.unit)
         voice.step("Following; Ctrl-C ends it")
         try:

@@ -131,20 +131,15 @@ class WindowEngine(Engine):
     regions : Regions
     sfreq : float
         Hz.
-    compiled : bool
-        Run the steps as compiled graphs, made before the first sample is taken.
     """
 
-    def __init__(
-        self, imager: SourceImager, regions: Regions, sfreq: float, *, compiled: bool = False
-    ) -> None:
+    def __init__(self, imager: SourceImager, regions: Regions, sfreq: float) -> None:
         inverse = imager.inverse
         solver = inverse.solver(None)
         assert isinstance(solver, MMNet)
         self.regions, self.unit = regions, "Am"
         asked = "max_iter" in inverse.options
-        steps = solver.max_iter if asked else min(STEPS, solver.max_iter)
-        self._network = solver.changed(max_iter=steps, compiled=compiled)
+        self._network = solver if asked else solver.changed(max_iter=min(STEPS, solver.max_iter))
         self._whitener = torch.as_tensor(inverse.whitener, dtype=torch.float32)
         white = torch.as_tensor(inverse.whitener, dtype=torch.float64)
         # Single precision: the network was trained in it, and a window is solved in half the time.
@@ -159,8 +154,7 @@ class WindowEngine(Engine):
         self._solver = self._network.with_sfreq(sfreq)
         self.length = max(2, round(self._solver.window * sfreq))
         self.reset()
-        # The first window costs ten times the others, and compiling much more: nobody should wait
-        # for it live.
+        # The first window costs ten times the others: nobody should wait for it live.
         noise = torch.randn(
             1, len(self._whitener), self.length, generator=torch.Generator().manual_seed(0)
         )
@@ -187,35 +181,19 @@ class WindowEngine(Engine):
         return self._tally.certificate()
 
 
-def engine_for(
-    imager: SourceImager, regions: Regions, sfreq: float, *, compiled: bool = False
-) -> Engine:
+def engine_for(imager: SourceImager, regions: Regions, sfreq: float) -> Engine:
     """Make the engine of a fitted imager.
-
-    Parameters
-    ----------
-    imager : SourceImager
-    regions : Regions
-    sfreq : float
-        Hz.
-    compiled : bool
-        Compile the steps of MM-Net, which takes a minute beforehand.
 
     Raises
     ------
     MajorantError
-        If the solver cannot keep up with a stream, and the sentence names those that can; or has
-        nothing to compile.
+        If the solver cannot keep up with a stream; the sentence names those that can.
     """
     inverse = imager.inverse
-    if compiled and not isinstance(inverse.solver(None), MMNet):
-        raise MajorantError(
-            f"{inverse.spec.title} has no steps to compile; leave --compile out, or choose mm-net"
-        )
     if inverse.spec.linear or (inverse.spec.adaptive and inverse.data_moment is not None):
         return KernelEngine(imager, regions)
     if isinstance(inverse.solver(None), MMNet):
-        return WindowEngine(imager, regions, sfreq, compiled=compiled)
+        return WindowEngine(imager, regions, sfreq)
     raise _does_not_follow(inverse.spec)
 
 
