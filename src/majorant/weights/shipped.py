@@ -92,7 +92,6 @@ def mm_net(
     guard: Guard | None = None,
     bound: str | None = None,
     limit: Limit | None = None,
-    compiled: bool = False,
 ) -> MMNet:
     """MM-Net with trained weights, guarded.
 
@@ -102,7 +101,7 @@ def mm_net(
         What they were trained on, or a file of one's own training.
     sfreq : float
         Sampling rate of the data, Hz; data are resampled to the network's rate and back.
-    max_iter, guard, bound, limit, compiled
+    max_iter, guard, bound, limit
         See :class:`majorant.learned.mmnet.MMNet`.
 
     Raises
@@ -118,7 +117,6 @@ def mm_net(
         guard=guard,
         bound=bound,
         limit=limit,
-        compiled=compiled,
         card=card,
     )
 
