@@ -4,12 +4,13 @@
     python -m majorant.bench.training_step paper  # the paper's sizes
 
 ``closed form`` is what training does, ``compiled`` the same through ``torch.compile``, and
-``checkpointed`` recomputes every iteration in the backward pass. ``double backward`` builds the
-gradient of the energy by automatic differentiation with ``create_graph``, as a network written
-without closed forms has to. All four run through the training engine, Adam included.
+``checkpointed`` recomputes iterations in the backward pass, all but the last ones. ``double
+backward`` builds the gradient of the energy by automatic differentiation with ``create_graph``, as
+a network written without closed forms has to. All four run through the training engine, Adam
+included.
 
-Memory is what the graph holds at its largest, every storage counted once: what is kept for the
-backward pass, and one iteration more where iterations are recomputed.
+Memory is what the graph holds at its largest, when the backward pass begins; every storage counts
+once.
 """
 
 from __future__ import annotations
@@ -127,13 +128,12 @@ def timed_update(engine: Engine) -> float:
 
 
 def held(engine: Engine) -> float:
-    """MiB that the graph of a step holds at its largest."""
-    recipe = engine.recipe
-    kept = _kept(engine)
-    if recipe.checkpointing:
-        one = replace(recipe, checkpointing=False, network=replace(recipe.network, iterations=1))
-        kept += _kept(Engine(one, engine.train))
-    return kept / 2**20
+    """MiB that the graph of a step holds at its largest.
+
+    Where iterations are recomputed that is when the backward pass begins: the last ones, which were
+    kept, are let go before another is made again.
+    """
+    return _kept(engine) / 2**20
 
 
 def _kept(engine: Engine) -> int:

@@ -10,6 +10,7 @@ Source: the MM-Net paper (arXiv 2026), the training loss of both versions.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,6 +23,10 @@ from majorant.energies.cosine import CosineEnergy, dot, inverse, norm
 from majorant.learned.network import Geometry, UnrolledNetwork
 from majorant.problem import Problem
 from majorant.training.descent import Descent, level_of
+
+KEPT = 0.3
+"""Share of iterations, the last ones, that checkpointing keeps: the backward pass asks for them at
+once, so recomputing them would cost time and save nothing after it."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,8 @@ def unroll(
     warm : int
         Iterations that run first without a gradient, memory included.
     checkpointing : bool
-        Recompute every iteration in the backward pass instead of keeping what it needs.
+        Recompute iterations in the backward pass instead of keeping what they need; but for the
+        last ones (:data:`KEPT`), which it begins with.
     iteration : callable
         One step; a compiled :func:`iterate`, say.
 
@@ -101,10 +107,14 @@ def unroll(
             for reached in _windows(network, energy, geometry, state, warm, guard, iteration):
                 state = reached
 
+    n = network.settings.iterations if iterations is None else iterations
+    ahead = itertools.count(n - 1, -1)
+
     def recomputed(*given: Any) -> tuple[Tensor, Any]:
+        if next(ahead) < KEPT * n:
+            return iteration(*given)
         return checkpoint(iteration, *given, use_reentrant=False, preserve_rng_state=False)
 
-    n = network.settings.iterations if iterations is None else iterations
     once = recomputed if checkpointing else iteration
     return [x for x, _ in _windows(network, energy, geometry, state, n, guard, once)]
 
