@@ -8,7 +8,7 @@ import torch
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.unfolded import UnfoldedSBL
 from majorant.networks.corrections import Clues, Corrections, CorrectionSettings
-from majorant.networks.widening import widened
+from majorant.networks.widening import unshared, widened
 from majorant.problem import MajorantError, MatrixOperator, Problem
 from majorant.solvers.loop import solve
 
@@ -72,3 +72,25 @@ def test_what_is_seen_has_a_gradient_and_what_asks_follows():
 def test_other_kinds_are_refused():
     with pytest.raises(MajorantError, match="'bias' cannot be widened"):
         widened(Corrections(CorrectionSettings("bias", 3)))
+
+
+@pytest.mark.parametrize("kind", ["mlp", "attention"])
+def test_a_copy_for_every_layer_computes_the_same(sphere: Leadfield, kind: str) -> None:
+    one = _trained() if kind == "mlp" else widened(_trained())
+    each = unshared(one)
+    assert len(each.stages) == each.settings.layers == 3
+    assert not each.settings.shared
+    y = torch.randn(2, sphere.n_sensors, 12, generator=torch.Generator().manual_seed(8)).double()
+    problem = Problem(MatrixOperator(sphere.gain.double()), y)
+    a, b = (solve(problem, UnfoldedSBL(net)) for net in (one, each))
+    assert torch.equal(a.estimate, b.estimate)
+    with torch.no_grad():
+        next(each.stages[1].parameters()).add_(1.0)
+    assert not torch.equal(
+        next(each.stages[0].parameters()), next(each.stages[1].parameters())
+    )  # copies, not one set under three names
+
+
+def test_layers_of_their_own_are_not_copied_again() -> None:
+    with pytest.raises(MajorantError, match="weights of their own in every layer already"):
+        unshared(_trained(shared=False))

@@ -155,3 +155,16 @@ def test_the_door(tmp_path, head):
     assert solve(problem, UnfoldedSBL(weights)).certificate.holds()
     with pytest.raises(MajorantError, match="no preset 'huge'"):
         train_sbl(tmp_path, preset="huge")
+
+
+def test_one_set_of_weights_is_gone_on_from_with_one_for_every_layer(heads, tmp_path):
+    shared = replace(SMALL, correction=CorrectionSettings(layers=3, shared=True), steps_all=0)
+    one = Layerwise(shared, heads, tmp_path / "one").run()
+    attention = CorrectionSettings("attention", layers=3, neighbours=4)
+    run = Layerwise(replace(SMALL, correction=attention), heads, tmp_path / "own", one)
+    problem = heads[0].problem(run.held_out[0])
+    before, after = (solve(problem, UnfoldedSBL(net)) for net in (one, run.corrections))
+    torch.testing.assert_close(after.estimate, before.estimate, rtol=1e-3, atol=1e-5)
+    run.run()
+    first, last = (list(run.corrections.stages[k].parameters()) for k in (0, 2))
+    assert any(not torch.equal(a, b) for a, b in zip(first, last, strict=True))
