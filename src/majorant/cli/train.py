@@ -70,7 +70,7 @@ def train(
         str,
         typer.Option(
             help="paper, cpu, refine, support, finish, polish, table, general, tiny; "
-            "sbl: montages, mover."
+            "sbl: montages, mover, layers, settle."
         ),
     ] = "tiny",
     folder: Annotated[

@@ -186,17 +186,36 @@ PRESETS: Mapping[str, LayerwiseSettings] = MappingProxyType(
             validation=2,
             save_every=50,
         ),
+        "settle": LayerwiseSettings(
+            correction=CorrectionSettings("attention"),
+            lengths=(50, 20, 50, 100),
+            batch=8,
+            steps_new=10,
+            steps_all=0,
+            steps_last=2800,
+            rate=1e-3,
+            noise_weight=0.5,
+            error_weight=0.05,
+            cosine_weight=0.1,
+            transport_weight=1.0,
+            mover_weight=10.0,
+            ranking_weight=0.3,
+            validation=2,
+            save_every=50,
+            seed=444,
+        ),
         "paper": LayerwiseSettings(),
     }
 )
 """``tiny`` takes minutes, ``cpu`` half an hour on one core, ``paper`` a GPU. ``montages`` is for
 several lengths of data, and for the caps and skulls of the sparse Bayesian benchmark; ``mover``
 goes on from it with attention and the exact earth mover's distance; ``layers`` goes on from that
-with weights of their own for every layer. All but ``layers`` and ``paper`` share one set of weights
-between the layers, which learns faster; all but ``paper`` look at where the mass of maps lies.
+with weights of their own for every layer, and ``settle`` ends with little else than that distance.
+The smaller ones share one set of weights between the layers, which learns faster; all but ``paper``
+look at where the mass of maps lies.
 """
 
-ON_MANY_HEADS = ("montages", "mover", "layers")
+ON_MANY_HEADS = ("montages", "mover", "layers", "settle")
 """Presets that are trained on the caps and skulls of the sparse Bayesian benchmark."""
 
 

@@ -37,7 +37,7 @@ def train_sbl(
     ----------
     folder : path
         Of the run: ``weights.safetensors``, ``checkpoint.safetensors``, ``log.csv``.
-    preset : {"tiny", "cpu", "montages", "mover", "paper"}
+    preset : {"tiny", "cpu", "montages", "mover", "layers", "settle", "paper"}
     correction : {"bias", "mlp", "attention"}, optional
     mode : {"gated", "theta", "free", "exact"}, optional
     layers : int, optional
