@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -120,3 +122,8 @@ def test_a_proposal_of_a_compiled_solver_is_the_compiled_one() -> None:
     assert isinstance(solver(compiled=True).proposal(problem()), CompiledProposal)
     assert not isinstance(solver().proposal(problem()), CompiledProposal)
     assert solver(compiled=True).with_sfreq(100.0).compiled
+
+
+def test_the_compiler_is_not_imported_before_it_is_asked_for() -> None:
+    code = "import sys, majorant.learned.mmnet; sys.exit('torch._inductor' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

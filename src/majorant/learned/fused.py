@@ -34,20 +34,22 @@ class Fused(Generic[P, R]):
     """
 
     def __init__(self, plain: Callable[P, R]) -> None:
-        self.plain = plain
-        self._compiled: Callable[P, R] | None = torch.compile(
-            plain, fullgraph=True, dynamic=False, options={"cpp.threads": 1}
-        )
+        self.plain, self.works = plain, True
+        self._compiled: Callable[P, R] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return what the plain function does, up to rounding."""
-        if self._compiled is not None:
+        if self.works:
             try:
+                if self._compiled is None:  # the compiler itself takes seconds to import
+                    self._compiled = torch.compile(
+                        self.plain, fullgraph=True, dynamic=False, options={"cpp.threads": 1}
+                    )
                 return self._compiled(*args, **kwargs)
             # Whatever stopped the compiler, or more shapes than it keeps: a fault of the function's
             # own shows again below.
             except Exception as error:
-                self._compiled = None
+                self.works = False
                 reason = str(error).strip().splitlines() or [type(error).__name__]
                 warnings.warn(
                     f"MM-Net is not compiled and goes on without, slower: {reason[0][:160]}",
