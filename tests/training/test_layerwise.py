@@ -15,7 +15,7 @@ from majorant.problem import MajorantError
 from majorant.simulate.sparse import SparseLike, SparseSettings
 from majorant.solvers.champagne import Champagne
 from majorant.solvers.loop import solve
-from majorant.training.growth import Ground, LayerwiseSettings, layer_loss, stages
+from majorant.training.growth import Ground, LayerwiseSettings, layer_loss, recomputes, stages
 from majorant.training.layerwise import Layerwise
 from majorant.training.sbl import streams_of, train_sbl
 
@@ -168,3 +168,11 @@ def test_one_set_of_weights_is_gone_on_from_with_one_for_every_layer(heads, tmp_
     run.run()
     first, last = (list(run.corrections.stages[k].parameters()) for k in (0, 2))
     assert any(not torch.equal(a, b) for a, b in zip(first, last, strict=True))
+
+
+def test_what_fills_the_memory_is_made_again_on_the_way_back():
+    large = replace(SMALL, batch=32, correction=CorrectionSettings("attention", layers=10))
+    assert recomputes(large, 5124, 10)
+    assert not recomputes(replace(large, batch=8), 1284, 10)
+    assert not recomputes(replace(large, correction=CorrectionSettings(layers=10)), 5124, 10)
+    assert recomputes(SMALL, 10, 21)

@@ -3,12 +3,16 @@
 All runs are the same loop, on one thread; they take turns and the time is that of the processor, so
 a busy machine hits all of them and no waiting counts. The ratio is the median over turns.
 
-``python -m majorant.bench.speed_unfolded [BATCH]`` prints the rows.
+``python -m majorant.bench.speed_unfolded [BATCH]`` prints the rows; ``... memory mlp`` takes one
+step of training and prints the peak of memory, which we want below 4 GiB.
 """
 
 from __future__ import annotations
 
+import resource
 import statistics
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,18 +20,25 @@ from contextlib import contextmanager
 import torch
 
 from majorant.bench.sbl_methods import calibrain_map
-from majorant.bench.speed_champagne import LONG, SHORT, Row
+from majorant.bench.speed_champagne import Row
+from majorant.forward.template import template_leadfield
 from majorant.learned.unfolded import Mode, UnfoldedSBL
 from majorant.majorants.guard import Guard
-from majorant.networks.corrections import CorrectionKind
+from majorant.networks.corrections import CorrectionKind, Corrections, CorrectionSettings
 from majorant.problem import MatrixOperator, Problem
+from majorant.simulate.sparse import SparseLike
 from majorant.solvers.base import IterativeSolver
 from majorant.solvers.champagne import Champagne
 from majorant.solvers.loop import solve
+from majorant.training.growth import LayerwiseSettings
+from majorant.training.layerwise import Layerwise
+from majorant.training.sbl import referenced
 from majorant.weights.sbl import unfolded_sbl
 
 N_SENSORS, N_SOURCES, N_TIMES = 63, 5124, 50
 BATCH, LAYERS = 32, 10
+SHORT, LONG = 2, LAYERS
+"""Layers of the runs whose difference is the time of a layer; all are corrected."""
 
 
 def problem(n_batch: int, seed: int = 0) -> Problem:
@@ -46,7 +57,7 @@ def _runner(case: Problem, solver: IterativeSolver) -> Callable[[int], None]:
 
 
 def _network(kind: CorrectionKind, mode: Mode, guard: Guard | None = None) -> UnfoldedSBL:
-    """Shared weights, so that any number of layers is corrected; not zero, so that gates bind.
+    """Weights that are not zero, so that gates bind.
 
     The network is the packaged one; a bias alone, for the gate alone, is a tenth of its limit, so
     that noise variances do not run into their floor.
@@ -122,6 +133,23 @@ def batch_seconds(repeats: int = 3) -> float:
     return min(spent)
 
 
+def training_mib(kind: CorrectionKind) -> float:
+    """Peak of memory, MiB, of a Python that takes one step of training as a run takes it.
+
+    On 32 problems of 63 x 5,124 in ten layers.
+    """
+    full = template_leadfield("biosemi64", space="ico4", fixed=True)
+    head = referenced(full.pick(full.ch_names[:N_SENSORS]))
+    settings = LayerwiseSettings(
+        CorrectionSettings(kind, LAYERS), batch=BATCH, validation=1, save_every=1, deep=0.0
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        run = Layerwise(settings, [SparseLike(head, 0)], folder, Corrections(settings.correction))
+        run.run(minutes=0.0)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts kilobytes
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
 def calibrain_rows(n_sources: int = 994, iterations: int = 10, turns: int = 7) -> list[Row]:
     """Milliseconds per problem for ten layers, ours and calibrain's; empty where it is missing.
 
@@ -158,8 +186,12 @@ def calibrain_rows(n_sources: int = 994, iterations: int = 10, turns: int = 7) -
 
 
 if __name__ == "__main__":
-    import sys
-
+    if sys.argv[1:2] == ["memory"]:
+        for asked in sys.argv[2:]:
+            print(
+                f"{asked}: {training_mib('attention' if asked == 'attention' else 'mlp'):,.0f} MiB"
+            )
+        sys.exit()
     for what, mine, plain, faster in unfolded_rows(int(sys.argv[1]) if len(sys.argv) > 1 else 16):
         print(f"{what}: {mine:.2f} ms beside {plain:.2f}, {1.0 / faster:.2f} times")
     for what, mine, other, faster in calibrain_rows():

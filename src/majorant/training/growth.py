@@ -26,6 +26,9 @@ from majorant.training.ground import Ground
 MAP_CLAMP = 4.0
 """Normalised errors above this are cut off: a bad sample must not lead the others."""
 
+CHECKPOINTED, LARGE = 20, 2**30
+"""Layers, and bytes of what attention sees, beyond which the backward pass makes them again."""
+
 ACTIVE = 0.1
 """A location is active above this share of the maximum."""
 
@@ -251,6 +254,21 @@ def stages(settings: LayerwiseSettings) -> Iterator[Stage]:
         if layers > 1:
             yield Stage("all", layers, s.steps_all, s.fine * s.rate)
     yield Stage("last", total, s.steps_last, s.rate)
+
+
+def recomputes(settings: LayerwiseSettings, n_sources: int, layers: int) -> bool:
+    """Whether the backward pass makes the layers again instead of keeping what they were made of.
+
+    It does for deep networks, and where what attention sees of neighbours fills more than a GiB.
+
+    Parameters
+    ----------
+    settings : LayerwiseSettings
+    n_sources, layers : int
+    """
+    looked_at = settings.correction.neighbours * settings.correction.hidden
+    seen = 4 * settings.batch * n_sources * looked_at * layers
+    return layers > CHECKPOINTED or (settings.correction.kind == "attention" and seen > LARGE)
 
 
 def layer_loss(

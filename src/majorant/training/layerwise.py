@@ -34,10 +34,14 @@ from majorant.networks.corrections import Corrections
 from majorant.networks.widening import unshared, widened
 from majorant.problem import MajorantError
 from majorant.simulate.sparse import SparseBatch, SparseLike
-from majorant.training.growth import Ground, LayerwiseSettings, Stage, layer_loss, stages
-
-CHECKPOINTED = 20
-"""Networks deeper than this recompute their layers in the backward pass."""
+from majorant.training.growth import (
+    Ground,
+    LayerwiseSettings,
+    Stage,
+    layer_loss,
+    recomputes,
+    stages,
+)
 
 PATIENCE = 10
 """Steps on end without a finite gradient after which a run gives up."""
@@ -196,7 +200,7 @@ class Layerwise:
             head.problem(batch),
             layers,
             frozen=min(stage.frozen, layers - 1),
-            checkpointing=layers > CHECKPOINTED,
+            checkpointing=recomputes(s, head.leadfield.n_locations, layers),
         )
         loss = self._loss(passed[-1], batch, which)
         if s.deep and layers > 1 and stage.name != "new":
