@@ -87,6 +87,14 @@ def _lines(axes: Any, points: Sequence[Point], axis: str, metric: str) -> None:
     axes.set_title(LABELS[metric], loc="left")
 
 
+def _name(figure: Any, axes: Any) -> None:
+    """Say above the panels, where no line is hidden, which colour is which method."""
+    figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside upper center", ncols=4, fontsize=7, frameon=False,
+    )  # fmt: skip
+
+
 def _bars(points: Sequence[Point], bench: Bench) -> Any:
     """Figure 3."""
     metrics = ("emd_median", "auc", "f1", "correlation", "nmse", "noise")
@@ -120,7 +128,7 @@ def _layers(points: Sequence[Point], bench: Bench) -> Any:
     figure, axes = _axes(2, 4)
     for axis, metric in zip(axes.flat, metrics, strict=True):
         _lines(axis, points, "layer", metric)
-    axes[0, 0].legend(fontsize=6, frameon=False)
+    _name(figure, axes[0, 0])
     return figure
 
 
@@ -134,7 +142,7 @@ def _sweeps(points: Sequence[Point], bench: Bench) -> Any:
             _lines(axis, [p for p in points if p.axis == kind], kind, metric)
             if metric == "nmse":
                 axis.set_ylim(0, 3)
-    axes[0, 0].legend(fontsize=6, frameon=False)
+    _name(figure, axes[0, 0])
     return figure
 
 
@@ -145,7 +153,7 @@ def _corrections(points: Sequence[Point], bench: Bench) -> Any:
         _lines(axis, [p for p in points if p.setting == what], "layer", "c")
         axis.axhline(0.0, color="0.7", lw=0.6)
         axis.set_title(f"corrections of {what} (median, 10-90 %)", loc="left")
-    axes[0, 0].legend(fontsize=6, frameon=False)
+    _name(figure, axes[0, 0])
     return figure
 
 
