@@ -280,11 +280,10 @@ def test_a_stream_of_lsl_that_comes_back_with_another_rate(
     assert found["connections"] == 1
     lines = table.read_text().splitlines()
     assert lines[0] == 'time,"frontal"'
-    assert len(lines) - 1 == found["estimates"] > 20
+    assert len(lines) - 1 == found["estimates"] > 100
     times = np.array([float(line.split(",")[0]) for line in lines[1:]])
     assert (np.diff(times) > 0).all()
-    # LSL smooths time stamps: where the player was late, they may lie ahead of the clock.
-    assert 0 <= found["latency"]["median_ms"] < 10_000
+    assert 0 < found["latency"]["median_ms"] < 10_000
 
 
 def test_a_saved_imager_follows_a_stream_and_publishes_what_it_finds(
