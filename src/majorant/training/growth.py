@@ -10,7 +10,7 @@ Source: arXiv:2606.07196, training of the unfolded solver.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import torch
@@ -115,6 +115,25 @@ class LayerwiseSettings:
             raise MajorantError("numbers of steps are 0 or more, and the rate is positive")
 
 
+LAYERS = LayerwiseSettings(
+    correction=CorrectionSettings("attention"),
+    lengths=(50, 20, 50, 100),
+    batch=8,
+    steps_new=10,
+    steps_all=0,
+    steps_last=6000,
+    rate=2e-3,
+    noise_weight=2.0,
+    error_weight=0.1,
+    cosine_weight=0.2,
+    transport_weight=3.0,
+    mover_weight=6.0,
+    ranking_weight=1.0,
+    validation=2,
+    save_every=50,
+)
+"""Attention with weights of its own in every layer: a preset, and what the next one changes."""
+
 PRESETS: Mapping[str, LayerwiseSettings] = MappingProxyType(
     {
         "tiny": LayerwiseSettings(
@@ -172,29 +191,9 @@ PRESETS: Mapping[str, LayerwiseSettings] = MappingProxyType(
             validation=2,
             save_every=20,
         ),
-        "layers": LayerwiseSettings(
-            correction=CorrectionSettings("attention"),
-            lengths=(50, 20, 50, 100),
-            batch=8,
-            steps_new=10,
-            steps_all=0,
-            steps_last=6000,
-            rate=2e-3,
-            noise_weight=2.0,
-            error_weight=0.1,
-            cosine_weight=0.2,
-            transport_weight=3.0,
-            mover_weight=6.0,
-            ranking_weight=1.0,
-            validation=2,
-            save_every=50,
-        ),
-        "settle": LayerwiseSettings(
-            correction=CorrectionSettings("attention"),
-            lengths=(50, 20, 50, 100),
-            batch=8,
-            steps_new=10,
-            steps_all=0,
+        "layers": LAYERS,
+        "settle": replace(
+            LAYERS,
             steps_last=2800,
             rate=1e-3,
             noise_weight=0.5,
@@ -203,8 +202,6 @@ PRESETS: Mapping[str, LayerwiseSettings] = MappingProxyType(
             transport_weight=1.0,
             mover_weight=10.0,
             ranking_weight=0.3,
-            validation=2,
-            save_every=50,
             seed=444,
         ),
         "paper": LayerwiseSettings(),
