@@ -90,10 +90,6 @@ def test_a_packed_weight_multiplies_the_same_and_survives_copies() -> None:
     torch.testing.assert_close(linalg.linear(x, laid_out, bias), expected)
     for again in (copy.deepcopy(laid_out), pickle.loads(pickle.dumps(laid_out))):
         torch.testing.assert_close(linalg.linear(x, again, bias), expected)
-    if isinstance(laid_out, linalg.Packed):
-        operation = torch.ops.majorant.packed_product
-        found = operation(x, laid_out.number, laid_out.n_out, bias)
-        torch.testing.assert_close(found, expected)
 
 
 def test_a_packed_weight_still_has_a_gradient_for_the_rows() -> None:

@@ -7,11 +7,9 @@ policy costs little, and it is what makes a certificate worth reading.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from weakref import WeakValueDictionary
 
 import torch
 import torch.nn.functional as F
@@ -65,19 +63,12 @@ class Packed:
     """
 
     def __init__(self, weight: Tensor) -> None:
-        self.weight, self.n_out = weight, int(weight.shape[0])
+        self.weight = weight
         laid_out = torch.ops.mkldnn._reorder_linear_weight
         self.layout: Tensor = laid_out(weight.detach().contiguous(), None)
-        self.number = next(_NUMBERS)
-        _PACKED[self.number] = self
 
     def __reduce__(self) -> tuple[Callable[[Tensor], Packed | Tensor], tuple[Tensor]]:
         return packed, (self.weight,)
-
-
-_NUMBERS = itertools.count()
-_PACKED: WeakValueDictionary[int, Packed] = WeakValueDictionary()
-"""Packed weights by number: a compiled graph can hold a number, but no such tensor."""
 
 
 def packed(weight: Tensor) -> Packed | Tensor:
@@ -115,16 +106,9 @@ def linear(x: Tensor, weight: Tensor | Packed, bias: Tensor | None = None) -> Te
     derived = torch.is_grad_enabled() and (x.requires_grad or plain.requires_grad)
     if derived or x.dtype != torch.float32 or not x.is_cpu or plain.dtype != x.dtype:
         return F.linear(x, plain, bias)
-    if torch.is_autocast_enabled("cpu"):
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or not _onednn():
         return F.linear(x, plain, bias)
-    if isinstance(weight, Packed):
-        if torch.compiler.is_compiling():
-            product = torch.ops.majorant.packed_product.default
-            return product(x, weight.number, weight.n_out, bias)
-        return _product(x, weight.layout, bias)
-    if torch.compiler.is_compiling():
-        return torch.ops.majorant.product.default(x, weight, bias)
-    return _plain_product(x, weight, bias)
+    return _product(x, weight.layout if isinstance(weight, Packed) else weight, bias)
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -142,32 +126,6 @@ def _onednn() -> bool:
     except (AttributeError, RuntimeError, TypeError):
         return False
     return right.shape == (1, 1) and right.item() == 6.0
-
-
-def _plain_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return _product(x, weight, bias) if _onednn() else F.linear(x, weight, bias)
-
-
-def _packed_product(x: Tensor, number: int, n_out: int, bias: Tensor | None) -> Tensor:
-    return _product(x, _PACKED[number].layout, bias)
-
-
-# The compiler takes oneDNN's operation apart; as operations of our own it leaves the two whole.
-_OPERATIONS = torch.library.Library("majorant", "DEF")
-_OPERATIONS.define("product(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
-_OPERATIONS.define("packed_product(Tensor x, int number, int n_out, Tensor? bias) -> Tensor")
-_OPERATIONS.impl("product", _plain_product, "CPU")
-_OPERATIONS.impl("packed_product", _packed_product, "CPU")
-
-
-@torch.library.register_fake("majorant::product", lib=_OPERATIONS)
-def _(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return x.new_empty(*x.shape[:-1], weight.shape[0])
-
-
-@torch.library.register_fake("majorant::packed_product", lib=_OPERATIONS)
-def _(x: Tensor, number: int, n_out: int, bias: Tensor | None) -> Tensor:
-    return x.new_empty(*x.shape[:-1], n_out)
 
 
 def gram(matrix: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ from majorant.bench.speed_mmnet import (
     window_rows,
     windows,
 )
-from majorant.learned import fused
 from majorant.solvers.loop import solve
 from majorant.weights.shipped import trained
 
@@ -49,9 +48,7 @@ def test_runs_take_turns_and_the_median_counts() -> None:
     assert order == ["a", "b"] * 4
 
 
-def test_every_row_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    for graph, plain in (("_parts_fused", fused._parts), ("_advanced_fused", fused._advanced)):
-        monkeypatch.setattr(fused, graph, plain)  # compiling takes longer than all of the rows
+def test_every_row_can_be_made() -> None:
     solver = trained("mm-net")
     rows = [*window_rows(solver, sizes=(1,)), *growth_rows(sources=(50, 100), times=(64, 128))]
     assert len(rows) == 7 + 4

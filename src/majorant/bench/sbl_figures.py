@@ -20,7 +20,6 @@ import torch
 from majorant.bench.sbl_methods import dense_map, mode_of
 from majorant.bench.sbl_points import BATCH, Bench, Point, score, summarise
 from majorant.bench.sbl_volume import volume
-from majorant.learned.clues import read_clues, read_columns
 from majorant.learned.unfolded import UnfoldedSBL
 from majorant.metrics.calibration import log_correlation
 from majorant.metrics.transport import SparseJudge
@@ -130,14 +129,13 @@ def learned(bench: Bench) -> list[Point]:
         majorant = solver.majorant(problem)
         with torch.no_grad():
             states = [here.state for here in solver.unfold(problem, network.depth)]
-            fields = read_columns(majorant.energy.model, network.needs_neighbours)
+            step = solver.proposal(problem)
+            memory = step.begin(problem, majorant.at(states[0]))
             for layer, state in enumerate(states[:-1]):
                 stage = network.stage(layer)
                 if stage is None:
                     continue
-                clues = read_clues(
-                    majorant.at(state), fields, network.progress(layer), torch.float32
-                )
+                clues = step.clues(majorant.at(state), replace(memory, layer=layer))
                 for what, c in zip(("sources", "sensors"), stage(clues), strict=True):
                     low, middle, high = torch.quantile(
                         c.flatten()[:: max(1, c.numel() // 100_000)],

@@ -22,6 +22,10 @@ SBL = "sbl"
 class Machines:
     """What a training runs on."""
 
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Samples a step; default: preset's.", rich_help_panel=MACHINE),
+    ] = None
     devices: Annotated[
         int,
         typer.Option(min=1, help="Processes a node that share a batch.", rich_help_panel=MACHINE),
@@ -100,10 +104,9 @@ def train(
     """
     own = asdict(growing)
     if solver == SBL:
-        if seed is not None:
-            raise MajorantError("--seed belongs to the other solvers; leave it out for sbl")
         place = folder or Path("runs") / f"sbl-{preset}"
-        _unfolded(place, preset, resume, {**own, "start": None if resume else initial}, json)
+        own |= {"start": None if resume else initial, "seed": seed}
+        _unfolded(place, preset, resume, own, json)
         return
     given = [name for name, value in own.items() if value is not None]
     if given:

@@ -254,7 +254,7 @@ class CosineEnergy(Energy[SourceState]):
         step = proposed.x - origin.x
         length, limit = norm(step), SIZE_LIMIT * norm(origin.x)
         long = length > limit
-        if not torch.compiler.is_compiling() and not bool(long.any()):
+        if _looks(long) and not bool(long.any()):
             return proposed
         long = long & (limit > 0)
         scale = torch.where(long, limit * inverse(length), 1.0)
@@ -331,7 +331,7 @@ class CosineEnergy(Energy[SourceState]):
         """The network's pass, with zeros for the samples in which it overflows."""
         kept = prior.trace(x)
         largest = kept.output.detach().abs().amax((1, 2))
-        if not torch.compiler.is_compiling() and bool(torch.isfinite(largest.amax())):
+        if _looks(largest) and bool(torch.isfinite(largest.amax())):
             return kept
         mask = ~torch.isfinite(largest)[:, None, None]
         return Pass(
@@ -379,6 +379,11 @@ class _Angle:
 def _difference(a: Tensor, alpha: Tensor, b: Tensor, beta: Tensor) -> Tensor:
     """``alpha a - beta b`` with one number per sample, in the dtype of ``a``."""
     return torch.addcmul(a * _like(alpha, a), b, _like(beta, a), value=-1.0)
+
+
+def _looks(x: Tensor) -> bool:
+    """Whether looking at a number costs nothing: on the processor, outside of a compiled graph."""
+    return x.is_cpu and not torch.compiler.is_compiling()
 
 
 def _axes(x: Tensor) -> tuple[int, ...]:

@@ -5,6 +5,10 @@ mean(lambda) mean(w), k / K``; of every sensor ``log b / w, log lambda w, log la
 mean, k / K``. All are clamped to +-5. None of them changes when data or lead field are multiplied
 by a number, and none of them knows how many sources or sensors there are.
 
+Beside these, which are the paper's, stand ours (``learned/factors.py``): of every sensor how far
+its noise variance is from what few factors leave, of every source how much of its column lies
+outside the signal subspace.
+
 The products enter as logarithms, because they span many decades.
 """
 
@@ -17,6 +21,7 @@ from torch import Tensor
 
 from majorant.energies.gaussian import GaussianModel
 from majorant.energies.variances import Covariance, LogVariance, Part
+from majorant.learned.factors import Factors
 from majorant.majorants.evidence import EvidenceSurrogate
 from majorant.networks.corrections import Clues
 
@@ -84,7 +89,11 @@ def _similar(unit: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def read_clues(
-    surrogate: EvidenceSurrogate, columns: Columns, progress: float, dtype: torch.dtype
+    surrogate: EvidenceSurrogate,
+    columns: Columns,
+    progress: float,
+    dtype: torch.dtype,
+    factors: Factors | None = None,
 ) -> Clues:
     """Read the clues at a state.
 
@@ -97,6 +106,8 @@ def read_clues(
         ``k / K``.
     dtype : torch.dtype
         Of the network.
+    factors : Factors or None
+        Of the same model, for a network that looks at them.
     """
     model, s, state = surrogate.model, surrogate.statistics, surrogate.state
     sources, sensors = int(model.lead.shape[-1]), model.n_sensors
@@ -120,6 +131,9 @@ def read_clues(
         log_noise - log_noise.mean(1, keepdim=True),
         torch.full_like(log_noise, progress),
     )
+    if factors is not None:
+        of_sources += factors.outside.unbind(2)
+        of_sensors += _beside(log_noise, factors.noise).unbind(2)
     return Clues(
         _stacked(of_sources, dtype), _stacked(of_sensors, dtype), columns.near, columns.similarity
     )
@@ -143,6 +157,13 @@ def _served(part: Part, z: Tensor, a: Tensor, total: int) -> tuple[Tensor, Tenso
     v = matrix.diagonal(dim1=2, dim2=3).mean(2)
     scale = d * v.clamp_min(torch.finfo(v.dtype).tiny)
     return _log(v), (matrix * z).sum((2, 3)) / scale, (matrix * a).sum((2, 3)) / scale
+
+
+def _beside(log_noise: Tensor, left: Tensor) -> Tensor:
+    """What factors leave over what is believed, (n_batch, n, n_edges); one number is their mean."""
+    if log_noise.shape[1] == 1:
+        left = left.mean(1, keepdim=True)
+    return left - log_noise[:, :, None]
 
 
 def _log(x: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from majorant.energies.variances import (
     update,
 )
 from majorant.learned.clues import Columns, read_clues, read_columns
+from majorant.learned.factors import Factors, read_factors
 from majorant.learned.gate import gated, moved
 from majorant.majorants.base import Surrogate
 from majorant.majorants.evidence import EvidenceSurrogate, at_evidence
@@ -32,10 +33,11 @@ Mode = Literal["free", "theta", "gated", "exact"]
 
 @dataclass(frozen=True)
 class Depth:
-    """What travels through the loop: the next layer, and what is known of the lead field."""
+    """What travels through the loop: the next layer, and what is known of lead field and data."""
 
     layer: int
     columns: Columns
+    factors: Factors | None = None
 
 
 class CorrectedStep(Proposal[Variances, Depth]):
@@ -53,9 +55,10 @@ class CorrectedStep(Proposal[Variances, Depth]):
         self.corrections, self.mode, self.kappa = corrections, mode, kappa
 
     def begin(self, problem: Problem, surrogate: Surrogate[Variances]) -> Depth:
-        """The first layer; lengths and neighbours of the columns are read here, once."""
+        """The first layer; columns and factors are read here, once."""
         model = at_evidence(surrogate).model
-        return Depth(0, read_columns(model, self.corrections.needs_neighbours))
+        factors = read_factors(model) if self.corrections.needs_factors else None
+        return Depth(0, read_columns(model, self.corrections.needs_neighbours), factors)
 
     @torch.no_grad()
     def propose(self, surrogate: Surrogate[Variances], memory: Depth) -> tuple[Variances, Depth]:
@@ -68,17 +71,17 @@ class CorrectedStep(Proposal[Variances, Depth]):
         stage = self.corrections.stage(memory.layer)
         if stage is None:
             return here.minimiser()
-        clues = self._clues(here, memory, next(stage.parameters()).dtype)
-        of_sources, of_sensors = stage(clues)
+        of_sources, of_sensors = stage(self.clues(here, memory))
         if self.mode == "gated":
             return gated(here, of_sources, of_sensors, self.kappa)
         return (_theta if self.mode == "theta" else _free)(here, of_sources, of_sensors)
 
-    def _clues(self, here: EvidenceSurrogate, memory: Depth, dtype: torch.dtype) -> Clues:
+    def clues(self, here: EvidenceSurrogate, memory: Depth) -> Clues:
         """What the layer may look at; a bias looks at nothing but how many there are."""
+        dtype = next(self.corrections.parameters()).dtype
         if self.corrections.settings.kind != "bias":
             progress = self.corrections.progress(memory.layer)
-            return read_clues(here, memory.columns, progress, dtype)
+            return read_clues(here, memory.columns, progress, dtype, memory.factors)
         s = here.statistics
         return Clues(s.z.new_zeros(*s.z.shape[:2], 0), s.w.new_zeros(*s.w.shape[:2], 0))
 

@@ -18,15 +18,16 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from majorant.energies.cosine import CosineEnergy, SourceState, inverse
 from majorant.forward.leadfield import Leadfield
-from majorant.learned import fused
 from majorant.learned.limits import Limit, Limited, check_limit, limiting
 from majorant.learned.network import Geometry, UnrolledNetwork
+from majorant.learned.single import Layers, SingleEnergy, SingleStep, advanced, suits
 from majorant.learned.timegrid import TimeGrid
 from majorant.learned.unrolled import MMNetSettings, MMNetwork
 from majorant.linalg import squared_norm, total
@@ -37,7 +38,7 @@ from majorant.majorants.prior import LayerNorms
 from majorant.majorants.quadratic import QuadraticSurrogate
 from majorant.networks.autoencoder import Conv
 from majorant.networks.card import Card
-from majorant.problem import MajorantError, Problem
+from majorant.problem import MajorantError, Operator, Problem
 from majorant.solvers.base import IterativeSolver, Proposal, Reading
 
 WINDOW = 2
@@ -75,8 +76,10 @@ class CurvatureProposal(Proposal[SourceState, Any]):
 
 
 @dataclass(frozen=True)
-class CompiledProposal(CurvatureProposal):
-    """The same steps, those between two decisions of the guard as one compiled graph."""
+class SingleProposal(CurvatureProposal):
+    """The same steps, written for one window."""
+
+    taken: SingleStep
 
     @torch.no_grad()
     def advance(
@@ -87,13 +90,17 @@ class CompiledProposal(CurvatureProposal):
         steps: int,
         active: Tensor | None = None,
     ) -> tuple[Surrogate[SourceState], Any]:
-        """Some steps on end; plain ones where only some samples move."""
-        if not isinstance(majorant, CosineMajorant) or not isinstance(current, QuadraticSurrogate):
-            return super().advance(majorant, current, memory, steps, active)
-        if active is not None:
+        """Some steps on end, without a look at the energy between them."""
+        energy = majorant.energy
+        if (
+            active is not None
+            or not isinstance(energy, SingleEnergy)
+            or not isinstance(majorant, CosineMajorant)
+            or not isinstance(current, QuadraticSurrogate)
+        ):
             return super().advance(majorant, current, memory, steps, active)
         here = (current.state.x, current.gradient, memory)
-        point, memory = fused.advanced(self.network, majorant.energy, self.geometry, *here, steps)
+        point, memory = advanced(energy, self.taken, *here, steps)
         return majorant.around(point), memory
 
 
@@ -118,10 +125,9 @@ class MMNet(IterativeSolver[SourceState]):
     limit : {"v1", "v2", "hvp"} or None
         The papers' projection of the curvature, see :mod:`majorant.learned.limits`: version 1,
         version 2, or the estimate by Hessian-vector products. None leaves it open above.
-    compiled : bool
-        Run the steps of single windows as compiled graphs, see :mod:`majorant.learned.fused`: worth
-        it where windows of one length come again and again. Several at once are taken by plain
-        steps: there the products are most of the work.
+    single : bool
+        Take single windows by the formulas of :mod:`majorant.learned.single`, which are the same
+        and faster; False takes the plain ones for every batch.
     card : Card or None
         What the weights are.
 
@@ -141,7 +147,7 @@ class MMNet(IterativeSolver[SourceState]):
         guard: Guard | None = None,
         bound: str | None = None,
         limit: Limit | None = None,
-        compiled: bool = False,
+        single: bool = True,
         card: Card | None = None,
     ) -> None:
         check_limit(limit)
@@ -163,12 +169,14 @@ class MMNet(IterativeSolver[SourceState]):
             )
         settings = network.settings
         free = Guard("off", window=1)
-        self.network, self.card, self.bound, self.compiled = network, card, bound, compiled
+        self.network, self.card, self.bound, self.single = network, card, bound, single
         self.limit: Limit | None = limit
         self.sfreq = settings.rate if sfreq is None else float(sfreq)
         self.max_iter = settings.iterations if max_iter is None else max_iter
         self.guard = guard or (Guard(window=WINDOW) if settings.positive else free)
         self._norms: LayerNorms | None = None
+        self._layers: WeakKeyDictionary[Operator, Layers] = WeakKeyDictionary()
+        self._step: SingleStep | None = None
         self._copies: dict[tuple[torch.dtype, torch.device], UnrolledNetwork[Any]] = {}
 
     @property
@@ -181,7 +189,7 @@ class MMNet(IterativeSolver[SourceState]):
         """Return the same solver with other settings, by the names of the parameters."""
         own = {
             name: getattr(self, name)
-            for name in ("sfreq", "max_iter", "guard", "bound", "limit", "compiled", "card")
+            for name in ("sfreq", "max_iter", "guard", "bound", "limit", "single", "card")
         }
         return MMNet(self.network, **{**own, **changes})
 
@@ -205,8 +213,7 @@ class MMNet(IterativeSolver[SourceState]):
         """The cosine energy with the network's prior, and the analytic bound of it."""
         coarse = self._coarse(problem)
         network = self._network(coarse)
-        kind = fused.FusedEnergy if self._fuses(problem) else CosineEnergy
-        energy = kind(coarse, network.prior, network.settings.weight)
+        energy = self._energy(coarse, network)
         if self._norms is None:
             self._norms = LayerNorms.of(self.network.prior)
         if self.limit is not None:
@@ -225,8 +232,12 @@ class MMNet(IterativeSolver[SourceState]):
         """The network's step on this operator."""
         coarse = self._coarse(problem)
         network = self._network(coarse)
-        kind = CompiledProposal if self._fuses(problem) else CurvatureProposal
-        step = kind(network, network.geometry(coarse.operator, coarse.y.dtype))
+        geometry = network.geometry(coarse.operator, coarse.y.dtype)
+        step = CurvatureProposal(network, geometry)
+        if self._suits(coarse, network):
+            assert isinstance(network, MMNetwork)
+            self._step = self._step or SingleStep(network)
+            step = SingleProposal(network, geometry, self._step)
         return step if self.limit is None else Limited(step, network.settings.gamma)
 
     def converged(self, before: Surrogate[SourceState], after: Surrogate[SourceState]) -> Tensor:
@@ -247,8 +258,17 @@ class MMNet(IterativeSolver[SourceState]):
             unexplained=~positive,
         )
 
-    def _fuses(self, problem: Problem) -> bool:
-        return self.compiled and problem.n_batch == 1
+    def _energy(self, coarse: Problem, network: UnrolledNetwork[Any]) -> CosineEnergy:
+        """The energy, by the formulas that suit the problem."""
+        weight, operator, lead = network.settings.weight, coarse.operator, coarse.operator.matrix()
+        if lead is None or not self._suits(coarse, network):
+            return CosineEnergy(coarse, network.prior, weight)
+        if operator not in self._layers:
+            self._layers[operator] = Layers(lead, network.prior)
+        return SingleEnergy(coarse, network.prior, weight, self._layers[operator])
+
+    def _suits(self, coarse: Problem, network: UnrolledNetwork[Any]) -> bool:
+        return self.single and self.limit is None and suits(network, coarse)
 
     def _grid(self, problem: Problem) -> TimeGrid | None:
         return TimeGrid.between(problem.n_times, self.sfreq, self.network.settings.rate)

@@ -38,8 +38,8 @@ LIMIT = 3.0
 ROWS, FEWER_ROWS = 4096, 512
 """Rows that a network without gradients is applied to at once; with their neighbours."""
 
-SOURCE_CLUES, SENSOR_CLUES = 7, 5
-"""Clues per source and per sensor."""
+SOURCE_CLUES, SENSOR_CLUES, FACTOR_CLUES = 7, 5, 2
+"""Clues per source and per sensor, and how many more of each a look at factors gives."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,9 @@ class CorrectionSettings:
         Width of the two hidden layers.
     neighbours : int
         Attention only: how many sources each one looks at, those with the most similar columns.
+    factors : bool
+        Whether to look at what few factors leave of the data, see ``learned/factors.py``; the
+        paper's networks do not.
     """
 
     kind: CorrectionKind = "mlp"
@@ -66,6 +69,7 @@ class CorrectionSettings:
     shared: bool = False
     hidden: int = 32
     neighbours: int = 16
+    factors: bool = True
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(CorrectionKind):
@@ -79,6 +83,11 @@ class CorrectionSettings:
                 "were given; all are at least 1"
             )
 
+    @property
+    def more_clues(self) -> int:
+        """Clues of factors that a source, and a sensor, has."""
+        return FACTOR_CLUES if self.factors and self.kind != "bias" else 0
+
 
 @dataclass(frozen=True)
 class Clues:
@@ -86,8 +95,8 @@ class Clues:
 
     Attributes
     ----------
-    sources : Tensor, shape (n_batch, n_sources, 7)
-    sensors : Tensor, shape (n_batch, n_sensors, 5)
+    sources : Tensor, shape (n_batch, n_sources, 7), or 9 with factors
+    sensors : Tensor, shape (n_batch, n_sensors, 5), or 7 with factors
     near : Tensor or None, shape (n_fields, n_sources, n_near), int64
         Attention only: sources with the most similar columns; ``n_fields`` is 1 where the batch
         shares a lead field.
@@ -128,10 +137,11 @@ class Bias(Correction):
 class Pointwise(Correction):
     """A small network that looks at one source, or one sensor, at a time."""
 
-    def __init__(self, hidden: int, generator: torch.Generator) -> None:
+    def __init__(self, settings: CorrectionSettings, generator: torch.Generator) -> None:
         super().__init__()
-        self.source = _head(SOURCE_CLUES, hidden, generator)
-        self.sensor = _head(SENSOR_CLUES, hidden, generator)
+        hidden, more = settings.hidden, settings.more_clues
+        self.source = _head(SOURCE_CLUES + more, hidden, generator)
+        self.sensor = _head(SENSOR_CLUES + more, hidden, generator)
 
     def forward(self, clues: Clues) -> tuple[Tensor, Tensor]:
         """Return one number for every source and every sensor."""
@@ -148,9 +158,10 @@ class Attention(Correction):
     columns enters the attention as a learned multiple. The cost grows as the number of sources.
     """
 
-    def __init__(self, hidden: int, generator: torch.Generator) -> None:
+    def __init__(self, settings: CorrectionSettings, generator: torch.Generator) -> None:
         super().__init__()
-        self.embed = Dense(SOURCE_CLUES, hidden, generator)
+        hidden, more = settings.hidden, settings.more_clues
+        self.embed = Dense(SOURCE_CLUES + more, hidden, generator)
         self.query = Dense(hidden, hidden, generator)
         self.key = Dense(hidden, hidden, generator)
         self.content = Dense(hidden, hidden, generator)
@@ -158,7 +169,7 @@ class Attention(Correction):
         self.source = nn.Sequential(
             Dense(2 * hidden, hidden, generator), nn.SiLU(), Dense(hidden, 1)
         )
-        self.sensor = _head(SENSOR_CLUES, hidden, generator)
+        self.sensor = _head(SENSOR_CLUES + more, hidden, generator)
 
     def forward(self, clues: Clues) -> tuple[Tensor, Tensor]:
         """Return one number for every source and every sensor."""
@@ -259,6 +270,11 @@ class Corrections(nn.Module):
         return self.settings.neighbours if self.settings.kind == "attention" else 0
 
     @property
+    def needs_factors(self) -> bool:
+        """Whether sources and sensors are shown what few factors leave of the data."""
+        return self.settings.more_clues > 0
+
+    @property
     def depth(self) -> int:
         """Layers that are run: those that exist, or all where one set of weights serves them."""
         return self.settings.layers if self.settings.shared else len(self.stages)
@@ -291,7 +307,8 @@ class Corrections(nn.Module):
         except (FileNotFoundError, IsADirectoryError) as error:
             raise MajorantError(f"there are no weights at {path}; check the path") from error
         try:
-            settings = CorrectionSettings(**info["settings"])
+            # Older files say nothing of factors, and their networks do not look at them.
+            settings = CorrectionSettings(**{"factors": False, **info["settings"]})
             grown = len({name.split(".")[1] for name in tensors})
             made = cls(settings, grown=grown)
             made.load_state_dict(tensors)
@@ -361,5 +378,5 @@ def _stage(settings: CorrectionSettings, generator: torch.Generator) -> Correcti
     if settings.kind == "bias":
         return Bias()
     if settings.kind == "mlp":
-        return Pointwise(settings.hidden, generator)
-    return Attention(settings.hidden, generator)
+        return Pointwise(settings, generator)
+    return Attention(settings, generator)

@@ -1,6 +1,7 @@
 """From a small network to a larger one that computes the same.
 
-Where one set of weights serves all layers, every layer may get its own copy of it.
+Where one set of weights serves all layers, every layer may get its own copy of it. A network that
+is shown more clues starts with zeros on those.
 
 Attention holds the pointwise network: what it embeds is the first hidden layer, and its head is
 the second one with more inputs. With zeros on what a source sees of its neighbours, both are the
@@ -54,6 +55,34 @@ def widened(pointwise: Corrections, neighbours: int = 16, seed: int = 0) -> Corr
         assert isinstance(wide, Attention)
         assert isinstance(narrow, Pointwise)
         _copy(narrow, wide)
+    return made
+
+
+def sighted(blind: Corrections) -> Corrections:
+    """Return corrections of the same values that are also shown what factors leave.
+
+    Parameters
+    ----------
+    blind : Corrections
+        Without those clues; left as they are.
+
+    Raises
+    ------
+    MajorantError
+        If they look at them already, or at nothing at all.
+    """
+    held = blind.settings
+    if held.factors or held.kind == "bias":
+        raise MajorantError(
+            f"corrections {held} cannot be shown factors; give an 'mlp' or 'attention' without"
+        )
+    made = Corrections(replace(held, factors=True), blind.seed, grown=len(blind.stages))
+    made.to(next(blind.parameters()).dtype)
+    weights = made.state_dict()
+    for name, narrow in blind.state_dict().items():
+        wide = weights[name].zero_()
+        wide[tuple(slice(size) for size in narrow.shape)] = narrow
+    made.load_state_dict(weights)
     return made
 
 

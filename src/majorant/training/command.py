@@ -48,6 +48,7 @@ def train(
     resume: bool = False,
     initial: str | os.PathLike[str] | None = None,
     budget: str | None = None,
+    batch: int | None = None,
     device: str = "cpu",
     devices: int = 1,
     nodes: int = 1,
@@ -77,6 +78,8 @@ def train(
     budget : str or None
         Wall-clock time, as ``"20min"``: a new run fits its schedule to it, and any run ends within
         it, with a checkpoint.
+    batch : int or None
+        Samples of a step; None takes the preset's. A GPU takes a hundred as fast as sixteen.
     device : {"cpu", "cuda", "auto"}
         Where data are made and the network is trained; ``"auto"`` takes CUDA where there is one.
     devices, nodes : int
@@ -116,6 +119,8 @@ def train(
     recipe = _recipe(solver, data, preset_name, initial is not None or resume)
     recipe = recipe if seed is None else replace(recipe, seed=seed, data_seed=seed)
     seconds = None if budget is None else parse_budget(budget)
+    own = {} if batch is None else {"batch": batch}
+    recipe = replace(recipe, **own)
     recipe = replace(recipe, checkpointing=True) if checkpointing else recipe
     place = Path(folder) if folder is not None else Path("runs") / f"{solver}-{data}-{preset_name}"
     team, where = launched(device, devices, nodes)
@@ -138,7 +143,12 @@ def train(
                     "folder"
                 )
             recipe, closing = _fitted(
-                sized(under_budget(recipe, where), head), seconds, began, made, team, options
+                sized(replace(under_budget(recipe, where), **own), head),
+                seconds,
+                began,
+                made,
+                team,
+                options,
             )
         with _progress(recipe.steps, quiet) as report:
             trainer = Trainer(

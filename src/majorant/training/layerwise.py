@@ -31,7 +31,7 @@ from majorant.forward.archive import read_archive, write_archive
 from majorant.learned.unfolded import Mode, UnfoldedSBL
 from majorant.majorants.evidence import EvidenceSurrogate
 from majorant.networks.corrections import Corrections
-from majorant.networks.widening import unshared, widened
+from majorant.networks.widening import sighted, unshared, widened
 from majorant.problem import MajorantError
 from majorant.simulate.sparse import SparseBatch, SparseLike
 from majorant.training.growth import (
@@ -87,8 +87,8 @@ class Layerwise:
     start : Corrections or None
         Trained ones to begin with, of any mode but those that mean something else: growth is
         skipped, and the last phase trains them on. Attention may begin with an "mlp" of the same
-        sizes, which it contains, and layers with weights of their own with one set for all
-        (``networks/widening.py``).
+        sizes, which it contains, layers with weights of their own with one set for all, and
+        networks that look at factors with some that do not (``networks/widening.py``).
 
     Raises
     ------
@@ -290,6 +290,8 @@ class Layerwise:
             start = widened(start, wanted.neighbours, self.settings.seed)
         if start.settings.shared and not wanted.shared:
             start = unshared(start)
+        if wanted.more_clues and not start.settings.factors:
+            start = sighted(start)
         if start.settings != self.settings.correction:
             raise MajorantError(
                 f"the weights to start from are {start.settings} and the run is of "
