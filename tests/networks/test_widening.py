@@ -27,8 +27,8 @@ def _trained(shared: bool = True) -> Corrections:
 def _clues() -> Clues:
     draw = torch.Generator().manual_seed(6)
     return Clues(
-        torch.randn(2, 30, 7, generator=draw, dtype=torch.float64),
-        torch.randn(2, 9, 5, generator=draw, dtype=torch.float64),
+        torch.randn(2, 30, 9, generator=draw, dtype=torch.float64),
+        torch.randn(2, 9, 7, generator=draw, dtype=torch.float64),
         torch.randint(30, (1, 30, 4), generator=draw),
         torch.rand(1, 30, 4, generator=draw, dtype=torch.float64),
     )
