@@ -255,7 +255,8 @@ class SimulatedPairs(ABC):
         chosen = torch.as_tensor(index, dtype=torch.int64).flatten()
         if len(chosen) == 0 or int(chosen.min()) < 0 or int(chosen.max()) >= self.n:
             raise MajorantError(f"sample numbers run from 0 to {self.n - 1}; found {index}")
-        chosen = chosen.to(self.device)
+        if self.device.type != "cpu":  # from pinned memory the copy waits for nothing
+            chosen = chosen.pin_memory().to(self.device, non_blocking=True)
         return chosen, streams.keys(self.seed, chosen, list(SIZES).index(self.part))
 
     def largest(self, y: Tensor) -> Tensor:

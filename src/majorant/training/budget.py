@@ -42,6 +42,8 @@ BATCH = 256
 """Batch of the published protocol under a budget on accelerators."""
 SMALLEST, LARGEST = 4, 16
 """And on the CPU, where a batch costs what its samples cost: timed with the smallest."""
+SQUARE = 1024
+"""Size of the product by which precisions are compared on a processor."""
 USEFUL_STEPS = 250
 """A larger batch than the smallest is taken only where so many steps of it fit."""
 
@@ -115,9 +117,12 @@ def under_budget(recipe: Recipe, device: torch.device) -> Recipe:
     )
 
 
-def bfloat16_pays(device: torch.device, size: int = 1024) -> bool:
-    """Whether a matrix product in bfloat16 is faster than in float32 here, by timing both."""
-    seconds = {}
+def bfloat16_pays(device: torch.device) -> bool:
+    """Whether a matrix product in bfloat16 is faster than in float32 here, by timing both.
+
+    On an accelerator a small product takes as long as its call, whatever the precision.
+    """
+    seconds, size = {}, SQUARE if device.type == "cpu" else 4 * SQUARE
     for dtype in (torch.float32, torch.bfloat16):
         a = torch.ones(size, size, device=device, dtype=dtype)
         seconds[dtype] = _timed(lambda a=a: a @ a, device, 5)

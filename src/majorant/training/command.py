@@ -86,7 +86,7 @@ def train(
         Processes on every node, and nodes, that share every batch; more than one process needs the
         extra ``distributed``.
     compiled : bool or None
-        Whether iterations are compiled; None compiles on CUDA.
+        Whether iterations are compiled; None does so on CUDA, where all data have one head.
     checkpointing : bool
         Recompute iterations in the backward pass; an eighth of the memory, a third more time.
     leadfield : Leadfield or None
@@ -132,6 +132,8 @@ def train(
         torch.set_num_threads(threads)
     try:
         head = leadfield or Leadfield.template_small()
+        if compiled is None and data == "general":
+            compiled = False  # every cap has its own number of electrodes, and would be a graph
         closing, options = 0.0, {"compiled": worth_it(where, compiled), "say": _speaker(quiet)}
         made = partial(simulated, leadfield=head, device=where, heads=heads)
         if resume:
