@@ -87,19 +87,30 @@ def unfolded_rows(n_batch: int = 16, turns: int = 9) -> list[Row]:
         "Unfolded, gate and MLP": _network("mlp", "gated"),
         "Unfolded, gate and attention": _network("attention", "gated"),
     }
-    runs = [_runner(case, Champagne(tol=0.0, guard=Guard("off", window=1)))]
-    runs += [_runner(case, solver) for solver in names.values()]
-    spent: list[list[float]] = [[] for _ in runs]
+    plain = _runner(case, Champagne(tol=0.0, guard=Guard("off", window=1)))
+    runs = [_runner(case, solver) for solver in names.values()]
     with _one_thread():
-        for _ in range(turns):
-            for run, times in zip(runs, spent, strict=True):
-                times.append(1e3 * _layer_seconds(run) / n_batch)
-    rows: list[Row] = []
-    for name, times in zip(names, spent[1:], strict=True):
-        ratio = statistics.median(p / t for p, t in zip(spent[0], times, strict=True))
-        ours = statistics.median(times)
-        rows.append((name, ours, ratio * ours, ratio))
+        rows = [
+            (name, *_beside(plain, run, _layer_seconds, turns, n_batch))
+            for name, run in zip(names, runs, strict=True)
+        ]
+        whole = _beside(plain, runs[2], _whole_seconds, turns, n_batch)
+    rows.append(("Unfolded, gate and MLP, ten layers with their start", *whole))
     return rows
+
+
+def _beside(
+    plain: Callable[[int], None],
+    ours: Callable[[int], None],
+    seconds: Callable[[Callable[[int], None]], float],
+    turns: int,
+    n_batch: int,
+) -> tuple[float, float, float]:
+    """Milliseconds a problem of ours, those of the plain run, and plain over ours."""
+    pairs = [(seconds(plain), seconds(ours)) for _ in range(turns)]
+    ratio = statistics.median(theirs / own for theirs, own in pairs)
+    own = 1e3 * statistics.median(own for _, own in pairs) / n_batch
+    return own, ratio * own, ratio
 
 
 @contextmanager
@@ -120,6 +131,13 @@ def _layer_seconds(run: Callable[[int], None]) -> float:
         marks.append(time.process_time())
     first, begin, last = marks
     return ((last - begin) - (begin - first)) / (LONG - SHORT)
+
+
+def _whole_seconds(run: Callable[[int], None]) -> float:
+    """Processor time of all layers and of what is read of the problem before them."""
+    begin = time.process_time()
+    run(LONG)
+    return time.process_time() - begin
 
 
 def batch_seconds(repeats: int = 3) -> float:

@@ -71,7 +71,7 @@ def read_factors(model: GaussianModel) -> Factors:
         limit = edge * (1.0 + (model.n_sensors / model.n_times) ** 0.5) ** 2
         log, whitener = _alternated(model, second, size, floor, limit)
         noise.append(log)
-        outside.append(_outside(model, whitener, _kept(whitener @ second @ whitener.mT, limit)))
+        outside.append(_outside(model, whitener, _kept(_white(whitener, second), limit)))
     return Factors(torch.stack(noise, 2), torch.stack(outside, 2))
 
 
@@ -85,20 +85,22 @@ def _levels(second: Tensor) -> tuple[Tensor, Tensor]:
 def _alternated(
     model: GaussianModel, second: Tensor, start: Tensor, floor: Tensor, limit: float
 ) -> tuple[Tensor, Tensor]:
-    """Log-variances of the noise, (n_batch, n_sensors), and the whitener that belongs to them."""
+    """Log-variances of the noise, (n_batch, n_sensors), and the whitener that belongs to them.
+
+    A whitener is a number for every sensor, or a matrix.
+    """
     given = model.start.noise
     if not model.learns_noise or isinstance(given, Covariance):
         return _as_given(model, given)
     noise = start.expand(-1, model.n_sensors)
     for _ in range(ROUNDS):
-        scale = noise.rsqrt()
-        white = scale[:, :, None] * second * scale[:, None, :]
+        white = _white(noise.rsqrt(), second)
         values, vectors = torch.linalg.eigh(white)
         signal = torch.where(values > limit, values - 1.0, 0.0).clamp_min(0)
         explained = (vectors.square() * signal[:, None, :]).sum(2)
         left = white.diagonal(dim1=1, dim2=2) - explained
         noise = (noise * left).maximum(floor)
-    return noise.log(), torch.diag_embed(noise.rsqrt())
+    return noise.log(), noise.rsqrt()
 
 
 def _as_given(model: GaussianModel, noise: Part) -> tuple[Tensor, Tensor]:
@@ -110,23 +112,38 @@ def _as_given(model: GaussianModel, noise: Part) -> tuple[Tensor, Tensor]:
         whitener = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
         return matrix.diagonal(dim1=1, dim2=2).log(), whitener
     log = log_of(noise).to(ENERGY_DTYPE).expand(-1, model.n_sensors)
-    return log, torch.diag_embed((-0.5 * log).exp())
+    return log, (-0.5 * log).exp()
+
+
+def _white(whitener: Tensor, second: Tensor) -> Tensor:
+    """Second moments of the whitened data, (n_batch, n_sensors, n_sensors)."""
+    if whitener.ndim == 3:
+        return whitener @ second @ whitener.mT
+    return whitener[:, :, None] * second * whitener[:, None, :]
 
 
 def _kept(white: Tensor, limit: float) -> Tensor:
-    """Basis of the signal subspace, (n_batch, n_sensors, n_sensors); other columns are zero."""
+    """Basis of the signal subspace, (n_batch, n_sensors, largest rank); other columns are zero."""
     values, vectors = torch.linalg.eigh(white)
-    return vectors * (values > limit)[:, None, :]
+    kept = values > limit
+    rank = max(1, int(kept.sum(1).max()))
+    return (vectors * kept[:, None, :])[:, :, -rank:]
 
 
 def _outside(model: GaussianModel, whitener: Tensor, basis: Tensor) -> Tensor:
     """Logarithm of the share of every column outside the subspace, (n_batch, n_variances)."""
     lead, group = model.lead, 1 if model.orientation == "fixed" else model.group
-    within, power = (basis.mT @ whitener).to(lead.dtype), whitener.to(lead.dtype)
+    diagonal = whitener.ndim == 2
+    within = basis.mT * whitener[:, None, :] if diagonal else basis.mT @ whitener
+    within, whitener = within.to(lead.dtype), whitener.to(lead.dtype)
     shares = []
     for c in model.chunks(model.n_sensors):
         columns = lead[..., c]
-        seen, whole = ((m @ columns).square().sum(1) for m in (within, power))
+        seen = (within @ columns).square().sum(1)
+        if diagonal:
+            whole = (whitener.square()[:, None, :] @ columns.square())[:, 0]
+        else:
+            whole = (whitener @ columns).square().sum(1)
         if group > 1:
             seen, whole = (x.unflatten(1, (-1, group)).sum(2) for x in (seen, whole))
         tiny = torch.finfo(lead.dtype).tiny
