@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor
@@ -177,6 +177,7 @@ class MMNet(IterativeSolver[SourceState]):
         self._norms: LayerNorms | None = None
         self._layers: WeakKeyDictionary[Operator, Layers] = WeakKeyDictionary()
         self._step: SingleStep | None = None
+        self._seen: tuple[ref[Problem], Problem] | None = None
         self._copies: dict[tuple[torch.dtype, torch.device], UnrolledNetwork[Any]] = {}
 
     @property
@@ -274,7 +275,13 @@ class MMNet(IterativeSolver[SourceState]):
         return TimeGrid.between(problem.n_times, self.sfreq, self.network.settings.rate)
 
     def _coarse(self, problem: Problem) -> Problem:
-        """The problem at the network's rate, in the dtype of its operator."""
+        """The problem at the network's rate, in the dtype of its operator; made once a solve."""
+        seen = self._seen
+        if seen is None or seen[0]() is not problem:
+            self._seen = seen = (ref(problem), self._resampled(problem))
+        return seen[1]
+
+    def _resampled(self, problem: Problem) -> Problem:
         n, expected = problem.operator.n_columns, self.network.settings.n_sources
         if n != expected:
             raise MajorantError(

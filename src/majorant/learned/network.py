@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from majorant.energies.cosine import inverse, norm
+from majorant.linalg import ENERGY_DTYPE
 from majorant.networks.autoencoder import Autoencoder
 from majorant.problem import MajorantError, Operator, Problem
 
@@ -168,29 +169,30 @@ def linear_start(problem: Problem, standardised: bool) -> Tensor:
     Tensor, shape (n_batch, n_columns, n_times)
         In the dtype of the data.
     """
-    y, svd = problem.y, problem.operator.svd()
-    if svd is None:
-        return problem.operator.adjoint(y)
-    power = svd.s**2
-    damped = power + RIDGE * power.mean(-1, keepdim=True)
-    inside = (svd.s / damped)[..., :, None] * (svd.u.mT @ y.to(svd.u.dtype))
-    x = svd.vh.mT @ inside
-    if standardised:
-        x = x * _over_resolution(problem.operator, power / damped, svd.vh)
-    return x.to(y.dtype)
+    y, operator = problem.y, problem.operator
+    if operator.svd() is None:
+        return operator.adjoint(y)
+    return (_kernel(operator, standardised) @ y.to(ENERGY_DTYPE)).to(y.dtype)
 
 
-_OVER_RESOLUTION: WeakKeyDictionary[Operator, Tensor] = WeakKeyDictionary()
+_KERNELS: WeakKeyDictionary[Operator, dict[bool, Tensor]] = WeakKeyDictionary()
 """Of operators that a start was made for; a live solver makes twenty a second for one."""
 
 
-def _over_resolution(operator: Operator, kept: Tensor, vh: Tensor) -> Tensor:
-    """One over the square root of every source's resolution, (..., n_columns, 1)."""
-    found = _OVER_RESOLUTION.get(operator)
-    if found is None:
-        found = inverse((kept[..., :, None] * vh**2).sum(-2).sqrt())[..., :, None]
-        _OVER_RESOLUTION[operator] = found
-    return found
+def _kernel(operator: Operator, standardised: bool) -> Tensor:
+    """What maps data to the start, (..., n_columns, n_sensors), float64; made once."""
+    held = _KERNELS.setdefault(operator, {})
+    if standardised not in held:
+        svd = operator.svd()
+        assert svd is not None
+        power = svd.s**2
+        damped = power + RIDGE * power.mean(-1, keepdim=True)
+        kernel = (svd.vh.mT * (svd.s / damped)[..., None, :]) @ svd.u.mT
+        if standardised:
+            resolution = ((power / damped)[..., :, None] * svd.vh**2).sum(-2)
+            kernel = kernel * inverse(resolution.sqrt())[..., :, None]
+        held[standardised] = kernel
+    return held[standardised]
 
 
 def rms(x: Tensor) -> Tensor:
