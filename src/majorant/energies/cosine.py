@@ -22,12 +22,16 @@ import torch
 from torch import Tensor
 
 from majorant.energies.base import Energy, State
-from majorant.linalg import ENERGY_DTYPE
+from majorant.linalg import ENERGY_DTYPE, total
 from majorant.networks.autoencoder import Autoencoder, Pass
 from majorant.problem import MajorantError, Problem
 
 SIZE_LIMIT = 10.0
 """A step may be at most this many times as long as the point it starts from."""
+
+
+SMALLEST = 1e-24
+"""Squared norms above this lose nothing to the smallest numbers of float32."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +123,11 @@ class CosinePoint:
 
 
 class _Norm(torch.autograd.Function):
-    """Norm of every sample in float64, with a backward pass in the dtype of the array."""
+    """Norm of every sample, with a backward pass in the dtype of the array."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        size = torch.linalg.vector_norm(x, dim=_axes(x), dtype=ENERGY_DTYPE)
+        size = _norm(x)
         ctx.save_for_backward(x, size)
         return size
 
@@ -134,12 +138,12 @@ class _Norm(torch.autograd.Function):
 
 
 class _Dot(torch.autograd.Function):
-    """Inner product of every sample in float64, with a backward pass in the arrays' dtype."""
+    """Inner product of every sample, with a backward pass in the arrays' dtype."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        return (a * b).sum(dim=_axes(a), dtype=ENERGY_DTYPE)
+        return _summed(a * b)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -152,17 +156,39 @@ class _Dot(torch.autograd.Function):
 
 
 def norm(x: Tensor) -> Tensor:
-    """Euclidean norm of every sample, summed in float64, shape (n_batch,)."""
+    """Euclidean norm of every sample, float64, shape (n_batch,)."""
     if torch.is_grad_enabled() and x.requires_grad:
         return cast(Tensor, _Norm.apply(x))
+    return _norm(x)
+
+
+def _norm(x: Tensor) -> Tensor:
+    """The same without a graph.
+
+    On the processor torch would copy a whole array to float64 for its norm. So arrays in float32
+    have norms of their rows first, and the few of those are squared and added in float64: right to
+    the rounding of a short sum. What is too large or too small for that takes the long way.
+    """
+    if x.dtype == torch.float32 and x.ndim > 1 and _looks(x):
+        rows = torch.linalg.vector_norm(x, dim=1).to(ENERGY_DTYPE)
+        square = total(rows * rows)
+        if bool(((square > SMALLEST) & (square < torch.inf)).all()):
+            return square.sqrt()
     return torch.linalg.vector_norm(x, dim=_axes(x), dtype=ENERGY_DTYPE)
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product of every sample, summed in float64, shape (n_batch,)."""
+    """Inner product of every sample, float64, shape (n_batch,)."""
     if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad):
         return cast(Tensor, _Dot.apply(a, b))
-    return (a * b).sum(dim=_axes(a), dtype=ENERGY_DTYPE)
+    return _summed(a * b)
+
+
+def _summed(x: Tensor) -> Tensor:
+    """Sum of every sample; on the processor rows first, as :func:`_norm` and for its reason."""
+    if x.dtype == torch.float32 and x.ndim > 1 and _looks(x):
+        x = x.sum(1)
+    return total(x)
 
 
 def inverse(size: Tensor) -> Tensor:
@@ -330,10 +356,10 @@ class CosineEnergy(Energy[SourceState]):
     def _phi(prior: Autoencoder, x: Tensor) -> Pass:
         """The network's pass, with zeros for the samples in which it overflows."""
         kept = prior.trace(x)
-        largest = kept.output.detach().abs().amax((1, 2))
-        if _looks(largest) and bool(torch.isfinite(largest.amax())):
+        finite = torch.isfinite(kept.output.detach().abs().amax((1, 2)))
+        if _looks(finite) and bool(finite.all()):
             return kept
-        mask = ~torch.isfinite(largest)[:, None, None]
+        mask = ~finite[:, None, None]
         return Pass(
             kept.output.masked_fill(mask, 0.0),
             tuple(z.masked_fill(mask, 0.0) for z in kept.before),

@@ -74,6 +74,28 @@ class CurvatureProposal(Proposal[SourceState, Any]):
         x, memory = self.network.step(surrogate.state.x, surrogate.gradient, memory, self.geometry)
         return SourceState(x), memory
 
+    @torch.no_grad()
+    def advance(
+        self,
+        majorant: Majorant[SourceState],
+        current: Surrogate[SourceState],
+        memory: Any,
+        steps: int,
+        active: Tensor | None = None,
+    ) -> tuple[Surrogate[SourceState], Any]:
+        """Some steps on end: between them the gradient is enough, and no energy is asked for."""
+        energy = majorant.energy
+        if not isinstance(energy, CosineEnergy) or not isinstance(current, QuadraticSurrogate):
+            return super().advance(majorant, current, memory, steps, active)
+        here, gradient = current.state, current.gradient
+        for step in range(steps):
+            if step:
+                gradient = energy.gradient(here.x)
+            x, memory = self.network.step(here.x, gradient, memory, self.geometry)
+            point = energy.admissible(here, SourceState(x))
+            here = point if active is None else point.where(active, current.state)
+        return majorant.at(here), memory
+
 
 @dataclass(frozen=True)
 class SingleProposal(CurvatureProposal):
