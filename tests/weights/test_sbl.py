@@ -12,7 +12,7 @@ from majorant.metrics.calibration import coverage_by_thirds, floors_by_thirds, w
 from majorant.networks.corrections import Corrections, CorrectionSettings
 from majorant.problem import DamagedFile, MajorantError, MatrixOperator, Problem
 from majorant.solvers.loop import solve
-from majorant.weights.sbl import floors_of, unfolded_sbl, weights_at
+from majorant.weights.sbl import Packaged, floors_of, unfolded_sbl, weights_at
 
 
 @pytest.fixture
@@ -63,9 +63,13 @@ def test_floors_by_thirds_make_every_third_cover():
     assert all(abs(share - 0.9) < 0.04 for share in after)
 
 
-def test_attention_comes_with_weights_of_its_own(problem: Problem):
-    one, two = unfolded_sbl(), unfolded_sbl(correction="attention")
-    assert two.corrections.settings.kind == "attention"
+@pytest.mark.parametrize(("name", "kind"), [("layers", "mlp"), ("attention", "attention")])
+def test_larger_networks_come_with_weights_of_their_own(
+    name: Packaged, kind: str, problem: Problem
+):
+    one, two = unfolded_sbl(), unfolded_sbl(correction=name)
+    assert two.corrections.settings.kind == kind
+    assert not two.corrections.settings.shared
     assert two.floors is not None
     answer = solve(problem, two)
     assert answer.certificate.violations.sum() == 0
@@ -73,7 +77,7 @@ def test_attention_comes_with_weights_of_its_own(problem: Problem):
     with pytest.raises(MajorantError, match="no packaged weights for the correction 'bias'"):
         unfolded_sbl(correction="bias")  # type: ignore[arg-type]
     with pytest.raises(MajorantError, match="trained in mode 'gated'"):
-        unfolded_sbl("theta", correction="attention")
+        unfolded_sbl("theta", correction=name)
 
 
 def test_weights_are_found_by_name_and_by_path(tmp_path: Path):

@@ -18,7 +18,7 @@ from pathlib import Path
 from majorant.bench import sbl_heads
 from majorant.bench.sbl_figures import DRAWN
 from majorant.bench.sbl_meg import meg_heads
-from majorant.bench.sbl_methods import ATTENTION, MODES, best_steps
+from majorant.bench.sbl_methods import LARGER, MODES, best_steps
 from majorant.bench.sbl_points import Bench, Point
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.unfolded import Mode
@@ -119,8 +119,9 @@ def prepare(
         for mode in MODES
         if (shipped_unfolded(mode).exists() if weights is None else mode in weights)
     }
-    if weights is None and shipped_unfolded("gated", "attention").exists():
-        networks[ATTENTION] = load_unfolded(None, "gated", "attention")[0]
+    for name in LARGER if weights is None else ():
+        if shipped_unfolded("gated", name).exists():
+            networks[name] = load_unfolded(None, "gated", name)[0]
     data = SparseLike(
         inverting, seed, part="test", settings=settings or SparseSettings(), generating=generating
     )

@@ -43,6 +43,7 @@ def solvers() -> dict[str, IterativeSolver[Variances]]:
         "cb-10": Champagne(tol=0.0, max_iter=STEPS),
         "mackay-10": Champagne("mackay", tol=0.0, max_iter=STEPS),
         "unfolded gated": unfolded_sbl(correction="mlp", recalibrated=False),
+        "unfolded layers": unfolded_sbl(correction="layers", recalibrated=False),
         "unfolded attention": unfolded_sbl(correction="attention", recalibrated=False),
     }
 

@@ -24,10 +24,11 @@ from majorant.solvers.champagne import Champagne, Rule
 from majorant.solvers.eloreta import ELORETA
 from majorant.solvers.linear import SLORETA, MinimumNorm
 from majorant.solvers.loop import solve
+from majorant.weights.sbl import Packaged
 
 MODES: tuple[Mode, ...] = ("free", "theta", "gated")
-ATTENTION = "attention"
-"""Name of the network with attention; it is used in mode "gated"."""
+LARGER: tuple[Packaged, ...] = ("layers", "attention")
+"""Names of the larger networks; they are used in mode "gated"."""
 
 CANDIDATES = (10, 20, 30, 50, 100, 200)
 """Numbers of steps that ``cb-best`` is chosen from."""
@@ -79,7 +80,7 @@ def methods_of(
 
     Parameters
     ----------
-    networks : mapping of mode, or "attention", to Corrections
+    networks : mapping of mode, or name of a larger one, to Corrections
         Trained ones.
     layers : int
         Steps of the classical rules (``K``).
@@ -111,8 +112,8 @@ def methods_of(
 
 
 def mode_of(name: str) -> Mode:
-    """The mode that a network is used in: its name, but for the one with attention."""
-    return "gated" if name == ATTENTION else next(mode for mode in MODES if mode == name)
+    """The mode that a network is used in: its name, but for the larger ones."""
+    return "gated" if name in LARGER else next(mode for mode in MODES if mode == name)
 
 
 def best_steps(

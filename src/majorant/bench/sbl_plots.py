@@ -35,6 +35,7 @@ OURS = {
     "unfolded gated": "#0b6e4f",
     "unfolded theta": "#3a7ca5",
     "unfolded free": "#c8553d",
+    "unfolded layers": "#d18f00",
     "unfolded attention": "#6a3d9a",
 }
 GREYS = ("#222222", "#666666", "#999999", "#b8a14a", "#7d5ba6", "#a0785a", "#5f8a8b", "#c08497")

@@ -61,7 +61,7 @@ class Bench:
     data : SparseLike
         Test samples.
     judge : SparseJudge
-    networks : mapping of mode, or "attention", to Corrections
+    networks : mapping of mode, or name of a larger one, to Corrections
     layers : int
     best : int
         Steps of the best classical run.

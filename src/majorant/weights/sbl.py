@@ -1,8 +1,9 @@
 """The unfolded sparse Bayesian solver with the weights that come with the package.
 
 The networks look at sources and sensors through clues without a unit, so one set of weights serves
-any source space and any montage. There is one for each mode, which looks at one source at a time,
-and one with attention for mode ``gated``, which also looks at its neighbours.
+any source space and any montage. There is one for each mode, small and the same in every layer.
+Mode ``gated`` has two larger ones: with weights of its own in every layer, and with attention,
+which also looks at a source's neighbours.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from majorant.majorants.guard import Guard
 from majorant.networks.corrections import Corrections
 from majorant.problem import DamagedFile, MajorantError
 
-Packaged = Literal["mlp", "attention"]
-"""Kinds of correction that come with weights."""
+Packaged = Literal["mlp", "layers", "attention"]
+"""Corrections that come with weights; the last two for mode ``gated``."""
 
 FOLDER = Path(__file__).parent
 
 
 def shipped_unfolded(mode: Mode, correction: Packaged = "mlp") -> Path:
-    """Return the file of the packaged weights of a mode, or of attention, which has one file."""
+    """Return the file of the packaged weights of a mode, or of a larger network, which has one."""
     return FOLDER / f"unfolded-{mode if correction == 'mlp' else correction}.safetensors"
 
 
@@ -58,7 +59,7 @@ def load_unfolded(
         A file of one's own training; None takes the packaged one.
     mode : {"gated", "theta", "exact", "free"}
         Mode they are to be used in; "exact" shares the weights of "free".
-    correction : {"mlp", "attention"}
+    correction : {"mlp", "layers", "attention"}
         Which of the packaged ones.
 
     Raises
@@ -95,9 +96,9 @@ def unfolded_sbl(
     ----------
     mode : {"gated", "theta", "exact", "free"}
         See :class:`majorant.learned.unfolded.UnfoldedSBL`.
-    correction : {"mlp", "attention"}
-        Which of the packaged weights: those that look at one source at a time, or those that look
-        at its neighbours, too.
+    correction : {"mlp", "layers", "attention"}
+        Which of the packaged weights: one small network for all layers, one for each, or one that
+        looks at a source's neighbours, too.
     weights : path or None
         A file of one's own training; None takes the packaged one.
     noise, orientation, kappa, guard
