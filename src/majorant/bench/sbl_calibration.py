@@ -18,7 +18,9 @@ from pathlib import Path
 import torch
 
 from majorant.bench import sbl_heads
+from majorant.energies.gaussian import GaussianModel
 from majorant.energies.variances import Variances
+from majorant.learned.factors import EDGES, read_factors
 from majorant.learned.unfolded import UnfoldedSBL
 from majorant.metrics.calibration import (
     coverage_by_thirds,
@@ -90,8 +92,12 @@ def active(batch: SparseBatch) -> torch.Tensor:
 
 
 def noise_lines(data: SparseLike, what: str) -> Iterator[str]:
-    """Correlation of the logarithms of noise variances."""
+    """Correlation of the logarithms of noise variances; of what factors leave, too."""
     batch = data.batch(range(JUDGED))
+    left = read_factors(GaussianModel(data.problem(batch))).noise
+    for number, edge in enumerate(EDGES):
+        mean = float(log_correlation(batch.noise, left[..., number].exp().float()).mean())
+        yield f"factors, edge {edge}, {what}: correlation of log noise {mean:.3f}"
     for name, solver in solvers().items():
         found = torch.tensor(solve(data.problem(batch), solver).details["noise_variance"])
         mean = float(log_correlation(batch.noise, found).mean())
