@@ -28,7 +28,7 @@ class Machines:
     ] = None
     devices: Annotated[
         int,
-        typer.Option(min=1, help="Processes a node that share a batch.", rich_help_panel=MACHINE),
+        typer.Option(min=1, help="Processes a node.", rich_help_panel=MACHINE),
     ] = 1
     nodes: Annotated[int, typer.Option(min=1, help="Nodes.", rich_help_panel=MACHINE)] = 1
     compiled: Annotated[
