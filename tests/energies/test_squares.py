@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from majorant.energies.cosine import SourceState, norm
+from majorant.energies.cosine import SourceState
+from majorant.energies.lengths import norm
 from majorant.energies.squares import SquaresEnergy
 from majorant.majorants.squares import SquaresMajorant
 from majorant.problem import FunctionOperator, MajorantError, MatrixOperator, Operator, Problem

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from majorant.energies.cosine import CosineEnergy, SourceState, norm
+from majorant.energies.cosine import CosineEnergy, SourceState
+from majorant.energies.lengths import norm
 from majorant.majorants.quadratic import QuadraticSurrogate
 from majorant.networks.convlstm import CurvatureNetwork
 

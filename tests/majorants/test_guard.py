@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from majorant.energies.cosine import CosineEnergy, SourceState, norm
+from majorant.energies.cosine import CosineEnergy, SourceState
+from majorant.energies.lengths import norm
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.cosine import CosineMajorant
 from majorant.majorants.guard import Guard

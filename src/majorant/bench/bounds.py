@@ -17,7 +17,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from majorant.energies.cosine import CosineEnergy, SourceState, cosine_distance, norm
+from majorant.energies.cosine import CosineEnergy, SourceState, cosine_distance
+from majorant.energies.lengths import norm
 from majorant.forward.leadfield import Leadfield
 from majorant.linalg import squared_norm
 from majorant.majorants.cosine import BOUNDS, HessianProducts, data_curvature

@@ -16,22 +16,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from majorant.energies.base import Energy, State
-from majorant.linalg import ENERGY_DTYPE, total
+from majorant.energies.lengths import difference, dot, inverse, like, looks, norm
+from majorant.linalg import ENERGY_DTYPE
 from majorant.networks.autoencoder import Autoencoder, Pass
 from majorant.problem import MajorantError, Problem
 
 SIZE_LIMIT = 10.0
 """A step may be at most this many times as long as the point it starts from."""
-
-
-SMALLEST = 1e-24
-"""Squared norms above this lose nothing to the smallest numbers of float32."""
 
 
 @dataclass(frozen=True)
@@ -122,80 +118,6 @@ class CosinePoint:
         return SourceState(self.x)
 
 
-class _Norm(torch.autograd.Function):
-    """Norm of every sample, with a backward pass in the dtype of the array."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        size = _norm(x)
-        ctx.save_for_backward(x, size)
-        return size
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        x, size = ctx.saved_tensors
-        return x * _like(grads[0] * inverse(size), x)
-
-
-class _Dot(torch.autograd.Function):
-    """Inner product of every sample, with a backward pass in the arrays' dtype."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        ctx.save_for_backward(a, b)
-        return _summed(a * b)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        a, b = ctx.saved_tensors
-        scale = _like(grads[0], a)
-        return (
-            b * scale if ctx.needs_input_grad[0] else None,
-            a * scale if ctx.needs_input_grad[1] else None,
-        )
-
-
-def norm(x: Tensor) -> Tensor:
-    """Euclidean norm of every sample, float64, shape (n_batch,)."""
-    if torch.is_grad_enabled() and x.requires_grad:
-        return cast(Tensor, _Norm.apply(x))
-    return _norm(x)
-
-
-def _norm(x: Tensor) -> Tensor:
-    """The same without a graph.
-
-    On the processor torch would copy a whole array to float64 for its norm. So arrays in float32
-    have norms of their rows first, and the few of those are squared and added in float64: right to
-    the rounding of a short sum. What is too large or too small for that takes the long way.
-    """
-    if x.dtype == torch.float32 and x.ndim > 1 and _looks(x):
-        rows = torch.linalg.vector_norm(x, dim=1).to(ENERGY_DTYPE)
-        square = total(rows * rows)
-        if bool(((square > SMALLEST) & (square < torch.inf)).all()):
-            return square.sqrt()
-    return torch.linalg.vector_norm(x, dim=_axes(x), dtype=ENERGY_DTYPE)
-
-
-def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product of every sample, float64, shape (n_batch,)."""
-    if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad):
-        return cast(Tensor, _Dot.apply(a, b))
-    return _summed(a * b)
-
-
-def _summed(x: Tensor) -> Tensor:
-    """Sum of every sample; on the processor rows first, as :func:`_norm` and for its reason."""
-    if x.dtype == torch.float32 and x.ndim > 1 and _looks(x):
-        x = x.sum(1)
-    return total(x)
-
-
-def inverse(size: Tensor) -> Tensor:
-    """Return ``1 / size``, and 0 where ``size`` is 0."""
-    return size.masked_fill(~(size > 0), torch.inf).reciprocal()
-
-
 def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
     """Return ``1 - cos(a, b)`` per sample, free of cancellation; 1 where a vector is zero.
 
@@ -213,7 +135,7 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
 
 def _apart(a: Tensor, over_a: Tensor, b: Tensor, over_b: Tensor) -> Tensor:
     """Half the squared distance of the unit vectors, from float64 arrays and inverse norms."""
-    half = 0.5 * norm(_difference(a, over_a, b, over_b)) ** 2
+    half = 0.5 * norm(difference(a, over_a, b, over_b)) ** 2
     return half.masked_fill(over_a * over_b == 0, 1.0)
 
 
@@ -259,7 +181,7 @@ class CosineEnergy(Energy[SourceState]):
         self.weight, self.tikhonov = float(weight), float(tikhonov)
         size = norm(problem.y)
         self._silent = size == 0
-        self._wide_y = problem.y.to(ENERGY_DTYPE) * _like(inverse(size), problem.y.double())
+        self._wide_y = problem.y.to(ENERGY_DTYPE) * like(inverse(size), problem.y.double())
         self._unit_y = self._wide_y.to(problem.y.dtype)
 
     def value(self, state: SourceState) -> Tensor:
@@ -280,11 +202,11 @@ class CosineEnergy(Energy[SourceState]):
         step = proposed.x - origin.x
         length, limit = norm(step), SIZE_LIMIT * norm(origin.x)
         long = length > limit
-        if _looks(long) and not bool(long.any()):
+        if looks(long) and not bool(long.any()):
             return proposed
         long = long & (limit > 0)
         scale = torch.where(long, limit * inverse(length), 1.0)
-        short = origin.x + _like(scale, step) * step
+        short = origin.x + like(scale, step) * step
         return SourceState(short).where(long, proposed)
 
     def gradient(self, x: Tensor) -> Tensor:
@@ -346,7 +268,7 @@ class CosineEnergy(Energy[SourceState]):
             extra = (self.tikhonov * size_x) ** 2
             size = torch.sqrt(size**2 + extra)
         over = inverse(size)
-        apart = norm(wide * _like(over, wide) - self._wide_y) ** 2
+        apart = norm(wide * like(over, wide) - self._wide_y) ** 2
         if self.tikhonov:
             apart = apart + extra * over**2
         distance = (0.5 * apart).masked_fill((size == 0) | self._silent, 1.0)
@@ -357,7 +279,7 @@ class CosineEnergy(Energy[SourceState]):
         """The network's pass, with zeros for the samples in which it overflows."""
         kept = prior.trace(x)
         finite = torch.isfinite(kept.output.detach().abs().amax((1, 2)))
-        if _looks(finite) and bool(finite.all()):
+        if looks(finite) and bool(finite.all()):
             return kept
         mask = ~finite[:, None, None]
         return Pass(
@@ -369,10 +291,10 @@ class CosineEnergy(Energy[SourceState]):
     def _data_slope(self, x: Tensor, a: Tensor, data: _Angle) -> Tensor:
         """Gradient of the data term, like ``x``."""
         own = data.cos * data.over**2
-        slope = _difference(a, own, self._unit_y.to(x.dtype), data.over)
+        slope = difference(a, own, self._unit_y.to(x.dtype), data.over)
         grad = self.problem.operator.adjoint(slope)
         if self.tikhonov:
-            grad = grad + x * _like(self.tikhonov**2 * own, x)
+            grad = grad + x * like(self.tikhonov**2 * own, x)
         return grad
 
     def _prior_slope(
@@ -386,9 +308,9 @@ class CosineEnergy(Energy[SourceState]):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Gradient of the prior term, like ``x``, and what arrived at the non-linearities."""
         p, both = kept.output, over_x * over_p
-        slope_p = _difference(p, cos * over_p**2, x, both)
+        slope_p = difference(p, cos * over_p**2, x, both)
         pulled, arrived = prior.pullback(kept, slope_p)
-        slope = _difference(x, cos * over_x**2, p, both) + pulled
+        slope = difference(x, cos * over_x**2, p, both) + pulled
         return slope if self.weight == 1.0 else self.weight * slope, arrived
 
 
@@ -400,23 +322,3 @@ class _Angle:
     over: Tensor
     cos: Tensor
     distance: Tensor
-
-
-def _difference(a: Tensor, alpha: Tensor, b: Tensor, beta: Tensor) -> Tensor:
-    """``alpha a - beta b`` with one number per sample, in the dtype of ``a``."""
-    return torch.addcmul(a * _like(alpha, a), b, _like(beta, a), value=-1.0)
-
-
-def _looks(x: Tensor) -> bool:
-    """Whether looking at a number costs nothing: on the processor, outside of a compiled graph."""
-    return x.is_cpu and not torch.compiler.is_compiling()
-
-
-def _axes(x: Tensor) -> tuple[int, ...]:
-    """Every axis but the first."""
-    return tuple(range(1, x.ndim))
-
-
-def _like(scale: Tensor, x: Tensor) -> Tensor:
-    """One number per sample, (n_batch,), to the dtype and the number of axes of ``x``."""
-    return scale.to(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from majorant.energies.base import Energy
-from majorant.energies.cosine import SIZE_LIMIT, SourceState, inverse, norm
+from majorant.energies.cosine import SIZE_LIMIT, SourceState
+from majorant.energies.lengths import inverse, norm
 from majorant.errors import MajorantError
 from majorant.linalg import ENERGY_DTYPE, spd_power, spectral_norm_bound, squared_norm
 from majorant.problem import Problem

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from majorant.energies.cosine import inverse
+from majorant.energies.lengths import inverse
 from majorant.learned.network import (
     Geometry,
     UnrolledNetwork,

@@ -23,7 +23,8 @@ from weakref import WeakKeyDictionary, ref
 import torch
 from torch import Tensor
 
-from majorant.energies.cosine import CosineEnergy, SourceState, inverse
+from majorant.energies.cosine import CosineEnergy, SourceState
+from majorant.energies.lengths import inverse
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.limits import Limit, Limited, check_limit, limiting
 from majorant.learned.network import Geometry, UnrolledNetwork

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from majorant.energies.cosine import inverse
+from majorant.energies.lengths import inverse
 from majorant.learned.network import (
     Geometry,
     UnrolledNetwork,

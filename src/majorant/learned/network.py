@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from majorant.energies.cosine import inverse, norm
+from majorant.energies.lengths import inverse, norm
 from majorant.linalg import ENERGY_DTYPE
 from majorant.networks.autoencoder import Autoencoder
 from majorant.problem import MajorantError, Operator, Problem

@@ -16,7 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from majorant.energies.cosine import CosineEnergy, SourceState, inverse, norm
+from majorant.energies.cosine import CosineEnergy, SourceState
+from majorant.energies.lengths import inverse, norm
 from majorant.energies.squares import SquaresEnergy
 from majorant.linalg import squared_norm, total
 from majorant.majorants.base import Majorant, Surrogate

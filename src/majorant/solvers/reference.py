@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from majorant.energies.cosine import SourceState, norm
+from majorant.energies.cosine import SourceState
+from majorant.energies.lengths import norm
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.guard import Guard
 from majorant.majorants.quadratic import QuadraticSurrogate

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from majorant.energies.cosine import CosineEnergy, dot, inverse, norm
+from majorant.energies.cosine import CosineEnergy
+from majorant.energies.lengths import dot, inverse, norm
 from majorant.learned.network import Geometry, UnrolledNetwork
 from majorant.problem import Problem
 from majorant.training.descent import Descent, level_of
