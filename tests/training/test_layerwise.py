@@ -81,6 +81,15 @@ def test_a_run_that_was_interrupted_goes_on_bit_for_bit(heads, tmp_path):
         assert torch.equal(one, two)
 
 
+def test_a_run_goes_on_with_its_own_seed(tmp_path, head):
+    options = {"preset": "tiny", "heads": [(head, None)], "layers": 1, "minutes": 0.0}
+    first = train_sbl(tmp_path, seed=7, **options)
+    again = train_sbl(tmp_path, **options)
+    assert first.settings.seed == again.settings.seed == 7
+    with pytest.raises(MajorantError, match="holds a run with other settings"):
+        train_sbl(tmp_path, seed=8, **options)
+
+
 def test_learning_lowers_the_loss(heads, tmp_path):
     settings = replace(SMALL, mode="free", steps_last=40, correction=CorrectionSettings(layers=2))
     run = Layerwise(settings, heads, tmp_path)

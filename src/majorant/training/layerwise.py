@@ -324,6 +324,20 @@ class Layerwise:
             self.optimiser.load_state_dict(held)
 
 
+def held_seed(folder: str | os.PathLike[str]) -> int | None:
+    """Seed of the run that a folder holds, None where there is none.
+
+    Raises
+    ------
+    DamagedFile
+        If its checkpoint is not whole.
+    """
+    path = Path(folder) / STATE
+    if not path.exists():
+        return None
+    return int(read_archive(path, kind=KIND, version=VERSION)[1]["settings"]["seed"])
+
+
 def _grounds(heads: Sequence[SparseLike], widths: Sequence[float]) -> list[Ground]:
     """Ground of every head; heads on one source space share it."""
     made: list[Ground] = []

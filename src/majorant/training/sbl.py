@@ -14,7 +14,7 @@ from majorant.learned.unfolded import Mode
 from majorant.networks.corrections import CorrectionKind, Corrections
 from majorant.simulate.sparse import SparseLike
 from majorant.training.growth import PRESETS, LayerwiseSettings
-from majorant.training.layerwise import Layerwise
+from majorant.training.layerwise import Layerwise, held_seed
 
 
 def train_sbl(
@@ -47,6 +47,7 @@ def train_sbl(
         Referenced as :func:`referenced` does it; the generating one may be None, for the same. By
         default four montages of 19 to 90 electrodes are picked from the packaged template.
     seed : int, optional
+        Of samples and order; by default that of the run in the folder, or the preset's.
     start : path, optional
         Weights to begin with: growth is skipped.
     minutes : float, optional
@@ -72,6 +73,7 @@ def train_sbl(
     base = PRESETS[preset]
     given = {"kind": correction, "layers": layers, "shared": shared}
     chosen = replace(base.correction, **{k: v for k, v in given.items() if v is not None})
+    seed = held_seed(folder) if seed is None else seed
     settings = replace(
         base, correction=chosen, mode=mode or base.mode, seed=base.seed if seed is None else seed
     )
