@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -158,3 +160,10 @@ def test_weights_are_laid_out_once_for_a_lead_field() -> None:
     other = quick.majorant(problem()).energy
     assert isinstance(other, SingleEnergy)
     assert other._layers is not first._layers
+
+
+def test_copies_and_other_processes_solve_the_same() -> None:
+    one, quick = problem(), solver()
+    expected = solve(one, quick).estimate
+    for again in (copy.deepcopy(quick), pickle.loads(pickle.dumps(quick))):
+        assert torch.equal(solve(one, again).estimate, expected)

@@ -197,11 +197,24 @@ class MMNet(IterativeSolver[SourceState]):
         self.sfreq = settings.rate if sfreq is None else float(sfreq)
         self.max_iter = settings.iterations if max_iter is None else max_iter
         self.guard = guard or (Guard(window=WINDOW) if settings.positive else free)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Begin with nothing made for networks and operators; it is made when it is asked for."""
         self._norms: LayerNorms | None = None
         self._layers: WeakKeyDictionary[Operator, Layers] = WeakKeyDictionary()
         self._step: SingleStep | None = None
         self._seen: tuple[ref[Problem], Problem] | None = None
         self._copies: dict[tuple[torch.dtype, torch.device], UnrolledNetwork[Any]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and other processes get: all but what was prepared."""
+        made = ("_norms", "_layers", "_step", "_seen", "_copies")
+        return {name: value for name, value in vars(self).items() if name not in made}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._prepare()
 
     @property
     def window(self) -> float:
@@ -273,6 +286,7 @@ class MMNet(IterativeSolver[SourceState]):
         x, coarse = surrogate.state.x, self._coarse(problem)
         seen = coarse.operator.apply(x)
         scale = total(seen * coarse.y) * inverse(squared_norm(seen))
+        self._seen = None  # the last look at this problem: its data need not be kept
         positive = torch.isfinite(scale) & (scale > 0)
         size = torch.where(positive, scale, 0.0).to(x.dtype)[:, None, None]
         estimate, grid = torch.where(positive[:, None, None], x * size, 0.0), self._grid(problem)
