@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from majorant.energies.base import Energy, State
-from majorant.energies.lengths import difference, dot, inverse, like, looks, norm
+from majorant.energies.lengths import apart, difference, dot, inverse, like, looks, norm
 from majorant.linalg import ENERGY_DTYPE
 from majorant.networks.autoencoder import Autoencoder, Pass
 from majorant.problem import MajorantError, Problem
@@ -129,14 +129,7 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
     -------
     Tensor, shape (n_batch,), float64
     """
-    a, b = a.to(ENERGY_DTYPE), b.to(ENERGY_DTYPE)
-    return _apart(a, inverse(norm(a)), b, inverse(norm(b)))
-
-
-def _apart(a: Tensor, over_a: Tensor, b: Tensor, over_b: Tensor) -> Tensor:
-    """Half the squared distance of the unit vectors, from float64 arrays and inverse norms."""
-    half = 0.5 * norm(difference(a, over_a, b, over_b)) ** 2
-    return half.masked_fill(over_a * over_b == 0, 1.0)
+    return apart(a, b)[2]
 
 
 class CosineEnergy(Energy[SourceState]):
@@ -224,7 +217,7 @@ class CosineEnergy(Energy[SourceState]):
         kept = self._phi(self.prior, x)
         over_x, over_p = inverse(size_x), inverse(norm(kept.output))
         cos = dot(x, kept.output) * over_x * over_p
-        return grad + self._prior_slope(self.prior, x, kept, over_x, over_p, cos)[0]
+        return grad.add_(self._prior_slope(self.prior, x, kept, over_x, over_p, cos)[0])
 
     def evaluate(self, x: Tensor) -> CosinePoint:
         """Energy and its parts from one forward pass; the gradient follows if it is asked for.
@@ -233,20 +226,19 @@ class CosineEnergy(Energy[SourceState]):
         ----------
         x : Tensor, shape (n_batch, n_columns, n_times)
         """
-        wide = x.to(ENERGY_DTYPE)
-        a, size_x = self.problem.operator.apply(x), norm(wide)
-        data, zero = self._data_angle(x, a, size_x), torch.zeros_like(size_x)
+        a = self.problem.operator.apply(x)
         if self.prior is None:
+            size_x = norm(x.to(ENERGY_DTYPE))
+            data, zero = self._data_angle(x, a, size_x), torch.zeros_like(size_x)
             return CosinePoint(
                 *(x, data.distance, data.distance, zero),
                 *(data.cos, data.size, size_x, zero, zero, None),
                 lambda: (self._data_slope(x, a, data), ()),
             )
         network, kept = self.prior, self._phi(self.prior, x)
-        wide_p = kept.output.to(ENERGY_DTYPE)
-        size_p = norm(wide_p)
+        size_x, size_p, prior = apart(x, kept.output)
+        data = self._data_angle(x, a, size_x)
         over_x, over_p = inverse(size_x), inverse(size_p)
-        prior = _apart(wide, over_x, wide_p, over_p)
         cos = 1.0 - prior
 
         def slopes() -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -310,7 +302,7 @@ class CosineEnergy(Energy[SourceState]):
         p, both = kept.output, over_x * over_p
         slope_p = difference(p, cos * over_p**2, x, both)
         pulled, arrived = prior.pullback(kept, slope_p)
-        slope = difference(x, cos * over_x**2, p, both) + pulled
+        slope = difference(x, cos * over_x**2, p, both).add_(pulled)
         return slope if self.weight == 1.0 else self.weight * slope, arrived
 
 

@@ -16,6 +16,9 @@ from majorant.linalg import ENERGY_DTYPE, total
 SMALLEST = 1e-24
 """Squared norms above this lose nothing to the smallest numbers of float32."""
 
+CACHED = 2**16
+"""Numbers that are held in float64 at once, where several samples take turns: half a MiB."""
+
 
 class _Norm(torch.autograd.Function):
     """Norm of every sample, with a backward pass in the dtype of the array."""
@@ -91,9 +94,38 @@ def inverse(size: Tensor) -> Tensor:
     return size.masked_fill(~(size > 0), torch.inf).reciprocal()
 
 
+def apart(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Norms of both, and half the squared distance of their unit vectors; float64, (n_batch,) each.
+
+    Half that distance is one minus the cosine, free of cancellation; it is 1 where a vector is
+    zero. On the processor some samples are taken at a time, so that their copies in float64 stay in
+    its cache.
+
+    Parameters
+    ----------
+    a, b : Tensor, shape (n_batch, ...)
+    """
+    count = max(1, CACHED // max(1, a[0].numel())) if looks(a) else len(a)
+    if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad):
+        count = len(a)
+    pieces = [_apart(x, y) for x, y in zip(a.split(count), b.split(count), strict=True)]
+    if len(pieces) == 1:
+        return pieces[0]
+    size_a, size_b, half = (torch.cat(part) for part in zip(*pieces, strict=True))
+    return size_a, size_b, half
+
+
+def _apart(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    a, b = a.to(ENERGY_DTYPE), b.to(ENERGY_DTYPE)
+    size_a, size_b = norm(a), norm(b)
+    over_a, over_b = inverse(size_a), inverse(size_b)
+    half = 0.5 * norm(difference(a, over_a, b, over_b)) ** 2
+    return size_a, size_b, half.masked_fill(over_a * over_b == 0, 1.0)
+
+
 def difference(a: Tensor, alpha: Tensor, b: Tensor, beta: Tensor) -> Tensor:
     """``alpha a - beta b`` with one number per sample, in the dtype of ``a``."""
-    return torch.addcmul(a * like(alpha, a), b, like(beta, a), value=-1.0)
+    return (a * like(alpha, a)).addcmul_(b, like(beta, a), value=-1.0)
 
 
 def looks(x: Tensor) -> bool:

@@ -132,12 +132,12 @@ class MMNetwork(UnrolledNetwork[MMNetSettings]):
         size_x, over_d = rms(x), inverse(rms(direction))
         unit = direction * spread(over_d, x)
         raw, memory = self.curvature(unit, x * spread(inverse(size_x), x), memory)
-        p = raw + self.offset
+        p = raw.add_(self.offset)
         if s.positive:
             p = F.softplus(p)
             nu = FLOOR * x[0].numel() * size_x**2 * inverse(size_x * over_d)
             p = torch.maximum(p, spread(nu, x))
-        return x - spread(s.gamma * size_x, x) * (p * unit), memory
+        return x - (p * unit).mul_(spread(s.gamma * size_x, x)), memory
 
     def _direction(self, gradient: Tensor, geometry: Geometry) -> Tensor:
         """``g``, or ``r (L'L + r I)^-1 g``; the scale is taken out again by the step."""
