@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from majorant.energies.base import Energy, State
-from majorant.energies.lengths import apart, difference, dot, inverse, like, looks, norm
+from majorant.energies.lengths import apart, difference, dot, finite, inverse, like, looks, norm
 from majorant.linalg import ENERGY_DTYPE
 from majorant.networks.autoencoder import Autoencoder, Pass
 from majorant.problem import MajorantError, Problem
@@ -43,8 +43,7 @@ class SourceState(State):
 
     def finite(self) -> Tensor:
         """Which samples are finite, bool, shape (n_batch,)."""
-        # the largest size is NaN or infinite if any is, and one pass is all it takes
-        return torch.isfinite(self.x.abs().amax((1, 2)))
+        return finite(self.x)
 
     def where(self, chosen: Tensor, other: SourceState) -> SourceState:
         """Take the samples in ``chosen`` from here and the rest from ``other``."""
@@ -192,8 +191,12 @@ class CosineEnergy(Energy[SourceState]):
 
     def admissible(self, origin: SourceState, proposed: SourceState) -> SourceState:
         """Shorten steps longer than ``SIZE_LIMIT`` times the norm of their origin."""
+        size = norm(origin.x)
+        # no step is longer than both of its ends together, and most ends are short
+        if looks(size) and bool((norm(proposed.x) <= (SIZE_LIMIT - 1.0) * size).all()):
+            return proposed
         step = proposed.x - origin.x
-        length, limit = norm(step), SIZE_LIMIT * norm(origin.x)
+        length, limit = norm(step), SIZE_LIMIT * size
         long = length > limit
         if looks(long) and not bool(long.any()):
             return proposed
@@ -243,7 +246,7 @@ class CosineEnergy(Energy[SourceState]):
 
         def slopes() -> tuple[Tensor, tuple[Tensor, ...]]:
             slope, arrived = self._prior_slope(network, x, kept, over_x, over_p, cos)
-            return self._data_slope(x, a, data) + slope, arrived
+            return slope.add_(self._data_slope(x, a, data)), arrived
 
         energy = data.distance + self.weight * prior
         return CosinePoint(
@@ -270,10 +273,10 @@ class CosineEnergy(Energy[SourceState]):
     def _phi(prior: Autoencoder, x: Tensor) -> Pass:
         """The network's pass, with zeros for the samples in which it overflows."""
         kept = prior.trace(x)
-        finite = torch.isfinite(kept.output.detach().abs().amax((1, 2)))
-        if looks(finite) and bool(finite.all()):
+        whole = finite(kept.output.detach())
+        if looks(whole) and bool(whole.all()):
             return kept
-        mask = ~finite[:, None, None]
+        mask = ~whole[:, None, None]
         return Pass(
             kept.output.masked_fill(mask, 0.0),
             tuple(z.masked_fill(mask, 0.0) for z in kept.before),

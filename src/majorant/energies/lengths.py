@@ -89,6 +89,14 @@ def _summed(x: Tensor) -> Tensor:
     return total(x)
 
 
+def finite(x: Tensor) -> Tensor:
+    """Which samples hold nothing but finite numbers, bool, shape (n_batch,).
+
+    The largest and the smallest are NaN or infinite if any number is, and no copy is made of all.
+    """
+    return torch.isfinite(x.amax(axes(x))) & torch.isfinite(x.amin(axes(x)))
+
+
 def inverse(size: Tensor) -> Tensor:
     """Return ``1 / size``, and 0 where ``size`` is 0."""
     return size.masked_fill(~(size > 0), torch.inf).reciprocal()

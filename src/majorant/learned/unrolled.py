@@ -137,7 +137,7 @@ class MMNetwork(UnrolledNetwork[MMNetSettings]):
             p = F.softplus(p)
             nu = FLOOR * x[0].numel() * size_x**2 * inverse(size_x * over_d)
             p = torch.maximum(p, spread(nu, x))
-        return x - (p * unit).mul_(spread(s.gamma * size_x, x)), memory
+        return x - p.mul_(unit).mul_(spread(s.gamma * size_x, x)), memory
 
     def _direction(self, gradient: Tensor, geometry: Geometry) -> Tensor:
         """``g``, or ``r (L'L + r I)^-1 g``; the scale is taken out again by the step."""

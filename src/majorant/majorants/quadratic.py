@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from majorant.energies.cosine import CosinePoint, SourceState
+from majorant.energies.lengths import norm
 from majorant.linalg import squared_norm, total
 from majorant.majorants.base import Surrogate
 from majorant.majorants.spectral import expand
@@ -257,4 +258,4 @@ class QuadraticSurrogate(Surrogate[SourceState]):
         """``|g|^2 / (2 least)``: no curvature has to be computed for it."""
         if self.least is None:
             return self.promise()
-        return 0.5 * squared_norm(self.gradient) / self.least
+        return 0.5 * norm(self.gradient) ** 2 / self.least
