@@ -23,6 +23,7 @@ def test_a_norm_is_right_at_every_size(scale: float, turned: bool) -> None:
 def test_samples_of_any_size_stand_beside_each_other() -> None:
     x = drawn(4, 40, 7) * torch.tensor([1e-30, 1.0, 1e25, 0.0])[:, None, None]
     torch.testing.assert_close(norm(x), x.double().flatten(1).norm(dim=1), rtol=1e-6, atol=0)
+    assert torch.equal(norm(x)[1:2], norm(x[1:2]))  # not by a bit otherwise than alone
     assert norm(x)[3] == 0
     assert inverse(norm(x))[3] == 0
     x[1, 0, 0] = torch.nan

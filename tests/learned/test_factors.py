@@ -79,6 +79,14 @@ def test_units_do_not_matter() -> None:
     torch.testing.assert_close(other.noise, one.noise + shift, rtol=0, atol=1e-9)
 
 
+def test_units_do_not_matter_in_single_precision_either() -> None:
+    lead, y, _ = drawn()
+    expected = factors(lead.float(), y.float()).outside
+    for of_lead, of_data in ((1e-22, 1.0), (1.0, 1e-16), (1e12, 1e12)):
+        found = factors((of_lead * lead).float(), (of_data * y).float()).outside
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-2)
+
+
 def test_the_order_of_sensors_and_sources_does_not_matter() -> None:
     lead, y, _ = drawn()
     draw = torch.Generator().manual_seed(3)

@@ -70,8 +70,11 @@ def _norm(x: Tensor) -> Tensor:
     if x.dtype == torch.float32 and x.ndim > 1 and looks(x):
         rows = torch.linalg.vector_norm(x, dim=1).to(ENERGY_DTYPE)
         square = total(rows * rows)
-        if bool(((square > SMALLEST) & (square < torch.inf)).all()):
+        held = (square > SMALLEST) & (square < torch.inf)
+        if bool(held.all()):
             return square.sqrt()
+        exact = torch.linalg.vector_norm(x, dim=axes(x), dtype=ENERGY_DTYPE)
+        return torch.where(held, square.sqrt(), exact)  # whatever the batch mates are
     return torch.linalg.vector_norm(x, dim=axes(x), dtype=ENERGY_DTYPE)
 
 

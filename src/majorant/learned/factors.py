@@ -135,10 +135,14 @@ def _outside(model: GaussianModel, whitener: Tensor, basis: Tensor) -> Tensor:
     lead, group = model.lead, 1 if model.orientation == "fixed" else model.group
     diagonal = whitener.ndim == 2
     within = basis.mT * whitener[:, None, :] if diagonal else basis.mT @ whitener
-    within, whitener = within.to(lead.dtype), whitener.to(lead.dtype)
+    # A share has no unit: squares of numbers near 1 neither overflow nor vanish.
+    scale = whitener.abs().flatten(1).amax(1)[:, None, None]
+    within = (within / scale).to(lead.dtype)
+    whitener = (whitener / (scale[:, 0] if diagonal else scale)).to(lead.dtype)
+    unit = lead.abs().amax()
     shares = []
     for c in model.chunks(model.n_sensors):
-        columns = lead[..., c]
+        columns = lead[..., c] / unit
         seen = (within @ columns).square().sum(1)
         if diagonal:
             whole = (whitener.square()[:, None, :] @ columns.square())[:, 0]

@@ -100,7 +100,13 @@ class CurvatureProposal(Proposal[SourceState, Any]):
 
 @dataclass(frozen=True)
 class SingleProposal(CurvatureProposal):
-    """The same steps, written for one window."""
+    """The same steps, written for one window.
+
+    Attributes
+    ----------
+    taken : SingleStep
+        The network's step by those formulas.
+    """
 
     taken: SingleStep
 

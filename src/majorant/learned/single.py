@@ -31,11 +31,13 @@ from majorant.networks.convlstm import ConvLSTM, Memory
 from majorant.problem import Problem
 
 Cells = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Hidden and cell of the first ConvLSTM, and of the second, each (n_times, n_hidden)."""
 
 SMALLEST, LARGEST = 1e-24, 1e36
 """Squared norms between which float32 holds a sum of squares to its rounding."""
 
 FULL = float(torch.finfo(torch.float32).max)
+"""The largest number of float32."""
 
 LARGE = 2**17
 """Weights of at least this many numbers are laid out for oneDNN; its calls cost more than small
