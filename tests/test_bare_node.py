@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BLOCKED = ("mne", "nilearn", "matplotlib", "rich", "typer", "ot")
+BLOCKED = ("mne", "nilearn", "matplotlib", "rich", "typer", "ot", "numba")
 
 CODE = """
 import sys

@@ -108,12 +108,17 @@ def linear(x: Tensor, weight: Tensor | Packed, bias: Tensor | None = None) -> Te
         return F.linear(x, plain, bias)
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or not _onednn():
         return F.linear(x, plain, bias)
-    return _product(x, weight.layout if isinstance(weight, Packed) else weight, bias)
+    return onednn(x, weight.layout if isinstance(weight, Packed) else weight, bias)
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """OneDNN's product itself; ``weight`` plain or laid out."""
-    return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
+def onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """OneDNN's product itself, where it is known to be right: ``weight`` laid out, or plain."""
+    return _operation()(x, weight, bias, "none", [], "")
+
+
+@cache
+def _operation() -> Callable[..., Tensor]:
+    return torch.ops.mkldnn._linear_pointwise.default
 
 
 @cache
@@ -122,7 +127,7 @@ def _onednn() -> bool:
     if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
         return False
     try:  # not part of torch's public interface, so nothing is taken for granted
-        right = _product(torch.full((1, 1), 2.0), torch.full((1, 1), 3.0), None)
+        right = onednn(torch.full((1, 1), 2.0), torch.full((1, 1), 3.0), None)
     except (AttributeError, RuntimeError, TypeError):
         return False
     return right.shape == (1, 1) and right.item() == 6.0

@@ -143,7 +143,9 @@ def in_turns(
     repeats: int = REPEATS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:
-    """Median milliseconds of calls that take turns, after one to warm up.
+    """Median milliseconds of calls that take turns, each after one to warm up.
+
+    Without that a call would pay for what the one before it left in the cache.
 
     Parameters
     ----------
@@ -153,10 +155,9 @@ def in_turns(
         Seconds; ``time.process_time`` on a machine that is busy otherwise.
     """
     spent: list[list[float]] = [[] for _ in runs]
-    for run in runs:
-        run()
     for _ in range(repeats):
         for run, times in zip(runs, spent, strict=True):
+            run()
             begin = clock()
             run()
             times.append(1e3 * (clock() - begin))
@@ -178,7 +179,7 @@ def window_rows(
 
     A single window is taken by the formulas for one, and by those for any batch.
     """
-    free, usual = Guard("off", window=1), solver.changed(single=False)
+    free, usual = Guard("off", window=1), solver.changed(fused=False)
     square = torch.randn(SQUARE, SQUARE, generator=torch.Generator().manual_seed(0))
     for n in sizes:
         problem, n_rows = windows(n, solver.network)

@@ -37,13 +37,16 @@ class SourceState(State):
     Attributes
     ----------
     x : Tensor, shape (n_batch, n_columns, n_times)
+    whole : Tensor or None, shape (n_batch,), bool
+        Which samples are finite, where that is known.
     """
 
     x: Tensor
+    whole: Tensor | None = None
 
     def finite(self) -> Tensor:
         """Which samples are finite, bool, shape (n_batch,)."""
-        return finite(self.x)
+        return finite(self.x) if self.whole is None else self.whole
 
     def where(self, chosen: Tensor, other: SourceState) -> SourceState:
         """Take the samples in ``chosen`` from here and the rest from ``other``."""
@@ -52,6 +55,22 @@ class SourceState(State):
     def toward(self, target: SourceState, fraction: float) -> SourceState:
         """Go ``fraction`` of the straight line to ``target``."""
         return SourceState(self.x + fraction * (target.x - self.x))
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The gradient at a point, and what was found on the way to it.
+
+    Attributes
+    ----------
+    gradient : Tensor, shape (n_batch, n_columns, n_times)
+    arrived : tuple of Tensor, each (n_batch, n_hidden, n_times)
+        What the gradient of ``d(x, p)`` in ``p = Phi(x)`` is on the way back: pulled back to what
+        leaves the network's non-linearities, first layer first; empty without a prior.
+    """
+
+    gradient: Tensor
+    arrived: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,10 +94,10 @@ class CosinePoint:
     norm_x : Tensor
     cos_prior, norm_phi : Tensor
         ``cos(x, Phi(x))`` and ``|Phi(x)|``; 0 without a prior.
-    kept : Pass or None
-        The network's forward pass.
-    slopes : callable
-        Computes the gradient, and what arrived at the non-linearities.
+    passed : callable
+        Gives the network's forward pass, None without a prior.
+    sloping : callable
+        Computes the gradient.
     """
 
     x: Tensor
@@ -90,31 +109,34 @@ class CosinePoint:
     norm_x: Tensor
     cos_prior: Tensor
     norm_phi: Tensor
-    kept: Pass | None
-    slopes: Callable[[], tuple[Tensor, tuple[Tensor, ...]]]
+    passed: Callable[[], Pass | None]
+    sloping: Callable[[], Slope]
 
     @cached_property
-    def _slopes(self) -> tuple[Tensor, tuple[Tensor, ...]]:
-        return self.slopes()
+    def slope(self) -> Slope:
+        """The gradient of ``u``, with its parts."""
+        return self.sloping()
 
     @property
     def gradient(self) -> Tensor:
         """Gradient of ``u``, like ``x``."""
-        return self._slopes[0]
+        return self.slope.gradient
 
     @property
-    def arrived(self) -> tuple[Tensor, ...]:
-        """What the gradient of ``d(x, p)`` in ``p = Phi(x)`` is on the way back.
+    def steepness(self) -> Tensor:
+        """Norm of the gradient, float64, (n_batch,)."""
+        return norm(self.gradient)
 
-        Pulled back to what leaves the network's non-linearities, first layer first; empty without
-        a prior.
-        """
-        return self._slopes[1]
+    @property
+    def kept(self) -> Pass | None:
+        """The network's forward pass."""
+        return self.passed()
 
     @property
     def state(self) -> SourceState:
-        """The point as a state."""
-        return SourceState(self.x)
+        """The point as a state; a norm in float64 is finite where numbers of float32 are."""
+        known = self.x.dtype != ENERGY_DTYPE
+        return SourceState(self.x, torch.isfinite(self.norm_x) if known else None)
 
 
 def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -171,10 +193,22 @@ class CosineEnergy(Energy[SourceState]):
             )
         self.problem, self.prior = problem, prior
         self.weight, self.tikhonov = float(weight), float(tikhonov)
-        size = norm(problem.y)
-        self._silent = size == 0
-        self._wide_y = problem.y.to(ENERGY_DTYPE) * like(inverse(size), problem.y.double())
-        self._unit_y = self._wide_y.to(problem.y.dtype)
+
+    @cached_property
+    def _silent(self) -> Tensor:
+        """Where there are no data, (n_batch,)."""
+        return norm(self.problem.y) == 0
+
+    @cached_property
+    def _wide_y(self) -> Tensor:
+        """The data, of norm 1, in float64."""
+        wide = self.problem.y.to(ENERGY_DTYPE)
+        return wide * like(inverse(norm(wide)), wide)
+
+    @cached_property
+    def _unit_y(self) -> Tensor:
+        """The data, of norm 1, in their own dtype."""
+        return self._wide_y.to(self.problem.y.dtype)
 
     def value(self, state: SourceState) -> Tensor:
         """Energy per sample, float64, shape (n_batch,)."""
@@ -235,8 +269,8 @@ class CosineEnergy(Energy[SourceState]):
             data, zero = self._data_angle(x, a, size_x), torch.zeros_like(size_x)
             return CosinePoint(
                 *(x, data.distance, data.distance, zero),
-                *(data.cos, data.size, size_x, zero, zero, None),
-                lambda: (self._data_slope(x, a, data), ()),
+                *(data.cos, data.size, size_x, zero, zero),
+                *(lambda: None, lambda: Slope(self._data_slope(x, a, data))),
             )
         network, kept = self.prior, self._phi(self.prior, x)
         size_x, size_p, prior = apart(x, kept.output)
@@ -244,15 +278,15 @@ class CosineEnergy(Energy[SourceState]):
         over_x, over_p = inverse(size_x), inverse(size_p)
         cos = 1.0 - prior
 
-        def slopes() -> tuple[Tensor, tuple[Tensor, ...]]:
+        def sloping() -> Slope:
             slope, arrived = self._prior_slope(network, x, kept, over_x, over_p, cos)
-            return slope.add_(self._data_slope(x, a, data)), arrived
+            return Slope(slope.add_(self._data_slope(x, a, data)), arrived)
 
         energy = data.distance + self.weight * prior
         return CosinePoint(
             *(x, energy, data.distance, prior),
-            *(data.cos, data.size, size_x, cos, size_p, kept),
-            slopes,
+            *(data.cos, data.size, size_x, cos, size_p),
+            *(lambda: kept, sloping),
         )
 
     def _data_angle(self, x: Tensor, a: Tensor, size_x: Tensor) -> _Angle:

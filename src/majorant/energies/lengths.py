@@ -63,11 +63,12 @@ def norm(x: Tensor) -> Tensor:
 def _norm(x: Tensor) -> Tensor:
     """The same without a graph.
 
-    On the processor torch would copy a whole array to float64 for its norm. So arrays in float32
-    have norms of their rows first, and the few of those are squared and added in float64: right to
-    the rounding of a short sum. What is too large or too small for that takes the long way.
+    On the processor torch would copy a whole array to float64 for its norm. So large arrays in
+    float32 have norms of their rows first, and the few of those are squared and added in float64:
+    right to the rounding of a short sum. What is too large or too small for that takes the long
+    way.
     """
-    if x.dtype == torch.float32 and x.ndim > 1 and looks(x):
+    if x.dtype == torch.float32 and x.ndim > 1 and x.numel() > CACHED and looks(x):
         rows = torch.linalg.vector_norm(x, dim=1).to(ENERGY_DTYPE)
         square = total(rows * rows)
         held = (square > SMALLEST) & (square < torch.inf)

@@ -17,21 +17,20 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor
 
 from majorant.energies.cosine import CosineEnergy, SourceState
-from majorant.energies.lengths import inverse
+from majorant.energies.lengths import inverse, norm
 from majorant.forward.leadfield import Leadfield
+from majorant.learned.fused import suits
 from majorant.learned.limits import Limit, Limited, check_limit, limiting
 from majorant.learned.network import Geometry, UnrolledNetwork
-from majorant.learned.single import Layers, SingleEnergy, SingleStep, advanced, suits
 from majorant.learned.timegrid import TimeGrid
 from majorant.learned.unrolled import MMNetSettings, MMNetwork
-from majorant.linalg import squared_norm, total
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.cosine import CosineMajorant, HessianEstimate
 from majorant.majorants.guard import Guard
@@ -41,6 +40,10 @@ from majorant.networks.autoencoder import Conv
 from majorant.networks.card import Card
 from majorant.problem import MajorantError, Operator, Problem
 from majorant.solvers.base import IterativeSolver, Proposal, Reading
+
+if TYPE_CHECKING:  # the compiler of their loops is imported where it is needed
+    from majorant.learned.fused.energy import Layers
+    from majorant.learned.fused.proposal import FusedProposal, FusedStep
 
 WINDOW = 2
 """Steps between two decisions of the guard: trained networks overshoot every other step."""
@@ -98,41 +101,6 @@ class CurvatureProposal(Proposal[SourceState, Any]):
         return majorant.at(here), memory
 
 
-@dataclass(frozen=True)
-class SingleProposal(CurvatureProposal):
-    """The same steps, written for one window.
-
-    Attributes
-    ----------
-    taken : SingleStep
-        The network's step by those formulas.
-    """
-
-    taken: SingleStep
-
-    @torch.no_grad()
-    def advance(
-        self,
-        majorant: Majorant[SourceState],
-        current: Surrogate[SourceState],
-        memory: Any,
-        steps: int,
-        active: Tensor | None = None,
-    ) -> tuple[Surrogate[SourceState], Any]:
-        """Some steps on end, without a look at the energy between them."""
-        energy = majorant.energy
-        if (
-            active is not None
-            or not isinstance(energy, SingleEnergy)
-            or not isinstance(majorant, CosineMajorant)
-            or not isinstance(current, QuadraticSurrogate)
-        ):
-            return super().advance(majorant, current, memory, steps, active)
-        here = (current.state.x, current.gradient, memory)
-        point, memory = advanced(energy, self.taken, *here, steps)
-        return majorant.around(point), memory
-
-
 class MMNet(IterativeSolver[SourceState]):
     """MM-Net: a recurrent network predicts the curvature, a guard keeps the descent.
 
@@ -154,8 +122,8 @@ class MMNet(IterativeSolver[SourceState]):
     limit : {"v1", "v2", "hvp"} or None
         The papers' projection of the curvature, see :mod:`majorant.learned.limits`: version 1,
         version 2, or the estimate by Hessian-vector products. None leaves it open above.
-    single : bool
-        Take single windows by the formulas of :mod:`majorant.learned.single`, which are the same
+    fused : bool
+        Take what they suit by the formulas of :mod:`majorant.learned.fused`, which are the same
         and faster; False takes the plain ones for every batch.
     card : Card or None
         What the weights are.
@@ -176,7 +144,7 @@ class MMNet(IterativeSolver[SourceState]):
         guard: Guard | None = None,
         bound: str | None = None,
         limit: Limit | None = None,
-        single: bool = True,
+        fused: bool = True,
         card: Card | None = None,
     ) -> None:
         check_limit(limit)
@@ -198,7 +166,7 @@ class MMNet(IterativeSolver[SourceState]):
             )
         settings = network.settings
         free = Guard("off", window=1)
-        self.network, self.card, self.bound, self.single = network, card, bound, single
+        self.network, self.card, self.bound, self.fused = network, card, bound, fused
         self.limit: Limit | None = limit
         self.sfreq = settings.rate if sfreq is None else float(sfreq)
         self.max_iter = settings.iterations if max_iter is None else max_iter
@@ -209,7 +177,7 @@ class MMNet(IterativeSolver[SourceState]):
         """Begin with nothing made for networks and operators; it is made when it is asked for."""
         self._norms: LayerNorms | None = None
         self._layers: WeakKeyDictionary[Operator, Layers] = WeakKeyDictionary()
-        self._step: SingleStep | None = None
+        self._step: FusedStep | None = None
         self._seen: tuple[ref[Problem], Problem] | None = None
         self._copies: dict[tuple[torch.dtype, torch.device], UnrolledNetwork[Any]] = {}
 
@@ -232,7 +200,7 @@ class MMNet(IterativeSolver[SourceState]):
         """Return the same solver with other settings, by the names of the parameters."""
         own = {
             name: getattr(self, name)
-            for name in ("sfreq", "max_iter", "guard", "bound", "limit", "single", "card")
+            for name in ("sfreq", "max_iter", "guard", "bound", "limit", "fused", "card")
         }
         return MMNet(self.network, **{**own, **changes})
 
@@ -268,19 +236,18 @@ class MMNet(IterativeSolver[SourceState]):
     def start(self, problem: Problem) -> SourceState:
         """The network's start; the same for every sample, or linear in its data."""
         coarse = self._coarse(problem)
-        # sources contiguous in memory, as the products of the network want them
-        return SourceState(self._network(coarse).start(coarse).mT.contiguous().mT)
+        return SourceState(self._network(coarse).start(coarse))
 
-    def proposal(self, problem: Problem) -> CurvatureProposal | Limited:
+    def proposal(self, problem: Problem) -> CurvatureProposal | FusedProposal | Limited:
         """The network's step on this operator."""
         coarse = self._coarse(problem)
         network = self._network(coarse)
-        geometry = network.geometry(coarse.operator, coarse.y.dtype)
-        step = CurvatureProposal(network, geometry)
-        if self._suits(coarse, network):
-            assert isinstance(network, MMNetwork)
-            self._step = self._step or SingleStep(network)
-            step = SingleProposal(network, geometry, self._step)
+        if self.fused and self.limit is None and suits(network, coarse):
+            from majorant.learned.fused.proposal import FusedProposal, FusedStep
+
+            self._step = self._step or FusedStep(network)
+            return FusedProposal(self._step)
+        step = CurvatureProposal(network, network.geometry(coarse.operator, coarse.y.dtype))
         return step if self.limit is None else Limited(step, network.settings.gamma)
 
     def converged(self, before: Surrogate[SourceState], after: Surrogate[SourceState]) -> Tensor:
@@ -289,30 +256,32 @@ class MMNet(IterativeSolver[SourceState]):
 
     def read(self, problem: Problem, surrogate: Surrogate[SourceState]) -> Reading:
         """``s x`` at the rate of the data."""
-        x, coarse = surrogate.state.x, self._coarse(problem)
-        seen = coarse.operator.apply(x)
-        scale = total(seen * coarse.y) * inverse(squared_norm(seen))
+        assert isinstance(surrogate, QuadraticSurrogate)
+        assert surrogate.point is not None
+        point, grid = surrogate.point, self._grid(problem)
+        # <L x, y> / |L x|^2
+        scale = point.cos_data * norm(self._coarse(problem).y) * inverse(point.norm_data)
         self._seen = None  # the last look at this problem: its data need not be kept
         positive = torch.isfinite(scale) & (scale > 0)
-        size = torch.where(positive, scale, 0.0).to(x.dtype)[:, None, None]
-        estimate, grid = torch.where(positive[:, None, None], x * size, 0.0), self._grid(problem)
+        estimate = point.x * scale.to(point.x.dtype)[:, None, None]
+        if not bool(positive.all()):
+            estimate = torch.where(positive[:, None, None], estimate, 0.0)
         return Reading(
-            estimate if grid is None else (grid.up.to(x).mT @ estimate.mT).mT,
+            estimate if grid is None else estimate @ grid.up.to(estimate),
             details={"amplitude": scale.tolist(), "network_rate": self.network.settings.rate},
             unexplained=~positive,
         )
 
     def _energy(self, coarse: Problem, network: UnrolledNetwork[Any]) -> CosineEnergy:
         """The energy, by the formulas that suit the problem."""
-        weight, operator, lead = network.settings.weight, coarse.operator, coarse.operator.matrix()
-        if lead is None or not self._suits(coarse, network):
+        weight, operator = network.settings.weight, coarse.operator
+        if not (self.fused and self.limit is None and suits(network, coarse)):
             return CosineEnergy(coarse, network.prior, weight)
-        if operator not in self._layers:
-            self._layers[operator] = Layers(lead, network.prior)
-        return SingleEnergy(coarse, network.prior, weight, self._layers[operator])
+        from majorant.learned.fused.energy import FusedEnergy, Layers
 
-    def _suits(self, coarse: Problem, network: UnrolledNetwork[Any]) -> bool:
-        return self.single and self.limit is None and suits(network, coarse)
+        if operator not in self._layers:
+            self._layers[operator] = Layers(operator, network)
+        return FusedEnergy(coarse, network.prior, weight, self._layers[operator])
 
     def _grid(self, problem: Problem) -> TimeGrid | None:
         return TimeGrid.between(problem.n_times, self.sfreq, self.network.settings.rate)

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from majorant.energies.lengths import inverse, norm
-from majorant.linalg import ENERGY_DTYPE
 from majorant.networks.autoencoder import Autoencoder
 from majorant.problem import MajorantError, Operator, Problem
 
@@ -172,17 +171,18 @@ def linear_start(problem: Problem, standardised: bool) -> Tensor:
     y, operator = problem.y, problem.operator
     if operator.svd() is None:
         return operator.adjoint(y)
-    return (_kernel(operator, standardised) @ y.to(ENERGY_DTYPE)).to(y.dtype)
+    # sources contiguous in memory, as the products of the networks want them
+    return (y.mT @ _kernel(operator, standardised, y.dtype).mT).mT
 
 
-_KERNELS: WeakKeyDictionary[Operator, dict[bool, Tensor]] = WeakKeyDictionary()
+_KERNELS: WeakKeyDictionary[Operator, dict[tuple[bool, torch.dtype], Tensor]] = WeakKeyDictionary()
 """Of operators that a start was made for; a live solver makes twenty a second for one."""
 
 
-def _kernel(operator: Operator, standardised: bool) -> Tensor:
-    """What maps data to the start, (..., n_columns, n_sensors), float64; made once."""
+def _kernel(operator: Operator, standardised: bool, dtype: torch.dtype) -> Tensor:
+    """What maps data to the start, (..., n_columns, n_sensors); made in float64, and once."""
     held = _KERNELS.setdefault(operator, {})
-    if standardised not in held:
+    if (standardised, dtype) not in held:
         svd = operator.svd()
         assert svd is not None
         power = svd.s**2
@@ -191,8 +191,8 @@ def _kernel(operator: Operator, standardised: bool) -> Tensor:
         if standardised:
             resolution = ((power / damped)[..., :, None] * svd.vh**2).sum(-2)
             kernel = kernel * inverse(resolution.sqrt())[..., :, None]
-        held[standardised] = kernel
-    return held[standardised]
+        held[standardised, dtype] = kernel.to(dtype)
+    return held[standardised, dtype]
 
 
 def rms(x: Tensor) -> Tensor:

@@ -162,7 +162,8 @@ class CosineMajorant(Majorant[SourceState]):
         """The bound at a point where the energy has been evaluated."""
         # every bound of the prior holds at least k / |x|^2 times the identity, k = 2/sqrt(3), and
         # that of the data only adds to it
-        least = self.energy.weight * COSINE_CURVATURE / point.norm_x**2 if self.prior else None
+        share = self.energy.weight * COSINE_CURVATURE
+        least = share / (point.norm_x * point.norm_x) if self.prior else None
         return QuadraticSurrogate(
             *(point.state, point.energy),
             *(lambda: point.gradient, lambda: self.curvature(point), point),

@@ -202,7 +202,7 @@ class PriorBounds:
         before, eps = _network(point).before, self.prior.eps
         return [
             (r * soft_relu_curvature(z, eps)).clamp_min(0)
-            for r, z in zip(point.arrived, before, strict=True)
+            for r, z in zip(point.slope.arrived, before, strict=True)
         ]
 
 

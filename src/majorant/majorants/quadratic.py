@@ -258,4 +258,5 @@ class QuadraticSurrogate(Surrogate[SourceState]):
         """``|g|^2 / (2 least)``: no curvature has to be computed for it."""
         if self.least is None:
             return self.promise()
-        return 0.5 * norm(self.gradient) ** 2 / self.least
+        size = norm(self.gradient) if self.point is None else self.point.steepness
+        return size * size * 0.5 / self.least
