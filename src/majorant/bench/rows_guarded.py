@@ -59,6 +59,7 @@ def score(name: str, data: SereegaLike, solver: Solver, *, max_iter: int | None 
     """Solve all samples of a data set and judge them."""
     judge, scores = Localisation(data.leadfield, data.sfreq), []
     energy, refused, windows, rises, seconds = 0.0, 0, 0, 0, 0.0
+    solve(data.problem(data.batch([0])), solver, max_iter=max_iter)  # what is made once
     for batch in data.batches(BATCH):
         began = time.perf_counter()
         solution = solve(data.problem(batch), solver, max_iter=max_iter)
