@@ -175,11 +175,11 @@ def windows(n: int, network: UnrolledNetwork[Any]) -> tuple[Problem, int]:
 def window_rows(
     solver: MMNet, sizes: Sequence[int] = SIZES, clock: Callable[[], float] = time.perf_counter
 ) -> Iterator[Row]:
-    """Ten guarded steps beside their products; free ones beside guarded.
+    """Ten guarded steps beside their products, and beside free ones, which ask for no energies.
 
     A single window is taken by the compiled loops, and by the general formulas.
     """
-    free, usual = Guard("off", window=1), solver.changed(fused=False)
+    free, usual = Guard("off", window=STEPS), solver.changed(fused=False)
     square = torch.randn(SQUARE, SQUARE, generator=torch.Generator().manual_seed(0))
     for n in sizes:
         problem, n_rows = windows(n, solver.network)
