@@ -283,8 +283,9 @@ def test_a_stream_of_lsl_that_comes_back_with_another_rate(
     assert len(lines) - 1 == found["estimates"] > 100
     times = np.array([float(line.split(",")[0]) for line in lines[1:]])
     assert (np.diff(times) > 0).all()
-    # the player may stamp samples some milliseconds ahead of their time; our own work takes some
-    assert 0 <= found["latency"]["median_ms"] < 10_000
+    # the player may stamp a whole chunk ahead: then there is no latency, and the run says so
+    assert found["latency"]["median_ms"] < 10_000
+    assert found["latency"]["median_ms"] > 0 or found["ahead"] > 0
     assert 0 < found["work"]["median_ms"] < 10_000
 
 

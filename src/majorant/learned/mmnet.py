@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from weakref import WeakKeyDictionary, ref
 
 import torch
@@ -242,7 +242,7 @@ class MMNet(IterativeSolver[SourceState]):
         """The network's step on this operator."""
         coarse = self._coarse(problem)
         network = self._network(coarse)
-        if self.fused and self.limit is None and suits(network, coarse):
+        if self._fuses(network, coarse):
             from majorant.learned.fused.proposal import FusedProposal, FusedStep
 
             self._step = self._step or FusedStep(network)
@@ -275,13 +275,17 @@ class MMNet(IterativeSolver[SourceState]):
     def _energy(self, coarse: Problem, network: UnrolledNetwork[Any]) -> CosineEnergy:
         """The energy, by the formulas that suit the problem."""
         weight, operator = network.settings.weight, coarse.operator
-        if not (self.fused and self.limit is None and suits(network, coarse)):
+        if not self._fuses(network, coarse):
             return CosineEnergy(coarse, network.prior, weight)
         from majorant.learned.fused.energy import FusedEnergy, Layers
 
         if operator not in self._layers:
             self._layers[operator] = Layers(operator, network)
         return FusedEnergy(coarse, network.prior, weight, self._layers[operator])
+
+    def _fuses(self, network: UnrolledNetwork[Any], coarse: Problem) -> TypeGuard[MMNetwork]:
+        """Whether energy and steps are the compiled ones: both, or neither."""
+        return self.fused and self.limit is None and suits(network, coarse)
 
     def _grid(self, problem: Problem) -> TimeGrid | None:
         return TimeGrid.between(problem.n_times, self.sfreq, self.network.settings.rate)

@@ -86,7 +86,7 @@ class Look:
     p : array, shape (n_rows, n_columns)
         ``Phi(x)``.
     numbers : array, shape (n_batch, n_numbers), float64
-        Norms, cosines and distances, as :mod:`majorant.learned.kernels` keeps them.
+        Norms, cosines and distances, as :mod:`majorant.learned.fused.kernels` keeps them.
     """
 
     x: Array
@@ -143,6 +143,8 @@ class FusedPoint(CosinePoint):
 
 class FusedEnergy(CosineEnergy):
     """The cosine energy, in as few passes over the arrays as there are.
+
+    One energy is for one solve at a time: every look writes into the same room.
 
     Parameters
     ----------

@@ -6,7 +6,8 @@ is ten loops, one between any two products, that pass over the samples one by on
 the cache. What is computed, and where that is from, is said in ``fused/__init__.py``.
 
 Arrays are float32 and C-contiguous, rows first: row ``b * n_times + t`` is time point ``t`` of
-sample ``b``. Sums are taken in float64. Nothing here mixes two samples.
+sample ``b``. Sums are taken in float64. Nothing here mixes two samples. What the loops call stands
+in the same file, because what numba keeps on disk is made anew when its own file changes, only.
 """
 
 from __future__ import annotations
@@ -97,6 +98,12 @@ def softplus(z: Single) -> Single:
 
 
 @_compiled
+def own(rows: Array, b: int, n_times: int) -> Array:
+    """All numbers of sample ``b``, side by side, in the same memory."""
+    return rows[b * n_times : (b + 1) * n_times].reshape(-1)
+
+
+@_compiled
 def neighbours(wide: Array, n_times: int, width: int) -> None:
     """Copy the middle block of every row to the rows before and after it, in the same sample.
 
@@ -122,9 +129,7 @@ def neighbours(wide: Array, n_times: int, width: int) -> None:
 def unit(y: Array, n_times: int, found: Array) -> None:
     """Divide every sample of ``y`` by its norm, to ``found`` in float64; zero stays zero."""
     for b in range(y.shape[0] // n_times):
-        rows = slice(b * n_times, (b + 1) * n_times)
-        y_b, found_b = y[rows].reshape(-1), found[rows].reshape(-1)
-        square = 0.0
+        y_b, found_b, square = own(y, b, n_times), own(found, b, n_times), 0.0
         for i in range(y_b.size):
             square += np.float64(y_b[i]) * np.float64(y_b[i])
         over = inverse(math.sqrt(square))
@@ -158,7 +163,7 @@ def angles(
 
     Parameters
     ----------
-    seen : array, shape (n_rows, n_sensors + n_hidden)
+    seen : array, shape (n_rows, n_sensors + ..)
         ``L x`` in front.
     y : array, shape (n_rows, n_sensors), float64
         The data, of norm 1 or 0 in every sample.
@@ -180,8 +185,7 @@ def angles(
     n_batch = numbers.shape[0]
     n_times, n_sensors, overflowed = x.shape[0] // n_batch, y.shape[1], 0
     for b in range(n_batch):
-        rows = slice(b * n_times, (b + 1) * n_times)
-        x_b, p_b = x[rows].reshape(-1), p[rows].reshape(-1)
+        x_b, p_b = own(x, b, n_times), own(p, b, n_times)
         aa = ay = yy = xx = pp = xp = 0.0
         for row in range(b * n_times, (b + 1) * n_times):
             a_t, y_t = seen[row], y[row]
@@ -226,13 +230,14 @@ def aim(x: Array, p: Array, numbers: Array, into: Array) -> None:
     n_batch = numbers.shape[0]
     n_times = x.shape[0] // n_batch
     for b in range(n_batch):
-        rows = slice(b * n_times, (b + 1) * n_times)
-        x_b, p_b, into_b = x[rows].reshape(-1), p[rows].reshape(-1), into[rows].reshape(-1)
+        x_b, p_b, into_b = own(x, b, n_times), own(p, b, n_times), own(into, b, n_times)
         over_x, over_p = inverse(numbers[b, NORM_X]), inverse(numbers[b, NORM_PHI])
-        own = np.float32(numbers[b, COS_PRIOR] * over_p * over_p)
-        other = np.float32(over_x * over_p)
+        of_p, of_x = (
+            np.float32(numbers[b, COS_PRIOR] * over_p * over_p),
+            np.float32(over_x * over_p),
+        )
         for i in range(x_b.size):
-            into_b[i] = own * p_b[i] - other * x_b[i]
+            into_b[i] = of_p * p_b[i] - of_x * x_b[i]
 
 
 @_compiled
@@ -257,11 +262,11 @@ def join(
     n_times, share = seen.shape[0] // n_batch, np.float32(weight)
     for b in range(n_batch):
         over = inverse(numbers[b, NORM_DATA])
-        own, other = np.float32(numbers[b, COS_DATA] * over * over), np.float32(over)
+        of_a, of_y = np.float32(numbers[b, COS_DATA] * over * over), np.float32(over)
         for row in range(b * n_times, (b + 1) * n_times):
             a_t, y_t, of_data = seen[row], y[row], joined[row]
             for i in range(n_sensors):
-                of_data[i] = own * a_t[i] - other * np.float32(y_t[i])
+                of_data[i] = of_a * a_t[i] - of_y * np.float32(y_t[i])
             v, slope, of_prior = arrived[row], slopes[row], joined[row, n_sensors:]
             for i in range(slope.size):
                 of_prior[i] = share * v[i] * slope[i]
@@ -273,13 +278,12 @@ def finish(x: Array, p: Array, weight: float, numbers: Array, slope: Array) -> N
     n_batch = numbers.shape[0]
     n_times = x.shape[0] // n_batch
     for b in range(n_batch):
-        rows = slice(b * n_times, (b + 1) * n_times)
-        x_b, p_b, slope_b = x[rows].reshape(-1), p[rows].reshape(-1), slope[rows].reshape(-1)
+        x_b, p_b, slope_b = own(x, b, n_times), own(p, b, n_times), own(slope, b, n_times)
         over_x, over_p = inverse(numbers[b, NORM_X]), inverse(numbers[b, NORM_PHI])
-        own = np.float32(weight * numbers[b, COS_PRIOR] * over_x * over_x)
-        other, square = np.float32(weight * over_x * over_p), 0.0
+        of_x = np.float32(weight * numbers[b, COS_PRIOR] * over_x * over_x)
+        of_p, square = np.float32(weight * over_x * over_p), 0.0
         for i in range(x_b.size):
-            g = slope_b[i] + (own * x_b[i] - other * p_b[i])
+            g = slope_b[i] + (of_x * x_b[i] - of_p * p_b[i])
             slope_b[i] = g
             square += np.float64(g) * np.float64(g)
         numbers[b, NORM_SLOPE] = math.sqrt(square)
@@ -301,15 +305,15 @@ def gather(
     for b in range(n_batch):
         over = np.float32(inverse(numbers[b, which] / root))
         for row in range(b * n_times, (b + 1) * n_times):
-            own, read = code[row, skip:], wide[row, middle:]
+            given, read = code[row, skip:], wide[row, middle:]
             for i in range(n_code):
-                read[i] = over * own[i] + bias[i]
-            own, read = extra[row], wide[row, middle + n_code :]
+                read[i] = over * given[i] + bias[i]
+            given, read = extra[row], wide[row, middle + n_code :]
             for i in range(extra.shape[1]):
-                read[i] = own[i]
-            own, read = hidden[row], wide[row, middle + n_both :]
+                read[i] = given[i]
+            given, read = hidden[row], wide[row, middle + n_both :]
             for i in range(hidden.shape[1]):
-                read[i] = own[i]
+                read[i] = given[i]
     neighbours(wide, n_times, width)
 
 
@@ -379,8 +383,7 @@ def move(
     n_times = x.shape[0] // n_batch
     root = math.sqrt(n_times * x.shape[1])
     for b in range(n_batch):
-        rows = slice(b * n_times, (b + 1) * n_times)
-        p_b, slope_b, x_b = p[rows].reshape(-1), slope[rows].reshape(-1), x[rows].reshape(-1)
+        p_b, slope_b, x_b = own(p, b, n_times), own(slope, b, n_times), own(x, b, n_times)
         norm_x = numbers[b, NORM_X]
         size, over = norm_x / root, inverse(numbers[b, NORM_SLOPE] / root)
         lowest = np.float32(floor * norm_x * norm_x * inverse(size * over) if positive else -np.inf)

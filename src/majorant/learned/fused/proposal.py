@@ -21,6 +21,8 @@ from majorant.solvers.base import Proposal
 class FusedProposal(Proposal[SourceState, list[Cells]]):
     """The network's steps, without a look at the energy between them.
 
+    The memory is changed in place: who wants to go back to it copies it before.
+
     Attributes
     ----------
     step : FusedStep

@@ -22,9 +22,9 @@ TOGETHER = 512
 
 def parts(n_batch: int, n_times: int) -> Iterator[tuple[slice, slice]]:
     """Samples that are looked at together, and their rows."""
-    together = max(1, TOGETHER // n_times)
-    for start in range(0, n_batch, together):
-        stop = min(start + together, n_batch)
+    count = max(1, TOGETHER // n_times)
+    for start in range(0, n_batch, count):
+        stop = min(start + count, n_batch)
         yield slice(start, stop), slice(start * n_times, stop * n_times)
 
 
@@ -98,9 +98,9 @@ def samples_first(x: Tensor, n_batch: int) -> Tensor:
     return x.unflatten(0, (n_batch, -1)).mT
 
 
-def together(parts: Sequence[Array], n_batch: int) -> Tensor:
+def together(arrays: Sequence[Array], n_batch: int) -> Tensor:
     """Rows of some samples each to one array, (n_batch, n_columns, n_times)."""
-    rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    rows = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     return samples_first(torch.from_numpy(rows), n_batch)
 
 
