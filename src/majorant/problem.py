@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from majorant.errors import DamagedFile, MajorantError
+from majorant.geometry import SourceGeometry
 from majorant.linalg import ThinSVD, linear, spectral_norm_bound, thin_svd
 
 __all__ = [
@@ -55,11 +56,14 @@ class Operator(ABC):
         Rows and columns of the map.
     n_orient : int
         Columns per location: 1 (fixed orientation) or 3; columns of a location are consecutive.
+    geometry : SourceGeometry or None
+        Where the locations are and which are neighbours; None where nobody said.
     """
 
     n_sensors: int
     n_columns: int
     n_orient: int
+    geometry: SourceGeometry | None = None
 
     @property
     def n_locations(self) -> int:
@@ -111,14 +115,19 @@ class MatrixOperator(Operator):
         Lead field: V/(A m), T/(A m), or unitless once whitened.
     n_orient : int
         Columns per location, 1 or 3.
+    geometry : SourceGeometry, optional
+        Where the locations are, for solvers that look at neighbours.
 
     Raises
     ------
     MajorantError
-        If the matrix has the wrong shape or holds values that are not finite.
+        If the matrix has the wrong shape or holds values that are not finite, or the geometry
+        is of another number of locations.
     """
 
-    def __init__(self, matrix: Tensor, n_orient: int = 1) -> None:
+    def __init__(
+        self, matrix: Tensor, n_orient: int = 1, geometry: SourceGeometry | None = None
+    ) -> None:
         _check_tensor("lead field", matrix)
         if matrix.ndim not in (2, 3):
             raise MajorantError(
@@ -132,6 +141,13 @@ class MatrixOperator(Operator):
             )
         if not torch.isfinite(matrix).all():
             raise MajorantError("the lead field holds NaN or infinite values; mend it first")
+        n_locations = int(matrix.shape[-1]) // n_orient
+        if geometry is not None and geometry.n_locations != n_locations:
+            raise MajorantError(
+                f"the geometry has {geometry.n_locations} locations and the lead field "
+                f"{n_locations}; give that of the same sources"
+            )
+        self.geometry = geometry
         self._matrix = matrix
         self.n_sensors, self.n_columns = int(matrix.shape[-2]), int(matrix.shape[-1])
         self.n_orient = n_orient

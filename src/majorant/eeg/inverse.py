@@ -193,9 +193,12 @@ class Inverse:
     def _single(self, nave: int) -> Operator:
         """The whitened lead field in single precision."""
         if nave not in self._singles:
-            matrix = self.operator(nave).matrix()
+            double = self.operator(nave)
+            matrix = double.matrix()
             assert matrix is not None
-            self._singles[nave] = MatrixOperator(matrix.to(torch.float32), n_orient=1)
+            self._singles[nave] = MatrixOperator(
+                matrix.to(torch.float32), double.n_orient, double.geometry
+            )
         return self._singles[nave]
 
     def require(self) -> None:

@@ -24,6 +24,7 @@ from majorant.forward import graph
 from majorant.forward.checks import as_float, as_int, check_indices, check_parts
 from majorant.forward.leadfield_file import read_leadfield, write_leadfield
 from majorant.forward.regions import sum_regions
+from majorant.geometry import SourceGeometry
 from majorant.problem import MajorantError, MatrixOperator
 
 __all__ = ["Leadfield", "average_reference"]
@@ -163,7 +164,20 @@ class Leadfield:
 
     def operator(self, dtype: torch.dtype = torch.float64) -> MatrixOperator:
         """Return the gain as the operator that solvers take."""
-        return MatrixOperator(self.gain.to(dtype), n_orient=self.n_orient)
+        return MatrixOperator(self.gain.to(dtype), n_orient=self.n_orient, geometry=self.geometry)
+
+    @cached_property
+    def geometry(self) -> SourceGeometry:
+        """Where the sources are, without the sensors."""
+        return SourceGeometry(
+            self.positions,
+            self.edges,
+            self.normals,
+            self.hemisphere,
+            self.kind,
+            self.n_orient,
+            self.parcels,
+        )
 
     def fixed(self) -> Leadfield:
         """Return the lead field with one column per location, along its normal."""

@@ -7,12 +7,9 @@ taken of the source space (positions and parcels), not of the sensors.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import torch
 
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import DamagedFile, MajorantError
@@ -96,9 +93,4 @@ def source_fingerprint(leadfield: Leadfield) -> str:
 
     Sensors do not enter, so every montage on the same sources has the same fingerprint.
     """
-    digest = hashlib.sha256(f"{leadfield.kind} {leadfield.n_orient} ".encode())
-    tenths = (leadfield.positions * 1e4).round().to(torch.int32).contiguous()
-    digest.update(tenths.numpy().tobytes())
-    if leadfield.parcels is not None:
-        digest.update(leadfield.parcels.to(torch.int16).contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return leadfield.geometry.fingerprint
