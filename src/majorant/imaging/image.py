@@ -281,7 +281,7 @@ def _snr(asked: float | str, used: float | None) -> float | str:
 def _settings(prepared: Prepared, settings: ImageSettings, imager: SourceImager) -> dict[str, Any]:
     """Settings as the page lists them: what was asked for, and what "auto" became."""
     auto = settings.depth == "auto"
-    depth = (imager.spec_.depth if auto else settings.depth) or "none"
+    depth = (imager.spec_.abilities.depth if auto else settings.depth) or "none"
     loose = imager.model.loose
     own = {
         "solver": settings.solver,
