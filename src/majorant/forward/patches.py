@@ -115,7 +115,7 @@ def patch_basis(
 def nearest_edges(positions: Tensor, hemisphere: Tensor | None = None) -> Tensor:
     """Join locations that lie next to each other, for source spaces without a mesh.
 
-    Neighbours are those within 1.8 times the median distance to the nearest one: the 18 next
+    Neighbours are those within 1.8 times the median distance to the nearest one: the 26 next
     points of a cubic grid. Locations of two hemispheres are not joined.
 
     Parameters

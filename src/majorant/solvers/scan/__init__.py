@@ -12,7 +12,7 @@ criterion. The estimate is the mean over all patches that would do nearly as wel
 | alternating projections | ``scan/search.py`` |
 | the mean over patches | ``scan/posterior.py`` |
 
-Source: Ziskind and Wax (1988); Adler et al. (2022); relatives: RAP-MUSIC (Mosher and Leahy 1999),
+Source: Ziskind and Wax (1988); Adler et al. (2024); relatives: RAP-MUSIC (Mosher and Leahy 1999),
 TRAP-MUSIC (Mäkelä et al. 2018).
 """
 

@@ -15,7 +15,7 @@ larger second term is a smaller ``RSS``; a patch added lets ``RSS`` shrink by th
 is not negative. The logarithm keeps the order. ∎
 
 There are finitely many sets of K patches, so sweeps end. Source: alternating projection, Ziskind
-and Wax (1988); for MEG and EEG, Adler et al. (2022).
+and Wax (1988); for MEG and EEG, Adler et al. (2024).
 """
 
 from __future__ import annotations
@@ -185,10 +185,10 @@ class Likelihood(Energy[Found]):
     def residual(self, sources: Sources) -> Tensor:
         """What the best courses leave of the data, shape of ``sample.y``."""
         seen = sources.topographies(self.dictionary)
-        gram = seen @ seen.mT + torch.diag_embed((~sources.there).to(seen.dtype))
         y = self.sample.y
         # An error of the courses moves the residual's power by its square only.
-        return y - seen.mT @ torch.linalg.solve(gram, seen @ y)
+        inverse = torch.linalg.pinv(seen @ seen.mT, rtol=1e-10, hermitian=True)
+        return y - seen.mT @ (inverse @ (seen @ y))
 
     def share(self, sources: Sources) -> Tensor:
         """Share of the data's power that is left, float64, shape (n_batch,)."""

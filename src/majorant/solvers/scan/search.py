@@ -6,8 +6,8 @@ S A S'`` it needs ``U s`` and ``U C s`` for the topographies s at hand, which ar
 stays costs no product with the dictionary. Scores are in single precision; what is taken is decided
 in double.
 
-Source: Ziskind and Wax (1988), doi:10.1109/29.7543; Adler et al. (2022),
-doi:10.1109/TMI.2021.3125810.
+Source: Ziskind and Wax (1988), doi:10.1109/29.7543; Adler et al. (2024),
+doi:10.1016/j.bspc.2023.105796.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from majorant.solvers.scan.pencil import (
 
 __all__ = ["Products", "Search"]
 
-GAIN = 1e-9
+GAIN = 1e-6
 """What a patch must explain more than the one before it, as a share of the data, to replace it."""
 
 
