@@ -54,7 +54,7 @@ def test_the_energy_never_rises_and_is_that_of_its_definition(n_orient: int, sca
     columns = columns + 3.0 * columns[:, :1]
     y = scale * normal(4, 12, 9, seed=5)
     problem = Problem(MatrixOperator(columns, n_orient), y)
-    solution = solve(problem, Scan(n_most=6, penalty=0.0, patience=6), keep_trace=True)
+    solution = solve(problem, Scan(n_most=6, penalty=0.0, max_iter=40), keep_trace=True)
     energy = solution.certificate.energy
     assert bool((energy[1:] <= energy[:-1]).all())
     assert bool((energy[-1] < energy[0] - 1).all())

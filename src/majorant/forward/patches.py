@@ -56,6 +56,11 @@ class PatchBasis:
         """Number of patches."""
         return len(self.centre)
 
+    @property
+    def n_locations(self) -> int:
+        """Number of locations."""
+        return int((self.radius == 0).sum())
+
     def topographies(self, columns: Tensor) -> Tensor:
         """Sum the columns of every patch.
 
@@ -176,7 +181,7 @@ def _balls(graph: csr_array, centres: np.ndarray, radius: float) -> csr_array:
 
 def _spread(graph: csr_array, spacing: float) -> np.ndarray:
     """Locations none of which lies within the spacing of one before it, and that reach all."""
-    n = graph.shape[0]
+    n = len(graph.indptr) - 1
     if spacing < float(np.median(graph.data)):
         return np.arange(n)
     near = _balls(graph, np.arange(n), spacing)

@@ -88,7 +88,7 @@ def posterior(search: Search, kept: Products, tau: float) -> tuple[Tensor, Tenso
         Mean over time.
     """
     y, sources = search.likelihood.sample.y, kept.sources
-    n_columns = search.dictionary.basis.members.shape[1] * search.dictionary.n_orient
+    n_columns = search.dictionary.basis.n_locations * search.dictionary.n_orient
     estimate = y.new_zeros(len(y), n_columns, y.shape[2])
     variance = y.new_zeros(len(y), n_columns)
     heard = squared_norm(y) > 0
