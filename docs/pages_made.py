@@ -20,13 +20,13 @@ from majorant.registry import SOLVERS
 
 ROOMS = {
     "Recordings in, estimates out": (
-        "majorant.eeg.imager",
-        "majorant.eeg.recording",
-        "majorant.eeg.prepare",
-        "majorant.eeg.settings",
-        "majorant.eeg.montage",
-        "majorant.eeg.image",
-        "majorant.eeg.result",
+        "majorant.imager.imager",
+        "majorant.recording.file",
+        "majorant.recording.prepare",
+        "majorant.recording.settings",
+        "majorant.recording.montage",
+        "majorant.imaging.image",
+        "majorant.imaging.result",
     ),
     "Planning and comparing": (
         "majorant.audit.settings",

@@ -19,7 +19,7 @@ _HOMES = {
     "MatrixOperator": "majorant.problem",
     "Problem": "majorant.problem",
     "Solution": "majorant.problem",
-    "SourceImager": "majorant.eeg.imager",
+    "SourceImager": "majorant.imager.imager",
     "Status": "majorant.problem",
     "make": "majorant.registry",
     "solve": "majorant.solvers.loop",
@@ -42,8 +42,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from majorant.eeg.imager import SourceImager
     from majorant.forward.leadfield import Leadfield
+    from majorant.imager.imager import SourceImager
     from majorant.majorants.guard import Guard
     from majorant.problem import (
         Certificate,

@@ -7,8 +7,8 @@ import pytest
 
 from majorant.audit.cap import Cap
 from majorant.audit.heads import AuditHead
-from majorant.eeg.places import Places
 from majorant.forward.leadfield import Leadfield
+from majorant.head.places import Places
 
 
 @pytest.fixture(scope="session")

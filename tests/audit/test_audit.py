@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from majorant.account import Account
 from majorant.audit import jobs as jobs_module
 from majorant.audit.advice import advice, headline
 from majorant.audit.cap import Cap, choose_cap, spread
@@ -22,7 +23,6 @@ from majorant.audit.solvers import depth_prior, weights_of
 from majorant.audit.store import open_folder
 from majorant.audit.summary import Audit, _weights, cortex_maps
 from majorant.audit.trials import Trials, noise_scale
-from majorant.eeg.account import Account
 from majorant.problem import MajorantError
 
 SETTINGS = AuditSettings(n=30, levels=2, solvers=("mne", "sloreta"), extent=30.0, seed=3)

@@ -110,7 +110,7 @@ def test_a_mistake_is_said_before_a_stream_is_looked_for(
     arguments: tuple[str, ...], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "majorant.eeg.live.lsl", None)
+    monkeypatch.setitem(sys.modules, "majorant.live.lsl", None)
     answer = said("stream", *arguments)
     assert answer.exit_code == 2
     assert says in " ".join(answer.stderr.split())

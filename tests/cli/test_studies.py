@@ -46,7 +46,7 @@ def test_an_audit_of_a_recording_writes_a_page_and_is_not_overwritten(
 def test_an_audit_of_a_head_of_ones_own_leaves_out_what_does_not_fit(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from majorant.eeg.template import template_forward
+    from majorant.head.template import template_forward
 
     info = mne.read_evokeds(recording, verbose="error")[0].info
     forward = tmp_path / "own-fwd.fif"

@@ -15,9 +15,9 @@ from mne.minimum_norm.inverse import (
 )
 
 from majorant import SourceImager
-from majorant.eeg.forward import source_model
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.surfaces import vertex_normals
+from majorant.head.model import source_model
 from majorant.problem import MajorantError
 from majorant.registry import SOLVERS, able
 

@@ -15,16 +15,16 @@ from typing import Any
 import mne
 import pytest
 
+from majorant.bids.cluster import outcomes
+from majorant.bids.dataset import find_recordings, root_of
+from majorant.bids.derivatives import open_derivatives, standing
+from majorant.bids.page import render_group
+from majorant.bids.study import Outcome, Study, image_item
 from majorant.cli import main
-from majorant.eeg.bids.cluster import outcomes
-from majorant.eeg.bids.dataset import find_recordings, root_of
-from majorant.eeg.bids.derivatives import open_derivatives, standing
-from majorant.eeg.bids.page import render_group
-from majorant.eeg.bids.study import Outcome, Study, image_item
-from majorant.eeg.result import ImageSettings
-from majorant.eeg.settings import Preparation
-from majorant.eeg.store import read_window
 from majorant.errors import MajorantError
+from majorant.imager.store import read_window
+from majorant.imaging.result import ImageSettings
+from majorant.recording.settings import Preparation
 
 pytest.importorskip("mne_bids")
 

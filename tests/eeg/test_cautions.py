@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from majorant.eeg.cautions import find_cautions
-from majorant.eeg.evidence import Evidence
-from majorant.eeg.faint import level_needed
-from majorant.eeg.prepare import Prepared
-from majorant.eeg.scalp import coverage, frontal_pole
+from majorant.findings.cautions import find_cautions
+from majorant.findings.evidence import Evidence
+from majorant.findings.facts import Peak, Uncertainty
+from majorant.findings.faint import level_needed
 from majorant.problem import Certificate, Status
-from majorant.report.content import Peak, Uncertainty
+from majorant.recording.prepare import Prepared
+from majorant.recording.scalp import coverage, frontal_pole
 
 TIMES = np.arange(-20, 50) / 100
 

@@ -13,13 +13,13 @@ import pytest
 
 from majorant import SourceImager
 from majorant.cli import main
-from majorant.eeg.continuous import image_continuous
-from majorant.eeg.recording import Recording
-from majorant.eeg.result import ImageSettings
-from majorant.eeg.settings import Preparation
-from majorant.eeg.store import read_window
-from majorant.eeg.streams import Conditioning, Reader
+from majorant.imager.store import read_window
+from majorant.imager.streams import Conditioning, Reader
+from majorant.imaging.continuous import image_continuous
+from majorant.imaging.result import ImageSettings
 from majorant.problem import DamagedFile, MajorantError
+from majorant.recording.file import Recording
+from majorant.recording.settings import Preparation
 
 
 @pytest.fixture(scope="module")

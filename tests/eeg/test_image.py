@@ -12,18 +12,19 @@ import mne
 import numpy as np
 import pytest
 
-from majorant.eeg import output
-from majorant.eeg.demo import Demo, DemoSettings, demo_recording, judged
-from majorant.eeg.image import image
-from majorant.eeg.output import check_output, save_results
-from majorant.eeg.peaks import PeakSettings, find_peaks, local_maxima
-from majorant.eeg.places import Places
-from majorant.eeg.prepare import prepare
-from majorant.eeg.recording import load_recording
-from majorant.eeg.result import ImageResult, ImageSettings
-from majorant.eeg.settings import Preparation
+from majorant.files import folder as output
+from majorant.files.folder import check_output
+from majorant.findings.peaks import PeakSettings, find_peaks, local_maxima
+from majorant.head.places import Places
+from majorant.imaging.demo import Demo, DemoSettings, demo_recording, judged
+from majorant.imaging.image import image
+from majorant.imaging.result import ImageResult, ImageSettings
+from majorant.imaging.write import save_results
 from majorant.problem import MajorantError
-from majorant.report.words import source_scale
+from majorant.recording.file import load_recording
+from majorant.recording.prepare import prepare
+from majorant.recording.settings import Preparation
+from majorant.report.headline import source_scale
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ def test_noise_alone_is_said_to_be_noise(demo: Demo) -> None:
 
 
 def test_a_window_that_would_not_fit_is_refused(demo: Demo, monkeypatch: Any) -> None:
-    monkeypatch.setattr("majorant.eeg.image.LARGEST", 1_000_000)
+    monkeypatch.setattr("majorant.imaging.image.LARGEST", 1_000_000)
     with pytest.raises(MajorantError, match="shorten the window"):
         image(demo.prepared, ImageSettings("sloreta"))
 

@@ -10,8 +10,8 @@ import pytest
 from mne.minimum_norm import apply_inverse, make_inverse_operator
 
 from majorant import SourceImager
-from majorant.eeg.forward import leadfield_from_forward
-from majorant.eeg.template import template_forward
+from majorant.head.model import leadfield_from_forward
+from majorant.head.template import template_forward
 from majorant.problem import MajorantError
 
 SNR = 3.0

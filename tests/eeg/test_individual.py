@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from majorant import SourceImager
-from majorant.eeg import anatomy
-from majorant.eeg.individual import subject_forward
-from majorant.eeg.registration import MEMBERS, carry_regions
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.template import template_head, template_parcels, template_surfaces
+from majorant.head import find as anatomy
+from majorant.head.registration import MEMBERS, carry_regions
+from majorant.head.subject import subject_forward
 from majorant.problem import MajorantError
 from majorant.registry import spec
 
@@ -163,7 +163,7 @@ def test_a_subject_is_imaged_from_its_folder_alone(
 def test_electrodes_far_from_the_scalp_are_named_in_millimetres(
     evoked: Any, subjects: Path, tmp_path: Path
 ) -> None:
-    from majorant.eeg.coregistration import check_scalp
+    from majorant.head.coregistration import check_scalp
 
     scalp, faces, *_ = mne.read_surface(subjects / NAME / "bem" / "outer_skin.surf")
     trans = mne.read_trans(subjects / NAME / "bem" / f"{NAME}-trans.fif")

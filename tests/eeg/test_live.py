@@ -18,15 +18,15 @@ import torch
 
 from majorant import SourceImager
 from majorant.cli import main
-from majorant.eeg.live.chunks import Chunk
-from majorant.eeg.live.conditioner import Conditioner
-from majorant.eeg.live.engine import STEPS, KernelEngine, WindowEngine, engine_for, one_thread
-from majorant.eeg.live.follow import Following, follow
-from majorant.eeg.live.latency import Latency
-from majorant.eeg.live.regions import find_regions
-from majorant.eeg.live.sinks import open_file
 from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
+from majorant.live.chunks import Chunk
+from majorant.live.conditioner import Conditioner
+from majorant.live.engine import STEPS, KernelEngine, WindowEngine, engine_for, one_thread
+from majorant.live.follow import Following, follow
+from majorant.live.latency import Latency
+from majorant.live.regions import find_regions
+from majorant.live.sinks import open_file
 
 SFREQ = 100.0
 UNFILTERED = (None, None)
@@ -361,7 +361,7 @@ def test_samples_that_gathered_while_an_estimate_was_made_are_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The hop is counted from the last look, so work that takes longer adds no wait."""
-    from majorant.eeg.live import lsl
+    from majorant.live import lsl
 
     slept: list[float] = []
     monkeypatch.setattr(lsl, "clock", lambda: 0.0)

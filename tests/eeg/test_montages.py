@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from majorant import SourceImager
-from majorant.eeg.account import Account
-from majorant.eeg.channels import interpolate_bads, mark_bads
-from majorant.eeg.montage import place, read_montage
-from majorant.eeg.template import dressed, electrode_places
+from majorant.account import Account
 from majorant.forward.electrodes import align, digitised_electrodes
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.shells import compute_gain
 from majorant.forward.template import template_head
+from majorant.head.template import dressed, electrode_places
 from majorant.problem import MajorantError
+from majorant.recording.channels import interpolate_bads, mark_bads
+from majorant.recording.montage import place, read_montage
 
 MONTAGES = sorted(
     name
@@ -92,7 +92,7 @@ def test_bad_electrodes_are_left_out_or_interpolated_and_named(raw: Any) -> None
 
 
 def test_mixed_units_are_named(raw: Any) -> None:
-    from majorant.eeg.channels import check_samples
+    from majorant.recording.channels import check_samples
 
     data = raw.copy().pick("eeg", verbose="error").get_data()
     data[[3, 7]] *= 1e6

@@ -9,12 +9,12 @@ import mne
 import numpy as np
 import pytest
 
-from majorant.eeg.imager import SourceImager
-from majorant.eeg.noise import check_covariance, independent_samples, shrink
-from majorant.eeg.prepare import prepare
-from majorant.eeg.recording import load_recording
-from majorant.eeg.settings import Preparation
+from majorant.imager.imager import SourceImager
 from majorant.problem import MajorantError
+from majorant.recording.file import load_recording
+from majorant.recording.noise import check_covariance, independent_samples, shrink
+from majorant.recording.prepare import prepare
+from majorant.recording.settings import Preparation
 
 
 def test_independent_samples_of_white_noise_are_all_of_them() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from majorant.eeg.prepare import Prepared, prepare
-from majorant.eeg.recording import ChoiceNeeded, load_recording
-from majorant.eeg.settings import Preparation
 from majorant.problem import MajorantError
+from majorant.recording.file import ChoiceNeeded, load_recording
+from majorant.recording.prepare import Prepared, prepare
+from majorant.recording.settings import Preparation
 
 
 def prepared(path: Path, **settings: Any) -> Prepared:

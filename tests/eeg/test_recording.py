@@ -8,11 +8,11 @@ from typing import Any
 import mne
 import pytest
 
-from majorant.eeg.account import Account, listening
-from majorant.eeg.prepare import prepare
-from majorant.eeg.recording import load_recording
-from majorant.eeg.settings import Preparation
+from majorant.account import Account, listening
 from majorant.problem import MajorantError
+from majorant.recording.file import load_recording
+from majorant.recording.prepare import prepare
+from majorant.recording.settings import Preparation
 
 
 @pytest.mark.parametrize(

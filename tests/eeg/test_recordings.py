@@ -9,12 +9,12 @@ import mne
 import numpy as np
 import pytest
 
-from majorant.eeg.image import image
-from majorant.eeg.output import save_results
-from majorant.eeg.prepare import Prepared, prepare
-from majorant.eeg.recording import ChoiceNeeded, load_recording
-from majorant.eeg.result import ImageSettings
-from majorant.eeg.settings import Preparation
+from majorant.imaging.image import image
+from majorant.imaging.result import ImageSettings
+from majorant.imaging.write import save_results
+from majorant.recording.file import ChoiceNeeded, load_recording
+from majorant.recording.prepare import Prepared, prepare
+from majorant.recording.settings import Preparation
 
 pytestmark = pytest.mark.recordings
 

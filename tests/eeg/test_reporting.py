@@ -10,8 +10,8 @@ import mne
 import pytest
 from tests.report.browser import chromium
 
-from majorant.eeg import reporting
-from majorant.eeg.imager import SourceImager
+from majorant.imager.imager import SourceImager
+from majorant.imaging import section as reporting
 from majorant.problem import MajorantError
 from majorant.report.page import render_page
 

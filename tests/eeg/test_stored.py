@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from majorant import Guard, SourceImager
-from majorant.forward.archive import read_archive, write_archive
+from majorant.files.archive import read_archive, write_archive
 from majorant.problem import DamagedFile, MajorantError
 
 

@@ -10,7 +10,7 @@ import pytest
 from majorant.bench.things import table, trials_of
 from majorant.bench.things_checks import Checked, CheckSettings, check, check_noise
 from majorant.bench.things_synthetic import SyntheticSettings, write_synthetic
-from majorant.eeg.things import Trials
+from majorant.bench.things_trials import Trials
 from majorant.problem import MajorantError
 
 SETTINGS = CheckSettings(flips=9, shuffles=9)

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from majorant.bench.things_synthetic import ELECTRODES
-from majorant.eeg.things import session_trials
-from majorant.eeg.things_file import (
+from majorant.bench.things_file import (
     TARGET,
     Session,
     find_sessions,
     read_session,
     write_session,
 )
+from majorant.bench.things_synthetic import ELECTRODES
+from majorant.bench.things_trials import session_trials
 from majorant.problem import DamagedFile, MajorantError
 
 

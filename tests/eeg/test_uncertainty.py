@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 import torch
 
-from majorant.eeg.estimate import combined
-from majorant.eeg.faint import strongest_ratio
-from majorant.eeg.imager import SourceImager
-from majorant.eeg.prepare import Prepared, prepare
-from majorant.eeg.recording import load_recording
-from majorant.eeg.settings import Preparation
-from majorant.eeg.uncertainty import (
+from majorant.findings.facts import Uncertainty
+from majorant.findings.faint import strongest_ratio
+from majorant.findings.uncertainty import (
     from_draws,
     from_kernel,
     from_posterior,
     noise_like,
     reached,
 )
-from majorant.eeg.uncertainty_choice import assess, check_asked
+from majorant.findings.uncertainty_choice import assess, check_asked
+from majorant.imager.estimate import combined
+from majorant.imager.imager import SourceImager
 from majorant.problem import MajorantError
-from majorant.report.content import Uncertainty
+from majorant.recording.file import load_recording
+from majorant.recording.prepare import Prepared, prepare
+from majorant.recording.settings import Preparation
 
 
 def kernel(n_locations: int, n_orient: int, rank: int = 12, seed: int = 0) -> torch.Tensor:

@@ -206,7 +206,7 @@ def test_no_flipped_byte_goes_unnoticed(tmp_path) -> None:
 
 def test_another_version_or_kind_is_refused_by_name(tmp_path) -> None:
     """The sentence says which version was found and which is read."""
-    from majorant.forward.archive import write_archive
+    from majorant.files.archive import write_archive
 
     path = tmp_path / "a.safetensors"
     write_archive(path, {"gain": torch.ones(2, 2)}, {}, kind="leadfield", version=99)

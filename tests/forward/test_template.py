@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from majorant.files.cache import Cache, cache_folder
 from majorant.forward import average_reference, shells, template
-from majorant.forward.cache import Cache, cache_folder
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.mesh import cast_rays
 from majorant.forward.shells import MIN_DEPTH

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from majorant.energies.gaussian import GaussianModel
-from majorant.forward.archive import read_archive, write_archive
+from majorant.files.archive import read_archive, write_archive
 from majorant.learned.factors import EDGES, Factors, read_factors
 from majorant.learned.unfolded import UnfoldedSBL
 from majorant.metrics.calibration import log_correlation

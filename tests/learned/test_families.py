@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from majorant.forward.archive import write_archive
+from majorant.files.archive import write_archive
 from majorant.learned.families import FAMILIES, as_solver, make_network, method_of, settings_from
 from majorant.learned.stored import KIND, VERSION, read_weights, write_weights
 from majorant.problem import DamagedFile, MajorantError

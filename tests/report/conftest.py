@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from majorant.findings.facts import PageContent, Peak, SourceMaps
 from majorant.forward.cortex import lobe, mni305_to_mni152
 from majorant.forward.surfaces import Surfaces, read_surfaces
 from majorant.problem import Certificate
-from majorant.report.content import PageContent, Peak, SourceMaps
 
 ContentMaker = Callable[..., PageContent]
 

@@ -17,7 +17,7 @@ from tests.report.browser import Reader, chromium
 from tests.report.conftest import make_content
 from tests.report.test_page import HOSTILE
 
-from majorant.report.content import PageContent, Uncertainty
+from majorant.findings.facts import PageContent, Uncertainty
 from majorant.report.page import render_page
 
 SHOTS = Path(__file__).parents[2] / "out" / "screenshots"

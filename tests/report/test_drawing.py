@@ -5,16 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from majorant.findings.facts import SourceMaps
 from majorant.forward.cortex import mni305_to_mni152
-from majorant.report.content import SourceMaps
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, colours, ramp
 from majorant.report.figures import _labels
+from majorant.report.headline import source_scale
 from majorant.report.marks import Mark
 from majorant.report.raster import Camera, rasterise
 from majorant.report.sensors import reach, sensor_positions
 from majorant.report.spread import fill_between, spread
 from majorant.report.topography import diverging, spherical_spline
-from majorant.report.words import clock, escape, instant, mni, number, percent, source_scale
+from majorant.words import (
+    clock,
+    escape,
+    instant,
+    mni,
+    number,
+    percent,
+)
 
 
 def maps(n: int, **more) -> SourceMaps:

@@ -11,8 +11,8 @@ from importlib import resources
 import numpy as np
 import pytest
 
+from majorant.findings.facts import SourceMaps
 from majorant.report.cells import cells
-from majorant.report.content import SourceMaps
 from majorant.report.payload import MOST_SAMPLES, explorer_data, packed, safe_json, samples
 from majorant.report.sensors import sensor_positions
 from majorant.report.topography import coefficients, kernel

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from majorant.forward.archive import read_archive
+from majorant.files.archive import read_archive
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.directions import both_directions, doubled
 from majorant.learned.stored import read_weights

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from majorant.forward.archive import write_archive
+from majorant.files.archive import write_archive
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.stored import KIND, VERSION, read_weights, tensor_hash, write_weights
 from majorant.learned.unrolled import MMNetwork

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from majorant.audit.summary import ERROR, Audit, Change, Estimate, Group
 from majorant.registry import SOLVERS
-from majorant.report.words import THIN, written
+from majorant.words import THIN, written
 
 __all__ = ["Advice", "advice", "headline", "ranged"]
 

@@ -15,10 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from majorant.account import Account, listening
 from majorant.audit.settings import FEWEST, AuditSettings
-from majorant.eeg.account import Account, listening
-from majorant.eeg.channels import mark_bads, set_types_by_name
-from majorant.eeg.montage import (
+from majorant.errors import MajorantError, nearest
+from majorant.forward.electrodes import align, digitised_electrodes, montage_electrodes
+from majorant.forward.shells import Head
+from majorant.recording.channels import mark_bads, set_types_by_name
+from majorant.recording.file import load_recording
+from majorant.recording.montage import (
     ALIASES,
     CUSTOM,
     DIGITISED,
@@ -26,10 +30,6 @@ from majorant.eeg.montage import (
     read_montage,
     replace_idealised,
 )
-from majorant.eeg.recording import load_recording
-from majorant.errors import MajorantError, nearest
-from majorant.forward.electrodes import align, digitised_electrodes, montage_electrodes
-from majorant.forward.shells import Head
 
 __all__ = ["Cap", "choose_cap", "forward_cap", "spread"]
 
@@ -210,7 +210,7 @@ def _offered(
         placed = align(found, head)
         account.note(replace(placed, name=montage).sentence())
         return montage, list(placed.ch_names), placed.positions
-    from majorant.eeg.template import electrode_places
+    from majorant.head.template import electrode_places
 
     suffix = path.suffix.lower()
     info = _montage_info(montage, account) if suffix in CUSTOM + DIGITISED[1:] else None

@@ -26,8 +26,6 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from majorant.audit.cap import Cap
-from majorant.eeg.forward import leadfield_from_forward
-from majorant.eeg.places import Places, locate
 from majorant.errors import MajorantError
 from majorant.forward.cortex import lobe
 from majorant.forward.graph import mesh_edges, unique_edges
@@ -41,6 +39,8 @@ from majorant.forward.template import (
     template_parcels,
     template_surfaces,
 )
+from majorant.head.model import leadfield_from_forward
+from majorant.head.places import Places, locate
 
 __all__ = ["MOVED_MM", "TRUE_SKULL", "AuditHead", "own_head", "template_heads"]
 

@@ -22,7 +22,7 @@ from majorant.audit.settings import AuditSettings
 from majorant.audit.solvers import imager
 from majorant.audit.trials import Trials
 from majorant.errors import DamagedFile
-from majorant.forward.archive import read_archive, write_archive
+from majorant.files.archive import read_archive, write_archive
 
 __all__ = ["Job", "plan_jobs", "run_jobs"]
 

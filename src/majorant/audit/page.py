@@ -17,7 +17,7 @@ from majorant.registry import SOLVERS
 from majorant.report.parts import Section, cautions, facts, figure, linked, opening, table
 from majorant.report.shade import GREEN, Shade
 from majorant.report.sheet import colour_bar, render_sheet, tabs
-from majorant.report.words import THIN, escape, written
+from majorant.words import THIN, escape, written
 
 __all__ = ["render_audit"]
 

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from majorant.audit.judge import METRICS, Metric
 from majorant.audit.settings import AuditSettings
-from majorant.eeg.places import Places
+from majorant.findings.facts import SourceMaps
 from majorant.forward.surfaces import Surfaces
-from majorant.report.content import SourceMaps
+from majorant.head.places import Places
 from majorant.report.pictures import data_uri
 from majorant.report.shade import BLUE, BROWN, PURPLE, SIDES, Palette, Shade
 from majorant.report.sheet import colour_bar
 from majorant.report.spread import spread
-from majorant.report.words import THIN, escape, written
+from majorant.words import THIN, escape, written
 
 __all__ = ["MapScale", "map_scales", "on_mesh", "picture_row"]
 

@@ -11,7 +11,7 @@ from majorant.audit.judge import METRICS
 from majorant.audit.summary import Audit
 from majorant.report.figures import Drawing
 from majorant.report.svg import COLOUR, SERIES, WIDTH, drawing, plain, to_svg
-from majorant.report.words import number
+from majorant.words import number
 
 __all__ = ["curves", "electrode_map"]
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant import __version__
+from majorant.account import Account
 from majorant.audit.advice import advice, headline
 from majorant.audit.cap import Cap, choose_cap, forward_cap
 from majorant.audit.heads import AuditHead, own_head, template_heads
@@ -28,7 +29,6 @@ from majorant.audit.store import SUMMARY, finish, open_folder
 from majorant.audit.summary import Audit, cortex_maps
 from majorant.audit.tables import rows_for_csv
 from majorant.audit.trials import Trials, noise_scale
-from majorant.eeg.account import Account
 from majorant.errors import MajorantError
 from majorant.report.shade import Shade
 
@@ -97,7 +97,7 @@ def prepare(settings: AuditSettings, say: Callable[[str], None] | None = None) -
     """
     account = Account(say) if say else Account()
     if settings.forward is not None:
-        from majorant.eeg.forward import read_forward
+        from majorant.head.model import read_forward
 
         forward = read_forward(settings.forward)
         cap = forward_cap(forward, settings, account)

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from majorant.eeg.output import check_output
 from majorant.errors import MajorantError
-from majorant.forward.archive import content_hash
+from majorant.files.archive import content_hash
+from majorant.files.folder import check_output
 from majorant.report.sheet import write_whole
 
 __all__ = ["check_folder", "finish", "open_folder"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from majorant.audit.advice import decibels, title
 from majorant.audit.pictures import MapScale, map_scales
 from majorant.audit.summary import Audit, Estimate
-from majorant.report.words import escape, written
+from majorant.words import escape, written
 
 __all__ = ["change_table", "place_table"]
 

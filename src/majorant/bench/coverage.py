@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from majorant.eeg.uncertainty import from_draws, from_kernel, from_posterior, noise_like
+from majorant.findings.uncertainty import from_draws, from_kernel, from_posterior, noise_like
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.mmnet import MMNet
 from majorant.learned.overlap import solve_long

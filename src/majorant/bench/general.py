@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from majorant import registry
-from majorant.eeg.heads import template_heads
+from majorant.head.simulated import template_heads
 from majorant.learned.directions import both_directions
 from majorant.learned.mmnet import MMNet
 from majorant.learned.overlap import solve_windows

@@ -17,8 +17,8 @@ from dataclasses import replace
 
 import torch
 
-from majorant.eeg.heads import template_heads
 from majorant.forward.leadfield import Leadfield
+from majorant.head.simulated import template_heads
 from majorant.simulate.heads import Head
 from majorant.training.engine import Engine
 from majorant.training.fit import simulated

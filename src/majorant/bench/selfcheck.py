@@ -63,7 +63,7 @@ def check_descent() -> Finding:
 
 def check_cache() -> Finding:
     """The cache folder can be written; without it the head is built every time."""
-    from majorant.forward.cache import cache_folder
+    from majorant.files.cache import cache_folder
 
     folder = cache_folder()
     probe = folder / ".probe"
@@ -97,7 +97,7 @@ def findings() -> Iterator[Finding]:
 
 def document() -> dict[str, Any]:
     """Versions, solvers and the outcome of every check, as plain values."""
-    from majorant.eeg.result import versions
+    from majorant.imaging.result import versions
     from majorant.registry import SOLVERS
 
     return {

@@ -93,7 +93,7 @@ def _raw(folder: Path, seconds: float) -> Any:
 
 
 def _stream(folder: Path, seconds: float, space: str = "ico4") -> dict[str, float]:
-    from majorant.eeg.imager import SourceImager
+    from majorant.imager.imager import SourceImager
 
     raw = _raw(folder, seconds)
     imager = SourceImager("sloreta", space=space, loose=0.2).fit(raw.info)
@@ -107,7 +107,7 @@ def _of_mne(folder: Path, seconds: float) -> dict[str, float]:
     import mne
     from mne.minimum_norm import apply_inverse_raw, make_inverse_operator
 
-    from majorant.eeg.template import template_forward
+    from majorant.head.template import template_forward
 
     raw = _raw(folder, seconds)
     cov = mne.make_ad_hoc_cov(raw.info, verbose="error")
@@ -124,7 +124,7 @@ def _trials() -> dict[str, float]:
     import mne
     import numpy as np
 
-    from majorant.eeg.imager import SourceImager
+    from majorant.imager.imager import SourceImager
 
     info, n_times = _info(), 63
     data = 1e-5 * np.random.default_rng(0).standard_normal((TRIALS, CHANNELS, n_times))

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from majorant.eeg.imager import SourceImager
-from majorant.eeg.live.chunks import Chunk, Chunks
-from majorant.eeg.live.engine import engine_for, one_thread
-from majorant.eeg.live.follow import Following, Toll, follow
-from majorant.eeg.live.regions import find_regions
+from majorant.imager.imager import SourceImager
+from majorant.live.chunks import Chunk, Chunks
+from majorant.live.engine import engine_for, one_thread
+from majorant.live.follow import Following, Toll, follow
+from majorant.live.regions import find_regions
 
 __all__ = ["live_rows", "paced", "run_live"]
 

@@ -1,6 +1,6 @@
 """``majorant bench things``: the checks on real data, for every solver.
 
-Either THINGS-EEG2 (:mod:`majorant.eeg.things`), or any recording with events.
+Either THINGS-EEG2 (:mod:`majorant.bench.things_trials`), or any recording with events.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from majorant.bench.things_checks import SOLVERS, Checked, CheckSettings, check, check_noise
-from majorant.eeg.prepare import prepare
-from majorant.eeg.recording import load_recording
-from majorant.eeg.settings import Preparation
-from majorant.eeg.things import Trials, load_things
+from majorant.bench.things_trials import Trials, load_things
 from majorant.problem import MajorantError
-from majorant.report.words import written
+from majorant.recording.file import load_recording
+from majorant.recording.prepare import prepare
+from majorant.recording.settings import Preparation
+from majorant.words import written
 
 RECORDING_WINDOW = (0.08, 0.19)
 """Window of recordings with one response at a time, s: P1 and N1."""

@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.eeg.account import Account
-from majorant.eeg.forward import as_tensor
-from majorant.eeg.imager import SourceImager
-from majorant.eeg.noise import baseline_covariance
-from majorant.eeg.places import locate
-from majorant.eeg.things import Trials
+from majorant.account import Account
+from majorant.bench.things_trials import Trials
 from majorant.forward.cortex import lobe
+from majorant.head.model import as_tensor
+from majorant.head.places import locate
+from majorant.imager.imager import SourceImager
 from majorant.learned.mmnet import MMNet
 from majorant.learned.overlap import solve_long
 from majorant.problem import MajorantError, MatrixOperator, Problem
+from majorant.recording.noise import baseline_covariance
 from majorant.registry import spec
 from majorant.solvers.base import Solver
 from majorant.solvers.champagne import Champagne

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.eeg.things import REFERENCE
-from majorant.eeg.things_file import TARGET, Session, write_session
+from majorant.bench.things_file import TARGET, Session, write_session
+from majorant.bench.things_trials import REFERENCE
 from majorant.forward.cortex import grow_patch, lobe, mni305_to_mni152
 from majorant.forward.template import template_leadfield
 from majorant.problem import MajorantError

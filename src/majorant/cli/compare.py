@@ -44,7 +44,7 @@ def compare(
     """
     from majorant.compare.run import check_names
     from majorant.compare.save import PAGE
-    from majorant.eeg.output import check_output
+    from majorant.files.folder import check_output
 
     chosen = own.names(solvers) or []
     check_names(chosen)
@@ -69,9 +69,9 @@ def _run(
 ) -> dict[str, Any]:
     from majorant.compare.run import compare as compared
     from majorant.compare.save import save
-    from majorant.eeg.prepare import prepare
-    from majorant.eeg.recording import load_recording
     from majorant.forward.template import template_parcels, template_surfaces
+    from majorant.recording.file import load_recording
+    from majorant.recording.prepare import prepare
 
     voice.step(f"Reading {file.name}")
     prepared = prepare(load_recording(file, voice.say), preparation, voice.say)

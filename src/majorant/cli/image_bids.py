@@ -16,10 +16,10 @@ from majorant.cli.voice import Voice, complain, out, show_table
 from majorant.errors import MajorantError
 
 if TYPE_CHECKING:
-    from majorant.eeg.bids.dataset import Item
-    from majorant.eeg.bids.study import Outcome, Study
-    from majorant.eeg.result import ImageSettings
-    from majorant.eeg.settings import Preparation
+    from majorant.bids.dataset import Item
+    from majorant.bids.study import Outcome, Study
+    from majorant.imaging.result import ImageSettings
+    from majorant.recording.settings import Preparation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +71,10 @@ def run_bids(
     MajorantError
         If nothing can be begun: no data set, no such task, no place to write.
     """
-    from majorant.eeg.anatomy import subjects_folder
-    from majorant.eeg.bids.dataset import find_recordings, root_of
-    from majorant.eeg.bids.derivatives import open_derivatives, standing
-    from majorant.eeg.bids.study import Study
+    from majorant.bids.dataset import find_recordings, root_of
+    from majorant.bids.derivatives import open_derivatives, standing
+    from majorant.bids.study import Study
+    from majorant.head.find import subjects_folder
 
     imaging.imager()
     if imaging.subject is not None:
@@ -114,7 +114,7 @@ def run_bids(
 
 def _image(items: Sequence[Item], study: Study, chosen: Selection, voice: Voice) -> list[Outcome]:
     """Image what is not finished; returns what failed."""
-    from majorant.eeg.bids.cluster import outcomes
+    from majorant.bids.cluster import outcomes
 
     failed: list[Outcome] = []
     voice.step("Imaging")
@@ -138,7 +138,7 @@ def _image(items: Sequence[Item], study: Study, chosen: Selection, voice: Voice)
 
 
 def _write_page(title: str, study: Study, failed: Sequence[Outcome]) -> Path:
-    from majorant.eeg.bids.page import PAGE, render_group
+    from majorant.bids.page import PAGE, render_group
     from majorant.report.sheet import write_whole
 
     page = Path(study.out) / PAGE

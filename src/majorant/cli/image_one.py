@@ -15,9 +15,9 @@ from majorant.errors import MajorantError
 from majorant.registry import SOLVERS
 
 if TYPE_CHECKING:
-    from majorant.eeg.prepare import Prepared
-    from majorant.eeg.result import ImageResult, ImageSettings
-    from majorant.eeg.settings import Preparation
+    from majorant.imaging.result import ImageResult, ImageSettings
+    from majorant.recording.prepare import Prepared
+    from majorant.recording.settings import Preparation
 
 
 def run_one(
@@ -32,7 +32,8 @@ def run_one(
     json: str | None = None,
 ) -> None:
     """Run the main job: prepare, image, write, tell; continuous data go piece by piece."""
-    from majorant.eeg.output import beside, check_output, save_results
+    from majorant.files.folder import beside, check_output
+    from majorant.imaging.write import save_results
 
     check_output(target, overwrite=overwrite)
     imaging.imager()
@@ -51,7 +52,7 @@ def _average(
     file: Path | None, preparation: Preparation, imaging: ImageSettings, voice: Voice
 ) -> ImageResult:
     """Image the window of an average, or the simulated response where there is no file."""
-    from majorant.eeg.image import image
+    from majorant.imaging.image import image
 
     prepared, judge = _prepared(file, preparation, voice)
     voice.step("Imaging")
@@ -64,8 +65,8 @@ def _continuous(
     file: Path, preparation: Preparation, imaging: ImageSettings, room: Path, voice: Voice
 ) -> ImageResult:
     """Image all of a recording; the estimate grows in a folder beside the one to come."""
-    from majorant.eeg.continuous import image_continuous
-    from majorant.eeg.recording import load_recording
+    from majorant.imaging.continuous import image_continuous
+    from majorant.recording.file import load_recording
 
     voice.step(f"Reading {file.name}")
     recording = load_recording(file, voice.say)
@@ -97,14 +98,14 @@ def _refuse_beside_demo(preparation: Preparation) -> None:
 def _prepared(file: Path | None, preparation: Preparation, voice: Voice) -> tuple[Prepared, Any]:
     """The recording or the simulated response, and what adds the errors where truth is known."""
     if file is None:
-        from majorant.eeg.demo import demo_recording, judged
+        from majorant.imaging.demo import demo_recording, judged
 
         _refuse_beside_demo(preparation)
         voice.step("Simulating")
         simulated = demo_recording(say=voice.say)
         return simulated.prepared, lambda result: judged(result, simulated)
-    from majorant.eeg.prepare import prepare
-    from majorant.eeg.recording import load_recording
+    from majorant.recording.file import load_recording
+    from majorant.recording.prepare import prepare
 
     voice.step(f"Reading {file.name}")
     recording = load_recording(file, voice.say)
@@ -113,7 +114,13 @@ def _prepared(file: Path | None, preparation: Preparation, voice: Voice) -> tupl
 
 def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> None:
     """Print the peaks, the errors of a demonstration, the certificate, the cautions."""
-    from majorant.report.words import clock, mni, number, source_scale, written
+    from majorant.report.headline import source_scale
+    from majorant.words import (
+        clock,
+        mni,
+        number,
+        written,
+    )
 
     content = result.content
     largest = max((abs(peak.amplitude) for peak in content.peaks), default=0.0)
@@ -154,7 +161,7 @@ def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> No
 
 def _deviation(value: float | None, factor: float) -> str:
     """One standard deviation, where there is one."""
-    from majorant.report.words import number
+    from majorant.words import number
 
     return "" if value is None else number(factor * value, 2)
 

@@ -13,8 +13,8 @@ from majorant.errors import MajorantError
 from majorant.registry import SOLVERS
 
 if TYPE_CHECKING:
-    from majorant.eeg.result import ImageSettings
-    from majorant.eeg.settings import Preparation
+    from majorant.imaging.result import ImageSettings
+    from majorant.recording.settings import Preparation
 
 RECORDING, SOURCES, OUTPUT = "Recording", "Sources", "Output"
 """Panels of the help."""
@@ -186,7 +186,7 @@ class Recording:
         MajorantError
             If a number makes no sense.
         """
-        from majorant.eeg.settings import Preparation
+        from majorant.recording.settings import Preparation
 
         return Preparation(
             event=self.event,
@@ -232,7 +232,7 @@ class Sources:
         MajorantError
             If an option of the solver is not written as NAME=VALUE.
         """
-        from majorant.eeg.result import ImageSettings
+        from majorant.imaging.result import ImageSettings
 
         return ImageSettings(
             solver=solver,

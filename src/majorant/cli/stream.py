@@ -19,10 +19,10 @@ from majorant.cli.voice import Voice, err, out, show_table
 from majorant.errors import MajorantError
 
 if TYPE_CHECKING:
-    from majorant.eeg.imager import SourceImager
-    from majorant.eeg.live.engine import Engine
-    from majorant.eeg.live.follow import Toll
-    from majorant.eeg.live.sinks import Many
+    from majorant.imager.imager import SourceImager
+    from majorant.live.engine import Engine
+    from majorant.live.follow import Toll
+    from majorant.live.sinks import Many
 
 LATE = 50
 """From sample to estimate, ms: what we want to stay below."""
@@ -104,11 +104,11 @@ def stream(
     majorant stream amp --region "left occipital" --publish sources
     majorant stream amp --solver mm-net --region V1=8,-88,4 --out run.zarr
     """
-    from majorant.eeg.imager import SourceImager
-    from majorant.eeg.live.engine import check_follows
-    from majorant.eeg.live.follow import Following
-    from majorant.eeg.live.regions import check_regions
-    from majorant.eeg.live.sinks import check_file
+    from majorant.imager.imager import SourceImager
+    from majorant.live.engine import check_follows
+    from majorant.live.follow import Following
+    from majorant.live.regions import check_regions
+    from majorant.live.sinks import check_file
     from majorant.registry import spec
 
     if output is None and publish is None:
@@ -169,11 +169,11 @@ def _run(
     voice: Voice,
 ) -> tuple[Toll, Engine]:
     """Connect, fit, follow."""
-    from majorant.eeg.live.engine import engine_for, one_thread
-    from majorant.eeg.live.follow import follow
-    from majorant.eeg.live.lsl import clock, connect
-    from majorant.eeg.live.regions import find_regions
-    from majorant.eeg.live.setup import fitted, looked_at, stream_names
+    from majorant.live.engine import engine_for, one_thread
+    from majorant.live.follow import follow
+    from majorant.live.lsl import clock, connect
+    from majorant.live.regions import find_regions
+    from majorant.live.setup import fitted, looked_at, stream_names
 
     voice.step("Connecting")
     source = connect(name, hop=hop, scale=scale)
@@ -206,8 +206,8 @@ def _opened(
     output: Path | None, publish: str | None, overwrite: bool, names: tuple[str, ...], unit: str
 ) -> Many:
     """Open the file and the stream that estimates of those regions go to."""
-    from majorant.eeg.live.lsl import Outlet
-    from majorant.eeg.live.sinks import Many, open_file
+    from majorant.live.lsl import Outlet
+    from majorant.live.sinks import Many, open_file
 
     sinks = []
     if output is not None:

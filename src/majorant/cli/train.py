@@ -116,7 +116,7 @@ def train(
 
     heads = None
     if data == "general":
-        from majorant.eeg.heads import template_heads as heads
+        from majorant.head.simulated import template_heads as heads
     outcome = run(
         solver,
         data=data,

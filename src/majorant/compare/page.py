@@ -15,19 +15,19 @@ from majorant.forward.surfaces import Surfaces
 from majorant.problem import Certificate
 from majorant.registry import SOLVERS
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, View, colours, ramp
+from majorant.report.headline import source_scale
 from majorant.report.marks import Mark
 from majorant.report.parts import Section, cautions, figure, linked, opening, table
 from majorant.report.pictures import data_uri
 from majorant.report.shade import BLUE, GREEN, Palette
 from majorant.report.sheet import colour_bar, render_sheet, tabs
-from majorant.report.words import (
+from majorant.words import (
     clock,
     escape,
     instant,
     mni,
     number,
     percent,
-    source_scale,
     written,
 )
 

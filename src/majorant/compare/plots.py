@@ -7,7 +7,7 @@ import numpy as np
 from majorant.compare.run import Comparison
 from majorant.report.figures import Drawing
 from majorant.report.svg import COLOUR, SERIES, WIDTH, drawing, to_svg
-from majorant.report.words import clock, instant
+from majorant.words import clock, instant
 
 __all__ = ["strengths"]
 

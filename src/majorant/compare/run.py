@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.compare.agree import Agreement, agreement, region_means, region_places
-from majorant.eeg.image import image
-from majorant.eeg.prepare import Prepared
-from majorant.eeg.result import ImageResult, ImageSettings
 from majorant.errors import MajorantError, nearest
 from majorant.forward.surfaces import Surfaces
+from majorant.imaging.image import image
+from majorant.imaging.result import ImageResult, ImageSettings
+from majorant.recording.prepare import Prepared
 from majorant.registry import SOLVERS
 from majorant.report.spread import spread
 
@@ -202,7 +202,7 @@ def moments(prepared: Prepared, times: Sequence[float] = (), most: int = 3) -> l
 
 def _warm(prepared: Prepared, base: ImageSettings, solvers: Sequence[str]) -> None:
     """Build the heads that the solvers share, so that none of them is charged for it."""
-    from majorant.eeg.template import template_forward
+    from majorant.head.template import template_forward
 
     if base.forward is not None:
         return

@@ -18,11 +18,11 @@ from majorant.compare.agree import Agreement
 from majorant.compare.page import SHOWN, render_comparison, shown_map
 from majorant.compare.run import Comparison, Entry, Moment
 from majorant.compare.words import headline, site
-from majorant.eeg.output import beside, check_output, swap
+from majorant.files.folder import beside, check_output, swap
 from majorant.forward.surfaces import Surfaces
 from majorant.report.cortex import Cortex
 from majorant.report.sheet import write_whole
-from majorant.report.words import clock, instant
+from majorant.words import clock, instant
 
 __all__ = ["PAGE", "save", "summarise"]
 

@@ -7,7 +7,7 @@ import numpy as np
 from majorant.compare.agree import NEAR_MM, together
 from majorant.compare.run import Comparison, Moment
 from majorant.forward.cortex import lobe
-from majorant.report.words import THIN, clock, instant
+from majorant.words import THIN, clock, instant
 
 __all__ = ["headline", "listed", "site"]
 

@@ -46,10 +46,10 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from majorant.errors import MajorantError
+from majorant.files.archive import read_archive, write_archive
+from majorant.files.cache import Cache, Content
 from majorant.forward import bem
 from majorant.forward.anatomy import SPACES, Anatomy, Seen, SourceSpace
-from majorant.forward.archive import read_archive, write_archive
-from majorant.forward.cache import Cache, Content
 from majorant.forward.deform import deform_cortex, thicken, turned_by
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.mesh import nearest_on_surface

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from majorant.errors import MajorantError
-from majorant.forward.archive import read_archive, write_archive
+from majorant.files.archive import read_archive, write_archive
 from majorant.problem import DamagedFile
 
 if TYPE_CHECKING:

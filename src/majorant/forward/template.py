@@ -18,9 +18,9 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from majorant.files.cache import Cache, Content
 from majorant.forward import electrodes as electrode_room
 from majorant.forward import shells
-from majorant.forward.cache import Cache, Content
 from majorant.forward.cortex import build_parcels, is_connected
 from majorant.forward.electrodes import Alignment
 from majorant.forward.graph import contract_edges, mesh_edges

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from majorant.forward.archive import read_archive, write_archive
+from majorant.files.archive import read_archive, write_archive
 from majorant.learned.families import FAMILIES, make_network, method_of, settings_from
 from majorant.learned.network import UnrolledNetwork
 from majorant.networks.card import Card

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from majorant.errors import DamagedFile, MajorantError
-from majorant.forward.archive import read_archive, write_archive
+from majorant.files.archive import read_archive, write_archive
 
 CorrectionKind = Literal["bias", "mlp", "attention"]
 

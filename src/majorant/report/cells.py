@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import dijkstra
 
-from majorant.report.content import SourceMaps
+from majorant.findings.facts import SourceMaps
 from majorant.report.spread import REACH, neighbours
 
 __all__ = ["Cells", "cells"]

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from majorant.report.content import PageContent, Uncertainty
+from majorant.findings.facts import PageContent, Uncertainty
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil
+from majorant.report.headline import source_scale
 from majorant.report.maps import colour_bar, view_grid
 from majorant.report.parts import Section
 from majorant.report.spread import spread
-from majorant.report.words import clock, escape, instant, number, source_scale
+from majorant.words import (
+    clock,
+    escape,
+    instant,
+    number,
+)
 
 __all__ = ["doubt_section"]
 

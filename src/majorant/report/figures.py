@@ -14,10 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.report.content import PageContent
+from majorant.findings.facts import PageContent
+from majorant.report.headline import place, source_scale
 from majorant.report.sensors import sensor_positions
 from majorant.report.svg import COLOUR, SERIES, WIDTH, drawing, plain, to_svg
-from majorant.report.words import Scaled, clock, instant, mni, number, percent, place, source_scale
+from majorant.words import (
+    Scaled,
+    clock,
+    instant,
+    mni,
+    number,
+    percent,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

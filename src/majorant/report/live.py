@@ -14,13 +14,13 @@ from importlib import resources
 
 import numpy as np
 
+from majorant.findings.facts import PageContent
 from majorant.forward.surfaces import Surfaces
 from majorant.report.cells import Cells
-from majorant.report.content import PageContent
 from majorant.report.parts import Section
 from majorant.report.payload import MOST_SAMPLES, explorer_data, safe_json, surface_data
 from majorant.report.topography import BOX, gradient
-from majorant.report.words import escape, number
+from majorant.words import escape, number
 
 __all__ = ["explorer", "live_section", "script_sources", "surface_block", "worth_exploring"]
 

@@ -8,15 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from majorant.report.content import Moment, PageContent, SourceMaps
+from majorant.findings.facts import Moment, PageContent, SourceMaps
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, colours, ramp
+from majorant.report.headline import place, source_scale
 from majorant.report.marks import Mark
 from majorant.report.parts import Section
 from majorant.report.pictures import data_uri
 from majorant.report.sensors import sensor_positions
 from majorant.report.spread import spread
 from majorant.report.topography import Head, gradient
-from majorant.report.words import clock, escape, instant, number, percent, place, source_scale
+from majorant.words import (
+    clock,
+    escape,
+    instant,
+    number,
+    percent,
+)
 
 __all__ = ["colour_bar", "cortex_section", "topographies", "view_grid"]
 

@@ -14,14 +14,14 @@ from importlib import resources
 from itertools import chain
 from pathlib import Path
 
+from majorant.findings.facts import PageContent
 from majorant.forward.surfaces import Surfaces, read_surfaces
 from majorant.report.cells import cells
-from majorant.report.content import PageContent
 from majorant.report.cortex import Cortex
 from majorant.report.live import live_section, script_sources, surface_block, worth_exploring
 from majorant.report.parts import Section
 from majorant.report.sections import header, sections
-from majorant.report.words import escape
+from majorant.words import escape
 
 __all__ = ["as_frame", "render_page", "write_page"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from majorant.report.figures import Drawing
-from majorant.report.words import escape
+from majorant.words import escape
 
 __all__ = ["Section", "cautions", "facts", "figure", "linked", "opening", "table"]
 

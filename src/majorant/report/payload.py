@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from majorant.findings.facts import PageContent, Peak
 from majorant.forward.cortex import lobe
 from majorant.forward.surfaces import Surfaces, vertex_normals
 from majorant.report.cells import Cells
-from majorant.report.content import PageContent, Peak
 from majorant.report.cortex import COLD, DOUBT, WARM
+from majorant.report.headline import place, source_scale
 from majorant.report.sensors import reach, sensor_positions
 from majorant.report.topography import STOPS, coefficients, kernel, trusted
-from majorant.report.words import calm, clock, place, source_scale
+from majorant.words import calm, clock
 
 __all__ = ["explorer_data", "safe_json", "samples", "surface_data"]
 

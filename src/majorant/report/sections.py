@@ -11,24 +11,22 @@ from typing import Any
 
 import numpy as np
 
+from majorant.findings.facts import PageContent, Peak
 from majorant.report import figures
-from majorant.report.content import PageContent, Peak
 from majorant.report.cortex import Cortex
 from majorant.report.doubt import doubt_section
+from majorant.report.headline import headline, place, source_scale
 from majorant.report.maps import cortex_section, topographies
 from majorant.report.parts import Section, cautions, facts, figure, linked, opening, table
-from majorant.report.words import (
+from majorant.words import (
     Scaled,
     clock,
     escape,
-    headline,
     instant,
     mni,
     nearest,
     number,
     percent,
-    place,
-    source_scale,
 )
 
 __all__ = ["header", "sections"]

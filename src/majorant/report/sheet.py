@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from majorant.report.parts import Section
-from majorant.report.words import escape
+from majorant.words import escape
 
 __all__ = ["colour_bar", "render_sheet", "tabs", "write_whole"]
 

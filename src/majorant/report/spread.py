@@ -14,7 +14,7 @@ from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import spsolve
 
-from majorant.report.content import SourceMaps
+from majorant.findings.facts import SourceMaps
 
 __all__ = ["REACH", "neighbours", "spread"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from majorant.report.words import escape
+from majorant.words import escape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,7 @@ from PIL import Image
 
 from majorant.report.pictures import data_uri
 from majorant.report.sensors import reach
-from majorant.report.words import escape
+from majorant.words import escape
 
 __all__ = [
     "STOPS",

@@ -102,7 +102,7 @@ def draw_heads(
     Parameters
     ----------
     maker : HeadMaker
-        See :class:`majorant.eeg.heads.TemplateHeads`.
+        See :class:`majorant.head.simulated.TemplateHeads`.
     n : int
     seed : int
     settings : HeadRange, optional

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from majorant.forward.archive import content_hash, read_archive, write_archive
+from majorant.files.archive import content_hash, read_archive, write_archive
 from majorant.problem import DamagedFile, MajorantError
 from majorant.simulate.neural_mass_clips import (
     Clips,

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from majorant.forward.archive import read_archive, write_archive
+from majorant.files.archive import read_archive, write_archive
 from majorant.problem import DamagedFile
 
 KIND, VERSION = "training checkpoint", 1

@@ -370,7 +370,7 @@ def simulated(
         if heads is None:
             raise MajorantError(
                 "general data are simulated on many heads, and there is nothing to make them; "
-                "train with `majorant train`, or give heads=majorant.eeg.heads.template_heads"
+                "train with `majorant train`, or give heads=majorant.head.simulated.template_heads"
             )
         return General(heads(*HEADS[part]), n, recipe.data_seed, part=part, device=device)
     if recipe.data == "nmm":

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from majorant.forward.archive import read_archive, write_archive
+from majorant.files.archive import read_archive, write_archive
 from majorant.learned.unfolded import Mode, UnfoldedSBL
 from majorant.majorants.evidence import EvidenceSurrogate
 from majorant.networks.corrections import Corrections

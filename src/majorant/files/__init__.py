@@ -1,0 +1,1 @@
+"""Files of ours: one atomic write, one cache folder, one archive format."""

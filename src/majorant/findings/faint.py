@@ -1,0 +1,67 @@
+"""Whether any source stands out from noise, in one sentence where none does.
+
+Two tests, either of which is enough to say so. At the sensors: whitened data of noise alone have a
+mean square of one, and its largest value over the window is known (chi-squared, Bonferroni over
+times); a floor allows for a noise covariance that was estimated. On the map: the estimate over its
+own deviation, against what noise reaches anywhere (:mod:`majorant.findings.uncertainty`), or two
+where that is not known.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from majorant.findings.evidence import Evidence
+from majorant.words import number
+
+__all__ = ["faint", "level_needed", "strongest_ratio"]
+
+ERROR = 0.05
+"""Share of recordings of noise in which something seems to stand out."""
+SURE = 2.0
+"""Deviations within which zero is not ruled out at any single place."""
+
+
+def faint(e: Evidence) -> str | None:
+    """Say that no source stands out from noise, and what was measured; None where one does."""
+    if not e.peaks or e.prepared.noise_kind == "ad hoc":
+        return None
+    when, needed = e.peaks[0].time, level_needed(e)
+    level = float(e.white_rms[e.sample(when)])
+    if level < needed:
+        return (
+            f"No source stands out from noise: at {e.at(when)}, when the estimate is strongest, "
+            f"the data are {level:.1f} times what noise alone would give, and {needed:.1f} times "
+            "are needed. Places are not to be trusted; average more trials."
+        )
+    doubt = e.uncertainty
+    if doubt is None:
+        return None
+    if e.strongest < SURE:
+        return (
+            "No source stands out from noise: the estimate is nowhere more than "
+            f"{number(e.strongest, 2)} times its {doubt.name}, so zero is not ruled out at any "
+            "place. Average more trials."
+        )
+    if doubt.stands is None or e.strongest >= doubt.stands:
+        return None
+    return (
+        "No source stands out from noise: the estimate is nowhere more than "
+        f"{number(e.strongest, 2)} times its {doubt.name}, and noise alone reaches "
+        f"{number(doubt.stands, 2)}. Places are not to be trusted; average more trials."
+    )
+
+
+def level_needed(e: Evidence) -> float:
+    """Root mean square of the whitened data that noise alone does not reach at any time."""
+    floor = e.settings.low_snr
+    if e.rank < 1:
+        return floor
+    return max(floor, float(np.sqrt(stats.chi2.isf(ERROR / len(e.times), e.rank) / e.rank)))
+
+
+def strongest_ratio(values: np.ndarray, deviation: np.ndarray) -> float:
+    """Largest ratio of an estimate and its deviation; where both are zero there is none."""
+    ratio = np.abs(values) / np.where(deviation > 0, deviation, np.inf)
+    return float(ratio.max(initial=0.0))

@@ -1,0 +1,122 @@
+"""Whose head: the template, a subject of FreeSurfer, or any `mne.Forward`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from majorant.account import Account
+from majorant.forward.electrodes import Alignment
+from majorant.forward.leadfield import Leadfield
+from majorant.head.coregistration import Coregistration
+from majorant.head.spaces import SourceSpace
+from majorant.head.template import template_forward
+from majorant.registry import SolverSpec
+
+__all__ = ["Head", "find_head", "subjects_folder"]
+
+SURFACE_SPACE = "ico4"
+REGIONS_FROM = "ico5"
+"""Vertices from which a subject's regions are made: fsaverage5 has as many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """Where the lead field comes from.
+
+    Attributes
+    ----------
+    forward : mne.Forward
+    leadfield : Leadfield or None
+        Where the forward was made from one.
+    space : SourceSpace or None
+        Where estimates belong, if not on the forward's own source space.
+    alignment : Alignment or None
+        Of the electrodes with the template.
+    coregistration : Coregistration or None
+        Of the electrodes with the subject's scalp.
+    """
+
+    forward: Any
+    leadfield: Leadfield | None = None
+    space: SourceSpace | None = None
+    alignment: Alignment | None = None
+    coregistration: Coregistration | None = None
+
+
+@dataclass(frozen=True)
+class HeadRequest:
+    """Whose head is wanted, and with which sources.
+
+    Attributes
+    ----------
+    solver : SolverSpec
+    space : str
+        See :class:`majorant.SourceImager`.
+    subject, subjects_dir, trans : str or None
+        A FreeSurfer subject, where subjects are, and its file from head to MRI coordinates.
+    """
+
+    solver: SolverSpec
+    space: str = "auto"
+    subject: str | None = None
+    subjects_dir: str | None = None
+    trans: str | None = None
+
+
+def find_head(
+    request: HeadRequest,
+    info: Any,
+    forward: Any | None,
+    progress: Callable[[str], None] | None,
+    account: Account,
+) -> Head:
+    """Find or compute the forward that is asked for.
+
+    Raises
+    ------
+    MajorantError
+        If it cannot be had; the sentence says what would do.
+    """
+    wanted, regions_only = request.space, request.solver.space == "regions"
+    regions = wanted == "regions" or (wanted == "auto" and regions_only)
+    if forward is None and request.subject is None:
+        return _template(info, "regions" if regions else wanted, progress, account)
+    coregistration, root = None, subjects_folder(request.subjects_dir)
+    if forward is None:
+        from majorant.head.subject import subject_forward
+
+        assert request.subject is not None
+        spacing = REGIONS_FROM if regions else SURFACE_SPACE if wanted == "auto" else wanted
+        forward, coregistration = subject_forward(
+            info, request.subject, root, request.trans, spacing, progress
+        )
+        account.note(coregistration.sentence())
+    elif wanted not in ("auto", "regions"):
+        account.note(f"The forward’s own source space was used; {wanted} is one of the template.")
+    if not regions:
+        return Head(forward, coregistration=coregistration)
+    from majorant.head.registration import carry_regions
+
+    carried = carry_regions(forward, info, root, request.solver)
+    account.note(carried.sentence)
+    return Head(carried.forward, carried.leadfield, carried.space, None, coregistration)
+
+
+def subjects_folder(given: str | None) -> str | None:
+    """Where FreeSurfer's subjects are: what was given, else MNE's SUBJECTS_DIR (or None)."""
+    import mne
+
+    found: Any = given or mne.get_config("SUBJECTS_DIR")
+    return found
+
+
+def _template(
+    info: Any, space: str, progress: Callable[[str], None] | None, account: Account
+) -> Head:
+    made = template_forward(info, SURFACE_SPACE if space == "auto" else space, progress)
+    lead = made.leadfield
+    where = SourceSpace.of_regions(lead) if lead.kind == "regions" else None
+    account.note(made.alignment.sentence())
+    return Head(made.forward, lead, where, made.alignment)

@@ -1,0 +1,284 @@
+"""What a fitted imager does with each kind of data: averages, trials, covariances, streams.
+
+A solver that has one kernel for all data gives MNE's lazy estimates, which hold the kernel and the
+whitened data and multiply them when their values are first asked for. Continuous data are read and
+solved piece by piece; `majorant.imager.streams` holds how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from majorant.imager.estimate import as_estimate, combined, picked_rows
+from majorant.imager.inverse import Inverse, Job, root
+from majorant.imager.streams import Reader, span_of, stream_columns
+from majorant.imager.tally import Tally
+from majorant.problem import MajorantError, Solution
+from majorant.registry import able
+from majorant.solvers.base import Kernel
+
+if TYPE_CHECKING:
+    from majorant.imager.imager import SourceImager
+
+__all__ = ["apply", "solve", "stream"]
+
+LARGEST = 1_000_000_000
+"""Bytes of an estimate above which it is streamed or not made."""
+
+AT_ONCE = 128_000_000
+"""Bytes of estimates that are solved in one batch."""
+
+Progress = Callable[[int, int], None] | None
+
+
+def apply(
+    imager: SourceImager,
+    inst: Any,
+    progress: Progress,
+    *,
+    return_generator: bool,
+    start: float | None,
+    stop: float | None,
+) -> Any:
+    """Image an instance of MNE; see :meth:`majorant.imager.imager.SourceImager.apply`."""
+    import mne
+
+    if isinstance(inst, mne.Covariance):
+        return _covariance(imager, inst)
+    if isinstance(inst, mne.io.BaseRaw):
+        return _whole(imager, inst, start, stop, progress)
+    if start is not None or stop is not None:
+        raise MajorantError(
+            "start and stop cut continuous data; crop an average or trials before imaging them"
+        )
+    if isinstance(inst, mne.BaseEpochs):
+        trials = _trials(imager, inst, progress)
+        return trials if return_generator else list(trials)
+    if isinstance(inst, mne.Evoked):
+        return _average(imager, inst, progress)
+    raise MajorantError(
+        f"a {type(inst).__name__} cannot be imaged; give an mne.Evoked, Epochs, Raw or Covariance"
+    )
+
+
+def solve(imager: SourceImager, evoked: Any, progress: Progress = None) -> Solution:
+    """Solve for an average; see :meth:`majorant.imager.imager.SourceImager.solve`."""
+    problem, inverse = imager.problem(evoked), imager.inverse
+    nave, y = max(int(evoked.nave), 1), problem.y
+    snr = inverse.chosen_snr(y[0] @ y[0].mT / y.shape[2], nave)
+    job = Job(nave, float(evoked.info["sfreq"]), snr)
+    if inverse.data_moment is not None:
+        kernel = inverse.kernel(job)
+        assert kernel is not None
+        solution = kernel.apply(problem)
+    else:
+        solution = inverse.solve(y, job, progress)
+    tally = Tally()
+    tally.add_solution(solution)
+    imager.record(tally, snr, lambda: solution)
+    return solution
+
+
+def _average(imager: SourceImager, evoked: Any, progress: Progress) -> Any:
+    inverse, nave = imager.inverse, max(int(evoked.nave), 1)
+    sfreq, tmin = float(evoked.info["sfreq"]), float(evoked.times[0])
+    if not (inverse.spec.linear or inverse.spec.adaptive):
+        solution = imager.solve(evoked, progress)
+        values = combined(solution.estimate[0].numpy(), imager.model, imager.pick_ori)
+        return as_estimate(values, imager.model, tmin, sfreq)
+    problem = imager.problem(evoked)
+    y = problem.y
+    moment = y[0] @ y[0].mT / y.shape[2]
+    job = Job(nave, sfreq, inverse.chosen_snr(moment, nave))
+    kernel = inverse.kernel(job, moment)
+    assert kernel is not None
+    tally = Tally()
+    tally.add(kernel.certificate(problem), kernel.statuses(problem), kernel.unit)
+    imager.record(tally, job.snr, lambda: kernel.apply(problem))
+    return _linear(imager, kernel, y[0], tmin, sfreq)
+
+
+def _linear(imager: SourceImager, kernel: Kernel, y: Tensor, tmin: float, sfreq: float) -> Any:
+    """The estimate of a kernel: lazy where there is one row for every value."""
+    matrix = kernel.matrix[0] if kernel.matrix.ndim == 3 else kernel.matrix
+    rows = picked_rows(matrix, imager.model, imager.pick_ori)
+    if rows is not None:
+        return as_estimate((rows.contiguous().numpy(), y.numpy()), imager.model, tmin, sfreq)
+    values = combined((matrix @ y).numpy(), imager.model, imager.pick_ori)
+    return as_estimate(values, imager.model, tmin, sfreq)
+
+
+def _trials(imager: SourceImager, epochs: Any, progress: Progress) -> Iterator[Any]:
+    """Check what can be checked, then hand out trial after trial."""
+    inverse = imager.inverse
+    rows = np.array(inverse.rows(list(epochs.ch_names)))
+    return _each_trial(imager, inverse, epochs, rows, progress)
+
+
+def _each_trial(
+    imager: SourceImager, inverse: Inverse, epochs: Any, rows: Any, progress: Progress
+) -> Iterator[Any]:
+    sfreq, tmin, n_times = float(epochs.info["sfreq"]), float(epochs.times[0]), len(epochs.times)
+    moment = _moment_of_trials(inverse, epochs, rows) if inverse.needs_moment else None
+    job = Job(1, sfreq, inverse.chosen_snr(moment, 1))
+    kernel = inverse.kernel(job, moment) if _has_kernel(inverse) else None
+    tally, total, done = Tally(), len(epochs.events), 0
+    imager.record(tally, job.snr)
+    most = max(1, min(32, AT_ONCE // (8 * imager.leadfield_.n_columns * n_times)))
+    # MNE's trials begin anew with every iter(), which islice calls.
+    waiting = (trial for trial in epochs)
+    while group := list(islice(waiting, 1 if kernel is not None else most)):
+        y = inverse.white(np.stack([trial[rows] for trial in group]), 1)
+        if kernel is not None:
+            problem = inverse.problem(y, 1)
+            tally.add(kernel.certificate(problem), kernel.statuses(problem), kernel.unit)
+            yield _linear(imager, kernel, y[0], tmin, sfreq)
+        else:
+            solution = inverse.solve(y, job)
+            tally.add_solution(solution)
+            for estimate in solution.estimate:
+                values = combined(estimate.numpy(), imager.model, imager.pick_ori)
+                yield as_estimate(values, imager.model, tmin, sfreq)
+        done += len(group)
+        if progress is not None:
+            progress(done, total)
+
+
+def _has_kernel(inverse: Inverse) -> bool:
+    return inverse.spec.linear or inverse.spec.adaptive
+
+
+def _moment_of_trials(inverse: Inverse, epochs: Any, rows: Any) -> Tensor:
+    """Second moment of all trials, whitened; they are read once more for it."""
+    rank = len(inverse.whitener)
+    total, count = torch.zeros(rank, rank, dtype=torch.float64), 0
+    for trial in epochs:
+        y = inverse.white(trial[rows], 1)
+        total += y @ y.mT
+        count += y.shape[1]
+    return total / max(count, 1)
+
+
+def _covariance(imager: SourceImager, cov: Any) -> Any:
+    """Power of every location that a covariance of the data stands for."""
+    inverse = imager.inverse
+    inverse.refuse_covariance()
+    if imager.pick_ori in ("vector", "max-power"):
+        raise MajorantError(
+            f"a covariance gives power, so pick_ori={imager.pick_ori!r} cannot be had of it; use "
+            "None or 'normal'"
+        )
+    rows = inverse.rows(list(cov["names"]))
+    data = np.asarray(cov.data, float)
+    data = np.diag(data) if data.ndim == 1 else data
+    white = inverse.whitener @ data[np.ix_(rows, rows)] @ inverse.whitener.T
+    moment = torch.as_tensor(white)
+    job = Job(1, 1.0, inverse.chosen_snr(moment, 1))
+    if inverse.data_moment is not None:
+        kernel = inverse.kernel(job)
+        assert kernel is not None
+        solution = kernel.apply(inverse.problem(root(moment), 1))
+    else:
+        solution = inverse.solve(root(moment), job)
+    tally = Tally()
+    tally.add_solution(solution)
+    imager.record(tally, job.snr, lambda: solution)
+    power = solution.estimate[0].square().mean(1, keepdim=True)
+    n_orient = imager.leadfield_.n_orient
+    grouped = power.unflatten(0, (-1, n_orient))
+    picked = grouped[:, 2] if imager.pick_ori == "normal" else grouped.sum(1)
+    return as_estimate(picked.numpy(), imager.model, 0.0, 1.0)
+
+
+def _whole(
+    imager: SourceImager, raw: Any, start: float | None, stop: float | None, progress: Progress
+) -> Any:
+    """One estimate for a window of continuous data, where it fits."""
+    inverse = imager.inverse
+    first, last = span_of(raw, start, stop)
+    scalar = imager.leadfield_.n_orient == 1 or imager.pick_ori == "normal"
+    lazy = _has_kernel(inverse) and scalar
+    width = len(inverse.whitener) if lazy else imager.leadfield_.n_locations
+    width *= 3 if imager.pick_ori == "vector" else 1
+    if 8 * width * (last - first) > LARGEST:
+        raise MajorantError(
+            f"an estimate of {width} values at {last - first} times would not fit into memory; "
+            "take stream(raw) or write(raw, path), or a window with start and stop"
+        )
+    pieces = list(stream(imager, raw, start, stop, None, None, progress))
+    if len(pieces) == 1:
+        return pieces[0]
+    tmin, sfreq = float(pieces[0].tmin), float(raw.info["sfreq"])
+    if lazy:
+        kernel = pieces[0]._kernel
+        data = np.concatenate([piece._sens_data for piece in pieces], axis=1)
+        return type(pieces[0])(
+            (kernel, data), pieces[0].vertices, tmin, 1 / sfreq, pieces[0].subject
+        )
+    data = np.concatenate([piece.data for piece in pieces], axis=-1)
+    return type(pieces[0])(data, pieces[0].vertices, tmin, 1 / sfreq, pieces[0].subject)
+
+
+def stream(
+    imager: SourceImager,
+    raw: Any,
+    start: float | None,
+    stop: float | None,
+    window: float | None,
+    chunk: int | None,
+    progress: Progress,
+) -> Iterator[Any]:
+    """Check what can be checked, then hand out piece after piece; see `SourceImager.stream`."""
+    inverse = imager.inverse
+    first, last = span_of(raw, start, stop)
+    reader = Reader(raw, list(inverse.ch_names), first, last)
+    if imager.pick_ori == "max-power":
+        raise MajorantError(
+            "pick_ori='max-power' chooses a direction from all of the data, and a stream has not "
+            "seen them; use None, 'normal' or 'vector'"
+        )
+    if window is not None and inverse.spec.window is None:
+        raise MajorantError(
+            f"{inverse.spec.title} treats every sample for itself and has no windows; leave window "
+            f"out, or take one of {able(lambda s: s.window is not None)}"
+        )
+    return _each_piece(imager, inverse, reader, window, chunk, progress)
+
+
+def _each_piece(
+    imager: SourceImager,
+    inverse: Inverse,
+    reader: Reader,
+    window: float | None,
+    chunk: int | None,
+    progress: Progress,
+) -> Iterator[Any]:
+    tally = Tally()
+    moment = reader.moment(inverse) if inverse.needs_moment else None
+    job = Job(1, reader.sfreq, inverse.chosen_snr(moment, 1))
+    imager.record(tally, job.snr)
+    kernel = inverse.kernel(job, moment) if _has_kernel(inverse) else None
+    offset = reader.first / reader.sfreq
+    if kernel is not None:
+        for a, y in reader.white(inverse, chunk or reader.piece(imager.leadfield_.n_columns)):
+            problem = inverse.problem(y[None], 1)
+            tally.add(kernel.certificate(problem), kernel.statuses(problem), kernel.unit)
+            yield _linear(imager, kernel, y, offset + a / reader.sfreq, reader.sfreq)
+            _report(progress, a + y.shape[1], len(reader))
+        return
+    for piece in stream_columns(inverse, job, reader, tally, window, chunk):
+        values = combined(piece.columns.numpy(), imager.model, imager.pick_ori)
+        tmin = offset + piece.start / reader.sfreq
+        yield as_estimate(values, imager.model, tmin, reader.sfreq)
+        _report(progress, piece.start + values.shape[-1], len(reader))
+
+
+def _report(progress: Progress, done: int, total: int) -> None:
+    if progress is not None:
+        progress(done, total)

@@ -1,0 +1,401 @@
+"""`SourceImager`: fit to a recording's channels, apply to any data of MNE, get its estimates."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Self, final
+
+from majorant.head.model import SourceModel
+from majorant.imager import apply as doors
+from majorant.imager.abilities import check_options, check_words, options_of
+from majorant.imager.fit import fitted
+from majorant.imager.inverse import Inverse
+from majorant.imager.tally import Tally
+from majorant.problem import Certificate, MajorantError, Problem, Solution, Status
+from majorant.registry import SolverSpec, spec
+
+__all__ = ["SourceImager"]
+
+
+@final
+class SourceImager:
+    """Source imaging with any solver of the package, in MNE's terms.
+
+    Parameters
+    ----------
+    solver : str
+        Name of a solver: "mne", "dspm", "sloreta", "eloreta", "lcmv", "champagne", ...
+    snr : float, "gcv" or "evidence"
+        Signal-to-noise ratio of amplitudes in the whitened data: ``lambda^2 = 1 / snr^2``, with the
+        source prior scaled so that ``trace(L R L')`` is the rank. A word chooses it from the data,
+        by generalised cross-validation or by the evidence. Solvers that learn the noise do not
+        use it.
+    loose : float, dict or "auto"
+        0 fixed along the cortical normal, between 0 and 1 loose, 1 free; "auto" is 0.2 on
+        surfaces, 0 for regions and 1 in volumes.
+    depth : float, dict, None or "auto"
+        Depth weighting (exponent, or the arguments of `mne.forward.compute_depth_prior`); "auto"
+        is the solver's own default.
+    pick_ori : None, "normal", "vector" or "max-power"
+        For loose and free orientation: length of the vector, its normal component, all three, or
+        the signed component along the direction of most power.
+    space : str
+        Source space on the template: "ico4" (5,124 vertices), "ico5", "ico3", "oct6", "oct5",
+        "oct4", or "regions" (994); "auto" is what the solver asks for. With a head of one's own,
+        "auto" is its whole source space, and "regions" carries the 994 over.
+    head : str
+        "template"; a subject, or an `mne.Forward` given to :meth:`fit`, takes its place.
+    rank : None, "info", "full" or dict
+        As for `mne.compute_rank`.
+    reference : "average" or None
+        Whether an average-reference projector is added where the EEG has none; None refuses.
+    subject : str or None
+        A FreeSurfer subject, whose head is used.
+    subjects_dir : path or None
+        Where subjects are; also where the spherical registration of a forward's subject is read.
+        None is MNE's own: ``SUBJECTS_DIR`` of the environment or of MNE's configuration.
+    trans : path or None
+        Of the subject: from head to MRI coordinates; None finds it from the fiducials.
+    **solver_options
+        Arguments of the solver's class.
+
+    Attributes
+    ----------
+    spec_ : SolverSpec
+    forward_ : mne.Forward or None
+        Oriented, channels in the order of ``info_``; None where the imager was loaded.
+    leadfield_ : Leadfield
+        Its gain before whitening.
+    noise_cov_ : mne.Covariance
+        Of a single trial.
+    info_ : mne.Info
+        Channels in use, with an average-reference projector.
+    whitener_ : array, shape (rank, n_channels)
+        For single trials; data of an average are whitened by ``sqrt(nave)`` times it.
+    rank_ : int
+    alignment_ : Alignment or None
+        How the electrodes met the template; None with a head of one's own.
+    coregistration_ : Coregistration or None
+        How the electrodes met the scalp of the subject.
+    notes_ : tuple of str
+        What was found and done while fitting, one sentence each.
+    snr_ : float or None
+        The ratio of the last estimate, chosen or given.
+    certificate_ : Certificate
+        Of the last :meth:`apply` or :meth:`stream`.
+    solution_ : Solution
+        Of the last average.
+
+    Examples
+    --------
+    >>> stc = SourceImager("sloreta").fit(evoked.info).apply(evoked)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        solver: str = "sloreta",
+        *,
+        snr: float | str = 3.0,
+        loose: float | Mapping[str, float] | str = "auto",
+        depth: float | Mapping[str, Any] | str | None = "auto",
+        pick_ori: str | None = None,
+        space: str = "auto",
+        head: str = "template",
+        rank: Any = None,
+        reference: str | None = "average",
+        subject: str | None = None,
+        subjects_dir: str | os.PathLike[str] | None = None,
+        trans: str | os.PathLike[str] | None = None,
+        **solver_options: Any,
+    ) -> None:
+        self.solver = solver
+        self.snr = snr
+        self.loose = loose
+        self.depth = depth
+        self.pick_ori = pick_ori
+        self.space = space
+        self.head = head
+        self.rank = rank
+        self.reference = reference
+        self.subject = subject
+        self.subjects_dir = None if subjects_dir is None else str(subjects_dir)
+        self.trans = None if trans is None else str(trans)
+        self.solver_options = solver_options
+        self.spec_: SolverSpec = spec(solver)
+        check_words(pick_ori, reference, head)
+        check_options(self.spec_, solver_options, snr)
+        self._inverse: Inverse | None = None
+        self._solved: Callable[[], Solution] | None = None
+        self._tally = Tally()
+        self.snr_: float | None = None
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the arguments that make an imager like this one."""
+        names = [
+            name
+            for name, parameter in inspect.signature(type(self)).parameters.items()
+            if parameter.kind is not parameter.VAR_KEYWORD
+        ]
+        return {**{name: getattr(self, name) for name in names}, **self.solver_options}
+
+    def __repr__(self) -> str:
+        default = inspect.signature(type(self)).parameters
+        changed = [
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if name != "solver" and (name not in default or value != default[name].default)
+        ]
+        return f"SourceImager({', '.join([repr(self.solver), *changed])})"
+
+    @property
+    def inverse(self) -> Inverse:
+        """Solver, lead field and whitening, once fitted."""
+        if self._inverse is None:
+            raise MajorantError("the imager is not fitted; call fit(info) first")
+        return self._inverse
+
+    @property
+    def model(self) -> SourceModel:
+        """Oriented lead field and prior, once fitted."""
+        return self.inverse.model
+
+    @property
+    def uses_snr(self) -> bool:
+        """Whether the solver is told the signal-to-noise ratio."""
+        return "snr" in options_of(self.spec_)
+
+    @property
+    def solution_(self) -> Solution:
+        """The solution for the last average; linear ones are worked out when asked for."""
+        if self._solved is None:
+            raise MajorantError("no average was imaged yet; call apply(evoked) first")
+        return self._solved()
+
+    @property
+    def certificate_(self) -> Certificate:
+        """What was promised and kept, over all windows of the last call."""
+        found = self._tally.certificate()
+        if found is None:
+            raise MajorantError("nothing was imaged yet; call apply or stream first")
+        return found
+
+    @property
+    def status_(self) -> Status:
+        """How the window of the last call ended that ended worst."""
+        return self._tally.status
+
+    @property
+    def unit_(self) -> str:
+        """Unit of the last estimate: ``"Am"`` or the name of the statistic."""
+        return self._tally.unit
+
+    def fit(
+        self,
+        info: Any,
+        forward: Any | None = None,
+        noise_cov: Any | None = None,
+        *,
+        data_cov: Any | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Prepare lead field and whitening for a set of channels.
+
+        Parameters
+        ----------
+        info : mne.Info
+            Of the data; bad channels are left out.
+        forward : mne.Forward or None
+            None computes one for the electrodes, on the subject's head or the template.
+        noise_cov : mne.Covariance or None
+            Of a single trial, as everywhere in MNE. None assumes independent noise.
+        data_cov : mne.Covariance or None
+            For solvers that adapt to the covariance of the data (LCMV): that of single trials.
+            None takes the data that are imaged.
+        progress : callable, optional
+            Called with a line of text for every step that takes time.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        MajorantError
+            If channels, orientation, source space and solver do not fit together.
+        """
+        found = fitted(self, info, forward, noise_cov, data_cov, progress)
+        self.info_, self.noise_cov_, head = found.info, found.noise_cov, found.head
+        self.alignment_, self.coregistration_ = head.alignment, head.coregistration
+        self._keep(found.inverse, found.notes)
+        return self
+
+    def _keep(self, inverse: Inverse, notes: tuple[str, ...]) -> None:
+        """Show what an inverse is made of as MNE's users expect it."""
+        self._inverse = inverse
+        self.forward_, self.leadfield_ = inverse.model.forward, inverse.model.leadfield
+        self.whitener_, self.rank_ = inverse.whitener, len(inverse.whitener)
+        self.notes_ = notes
+
+    def problem(self, evoked: Any) -> Problem:
+        """Return the whitened problem that an average poses; no solver sees more.
+
+        Parameters
+        ----------
+        evoked : mne.Evoked
+            With the channels of ``info_``, in any order.
+
+        Raises
+        ------
+        MajorantError
+            If the imager is not fitted, or channels are missing.
+        """
+        inverse, nave = self.inverse, max(int(evoked.nave), 1)
+        data = evoked.data[inverse.rows(evoked.ch_names)]
+        return inverse.problem(inverse.white(data, nave)[None], nave)
+
+    def solve(self, evoked: Any, progress: Callable[[int, int], None] | None = None) -> Solution:
+        """Solve for an average and keep the solution as ``solution_``.
+
+        Parameters
+        ----------
+        evoked : mne.Evoked
+        progress : callable, optional
+            Called with (iterations done, iteration limit).
+        """
+        return doors.solve(self, evoked, progress)
+
+    def apply(
+        self,
+        inst: Any,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        return_generator: bool = False,
+        start: float | None = None,
+        stop: float | None = None,
+    ) -> Any:
+        """Image an average, trials, a window of continuous data, or a covariance.
+
+        Parameters
+        ----------
+        inst : mne.Evoked, mne.BaseEpochs, mne.io.BaseRaw or mne.Covariance
+        progress : callable, optional
+            Called with (done, total): iterations of an average, trials, or samples.
+        return_generator : bool
+            Trials: a generator in place of a list.
+        start, stop : float or None
+            Continuous data: the window, s from the beginning.
+
+        Returns
+        -------
+        mne.SourceEstimate, or a list or generator of them
+            On the vertices of the source space (regions: of fsaverage5, or of the subject); signed
+            for fixed orientation or ``pick_ori="normal"``, else lengths. A vector class for
+            ``pick_ori="vector"``, and the volume and mixed classes for such source spaces. Linear
+            solvers return MNE's lazy form where there is one value per location. Of a covariance
+            it holds the power.
+
+        Raises
+        ------
+        MajorantError
+            If the imager is not fitted, channels are missing, or the estimate would not fit into
+            memory.
+        """
+        return doors.apply(
+            self, inst, progress, return_generator=return_generator, start=start, stop=stop
+        )
+
+    def stream(
+        self,
+        raw: Any,
+        *,
+        start: float | None = None,
+        stop: float | None = None,
+        window: float | None = None,
+        chunk: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[Any]:
+        """Image continuous data piece by piece, in bounded memory.
+
+        Parameters
+        ----------
+        raw : mne.io.BaseRaw
+            Read as it goes; it need not be in memory.
+        start, stop : float or None
+            s from the beginning.
+        window : float or None
+            Solvers that couple times: length of the windows, s, which overlap by half and are
+            cross-faded; None is the solver's own. The estimate depends on it, and on nothing else
+            of how the data are cut.
+        chunk : int or None
+            Samples read at a time, about; None keeps a piece within some 32 MiB.
+        progress : callable, optional
+            Called with (samples done, samples).
+
+        Yields
+        ------
+        mne.SourceEstimate
+            Of consecutive stretches, without gap or overlap.
+        """
+        return doors.stream(self, raw, start, stop, window, chunk, progress)
+
+    def write(
+        self,
+        raw: Any,
+        path: str | os.PathLike[str],
+        *,
+        start: float | None = None,
+        stop: float | None = None,
+        window: float | None = None,
+        overwrite: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Path:
+        """Stream the estimate of continuous data into a zarr store.
+
+        Parameters as of :meth:`stream`; :func:`majorant.imager.store.read_window` reads a window.
+        """
+        from majorant.imager.store import write_stream
+
+        pieces = self.stream(raw, start=start, stop=stop, window=window, progress=progress)
+        return write_stream(self, raw, pieces, Path(path), start, stop, overwrite=overwrite)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the fitted imager to one file; see :mod:`majorant.imager.stored`."""
+        from majorant.imager.stored import save_imager
+
+        return save_imager(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> SourceImager:
+        """Read an imager that :meth:`save` wrote.
+
+        Raises
+        ------
+        MajorantError
+            If there is no such file, or it is damaged or altered.
+        """
+        from majorant.imager.stored import load_imager
+
+        return load_imager(path)
+
+    def add_to_report(self, report: Any, evoked: Any, title: str = "Source estimate") -> None:
+        """Image an average and add the interactive page to an `mne.Report` as a section.
+
+        Parameters
+        ----------
+        report : mne.Report
+        evoked : mne.Evoked
+            With the channels that the imager was fitted to.
+        title : str
+            Of the section.
+        """
+        # The page is drawn upstairs, where an imager is one of many things; by name, so that this
+        # room does not rest on that one.
+        import_module("majorant.imaging.section").add_section(self, report, evoked, title)
+
+    def record(self, tally: Tally, snr: float | None, solved: Any = None) -> None:
+        """Keep what a call leaves behind: its certificate, its ratio, its solution."""
+        self._tally, self.snr_, self._solved = tally, snr, solved

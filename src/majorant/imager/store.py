@@ -1,0 +1,213 @@
+"""Estimates of continuous data in a zarr store: written as they come, read a window at a time.
+
+The store holds what `mne` needs to make an ordinary estimate of any window, in single precision:
+values of locations (regions are not spread over their vertices), vertex numbers, unit, rate,
+subject; and ``bad``, the stretches (first sample, last + 1) that the recording marks as bad. It is
+written beside its target and moved into place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from majorant.files.folder import beside, check_output, swap
+from majorant.head.spaces import SourceSpace
+from majorant.imager.streams import span_of
+from majorant.problem import DamagedFile, MajorantError
+from majorant.recording.file import bad_samples
+
+if TYPE_CHECKING:
+    from majorant.imager.imager import SourceImager
+
+__all__ = ["EstimateStore", "read_window", "write_stream"]
+
+KIND, VERSION = "majorant-estimate", 1
+CHUNK_BYTES = 4_000_000
+"""Of one chunk of the store, about."""
+
+
+class EstimateStore:
+    """A zarr group that grows by stretches of an estimate.
+
+    Parameters
+    ----------
+    folder : Path
+        Must not exist.
+    imager : SourceImager
+        Fitted.
+    n_times : int
+    tmin : float
+        s.
+    sfreq : float
+        Hz.
+    """
+
+    def __init__(
+        self, folder: Path, imager: SourceImager, n_times: int, tmin: float, sfreq: float
+    ) -> None:
+        import zarr
+
+        space, lead = imager.model.space, imager.leadfield_
+        vector = imager.pick_ori == "vector"
+        shape = (lead.n_locations, *([3] if vector else []), n_times)
+        width = int(np.prod(shape[:-1]))
+        self._group: Any = zarr.open_group(folder, mode="w")
+        self._values = self._group.create_array(
+            "estimate",
+            shape=shape,
+            chunks=(*shape[:-1], max(1, min(n_times, CHUNK_BYTES // (4 * width)))),
+            dtype="float32",
+        )
+        for k, part in enumerate(space.vertices):
+            self._keep(f"vertices.{k}", part)
+        if space.index is not None:
+            self._keep("index", space.index)
+        self._keep("positions", lead.positions.numpy())
+        self._group.attrs.update(
+            kind=KIND,
+            version=VERSION,
+            space=space.kind,
+            parts=len(space.vertices),
+            subject=space.subject,
+            solver=imager.spec_.name,
+            tmin=float(tmin),
+            sfreq=float(sfreq),
+            complete=False,
+        )
+        self._done, self._held = 0, []
+        self._block = self._values.chunks[-1]
+
+    def _keep(self, name: str, array: NDArray[Any]) -> None:
+        made = self._group.create_array(name, shape=array.shape, dtype=array.dtype)
+        made[...] = array
+
+    def mark(self, bad: NDArray[np.bool_]) -> None:
+        """Keep which samples (n_times,) are marked as bad, as stretches of samples."""
+        edges = np.flatnonzero(np.diff(np.r_[False, bad, False]))
+        self._group.attrs.update(bad=edges.reshape(-1, 2).tolist())
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        """Append a stretch (n_locations, n) or (n_locations, 3, n)."""
+        self._held.append(values.astype(np.float32))
+        # Whole chunks only: a chunk that is written twice is compressed twice.
+        if sum(part.shape[-1] for part in self._held) >= self._block:
+            self._flush(whole=True)
+
+    def _flush(self, whole: bool) -> None:
+        held = np.concatenate(self._held, axis=-1) if self._held else None
+        if held is None:
+            return
+        n = held.shape[-1]
+        kept = n // self._block * self._block if whole else n
+        self._values[..., self._done : self._done + kept] = held[..., :kept]
+        self._done += kept
+        self._held = [held[..., kept:]] if kept < n else []
+
+    def close(self, unit: str) -> None:
+        """Write what is held and mark the store as whole."""
+        self._flush(whole=False)
+        self._group.attrs.update(unit=unit, complete=self._done == self._values.shape[-1])
+
+
+def write_stream(
+    imager: SourceImager,
+    raw: Any,
+    pieces: Iterable[Any],
+    path: Path,
+    start: float | None,
+    stop: float | None,
+    *,
+    overwrite: bool,
+) -> Path:
+    """Write a stream of estimates; see `SourceImager.write`.
+
+    Raises
+    ------
+    MajorantError
+        If the store is there already, or cannot be written; nothing is left half-written.
+    """
+    target = check_output(path, overwrite=overwrite, mark="zarr.json")
+    first, last = span_of(raw, start, stop)
+    sfreq = float(raw.info["sfreq"])
+    with beside(target) as folder:
+        store = EstimateStore(folder, imager, last - first, first / sfreq, sfreq)
+        store.mark(bad_samples(raw, first, last))
+        for piece in pieces:
+            store.add(_of_locations(imager.model.space, piece.data))
+        store.close(imager.unit_)
+        swap(folder, target)
+    return target
+
+
+def _of_locations(space: SourceSpace, data: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values of regions from those of their vertices."""
+    if space.index is None:
+        return data
+    _, first = np.unique(space.index, return_index=True)
+    return data[first]
+
+
+def read_window(path: str | Path, tmin: float | None = None, tmax: float | None = None) -> Any:
+    """Read a window of a stored estimate.
+
+    Parameters
+    ----------
+    path : path
+        The store.
+    tmin, tmax : float or None
+        s; None is its beginning or end.
+
+    Returns
+    -------
+    mne.SourceEstimate
+        Or the class that fits the source space.
+
+    Raises
+    ------
+    MajorantError
+        If there is no such store, or the window holds no sample.
+    DamagedFile
+        If it holds something else, or was not finished.
+    """
+    import zarr
+
+    path = Path(path).expanduser()
+    if not (path / "zarr.json").is_file():
+        raise MajorantError(f"there is no stored estimate {path}; check the path")
+    try:
+        group: Any = zarr.open_group(path, mode="r")
+        about = dict(group.attrs)
+        if about.get("kind") != KIND or about.get("version") != VERSION:
+            raise ValueError("it holds something else")
+        if about["complete"] is not True:
+            raise ValueError("it was not finished")
+        values, sfreq = group["estimate"], float(about["sfreq"])
+        vertices = tuple(group[f"vertices.{k}"][:] for k in range(int(about["parts"])))
+        index = group["index"][:] if "index" in group else None
+        space = SourceSpace(about["space"], vertices, about["subject"], index)
+        a, b = _window(float(about["tmin"]), sfreq, values.shape[-1], tmin, tmax)
+        data = np.asarray(values[..., a:b], np.float64)
+        return space.dress(data, float(about["tmin"]) + a / sfreq, sfreq)
+    except MajorantError:
+        raise
+    except (KeyError, ValueError, TypeError, IndexError, OSError, RuntimeError) as error:
+        raise DamagedFile(f"{path} cannot be used: {error}; make it again") from error
+
+
+def _window(
+    first: float, sfreq: float, n_times: int, tmin: float | None, tmax: float | None
+) -> tuple[int, int]:
+    """Samples of a window of a store."""
+    a = 0 if tmin is None else max(0, round((tmin - first) * sfreq))
+    b = n_times if tmax is None else min(n_times, round((tmax - first) * sfreq) + 1)
+    if not a < b:
+        raise MajorantError(
+            f"the window from {tmin} to {tmax} s holds no sample; the estimate goes from "
+            f"{first:g} to {first + (n_times - 1) / sfreq:g} s"
+        )
+    return a, b

@@ -1,0 +1,193 @@
+"""A fitted imager in one file: safetensors with a JSON record and a sha256 over both.
+
+What is stored is what an estimate needs: settings, the oriented lead field and its prior, the
+whitening, the channels and the source space. Nothing in the file is ever executed or unpickled, and
+everything is checked on the way in (`majorant.files.archive`). An `mne.Forward` is not stored:
+the imager that comes back has none, and images the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from majorant.files.archive import read_archive, write_archive
+from majorant.forward.leadfield import Leadfield
+from majorant.head.model import SourceModel, as_tensor
+from majorant.head.spaces import SourceSpace
+from majorant.imager.estimate import check_pick
+from majorant.imager.inverse import Inverse
+from majorant.problem import DamagedFile, MajorantError
+
+if TYPE_CHECKING:
+    from majorant.imager.imager import SourceImager
+
+__all__ = ["load_imager", "save_imager"]
+
+KIND, VERSION = "imager", 1
+TYPES = ("eeg", "mag", "grad")
+LEAD = ("gain", "positions", "normals", "edges", "hemisphere", "vertices")
+
+
+def save_imager(imager: SourceImager, path: str | os.PathLike[str]) -> Path:
+    """Write a fitted imager, atomically.
+
+    Raises
+    ------
+    MajorantError
+        If it is not fitted, an option is no plain value, or the folder cannot be written.
+    """
+    inverse, info = imager.inverse, imager.info_
+    settings = imager.get_params()
+    try:
+        json.dumps(settings)
+    except TypeError as error:
+        raise MajorantError(
+            f"an imager with such options cannot be stored ({error}); give plain numbers and words"
+        ) from error
+    lead, space = inverse.model.leadfield, inverse.model.space
+    tensors = {
+        **{f"lead.{name}": getattr(lead, name) for name in LEAD},
+        "prior": as_tensor(inverse.model.prior),
+        "axes": as_tensor(inverse.model.axes),
+        "whitener": as_tensor(inverse.whitener),
+        "noise_cov": as_tensor(np.atleast_1d(imager.noise_cov_.data)),
+        "locations": as_tensor(np.stack([channel["loc"] for channel in info["chs"]])),
+        **{
+            f"vertices.{k}": torch.from_numpy(np.ascontiguousarray(part))
+            for k, part in enumerate(space.vertices)
+        },
+    }
+    for name, extra in (("lead.parcels", lead.parcels), ("data_moment", inverse.data_moment)):
+        if extra is not None:
+            tensors[name] = extra
+    if space.index is not None:
+        tensors["index"] = torch.from_numpy(np.ascontiguousarray(space.index))
+    record = {
+        "settings": settings,
+        "ch_names": list(inverse.ch_names),
+        "ch_types": info.get_channel_types(),
+        "sfreq": float(info["sfreq"]),
+        "lead": {"n_orient": lead.n_orient, "kind": lead.kind, "subject": lead.subject},
+        "loose": inverse.model.loose,
+        "space": {"kind": space.kind, "subject": space.subject, "parts": len(space.vertices)},
+        "notes": list(imager.notes_),
+    }
+    try:
+        return write_archive(path, tensors, record, kind=KIND, version=VERSION)
+    except OSError as error:
+        raise MajorantError(
+            f"the imager cannot be written to {path}: {error.strerror or error}; choose another "
+            "place"
+        ) from error
+
+
+def load_imager(path: str | os.PathLike[str]) -> SourceImager:
+    """Read an imager.
+
+    Raises
+    ------
+    MajorantError
+        If there is no such file.
+    DamagedFile
+        If it is truncated, altered, of another kind, or its parts do not fit together.
+    """
+    try:
+        tensors, record = read_archive(path, kind=KIND, version=VERSION)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise MajorantError(f"there is no imager file at {path}; check the path") from error
+    try:
+        return _rebuilt(tensors, record)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, MajorantError) as error:
+        raise DamagedFile(
+            f"{path} cannot be used: it does not hold a fitted imager ({error}); make it again"
+        ) from error
+
+
+def _rebuilt(tensors: dict[str, Tensor], record: dict[str, Any]) -> SourceImager:
+    """Put the parts together; whatever does not fit raises."""
+    import mne
+
+    from majorant.imager.imager import SourceImager
+
+    imager = SourceImager(**record["settings"])
+    names: list[str] = list(record["ch_names"])
+    kinds: Any = list(record["ch_types"])
+    if not set(kinds) <= set(TYPES) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"channels of kinds {sorted(set(kinds))}")
+    lead = Leadfield.from_arrays(
+        **{name: tensors[f"lead.{name}"] for name in LEAD},
+        ch_names=names,
+        parcels=tensors.get("lead.parcels"),
+        **record["lead"],
+    )
+    whitener, cov = tensors["whitener"].numpy(), tensors["noise_cov"].numpy()
+    model = SourceModel(
+        None,
+        lead,
+        tensors["prior"].numpy(),
+        float(record["loose"]),
+        tensors["axes"].numpy(),
+        _space(tensors, record["space"]),
+    )
+    _check(model, whitener, tensors, len(names))
+    info = mne.create_info(names, float(record["sfreq"]), kinds, verbose="error")
+    for channel, place in zip(info["chs"], tensors["locations"].numpy(), strict=True):
+        channel["loc"][:] = place
+    check_pick(model, imager.pick_ori)
+    moment = tensors.get("data_moment")
+    inverse = Inverse(
+        imager.spec_, imager.solver_options, imager.snr, model, whitener, tuple(names), moment
+    )
+    inverse.require()
+    imager.info_ = info
+    imager.noise_cov_ = mne.Covariance(cov, names, [], [], 0)
+    imager.alignment_ = imager.coregistration_ = None
+    imager._keep(inverse, tuple(str(note) for note in record["notes"]))
+    return imager
+
+
+def _space(tensors: dict[str, Tensor], record: dict[str, Any]) -> SourceSpace:
+    parts = [tensors[f"vertices.{k}"].numpy() for k in range(int(record["parts"]))]
+    if any(part.ndim != 1 or (np.diff(part) <= 0).any() or (part < 0).any() for part in parts):
+        raise ValueError("vertices that do not rise")
+    index = tensors.get("index")
+    subject = None if record["subject"] is None else str(record["subject"])
+    return SourceSpace(
+        record["kind"], tuple(parts), subject, None if index is None else index.numpy()
+    )
+
+
+def _check(model: SourceModel, whitener: Any, tensors: dict[str, Tensor], n_channels: int) -> None:
+    """Refuse parts whose shapes do not fit or whose values are not finite."""
+    lead, space = model.leadfield, model.space
+    n_vertices = sum(map(len, space.vertices))
+    shapes = {
+        "prior": (lead.n_columns,),
+        "axes": (lead.n_locations, lead.n_orient, 3),
+        "whitener": (len(whitener), n_channels),
+        "locations": (n_channels, 12),
+    }
+    moment = tensors.get("data_moment")
+    if moment is not None:
+        shapes["data_moment"] = (len(whitener), len(whitener))
+    for name, shape in shapes.items():
+        if tuple(tensors[name].shape) != shape:
+            raise ValueError(f"{name} of shape {tuple(tensors[name].shape)}, not {shape}")
+        if name != "locations" and not bool(torch.isfinite(tensors[name]).all()):
+            raise ValueError(f"{name} with values that are not finite")
+    if not 0 < len(whitener) <= n_channels:
+        raise ValueError(f"a whitener of rank {len(whitener)} for {n_channels} channels")
+    if space.index is None:
+        fits = n_vertices == lead.n_locations
+    else:
+        inside = (space.index >= 0) & (space.index < lead.n_locations)
+        fits = len(space.index) == n_vertices and bool(inside.all())
+    if not fits:
+        raise ValueError(f"{n_vertices} vertices for {lead.n_locations} locations")

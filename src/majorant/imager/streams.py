@@ -1,0 +1,279 @@
+"""Continuous data, read chunk by chunk and solved window by window, in bounded memory.
+
+Solvers with a kernel treat every sample for itself: any cut gives the same estimate. Solvers whose
+norms couple times (the cosine energy, the evidence) are given windows of one length that overlap by
+half, and their estimates are cross-faded with Hann weights, so the estimate depends on where the
+windows lie and on nothing else; :func:`majorant.learned.overlap.cut_starts` lays them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.signal import oaconvolve
+from torch import Tensor
+
+from majorant.imager.inverse import Inverse, Job
+from majorant.imager.tally import Tally
+from majorant.learned.overlap import cut_starts
+from majorant.problem import MajorantError
+from majorant.recording.file import UNREADABLE, bad_samples
+from majorant.recording.sensors import pick_rows
+
+__all__ = ["Conditioning", "Piece", "Reader", "span_of", "stream_columns"]
+
+PIECE_BYTES = 8 * 2**20
+"""Of an estimate that is held at once, about: what fits into a cache near the processor."""
+
+GROUP_BYTES = 32 * 2**20
+"""Of the windows that are solved together, one copy of them; solvers hold some more."""
+
+READ = 8192
+"""Samples read at a time where nothing is estimated."""
+
+
+def span_of(raw: Any, start: float | None, stop: float | None) -> tuple[int, int]:
+    """First sample and the one after the last of a window of continuous data, s.
+
+    Raises
+    ------
+    MajorantError
+        If the window holds no sample of the recording.
+    """
+    sfreq, n_times = float(raw.info["sfreq"]), len(raw.times)
+    first = 0 if start is None else round(start * sfreq)
+    last = n_times if stop is None else min(n_times, round(stop * sfreq) + 1)
+    if first < 0 or not first < last:
+        raise MajorantError(
+            f"the window from {0 if start is None else start:g} to "
+            f"{'the end' if stop is None else f'{stop:g}'} s holds no sample; the recording goes "
+            f"from 0 to {n_times / sfreq:.3f} s"
+        )
+    return first, last
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioning:
+    """What is done to continuous data as they are read.
+
+    Attributes
+    ----------
+    scale : float
+        Factor.
+    fir : array or None, shape (2 * half + 1,)
+        Impulse response of a zero-phase filter.
+    """
+
+    scale: float = 1.0
+    fir: NDArray[np.float64] | None = None
+
+    @property
+    def half(self) -> int:
+        """Samples that the filter looks ahead and back."""
+        return 0 if self.fir is None else len(self.fir) // 2
+
+
+class Reader:
+    """Reads channels of a recording a chunk at a time.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+    names : list of str
+        Channels, in the order wanted.
+    first, last : int
+        Samples.
+    conditioning : Conditioning, optional
+
+    Raises
+    ------
+    MajorantError
+        If channels are missing.
+    """
+
+    def __init__(
+        self,
+        raw: Any,
+        names: list[str],
+        first: int,
+        last: int,
+        conditioning: Conditioning | None = None,
+    ) -> None:
+        self.raw, self.first, self.last = raw, first, last
+        self.conditioning = conditioning or Conditioning()
+        self.rows = pick_rows(list(raw.ch_names), names)
+        self.sfreq = float(raw.info["sfreq"])
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    @cached_property
+    def bad(self) -> NDArray[np.bool_]:
+        """Which samples of the window are marked as bad."""
+        return bad_samples(self.raw, self.first, self.last)
+
+    def read(self, a: int, b: int) -> NDArray[np.float64]:
+        """Samples ``a`` to ``b`` of the window, shape (n_channels, b - a), V or T.
+
+        Raises
+        ------
+        MajorantError
+            If the file ends too early.
+        """
+        own = self.conditioning
+        start, stop = self.first + a - own.half, self.first + b + own.half
+        low, high = max(0, start), min(len(self.raw.times), stop)
+        try:
+            data, _ = self.raw[self.rows, low:high]
+        except UNREADABLE as error:
+            raise MajorantError(
+                f"the recording cannot be read from {a / self.sfreq:.1f} s on; its file is damaged "
+                "or cut off, copy it again"
+            ) from error
+        data = data * own.scale if own.scale != 1 else data
+        if own.fir is None:
+            return data
+        # Beyond its ends a recording is continued by turning it about its last sample, as in MNE.
+        data = np.pad(
+            data, ((0, 0), (low - start, stop - high)), mode="reflect", reflect_type="odd"
+        )
+        return oaconvolve(data, own.fir[None], mode="valid", axes=1)
+
+    @staticmethod
+    def piece(n_columns: int) -> int:
+        """Samples whose estimate is held at once."""
+        return max(64, PIECE_BYTES // (8 * n_columns))
+
+    def white(self, inverse: Inverse, chunk: int) -> Iterator[tuple[int, Tensor]]:
+        """Whitened chunks (rank, n) and the samples at which they start."""
+        block = max(chunk, READ // chunk * chunk)
+        for a in range(0, len(self), block):
+            y = inverse.white(self.read(a, min(a + block, len(self))), 1)
+            for b in range(0, y.shape[1], chunk):
+                yield a + b, y[:, b : b + chunk]
+
+    def moment(self, inverse: Inverse) -> Tensor:
+        """Second moment of all good samples, whitened, (rank, rank): a first pass over the file.
+
+        Raises
+        ------
+        MajorantError
+            If all samples are marked as bad.
+        """
+        rank, good = len(inverse.whitener), torch.as_tensor(~self.bad)
+        if not bool(good.any()):
+            raise MajorantError("all samples are marked as bad; there is nothing to image")
+        total = torch.zeros(rank, rank, dtype=torch.float64)
+        for a, y in self.white(inverse, READ):
+            kept = y[:, good[a : a + y.shape[1]]]
+            total += kept @ kept.mT
+        return total / int(good.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A finished stretch of an estimate.
+
+    Attributes
+    ----------
+    start : int
+        First sample.
+    columns : Tensor, shape (n_columns, n)
+    """
+
+    start: int
+    columns: Tensor
+
+
+def stream_columns(
+    inverse: Inverse,
+    job: Job,
+    reader: Reader,
+    tally: Tally,
+    window: float | None = None,
+    chunk: int | None = None,
+) -> Iterator[Piece]:
+    """Solve overlapping windows in groups and hand out what no later window changes.
+
+    Parameters
+    ----------
+    inverse : Inverse
+    job : Job
+    reader : Reader
+    tally : Tally
+        Gathers the certificates.
+    window : float or None
+        Length of a window, s.
+    chunk : int or None
+        Samples that a group of windows covers, about.
+
+    Raises
+    ------
+    MajorantError
+        If a window is shorter than two samples.
+    """
+    seconds = inverse.window(job) if window is None else window
+    length = round(seconds * job.sfreq)
+    if length < 2:
+        raise MajorantError(
+            f"a window of {seconds} s holds {length} samples at {job.sfreq:g} Hz; give a longer one"
+        )
+    starts, length = cut_starts(len(reader), length)
+    n_columns = inverse.model.leadfield.n_columns
+    most = max(1, GROUP_BYTES // (8 * n_columns * length))
+    if chunk is not None:
+        most = max(1, 2 * chunk // length - 1)
+    sums = Sums(n_columns, length)
+    for k in range(0, len(starts), most):
+        group = starts[k : k + most]
+        held = inverse.white(reader.read(group[0], group[-1] + length), 1)
+        y = torch.stack([held[:, s - group[0] : s - group[0] + length] for s in group])
+        solution = inverse.solve_windows(y, job)
+        tally.add_solution(solution)
+        for start, estimate in zip(group, solution.estimate, strict=True):
+            sums.add(start, estimate)
+        until = starts[k + most] if k + most < len(starts) else len(reader)
+        yield sums.take(until)
+
+
+class Sums:
+    """Weighted sums of windows that overlap, as far as they are not yet handed out.
+
+    Parameters
+    ----------
+    n_columns : int
+    length : int
+        Of a window, samples.
+    """
+
+    def __init__(self, n_columns: int, length: int) -> None:
+        phase = (torch.arange(length, dtype=torch.float64) + 0.5) / length
+        self._hann = torch.sin(torch.pi * phase) ** 2
+        self._start = 0
+        self._values = torch.zeros(n_columns, 0, dtype=torch.float64)
+        self._weights = torch.zeros(0, dtype=torch.float64)
+
+    def add(self, start: int, estimate: Tensor) -> None:
+        """Add a window (n_columns, length) that starts at a sample."""
+        a, n = start - self._start, estimate.shape[1]
+        more = a + n - len(self._weights)
+        if more > 0:
+            room = self._values.new_zeros(len(self._values), more)
+            self._values = torch.cat([self._values, room], dim=1)
+            self._weights = torch.cat([self._weights, self._weights.new_zeros(more)])
+        self._values[:, a : a + n] += estimate.to(torch.float64) * self._hann
+        self._weights[a : a + n] += self._hann
+
+    def take(self, until: int) -> Piece:
+        """Hand out everything before a sample, which no later window may reach."""
+        n = until - self._start
+        piece = Piece(self._start, self._values[:, :n] / self._weights[:n])
+        self._values, self._weights = self._values[:, n:].clone(), self._weights[n:].clone()
+        self._start = until
+        return piece

@@ -1,0 +1,1 @@
+"""The main job: a recording in, an estimate with everything that belongs to it and a page out."""

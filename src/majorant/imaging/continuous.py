@@ -1,0 +1,342 @@
+"""Continuous data from file to page: streamed, stored, and shown at its strongest instants.
+
+The estimate of hours does not fit on a page. The page divides the recording into some hundreds of
+stretches and shows of each the one instant at which the estimate is strongest, with its own map and
+its own time; the whole estimate lies beside it in a zarr store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from majorant.account import Account, listening
+from majorant.head.places import locate
+from majorant.imager.estimate import as_estimate, combined
+from majorant.imager.imager import SourceImager
+from majorant.imager.inverse import Job
+from majorant.imager.store import EstimateStore
+from majorant.imager.streams import Conditioning, Reader, span_of, stream_columns
+from majorant.imager.tally import Tally
+from majorant.imaging.image import fitted_imager, page_content, predict, regularisation
+from majorant.imaging.instants import Instants
+from majorant.imaging.result import ImageResult, ImageSettings
+from majorant.problem import MajorantError, Solution
+from majorant.recording.channels import (
+    FEWEST,
+    check_samples,
+    eeg_names,
+    mark_bads,
+    require_eeg,
+    set_types_by_name,
+    too_few,
+)
+from majorant.recording.file import Recording
+from majorant.recording.montage import check_places, place, read_montage, replace_idealised
+from majorant.recording.noise import ad_hoc_covariance, baseline_covariance, read_covariance
+from majorant.recording.prepare import Prepared, has_average_reference
+from majorant.recording.settings import Preparation
+
+__all__ = ["image_continuous"]
+
+LOOKED_AT, AT_A_TIME = 20, 2000
+"""Stretches, and samples of each, by which a recording is judged before anything is computed."""
+
+Progress = Callable[[int, int], None] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Continuous:
+    """A recording ready to be streamed.
+
+    Attributes
+    ----------
+    reader : Reader
+    prepared : Prepared
+        Its average is a single sample of zeros, for the channels alone.
+    """
+
+    reader: Reader
+    prepared: Prepared
+
+
+def image_continuous(
+    recording: Recording,
+    preparation: Preparation,
+    settings: ImageSettings,
+    store: Path,
+    say: Callable[[str], None] | None = None,
+    progress: Progress = None,
+) -> ImageResult:
+    """Stream the estimate of a continuous recording into a store, and gather its page.
+
+    Parameters
+    ----------
+    recording : Recording
+        Continuous.
+    preparation : Preparation
+        Events, conditions, rejection and reference electrodes belong to averages.
+    settings : ImageSettings
+    store : Path
+        Where the zarr store is written; it must not exist.
+    say : callable, optional
+        Called with every decision as it is made.
+    progress : callable, optional
+        Called with (samples done, samples).
+
+    Raises
+    ------
+    MajorantError
+        If the recording or a setting cannot be used; one sentence says why, and what would do.
+    """
+    account = Account(say) if say else Account()
+    account.decisions.extend(recording.notes)
+    ready = _prepare(recording, preparation, account)
+    imager = fitted_imager(ready.prepared, settings, account)
+    reader = Reader(
+        ready.reader.raw,
+        list(imager.info_["ch_names"]),
+        ready.reader.first,
+        ready.reader.last,
+        ready.reader.conditioning,
+    )
+    shown = Instants(len(reader), imager)
+    kept = EstimateStore(store, imager, len(reader), reader.first / reader.sfreq, reader.sfreq)
+    kept.mark(reader.bad)
+    for start, columns in _columns(imager, reader):
+        values = combined(columns.numpy(), imager.model, None)
+        kept.add(values)
+        shown.add(start, values, columns, reader.bad)
+        if progress is not None:
+            progress(start + values.shape[1], len(reader))
+    kept.close(imager.unit_)
+    if imager.snr_ is not None:
+        account.note(regularisation(settings.snr, imager.snr_))
+    _say_windows(imager, account)
+    return _result(ready, settings, imager, shown, reader, store, account)
+
+
+def _prepare(recording: Recording, settings: Preparation, account: Account) -> Continuous:
+    """Type, place and check the electrodes; nothing but samples here and there is read."""
+    _refuse(recording, settings)
+    require_eeg(recording.info.get_channel_types(), account)
+    raw = recording.data.copy()
+    with listening(account, "choosing channels"):
+        set_types_by_name(raw, account)
+    renamed: dict[str, str] = {}
+    if settings.montage is not None:
+        renamed = place(raw, read_montage(settings.montage), account)
+    mark_bads(raw, settings.bads, account)
+    check_places(raw, account)
+    replace_idealised(raw, account)
+    raw.pick("eeg", exclude=[], verbose="error")
+    names = eeg_names(raw)
+    if len(names) < FEWEST:
+        raise too_few(names)
+    first, last = span_of(raw, settings.tmin, settings.tmax)
+    conditioning = Conditioning(settings.scale or 1.0, _fir(raw, settings, account))
+    reader = Reader(raw, names, first, last, conditioning)
+    _say_bad(reader, account)
+    check_samples(_glimpses(reader), names)
+    with raw.info._unlock():
+        raw.info["custom_ref_applied"] = 0
+    if not has_average_reference(raw.info):
+        with listening(account, "referencing"):
+            raw.set_eeg_reference("average", projection=True)
+    account.note(f"Average reference over {len(names)} electrodes.")
+    kind, cov = _noise(reader, raw.info, settings, renamed, account)
+    import mne
+
+    empty = mne.EvokedArray(np.zeros((len(names), 1)), raw.info, nave=1, verbose="error")
+    span = f"{first / reader.sfreq:g} to {(last - 1) / reader.sfreq:g} s"
+    account.note(f"Continuous: {span}, read and imaged piece by piece.")
+    prepared = Prepared(
+        evoked=empty,
+        noise_cov=cov,
+        noise_kind=kind,
+        decisions=tuple(account.decisions),
+        title=f"{recording.path.name}: {span}",
+        renamed=renamed,
+        recording=recording,
+        settings=settings,
+    )
+    return Continuous(reader, prepared)
+
+
+def _refuse(recording: Recording, settings: Preparation) -> None:
+    if recording.kind != "raw":
+        raise MajorantError(
+            f"{recording.path.name} holds {recording.kind}, not continuous data; leave --raw out"
+        )
+    if settings.choice is not None or settings.reject is not None:
+        raise MajorantError(
+            "events, conditions and rejection belong to averages, and continuous data are imaged "
+            "as they are; leave them out, or leave --raw out"
+        )
+    if settings.interpolate:
+        raise MajorantError(
+            "continuous data are read piece by piece, so bad electrodes are left out and not "
+            "interpolated; leave --interpolate out"
+        )
+    if settings.reference.casefold() != "average":
+        raise MajorantError(
+            f"the reference {settings.reference!r} cannot be added to continuous data; add it to "
+            "the file (mne.add_reference_channels), or leave it out"
+        )
+
+
+def _fir(raw: Any, settings: Preparation, account: Account) -> NDArray[np.float64] | None:
+    """The filter that MNE would design, to be applied as the data are read."""
+    import mne
+
+    if settings.filter is None:
+        account.note("Not filtered: slow drifts count as signal; a filter (1 to 40 Hz) helps.")
+        return None
+    low, high = settings.filter
+    sfreq = float(raw.info["sfreq"])
+    if (low or 0) >= sfreq / 2 or (high or 0) >= sfreq / 2:
+        raise MajorantError(
+            f"the filter edges {low} and {high} Hz do not lie below half the sampling rate "
+            f"({sfreq / 2:g} Hz); lower them"
+        )
+    fir: Any = mne.filter.create_filter(None, sfreq, low, high, verbose="error")
+    if len(fir) >= len(raw.times):
+        raise MajorantError(
+            f"the filter is {len(fir) / sfreq:.1f} s long and the recording shorter; raise its "
+            "lower edge"
+        )
+    band = f"{low or 0:g} to {high:g} Hz" if high else f"above {low:g} Hz"
+    account.note(f"Filtered {band} (zero phase) while reading.")
+    return np.asarray(fir, float)
+
+
+def _say_bad(reader: Reader, account: Account) -> None:
+    """Say what the annotations of bad stretches do, where there are any."""
+    if reader.bad.all():
+        raise MajorantError(
+            "all of the recording is marked as bad by its annotations; there is nothing to image"
+        )
+    if reader.bad.any():
+        account.note(
+            f"Marked as bad in the recording: {reader.bad.sum() / reader.sfreq:.3g} of "
+            f"{len(reader) / reader.sfreq:.4g} s. They are imaged, so that time goes on, and the "
+            "store says where they are; noise and covariances are taken without them, and the "
+            "page shows no instant of theirs."
+        )
+
+
+def _glimpses(reader: Reader) -> NDArray[np.float64]:
+    """Good samples from all over the recording, shape (n_channels, n)."""
+    starts = np.unique(np.linspace(0, max(0, len(reader) - AT_A_TIME), LOOKED_AT).astype(int))
+    ends = [min(int(a) + AT_A_TIME, len(reader)) for a in starts]
+    parts = [reader.read(int(a), b)[:, ~reader.bad[a:b]] for a, b in zip(starts, ends, strict=True)]
+    return np.concatenate(parts, axis=1)
+
+
+def _noise(
+    reader: Reader, info: Any, settings: Preparation, renamed: dict[str, str], account: Account
+) -> tuple[str, Any]:
+    """From a file, from a stretch that the user calls baseline, or assumed."""
+    if settings.noise_cov is not None:
+        return "file", read_covariance(Path(settings.noise_cov).expanduser(), renamed, account)
+    if isinstance(settings.baseline, tuple):
+        first, last = span_of(reader.raw, *settings.baseline)
+        quiet = Reader(reader.raw, list(info["ch_names"]), first, last, reader.conditioning)
+        if quiet.bad.all():
+            raise MajorantError(
+                "all of the baseline is marked as bad by the annotations; choose another stretch"
+            )
+        data = quiet.read(0, len(quiet))[None][..., ~quiet.bad]
+        window = (first / reader.sfreq, last / reader.sfreq)
+        return "baseline", baseline_covariance(data, info, nave=1, window=window, note=account)
+    return "ad hoc", ad_hoc_covariance(info, 1, account, "continuous data have no baseline")
+
+
+def _columns(imager: SourceImager, reader: Reader) -> Iterator[tuple[int, Tensor]]:
+    """Consecutive stretches: first sample, and estimate (n_columns, n)."""
+    inverse, tally = imager.inverse, Tally()
+    moment = reader.moment(inverse) if inverse.needs_moment else None
+    job = Job(1, reader.sfreq, inverse.chosen_snr(moment, 1))
+    imager.record(tally, job.snr)
+    kernel = inverse.kernel(job, moment) if inverse.spec.linear or inverse.spec.adaptive else None
+    if kernel is None:
+        for piece in stream_columns(inverse, job, reader, tally):
+            yield piece.start, piece.columns
+        return
+    matrix = kernel.matrix[0] if kernel.matrix.ndim == 3 else kernel.matrix
+    for start, y in reader.white(inverse, reader.piece(imager.leadfield_.n_columns)):
+        problem = inverse.problem(y[None], 1)
+        tally.add(kernel.certificate(problem), kernel.statuses(problem), kernel.unit)
+        yield start, matrix @ y
+
+
+def _say_windows(imager: SourceImager, account: Account) -> None:
+    tally = imager._tally
+    title = imager.spec_.title
+    if imager.spec_.window is None:
+        account.note(f"{title}: every sample for itself, {tally.windows} pieces.")
+        return
+    account.note(
+        f"{title}: {tally.windows:,} windows that overlap by half and are cross-faded; the one "
+        f"that ended worst: {tally.status.value}."
+    )
+
+
+def _result(
+    ready: Continuous,
+    settings: ImageSettings,
+    imager: SourceImager,
+    shown: Instants,
+    reader: Reader,
+    store: Path,
+    account: Account,
+) -> ImageResult:
+    """Dress the instants as an average, so that the page can show them as it shows any other."""
+    import mne
+
+    data, values = shown.read(reader), shown.values
+    sfreq = reader.sfreq
+    times = (reader.first + shown.sample) / sfreq
+    info = mne.pick_info(
+        ready.prepared.evoked.info,
+        [ready.prepared.evoked.ch_names.index(name) for name in imager.info_["ch_names"]],
+    )
+    with info._unlock():
+        info["sfreq"] = sfreq / shown.length
+    evoked = mne.EvokedArray(
+        data, info, tmin=reader.first / sfreq, nave=1, comment="continuous", verbose="error"
+    )
+    prepared = replace(ready.prepared, evoked=evoked)
+    problem = imager.problem(evoked)
+    certificate = imager.certificate_
+    solution = Solution(
+        torch.as_tensor(shown.columns)[None], (imager.status_,), certificate, unit=imager.unit_
+    )
+    imager.record(imager._tally, imager.snr_, lambda: solution)
+    seconds = shown.length / sfreq
+    account.note(
+        f"The page shows {len(times)} instants: of every {seconds:.3g} s the one at which the "
+        "estimate is strongest. The whole estimate is in estimate.zarr."
+    )
+    predicted = predict(imager, problem, solution, account)
+    places = locate(imager.leadfield_)
+    page = page_content(
+        prepared, settings, imager, places, values, data, predicted, problem, None,
+        times,
+    )  # fmt: skip
+    return ImageResult(
+        stc=as_estimate(values, imager.model, float(times[0]), sfreq / shown.length),
+        imager=imager,
+        prepared=prepared,
+        content=replace(page, decisions=tuple(account.decisions)),
+        settings=settings,
+        places=places,
+        store=store,
+    )

@@ -1,0 +1,296 @@
+"""The main job: a prepared recording in, an estimate with everything that belongs to it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from majorant.account import Account
+from majorant.findings.cautions import find_cautions
+from majorant.findings.evidence import Evidence
+from majorant.findings.facts import PageContent, SourceMaps, Uncertainty
+from majorant.findings.faint import faint, strongest_ratio
+from majorant.findings.peaks import find_peaks
+from majorant.findings.uncertainty_choice import assess
+from majorant.head.model import as_tensor, read_forward
+from majorant.head.places import Places, locate
+from majorant.imager.estimate import as_estimate, combined
+from majorant.imager.imager import SourceImager
+from majorant.imaging.result import ImageResult, ImageSettings, citations, versions
+from majorant.problem import MajorantError, Problem, Solution
+from majorant.recording.prepare import Prepared
+
+__all__ = ["fitted_imager", "image", "imaged", "page_content", "predict", "regularisation"]
+
+LARGEST = 1_000_000_000
+"""Bytes of an estimate above which the window must be shortened."""
+
+
+def image(
+    prepared: Prepared,
+    settings: ImageSettings | None = None,
+    say: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageResult:
+    """Image a prepared recording.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    settings : ImageSettings, optional
+    say : callable, optional
+        Called with every decision as it is made.
+    progress : callable, optional
+        Called by iterative solvers with (iterations done, iteration limit).
+
+    Returns
+    -------
+    ImageResult
+
+    Raises
+    ------
+    MajorantError
+        If recording, forward, source space and solver do not fit together.
+    """
+    settings = settings or ImageSettings()
+    account = Account(say) if say else Account()
+    account.decisions.extend(prepared.decisions)
+    imager = fitted_imager(prepared, settings, account)
+    return imaged(imager, prepared, settings, account, progress)
+
+
+def imaged(
+    imager: SourceImager,
+    prepared: Prepared,
+    settings: ImageSettings,
+    account: Account | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageResult:
+    """Image a prepared recording with an imager that is fitted to it.
+
+    Parameters and errors as of :func:`image`.
+    """
+    account = account or Account()
+    evoked = prepared.evoked
+    _refuse_too_long(imager.leadfield_.n_columns, len(evoked.times))
+    problem = imager.problem(evoked)
+    solution = imager.solve(evoked, progress)
+    if imager.snr_ is not None:
+        account.note(regularisation(settings.snr, imager.snr_))
+    account.note(f"{imager.spec_.title}: {solution.status[0].value}.")
+    values = combined(solution.estimate[0].numpy(), imager.model, None)
+    data = evoked.data[[evoked.ch_names.index(name) for name in imager.info_["ch_names"]]]
+    data = data - data.mean(axis=0)
+    predicted = predict(imager, problem, solution, account)
+    places = locate(imager.leadfield_)
+    doubt = assess(
+        imager,
+        prepared,
+        problem,
+        solution,
+        values,
+        settings.uncertainty,
+        seed=settings.seed,
+        progress=progress,
+    )
+    if doubt is not None:
+        account.note(_bands(doubt, settings.seed))
+    page = page_content(prepared, settings, imager, places, values, data, predicted, problem, doubt)
+    return ImageResult(
+        stc=as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"]),
+        imager=imager,
+        prepared=prepared,
+        content=replace(page, decisions=tuple(account.decisions)),
+        settings=settings,
+        places=places,
+    )
+
+
+def page_content(
+    prepared: Prepared,
+    settings: ImageSettings,
+    imager: SourceImager,
+    places: Places,
+    values: NDArray[np.float64],
+    data: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    problem: Problem,
+    doubt: Uncertainty | None,
+    times: NDArray[np.float64] | None = None,
+) -> PageContent:
+    """Gather what the page shows, peaks and cautions included."""
+    solution = imager.solution_
+    if times is None:
+        times = np.asarray(prepared.evoked.times, float)
+    peaks = find_peaks(values, times, places)
+    explained = _explained(data, predicted)
+    evidence = Evidence(
+        prepared=prepared,
+        times=times,
+        amplitude=np.abs(values).max(axis=0),
+        peaks=peaks,
+        explained=explained,
+        white_rms=np.sqrt((problem.y[0].numpy() ** 2).mean(axis=0)),
+        loose=imager.model.loose,
+        certificate=solution.certificate,
+        status=solution.status[0],
+        alignment=imager.alignment_,
+        exact_places=places.exact,
+        rank=imager.rank_,
+        uncertainty=doubt,
+        strongest=0.0 if doubt is None else strongest_ratio(values, doubt.deviation),
+    )
+    return PageContent(
+        title=prepared.title,
+        info=imager.info_,
+        times=times,
+        data=data,
+        predicted=predicted,
+        explained=explained,
+        sources=_maps(values, solution, imager, places),
+        peaks=peaks,
+        solver=_solver(imager),
+        certificate=solution.certificate,
+        decisions=prepared.decisions,
+        cautions=find_cautions(evidence),
+        settings=_settings(prepared, settings, imager),
+        versions=versions(),
+        citations=citations(imager),
+        uncertainty=doubt,
+        faint=faint(evidence),
+    )
+
+
+def _bands(doubt: Uncertainty, seed: int) -> str:
+    """How the standard deviations came about, for the account."""
+    drawn = f" ({doubt.draws} draws, seed {seed})" if doubt.draws else ""
+    return f"Uncertainty: {doubt.name}{drawn}."
+
+
+def fitted_imager(prepared: Prepared, settings: ImageSettings, account: Account) -> SourceImager:
+    imager = settings.imager()
+    forward = None if settings.forward is None else read_forward(settings.forward)
+    imager.fit(prepared.evoked.info, forward, prepared.noise_cov, progress=account.say)
+    for sentence in imager.notes_:
+        account.note(sentence)
+    lead = imager.leadfield_
+    what = "regions" if lead.kind == "regions" else "locations"
+    loose = imager.model.loose
+    how = (
+        "held to the cortical normal"
+        if loose == 0
+        else "free"
+        if loose == 1
+        else f"loose ({loose:g})"
+    )
+    account.note(f"Source space: {lead.n_locations:,} {what}, orientation {how}.")
+    if lead.kind == "regions":
+        account.note("The value of a region is that of each of its vertices (about 20), not a sum.")
+    if not imager.uses_snr:
+        account.note(f"{imager.spec_.title} sets its regularisation itself; the snr is not used.")
+    return imager
+
+
+def regularisation(asked: float | str, snr: float) -> str:
+    """How strongly the estimate is regularised, and who said so."""
+    by = {"gcv": ", chosen by generalised cross-validation", "evidence": ", chosen by the evidence"}
+    how = by.get(str(asked), "")
+    return f"Regularisation: signal-to-noise ratio {snr:.3g}{how} (λ² = 1/snr²)."
+
+
+def _refuse_too_long(n_columns: int, n_times: int) -> None:
+    if 8 * n_columns * n_times > LARGEST:
+        most = LARGEST // (8 * n_columns)
+        raise MajorantError(
+            f"the window holds {n_times} samples, and {n_columns} source columns leave room for "
+            f"{most}; shorten the window with tmin and tmax, or take a smaller source space"
+        )
+
+
+def predict(
+    imager: SourceImager, problem: Problem, solution: Solution, account: Account
+) -> NDArray[np.float64]:
+    """Potentials that the estimated currents would give, V, average reference."""
+    currents = solution.estimate[0]
+    if solution.unit != "Am":
+        from majorant.solvers.linear import MinimumNorm
+        from majorant.solvers.loop import solve
+
+        behind = solve(problem, MinimumNorm(snr=imager.snr_ or 3.0))
+        currents = behind.estimate[0]
+        account.note(
+            f"{imager.spec_.title} is a statistic, not a current: what it explains of the data is "
+            "what the minimum-norm currents with the same prior and regularisation explain."
+        )
+    potentials = (imager.leadfield_.gain @ as_tensor(currents.numpy())).numpy()
+    return potentials - potentials.mean(axis=0)
+
+
+def _explained(data: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the variance explained at every time, shape (n_times,), 0 to 1."""
+    power = (data**2).sum(axis=0)
+    left = ((data - predicted) ** 2).sum(axis=0)
+    share = 1.0 - left / np.where(power > 0, power, 1.0)
+    return np.clip(np.where(power > 0, share, 0.0), 0.0, 1.0)
+
+
+def _maps(
+    values: NDArray[np.float64], solution: Solution, imager: SourceImager, places: Places
+) -> SourceMaps:
+    return SourceMaps(
+        values=values,
+        positions_mni=places.mni,
+        hemisphere=places.hemisphere,
+        vertices=places.vertices,
+        unit=solution.unit,
+        signed=imager.leadfield_.n_orient == 1,
+        parcels=places.parcels,
+    )
+
+
+def _solver(imager: SourceImager) -> dict[str, str]:
+    own = imager.spec_
+    return {
+        "name": own.name,
+        "title": own.title,
+        "summary": own.summary,
+        "guarantee": own.guarantee,
+        "citation": own.citation,
+    }
+
+
+def _head(settings: ImageSettings) -> str:
+    """Whose head, as the page lists it."""
+    if settings.forward is not None:
+        return Path(settings.forward).name
+    return "template" if settings.subject is None else f"subject {settings.subject}"
+
+
+def _snr(asked: float | str, used: float | None) -> float | str:
+    """The ratio as the page lists it."""
+    if used is None:
+        return "not used"
+    return f"{used:.3g} ({asked})" if isinstance(asked, str) else asked
+
+
+def _settings(prepared: Prepared, settings: ImageSettings, imager: SourceImager) -> dict[str, Any]:
+    """Settings as the page lists them: what was asked for, and what "auto" became."""
+    auto = settings.depth == "auto"
+    depth = (imager.spec_.depth if auto else settings.depth) or "none"
+    loose = imager.model.loose
+    own = {
+        "solver": settings.solver,
+        "snr": _snr(settings.snr, imager.snr_),
+        "loose": loose if settings.loose == loose else f"{loose:g} ({settings.loose})",
+        "depth": f"{depth} (auto)" if auto else depth,
+        "space": settings.space,
+        "forward": _head(settings),
+        **{f"option {name}": value for name, value in settings.options.items()},
+    }
+    asked = {name: v for name, v in prepared.settings.named().items() if v not in (None, ())}
+    return {**asked, **own}

@@ -1,0 +1,242 @@
+"""The result of imaging: settings, estimate, what the page shows, and the summary."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from majorant import __version__
+from majorant.findings.facts import PageContent, Peak
+from majorant.findings.uncertainty_choice import check_asked
+from majorant.head.places import Places
+from majorant.imager.imager import SourceImager
+from majorant.problem import MajorantError
+from majorant.recording.prepare import Prepared
+
+__all__ = ["ImageResult", "ImageSettings", "citations", "versions", "with_truth"]
+
+MNE_CITATION = "Gramfort et al. (2013), MEG and EEG data analysis with MNE-Python, "
+MNE_CITATION += "doi:10.3389/fnins.2013.00267"
+TEMPLATE_CITATION = "Fischl, Sereno, Tootell & Dale (1999), High-resolution intersubject averaging "
+TEMPLATE_CITATION += "(fsaverage), doi:10.1002/(SICI)1097-0193(1999)8:4<272::AID-HBM10>3.0.CO;2-4"
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """How a prepared recording is imaged; see :class:`majorant.imager.imager.SourceImager`.
+
+    Attributes
+    ----------
+    solver : str
+    snr : float, "gcv" or "evidence"
+    loose : float or "auto"
+    depth : float, "auto" or None
+    space : str
+    head : str
+    forward : str or None
+        File of an `mne.Forward`; None computes one, on the subject's head or the template.
+    subject : str or None
+        A FreeSurfer subject.
+    subjects_dir : str or None
+        Where subjects are.
+    trans : str or None
+        File of the transformation from head to MRI coordinates.
+    options : mapping
+        Options of the solver.
+    uncertainty : "none", "auto" or int
+        Standard deviations: none, what fits the solver, or over so many resampled data sets.
+    seed : int
+        Of the resampling.
+    """
+
+    solver: str = "sloreta"
+    snr: float | str = 3.0
+    loose: float | str = "auto"
+    depth: float | str | None = "auto"
+    space: str = "auto"
+    head: str = "template"
+    forward: str | None = None
+    subject: str | None = None
+    subjects_dir: str | None = None
+    trans: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    uncertainty: int | str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_asked(self.uncertainty)
+
+    def named(self) -> dict[str, Any]:
+        """Plain values fit to be shared: of files and folders the names, not where they lie."""
+        files = {
+            name: None if value is None else Path(value).name
+            for name, value in (
+                ("forward", self.forward),
+                ("subjects_dir", self.subjects_dir),
+                ("trans", self.trans),
+            )
+        }
+        return {**asdict(self), **files, "options": dict(self.options)}
+
+    def imager(self) -> SourceImager:
+        """Make the imager of these settings."""
+        ours = set(signature(SourceImager).parameters) & set(self.options)
+        if ours:
+            raise MajorantError(
+                f"{', '.join(sorted(ours))} is a setting of its own and cannot be given as an "
+                f"option of {self.solver}"
+            )
+        return SourceImager(
+            self.solver,
+            snr=self.snr,
+            loose=self.loose,
+            depth=self.depth,
+            space=self.space,
+            head=self.head,
+            subject=self.subject,
+            subjects_dir=self.subjects_dir,
+            trans=self.trans,
+            **self.options,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ImageResult:
+    """An estimate, and everything that was decided, found and is to be said about it.
+
+    Attributes
+    ----------
+    stc : mne.SourceEstimate
+    imager : SourceImager
+        Fitted; its ``solution_`` holds certificate and status.
+    prepared : Prepared
+    content : PageContent
+        Peaks, predicted data, explained variance, certificate, decisions and cautions, as the
+        page shows them.
+    settings : ImageSettings
+    places : Places
+    store : Path or None
+        Where the estimate of continuous data was written, before it is moved to its place.
+    """
+
+    stc: Any
+    imager: SourceImager
+    prepared: Prepared
+    content: PageContent
+    settings: ImageSettings
+    places: Places
+    store: Path | None = None
+
+    @property
+    def peaks(self) -> tuple[Peak, ...]:
+        """Peaks, the strongest first."""
+        return self.content.peaks
+
+    @property
+    def explained(self) -> float:
+        """Share of the variance over the whole window, 0 to 1."""
+        data, predicted = self.content.data, self.content.predicted
+        total, left = float((data**2).sum()), float(((data - predicted) ** 2).sum())
+        return min(1.0, max(0.0, 1.0 - left / total)) if total > 0 else 0.0
+
+    @property
+    def unit(self) -> str:
+        """``"Am"`` or the name of the statistic."""
+        return self.content.sources.unit
+
+    def summary(self) -> dict[str, Any]:
+        """Everything that was decided and found, as plain values, ready for JSON."""
+        content, recording, imager = self.content, self.prepared.recording, self.imager
+        lead = imager.leadfield_
+        return {
+            "title": content.title,
+            "input": None
+            if recording is None
+            else {
+                "file": recording.path.name,
+                "kind": recording.kind,
+                "sha256": recording.sha256(),
+            },
+            "decisions": list(content.decisions),
+            "cautions": list(content.cautions),
+            "settings": {
+                "prepare": self.prepared.settings.named(),
+                "image": self.settings.named(),
+            },
+            "data": {
+                "channels": list(content.info["ch_names"]),
+                "nave": int(self.prepared.evoked.nave),
+                "sfreq": float(content.info["sfreq"]),
+                "tmin": float(content.times[0]),
+                "tmax": float(content.times[-1]),
+                "rank": imager.rank_,
+                "noise": self.prepared.noise_kind,
+            },
+            "sources": {
+                "kind": lead.kind,
+                "subject": lead.subject,
+                "n_locations": lead.n_locations,
+                "n_orient": lead.n_orient,
+                "leadfield_sha256": lead.fingerprint(),
+                "electrodes_off_scalp_mm": None
+                if imager.alignment_ is None
+                else {
+                    "median": imager.alignment_.median_mm,
+                    "max": imager.alignment_.max_mm,
+                },
+            },
+            "solver": dict(content.solver),
+            "status": imager.solution_.status[0].value,
+            "unit": self.unit,
+            "explained_variance": self.explained,
+            "peaks": [asdict(peak) for peak in content.peaks],
+            "uncertainty": _uncertainty(content),
+            "faint": content.faint,
+            "truth": [asdict(peak) for peak in content.truth],
+            "errors": None if content.errors is None else dict(content.errors),
+            "certificate": content.certificate.to_dict(),
+            "versions": dict(content.versions),
+            "citations": list(content.citations),
+        }
+
+
+def _uncertainty(content: PageContent) -> dict[str, Any] | None:
+    """What the standard deviations are, and those of the peaks, in the unit of the estimate."""
+    doubt = content.uncertainty
+    if doubt is None:
+        return None
+    return {
+        "name": doubt.name,
+        "how": doubt.how,
+        "draws": doubt.draws,
+        "noise_reaches": doubt.stands,
+        "peaks": [content.deviation_at(peak) for peak in content.peaks],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what made the estimate."""
+    packages = ("torch", "mne", "numpy", "scipy", "nilearn")
+    return {
+        "majorant": __version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+    }
+
+
+def citations(imager: SourceImager) -> tuple[str, ...]:
+    """What to cite for an estimate."""
+    head = (TEMPLATE_CITATION,) if imager.alignment_ is not None else ()
+    return (imager.spec_.citation, f"Majorant {__version__}", MNE_CITATION, *head)
+
+
+def with_truth(
+    result: ImageResult, truth: tuple[Peak, ...], errors: Mapping[str, float]
+) -> ImageResult:
+    """Add what was simulated, and how far the estimate is from it, to a finished result."""
+    return replace(result, content=replace(result.content, truth=truth, errors=dict(errors)))

@@ -1,0 +1,81 @@
+"""Writing results: estimate, summary and page into one folder, all or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from majorant.files.folder import beside, check_output, swap
+from majorant.imaging.result import ImageResult
+
+__all__ = ["save_results"]
+
+STEM = "estimate"
+
+
+def save_results(
+    result: ImageResult,
+    out_dir: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    command: Sequence[str] | str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Path:
+    """Write the estimate, `summary.json` and `report.html`, all or nothing.
+
+    Parameters
+    ----------
+    result : ImageResult
+    out_dir : path
+        Made if need be. Files: ``estimate-lh.stc`` and ``estimate-rh.stc`` (or one ``.stc`` or
+        ``.h5`` for other source spaces), opened by ``mne.read_source_estimate(out_dir /
+        "estimate")``; ``estimate.zarr`` of continuous data, read by
+        :func:`majorant.imager.store.read_window`; ``summary.json``; ``report.html``.
+    overwrite : bool
+        Whether earlier results in the folder are replaced.
+    command : str or sequence of str, optional
+        What was asked for, for the summary.
+    progress : callable, optional
+        Called with the title of each section of the page once it is drawn.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    MajorantError
+        If the folder cannot be written; nothing is left half-written.
+    """
+    from majorant.report.page import write_page
+
+    target = check_output(out_dir, overwrite=overwrite)
+    summary = {**result.summary(), "command": command}
+    with beside(target) as folder:
+        if result.store is None:
+            result.stc.save(folder / STEM, overwrite=True, verbose="error")
+        else:
+            os.rename(result.store, folder / f"{STEM}.zarr")
+        summary["files"] = sorted([*(f.name for f in folder.iterdir()), "report.html"])
+        text = json.dumps(summary, indent=2, ensure_ascii=False, default=_plain) + "\n"
+        (folder / "summary.json").write_text(text, encoding="utf-8")
+        write_page(result.content, folder / "report.html", progress)
+        swap(folder, target)
+    return target
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know, as what it knows."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple | set | frozenset):
+        return list(value)
+    return str(value)

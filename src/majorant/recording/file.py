@@ -1,0 +1,323 @@
+"""Reading a recording: any file that MNE opens as continuous data, epochs or averages."""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import os
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io.matlab import MatReadError
+
+from majorant.account import Account, listening
+from majorant.problem import MajorantError
+from majorant.words import written
+
+__all__ = ["ChoiceNeeded", "Recording", "bad_samples", "from_raw", "load_recording"]
+
+Kind = Literal["raw", "epochs", "evoked"]
+
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    RuntimeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    ImportError,
+    SyntaxError,
+    configparser.Error,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+    MatReadError,
+)
+"""What readers raise on files that are not what their names say."""
+
+NOT_A_STIMULUS = re.compile(r"^(bad|edge|boundary|new segment)", re.IGNORECASE)
+"""Annotations that mark stretches of the file and no event."""
+
+
+class ChoiceNeeded(MajorantError):
+    """A recording holds several conditions or events, and none was chosen.
+
+    Attributes
+    ----------
+    what : str
+        ``"event"`` or ``"condition"``.
+    options : mapping
+        Names, and how often each occurs (events) or how many trials it averages (conditions).
+    """
+
+    def __init__(self, sentence: str, what: str, options: Mapping[str, int]) -> None:
+        super().__init__(sentence)
+        self.what = what
+        self.options = dict(options)
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A recording as MNE read it.
+
+    Attributes
+    ----------
+    path : Path
+    kind : {"raw", "epochs", "evoked"}
+    data : mne.io.BaseRaw, mne.BaseEpochs, or tuple of mne.Evoked
+    events : mapping
+        Event names and their samples (continuous data), empty otherwise.
+    notes : tuple of str
+        What was found and what MNE warned of while reading.
+    """
+
+    path: Path
+    kind: Kind
+    data: Any
+    events: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def info(self) -> Any:
+        """The `mne.Info` of the recording."""
+        return self.data[0].info if self.kind == "evoked" else self.data.info
+
+    @property
+    def options(self) -> dict[str, int]:
+        """Events or conditions to choose from, with their counts."""
+        if self.kind == "raw":
+            return {name: len(samples) for name, samples in self.events.items()}
+        if self.kind == "epochs":
+            codes = self.data.events[:, 2]
+            return {name: int((codes == code).sum()) for name, code in self.data.event_id.items()}
+        return {evoked.comment: int(evoked.nave) for evoked in self.data}
+
+    def sha256(self) -> str:
+        """Hash of every file that the recording was read from; of the data, where there is none."""
+        files = [self.path] if self.path.is_file() else []
+        if self.kind == "raw":
+            extra = {Path(name) for name in self.data.filenames if name is not None}
+            files += sorted(extra - set(files))
+        total = hashlib.sha256()
+        if not files and self.kind == "evoked":
+            for evoked in self.data:
+                total.update(np.ascontiguousarray(evoked.data).tobytes())
+        for file in files:
+            with open(file, "rb") as stream:
+                while block := stream.read(1 << 20):
+                    total.update(block)
+        return total.hexdigest()
+
+
+def load_recording(
+    path: str | os.PathLike[str], say: Callable[[str], None] | None = None
+) -> Recording:
+    """Read a recording.
+
+    Parameters
+    ----------
+    path : path
+        Any file (or folder, for formats that are one) that `mne.io.read_raw`, `mne.read_epochs`
+        or `mne.read_evokeds` opens. Files in FIF format are told apart by what they hold.
+    say : callable, optional
+        Called with one sentence on what was found.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    MajorantError
+        If there is no such file, or no reader can open it.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise MajorantError(f"there is no file {path}; check the path")
+    account = Account(say) if say else Account()
+    with listening(account, "reading"):
+        kind, data = _read_fif(path) if _is_fif(path) else _read_other(path)
+        events = _read_events(path, data) if kind == "raw" else {}
+    notes = list(account.decisions)
+    account.note(_describe(path, kind, data))
+    return Recording(path, kind, data, events, (account.decisions[-1], *notes))
+
+
+def from_raw(path: Path, raw: Any, account: Account) -> Recording:
+    """Take continuous data that another reader has opened, with their events.
+
+    Parameters
+    ----------
+    path : Path
+        Their file.
+    raw : mne.io.BaseRaw
+    account : Account
+        What was found so far; what they are is added.
+
+    Raises
+    ------
+    MajorantError
+        If the events cannot be read.
+    """
+    with listening(account, "reading"):
+        events = _read_events(path, raw)
+    notes = list(account.decisions)
+    account.note(_describe(path, "raw", raw))
+    return Recording(path, "raw", raw, events, (account.decisions[-1], *notes))
+
+
+def bad_samples(raw: Any, first: int, last: int) -> NDArray[np.bool_]:
+    """Which samples of a window lie in annotations whose name begins with BAD.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+    first, last : int
+        First sample and the one after the last.
+
+    Returns
+    -------
+    array, shape (last - first,)
+    """
+    bad, marks, sfreq = np.zeros(last - first, bool), raw.annotations, float(raw.info["sfreq"])
+    # MNE counts annotations from the time that its first sample is counted from.
+    onsets = marks.onset - raw.first_time
+    for onset, duration, name in zip(onsets, marks.duration, marks.description, strict=True):
+        if name.upper().startswith("BAD"):
+            a, b = (round(float(time) * sfreq) - first for time in (onset, onset + duration))
+            bad[max(a, 0) : max(b, 0)] = True
+    return bad
+
+
+def _is_fif(path: Path) -> bool:
+    return path.name.lower().endswith((".fif", ".fif.gz"))
+
+
+def _read_raw(path: Path) -> Any:
+    import mne
+
+    return mne.io.read_raw(path, preload=False)
+
+
+def _read_averages(path: Path) -> Any:
+    import mne
+
+    found: Any = mne.read_evokeds(path)
+    averages = [evoked for evoked in found if evoked.kind == "average"]
+    taken: dict[str, int] = {}
+    for evoked in averages:
+        name = evoked.comment or "unnamed"
+        taken[name] = taken.get(name, 0) + 1
+        evoked.comment = name if taken[name] == 1 else f"{name} #{taken[name]}"
+    return tuple(averages)
+
+
+def _read_fif(path: Path) -> tuple[Kind, Any]:
+    """Try what the name suggests first; the content decides."""
+    import mne
+
+    readers: dict[Kind, Callable[[Path], Any]] = {
+        "raw": _read_raw,
+        "epochs": lambda p: mne.read_epochs(p, preload=True),
+        "evoked": _read_averages,
+    }
+    stem = path.name.lower()
+    first: Kind = "evoked" if "ave" in stem else "epochs" if "epo" in stem else "raw"
+    for kind in sorted(readers, key=lambda name: name != first):
+        try:
+            data = readers[kind](path)
+        except UNREADABLE:
+            continue
+        if kind != "evoked" or data:
+            return kind, data
+    held = "unknown" if path.is_dir() else mne.what(path)
+    # A file that is cut off may still hold what comes before the data, fiducials and projectors.
+    found = "" if held == "unknown" else f", only {held}"
+    raise MajorantError(
+        f"{path} cannot be read: MNE finds no recording in it{found}; it may be damaged or cut "
+        "off, or not be the file with the EEG"
+    )
+
+
+def _read_other(path: Path) -> tuple[Kind, Any]:
+    import mne
+
+    try:
+        return "raw", _read_raw(path)
+    except UNREADABLE as error:
+        if path.suffix.lower() == ".set":
+            try:
+                return "epochs", mne.read_epochs_eeglab(path)
+            except UNREADABLE:
+                pass
+        reason = " ".join(str(error).split()).rstrip(".") or "its reader finds it damaged"
+        if "Got extension" in reason or "Unsupported file type" in reason:
+            suffix = path.suffix or "none"
+            reason = f"no reader knows its suffix ({suffix})"
+            if path.is_dir():
+                raise MajorantError(
+                    f"{path} is a folder and no recording; name the file in it, or image a BIDS "
+                    "data set with --bids"
+                ) from error
+        raise MajorantError(
+            f"{path} cannot be read as a recording: {reason[:300]}; give a file in a format that "
+            "MNE reads (.fif, .edf, .bdf, .vhdr, .set, .cnt, .mff, ...)"
+        ) from error
+
+
+def _read_events(path: Path, raw: Any) -> dict[str, NDArray[np.int64]]:
+    try:
+        return _events(raw)
+    except UNREADABLE as error:
+        raise MajorantError(
+            f"{path} is damaged: its events cannot be read to the end; copy the file again"
+        ) from error
+
+
+def _events(raw: Any) -> dict[str, NDArray[np.int64]]:
+    """Samples of every event, from the annotations and from stimulus channels."""
+    import mne
+
+    found: dict[str, NDArray[np.int64]] = {}
+    names = [d for d in dict.fromkeys(raw.annotations.description) if not NOT_A_STIMULUS.match(d)]
+    if names:
+        ids: Any = {str(name): k + 1 for k, name in enumerate(names)}
+        events, _ = mne.events_from_annotations(raw, event_id=ids)
+        for name, code in ids.items():
+            samples = events[events[:, 2] == code, 0]
+            if len(samples):
+                found[name] = samples
+    if "stim" in raw.get_channel_types():
+        events = mne.find_events(raw, shortest_event=1)
+        for code in np.unique(events[:, 2]):
+            found.setdefault(str(code), events[events[:, 2] == code, 0])
+    return found
+
+
+def _describe(path: Path, kind: Kind, data: Any) -> str:
+    if kind == "raw":
+        seconds = data.times[-1] if len(data.times) else 0.0
+        what, inst = f"continuous recording of {seconds:.1f} s", data
+    elif kind == "epochs":
+        what, inst = f"{len(data)} epochs, {written(data.tmin)} to {written(data.tmax)} s", data
+    else:
+        first = data[0]
+        span = f"{written(first.times[0])} to {written(first.times[-1])} s"
+        what = f"{len(data)} average{'s' if len(data) > 1 else ''}, {span}"
+        inst = first
+    n_eeg = inst.get_channel_types().count("eeg")
+    return (
+        f"Read {path.name}: {what}, {n_eeg} EEG of {len(inst.ch_names)} channels, "
+        f"{inst.info['sfreq']:.6g} Hz."
+    )

@@ -1,0 +1,214 @@
+"""The noise covariance: from the baseline, from a file, or assumed.
+
+One convention throughout, and it is MNE's: a covariance describes the noise of a *single trial*,
+and whoever images an average of `nave` trials divides by `nave`, once. The baseline of an average
+already shows the noise of the average; its covariance is therefore multiplied by `nave` here, so
+that the division that follows gives back what was measured.
+
+Few and correlated samples make an empirical covariance singular. It is shrunk toward a multiple of
+the identity, see :mod:`majorant.covariance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from majorant.account import Account, listening
+from majorant.covariance import independent_samples, shrink
+from majorant.problem import MajorantError
+from majorant.recording.channels import LARGEST, some
+from majorant.recording.file import UNREADABLE
+from majorant.words import written
+
+__all__ = [
+    "AD_HOC_STD",
+    "ad_hoc_covariance",
+    "baseline_covariance",
+    "check_covariance",
+    "independent_samples",
+    "read_covariance",
+    "shrink",
+]
+
+AD_HOC_STD = 0.2e-6
+"""Standard deviation of assumed noise in an average, V (the value MNE assumes for EEG)."""
+
+ENOUGH = 5
+"""Samples of baseline below which no covariance is computed from it."""
+
+
+def baseline_covariance(
+    trials: NDArray[np.float64], info: Any, *, nave: int, window: tuple[float, float], note: Account
+) -> Any:
+    """Noise covariance of a single trial from the baseline.
+
+    Parameters
+    ----------
+    trials : array, shape (n_trials, n_channels, n_times)
+        Baseline samples, V; one "trial" that is the average itself where there are no others.
+    info : mne.Info
+        Of the same channels; its projectors are respected.
+    nave : int
+        Trials that each of ``trials`` averages: 1 for epochs, `evoked.nave` for an average.
+    window : tuple of float
+        First and last time of the baseline, for the sentence, s.
+    note : Account
+
+    Returns
+    -------
+    mne.Covariance
+    """
+    import mne
+
+    centred = trials - trials.mean(axis=2, keepdims=True)
+    basis = signal_space(info)
+    reduced = np.einsum("cr,ncs->nrs", basis, centred)
+    n_trials, rank, n_times = reduced.shape
+    flat = reduced.transpose(1, 0, 2).reshape(rank, -1)
+    empirical = flat @ flat.T / (n_trials * (n_times - 1))
+    count = independent_samples(reduced)
+    shrunk = shrink(empirical, count)
+    matrix = nave * basis @ shrunk.matrix @ basis.T
+    what = f"{n_trials} epochs" if nave == 1 else f"the average of {nave} trials"
+    start, stop = (written(end) for end in window)
+    note.note(
+        f"Noise covariance from the baseline of {what} ({start} to {stop} s; "
+        f"about {count:.0f} independent samples), shrunk by {100 * shrunk.intensity:.0f} %."
+    )
+    if nave > 1:
+        note.note(
+            f"The baseline is that of an average: its noise is already {nave} times smaller in "
+            "power than a trial’s, and is not divided by the number of trials again."
+        )
+    return mne.Covariance(
+        (matrix + matrix.T) / 2,
+        list(info["ch_names"]),
+        bads=[],
+        projs=info["projs"],
+        nfree=max(1, round(count)),
+    )
+
+
+def signal_space(info: Any) -> NDArray[np.float64]:
+    """Orthonormal basis of what the projectors of `info` leave, shape (n_channels, rank)."""
+    from mne.proj import make_projector
+
+    projector, n_removed, _ = make_projector(info["projs"], info["ch_names"])
+    _, vectors = np.linalg.eigh((projector + projector.T) / 2)
+    return vectors[:, n_removed:]
+
+
+def ad_hoc_covariance(info: Any, nave: int, note: Account, why: str) -> Any:
+    """Assumed noise: independent, and 0.2 microvolts at every electrode of the average."""
+    import mne
+
+    with listening(note, "assuming noise"):
+        cov = mne.make_ad_hoc_cov(info, std={"eeg": AD_HOC_STD * np.sqrt(nave)})
+    note.note(
+        f"Noise covariance assumed (ad hoc): independent, {AD_HOC_STD * 1e6:.1f} µV at "
+        f"every electrode, because {why}."
+    )
+    return cov
+
+
+def read_covariance(path: Path, renamed: Mapping[str, str], note: Account) -> Any:
+    """Read a noise covariance of single trials.
+
+    Parameters
+    ----------
+    path : Path
+        A FIF file written by `mne.write_cov`.
+    renamed : mapping
+        New names of channels that were renamed.
+    note : Account
+
+    Raises
+    ------
+    MajorantError
+        If it cannot be read.
+    """
+    import mne
+
+    if not path.is_file():
+        raise MajorantError(f"there is no noise covariance file {path}; check the path")
+    try:
+        with listening(note, "reading the noise covariance"):
+            cov = mne.read_cov(path)
+    except UNREADABLE as error:
+        raise MajorantError(
+            f"{path} cannot be read as a noise covariance; give a file that mne.write_cov wrote"
+        ) from error
+    if renamed:
+        names = [renamed.get(name, name) for name in cov["names"]]
+        cov = mne.Covariance(cov["data"], names, cov["bads"], cov["projs"], cov["nfree"])
+    typical = _typical_eeg(cov)
+    if typical > LARGEST:
+        raise MajorantError(
+            f"the noise covariance {path} stands for amplitudes around {typical:.3g} V, and EEG is "
+            "around 1e-5 V: it seems to be in another unit; give it in V² (1e-12 times µV²)"
+        )
+    note.note(f"Noise covariance from {path.name} (of single trials).")
+    return cov
+
+
+def _typical_eeg(cov: Any) -> float:
+    """Median standard deviation of a covariance, V; MEG's channels are far below EEG's."""
+    values = np.asarray(cov["data"], float)
+    variances = np.diag(values) if values.ndim == 2 else values
+    positive = variances[variances > 0]
+    return float(np.sqrt(np.median(positive))) if len(positive) else 0.0
+
+
+def check_covariance(cov: Any, info: Any, data_rank: int | None = None) -> int:
+    """Check that a covariance can whiten the channels of `info`; return its rank.
+
+    Parameters
+    ----------
+    cov : mne.Covariance
+    info : mne.Info
+    data_rank : int or None
+        Rank of the data, where it is known.
+
+    Raises
+    ------
+    MajorantError
+        If channels are missing, values are not finite, or the rank is too low.
+    """
+    import mne
+
+    missing = [name for name in info["ch_names"] if name not in cov["names"]]
+    if missing:
+        raise MajorantError(
+            f"the noise covariance lacks {', '.join(missing[:8])} "
+            f"({len(missing)} of {len(info['ch_names'])} channels); compute it from the same "
+            "recording, or leave these channels out as bad"
+        )
+    picked = mne.pick_channels_cov(cov, list(info["ch_names"]), ordered=True)
+    values = picked["data"]
+    if not np.isfinite(values).all():
+        raise MajorantError("the noise covariance holds NaN or infinite values; compute it again")
+    variances = np.diag(values) if values.ndim == 2 else values
+    if (variances < 0).any():
+        below = [n for n, v in zip(info["ch_names"], variances, strict=True) if v < 0]
+        raise MajorantError(
+            f"the noise covariance has negative variances ({some(below)}); compute it again"
+        )
+    with mne.utils.use_log_level("error"):
+        ranks = mne.compute_rank(picked, rank=None, info=info, on_rank_mismatch="ignore")
+    rank = int(sum(ranks.values()))
+    if rank == 0 or not (variances > 0).any():
+        raise MajorantError(
+            "the noise covariance is zero; give one that was computed from data, or none"
+        )
+    wanted = data_rank if data_rank is not None else 0
+    if rank < wanted:
+        raise MajorantError(
+            f"the noise covariance is singular: its rank is {rank}, that of the data {wanted}; "
+            "regularise it (mne.cov.regularize), compute it from more data, or leave it out"
+        )
+    return rank

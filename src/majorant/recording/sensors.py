@@ -1,0 +1,180 @@
+"""Sensors as they are inverted: which channels, against which reference, whitened how.
+
+Projectors, rank and whitening are MNE's own (`mne.cov.compute_whitener`). EEG and MEG are whitened
+together: what comes out has unit noise and no unit, so neither outweighs the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from majorant.account import Account
+from majorant.problem import MajorantError
+from majorant.recording.channels import some
+from majorant.recording.prepare import has_average_reference
+
+__all__ = ["check_positions", "pick_rows", "referenced", "whitener"]
+
+CLOSE_MM, APART_MM = 5.0, 20.0
+"""Median distance of electrodes from where the forward has them: worth saying, and too much."""
+
+
+def referenced(info: Any, *, only_eeg: bool, reference: str | None, account: Account) -> Any:
+    """A copy of `info` with the channels to invert and an average-reference projector.
+
+    Parameters
+    ----------
+    info : mne.Info
+    only_eeg : bool
+        Leave MEG out: the template head has no sensors of it.
+    reference : "average" or None
+        Whether a projector is added where the EEG has none.
+    account : Account
+
+    Raises
+    ------
+    MajorantError
+        If there is nothing to invert, or no projector and none may be added.
+    """
+    import mne
+    from mne.proj import make_eeg_average_ref_proj
+
+    without: Any = False
+    picks = mne.pick_types(info, meg=not only_eeg, eeg=True, ref_meg=without, exclude="bads")
+    if len(picks) == 0:
+        raise MajorantError(
+            "there are no good EEG channels to image; check types and bads of the info"
+            if only_eeg
+            else "there are no good EEG or MEG channels to image; check types and bads of the info"
+        )
+    if info["bads"]:
+        account.note(f"Left out as bad: {', '.join(info['bads'])}.")
+    info = mne.pick_info(info, picks)
+    if len(mne.pick_types(info, meg=False, eeg=True)) == 0:
+        return info
+    if has_average_reference(info):
+        account.note(
+            "The EEG has an average-reference projector; it acts on data and lead field alike."
+        )
+        return info
+    if reference is None:
+        raise MajorantError(
+            "the EEG has no average-reference projector, and its lead field is against infinity; "
+            "add one with inst.set_eeg_reference('average', projection=True), or let "
+            "reference='average' do it"
+        )
+    with info._unlock():
+        info["custom_ref_applied"] = 0
+        projector = make_eeg_average_ref_proj(info, activate=False, verbose="error")
+        info["projs"] = [*info["projs"], projector]
+    account.note(
+        "The EEG had no average-reference projector; one was added, for data and lead field "
+        "alike, so that the recording's own reference does not matter."
+    )
+    return info
+
+
+def whitener(noise_cov: Any, info: Any, rank: Any, least: int) -> NDArray[np.float64]:
+    """Matrix that makes the noise white and drops what projectors removed.
+
+    Parameters
+    ----------
+    noise_cov : mne.Covariance
+        Of a single trial, with the channels of ``info``.
+    info : mne.Info
+    rank : None, "info", "full" or dict
+        As for `mne.compute_rank`.
+    least : int
+        Rank that the solver needs.
+
+    Returns
+    -------
+    array, shape (rank, n_channels)
+
+    Raises
+    ------
+    MajorantError
+        If too little is left, or ``rank`` is not understood.
+    """
+    import mne
+
+    try:
+        found: Any = mne.cov.compute_whitener(
+            noise_cov,
+            info,
+            picks=list(info["ch_names"]),
+            rank=rank,
+            pca=True,
+            on_rank_mismatch="ignore",
+            verbose="error",
+        )
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise MajorantError(
+            f"the channels cannot be whitened with rank={rank!r} ({reason}); leave rank out, or "
+            "give what mne.compute_rank takes"
+        ) from error
+    matrix = found[0]
+    if len(matrix) < least:
+        raise MajorantError(
+            f"after projectors and whitening {len(matrix)} of {len(info['ch_names'])} dimensions "
+            f"are left, and at least {least} are needed; give more channels, fewer projectors, or "
+            "a noise covariance of higher rank"
+        )
+    return matrix
+
+
+def pick_rows(ch_names: list[str], wanted: list[str]) -> list[int]:
+    """Where the wanted channels are among those of some data.
+
+    Raises
+    ------
+    MajorantError
+        If some are missing.
+    """
+    place = {name: row for row, name in enumerate(ch_names)}
+    missing = [name for name in wanted if name not in place]
+    if missing:
+        raise MajorantError(
+            f"the data lack {some(missing, 8)}, which the imager was fitted to; fit it to the "
+            "info of these data"
+        )
+    return [place[name] for name in wanted]
+
+
+def check_positions(forward: Any, info: Any, account: Account) -> None:
+    """Compare the electrodes of a recording with those that its forward was computed for.
+
+    Raises
+    ------
+    MajorantError
+        If they are so far apart that the forward must be of another head or cap.
+    """
+    import mne
+
+    theirs = {channel["ch_name"]: channel["loc"][:3] for channel in forward["info"]["chs"]}
+    names, apart = [], []
+    for k in mne.pick_types(info, meg=False, eeg=True):
+        name, place = info["ch_names"][k], np.asarray(info["chs"][k]["loc"][:3], float)
+        other = np.asarray(theirs.get(name, np.full(3, np.nan)), float)
+        known = np.isfinite(place).all() and np.isfinite(other).all()
+        if known and place.any() and other.any():
+            names.append(name)
+            apart.append(1e3 * float(np.linalg.norm(place - other)))
+    if not names:
+        return
+    middle, worst = float(np.median(apart)), int(np.argmax(apart))
+    if middle > APART_MM:
+        raise MajorantError(
+            f"the forward solution was computed for electrodes that lie {middle:.0f} mm (median) "
+            f"from those of the recording, {names[worst]} {apart[worst]:.0f} mm: it seems to be of "
+            "another subject or cap; compute one for this recording"
+        )
+    if middle > CLOSE_MM:
+        account.note(
+            f"The forward solution was computed for electrodes that lie {middle:.0f} mm (median) "
+            f"from those of the recording, {names[worst]} {apart[worst]:.0f} mm."
+        )

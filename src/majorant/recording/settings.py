@@ -1,0 +1,119 @@
+"""How a recording is prepared: one frozen record, one place for every default."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from majorant.problem import MajorantError
+
+__all__ = ["Preparation"]
+
+Baseline = tuple[float | None, float | None] | Literal["auto", "none"]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Settings of :func:`majorant.recording.prepare.prepare`.
+
+    Attributes
+    ----------
+    event : str or None
+        Continuous data and epochs: the event (several with commas) whose trials are averaged.
+    condition : str or None
+        Averages: which one. The two words are understood for each other.
+    tmin, tmax : float or None
+        Window, s; continuous data are cut from -0.2 to 0.5 s unless told otherwise.
+    baseline : tuple, "auto" or "none"
+        Window whose mean is removed, s, None for either end; "auto" is everything before 0.
+    filter : tuple of (float or None) or None
+        Lower and upper edge of a zero-phase band-pass, Hz.
+    reference : str
+        "average", or the electrodes (with commas) that all others were recorded against: they are
+        added as channels of zeros before the average reference is taken.
+    bads : tuple of str
+        Bad channels, beside those marked in the file.
+    interpolate : bool
+        Whether bad electrodes are interpolated from their neighbours instead of left out. That
+        adds nothing that the others do not say; it keeps channels the same across recordings.
+    montage : str or None
+        A montage that MNE knows by name, or a file; None uses the positions in the recording.
+    noise_cov : str or None
+        File of a noise covariance of single trials; None computes it from the baseline.
+    scale : float or None
+        Factor from the numbers in the file to volts; None takes the file's word.
+    reject : float or None
+        Trials whose peak-to-peak amplitude exceeds this (V) at any electrode are left out.
+
+    Raises
+    ------
+    MajorantError
+        If a number makes no sense.
+    """
+
+    event: str | None = None
+    condition: str | None = None
+    tmin: float | None = None
+    tmax: float | None = None
+    baseline: Baseline = "auto"
+    filter: tuple[float | None, float | None] | None = None
+    reference: str = "average"
+    bads: tuple[str, ...] = ()
+    interpolate: bool = False
+    montage: str | None = None
+    noise_cov: str | None = None
+    scale: float | None = None
+    reject: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.tmin is not None and self.tmax is not None and not self.tmin < self.tmax:
+            raise MajorantError(
+                f"the window from {self.tmin:g} to {self.tmax:g} s is empty; give tmin below tmax"
+            )
+        if self.event is not None and self.condition is not None:
+            raise MajorantError(
+                f"an event ({self.event!r}) and a condition ({self.condition!r}) were both given; "
+                "choose one"
+            )
+        if not self.reference.strip(" ,"):
+            raise MajorantError(
+                "the reference is empty; expected 'average', or the names of electrodes"
+            )
+        if self.scale is not None and not (math.isfinite(self.scale) and self.scale > 0):
+            raise MajorantError(f"the scale is {self.scale}; expected a positive factor to volts")
+        if self.reject is not None and not self.reject > 0:
+            raise MajorantError(
+                f"the rejection threshold is {self.reject} V; expected a positive amplitude"
+            )
+        if isinstance(self.baseline, str) and self.baseline not in ("auto", "none"):
+            raise MajorantError(
+                f"the baseline is {self.baseline!r}; expected 'auto', 'none' or two times in s"
+            )
+        if self.filter is not None:
+            low, high = self.filter
+            given = [edge for edge in (low, high) if edge is not None]
+            if any(not edge > 0 for edge in given) or (len(given) == 2 and not given[0] < given[1]):
+                raise MajorantError(
+                    f"the filter edges are {low} and {high} Hz; expected positive frequencies, the "
+                    "lower one first (leave one out for a high-pass or low-pass)"
+                )
+
+    @property
+    def choice(self) -> str | None:
+        """The event or condition asked for."""
+        return self.event if self.event is not None else self.condition
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    def named(self) -> dict[str, Any]:
+        """Plain values fit to be shared: of files the names, not where they lie."""
+        files = {
+            name: Path(value).name
+            for name, value in (("montage", self.montage), ("noise_cov", self.noise_cov))
+            if value is not None
+        }
+        return {**self.to_dict(), **files}
