@@ -135,11 +135,8 @@ _SOLVERS: dict[str, SolverSpec] = {
             "projections; their number by the BIC, the estimate a mean over patches that fit.",
             "The negative log-likelihood never rises, whatever the number of patches: a sweep "
             "takes only what explains more.",
-            _ALL,
             "Ziskind & Wax (1988), doi:10.1109/29.7543; Adler et al. (2024), "
             "doi:10.1016/j.bspc.2023.105796",
-            linear=False,
-            window=1.0,
         ),
         SolverSpec(
             "mm-net",
