@@ -36,7 +36,7 @@ def counts(raw: Any) -> dict[str, int]:
 def bare() -> Any:
     """Eight electrodes and eight events of each of two names, one a second."""
     rng = np.random.default_rng(0)
-    names = "Fz Cz Pz Oz C3 C4 P3 P4".split()
+    names = ["Fz", "Cz", "Pz", "Oz", "C3", "C4", "P3", "P4"]
     info = mne.create_info(names, SFREQ, "eeg")
     raw = mne.io.RawArray(10e-6 * rng.standard_normal((8, 1800)), info, verbose="error")
     raw.set_montage("biosemi32")
