@@ -94,7 +94,8 @@ def chosen(recording: Recording, settings: Preparation) -> tuple[str, ...]:
     asked = _asked(recording, settings)
     if not asked:
         return _only_option(recording, settings, options, what)
-    if len(asked) > 1:
+    name, *more = asked
+    if more:
         raise MajorantError(
             f"{', '.join(map(repr, asked))} are {len(asked)} conditions, and one is prepared at a "
             "time; prepare each (majorant.recording.average.separate), or join them with a plus "
@@ -102,17 +103,17 @@ def chosen(recording: Recording, settings: Preparation) -> tuple[str, ...]:
         )
     if recording.kind == "raw" and not options:
         raise MajorantError(
-            f"the recording has no events, so not {asked[0]!r} either; give a window of "
+            f"the recording has no events, so not {name!r} either; give a window of "
             "continuous data with tmin and tmax instead"
         )
-    names = _spelled(asked[0], recording)
+    names = _spelled(name, recording)
     if names is None:
-        parts = [part.strip() for part in asked[0].split("+")]
+        parts = [part.strip() for part in name.split("+")]
         found = {part: _spelled(part, recording) for part in parts}
         missing = next((part for part, known in found.items() if known is None), None)
         if missing is not None:
             raise _unknown(missing, recording, what)
-        names = tuple(dict.fromkeys(name for part in parts for name in found[part] or ()))
+        names = tuple(dict.fromkeys(one for part in parts for one in found[part] or ()))
     if recording.kind == "evoked" and len(names) > 1:
         raise MajorantError(
             f"averages cannot be joined, for the trials are not there; choose one of "
@@ -222,17 +223,19 @@ def _in_pieces(inst: Any, account: Account) -> Iterator[None]:
         yield
         return
     own, cuts = inst.annotations, find_marks(inst).cuts
+    samples: Any = inst._data
     lost = _bridge(inst, account)
     edges = mne.Annotations(
         cuts / inst.info["sfreq"] + inst.first_time, 0.0, "EDGE", orig_time=own.orig_time
     )
     skipped = [k for k, name in enumerate(own.description) if name.upper() == "BAD_ACQ_SKIP"]
-    inst.set_annotations(own[skipped] + edges, verbose="error")
+    gaps: Any = own[skipped]
+    inst.set_annotations(gaps + edges, verbose="error")
     try:
         yield
     finally:
         inst.set_annotations(own, verbose="error")
-        inst._data[lost] = np.nan
+        samples[lost] = np.nan
     if len(cuts):
         account.note(f"Filtered in {len(cuts) + 1} pieces, for the recording was cut between them.")
 

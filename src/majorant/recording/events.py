@@ -146,7 +146,8 @@ def annotation_events(raw: Any) -> dict[str, NDArray[np.int64]]:
         return {}
     ids: Any = {name: k + 1 for k, name in enumerate(names)}
     # The expression of MNE would leave out again what begins with "edge".
-    events, _ = mne.events_from_annotations(raw, event_id=ids, regexp=None)
+    every: Any = None
+    events, _ = mne.events_from_annotations(raw, event_id=ids, regexp=every)
     by_name = {name: events[events[:, 2] == code, 0] for name, code in ids.items()}
     return {name: samples for name, samples in by_name.items() if len(samples)}
 
