@@ -17,6 +17,7 @@ from majorant.recording.events import find_marks, spelled, trigger_events
 from majorant.recording.file import Recording, from_raw, load_recording
 from majorant.recording.prepare import prepare
 from majorant.recording.settings import Preparation
+from majorant.recording.trials import data_covariance
 
 SFREQ = 100.0
 
@@ -183,8 +184,8 @@ def test_a_boundary_of_eeglab_lies_between_two_samples(tmp_path: Path, bare: Any
 
 def test_a_filter_sees_every_piece_for_itself(bare: Any) -> None:
     step = bare.copy()
-    step._data[:, 1000:] += 5e-3 * np.linspace(-1, 1, 8)[:, None]
-    step.set_annotations(bare.annotations + mne.Annotations([10.0], [0], ["boundary"]))
+    step._data[:, 970:] += 5e-3 * np.linspace(-1, 1, 8)[:, None]
+    step.set_annotations(bare.annotations + mne.Annotations([9.7], [0], ["boundary"]))
     asked = Preparation(event="go", filter=(2.0, 30.0))
     whole = prepare(recorded(step), asked).evoked
     assert np.abs(whole.data).max() < 30e-6
@@ -219,3 +220,19 @@ def test_all_trials_touched_is_said_with_the_reason(bare: Any) -> None:
     bad.set_annotations(bare.annotations + mne.Annotations([0.0], [18.0], ["BAD all"]))
     with pytest.raises(MajorantError, match="marked as bad"):
         prepare(recorded(bad), Preparation(event="go"))
+
+
+def test_the_covariance_of_the_data_is_that_of_mne(epochs: Any, tmp_path: Path) -> None:
+    epochs.save(tmp_path / "x-epo.fif", verbose="error")
+    prepared = prepare(load_recording(tmp_path / "x-epo.fif"), Preparation(event="loud"))
+    found = data_covariance(prepared)
+    assert found is not None
+    trials = epochs["loud"].copy().pick(prepared.evoked.ch_names).apply_baseline((None, 0))
+    theirs = mne.compute_covariance(trials, tmin=0, verbose="error")
+    np.testing.assert_allclose(found[0].data, theirs.data, rtol=0.01, atol=1e-16)
+    assert "from 14 trials, 0 to 0.5 s" in found[1]
+
+
+def test_an_average_alone_has_no_covariance_of_its_trials(files: dict[str, Path]) -> None:
+    prepared = prepare(load_recording(files["averages"]), Preparation(condition="loud"))
+    assert data_covariance(prepared) is None
