@@ -153,8 +153,8 @@ def read_covariance(
     typical = _typical_eeg(cov)
     if typical > LARGEST:
         raise MajorantError(
-            f"the {kind} covariance {path} stands for amplitudes around {typical:.3g} V, and EEG is "
-            "around 1e-5 V: it seems to be in another unit; give it in V² (1e-12 times µV²)"
+            f"the {kind} covariance {path} stands for amplitudes around {typical:.3g} V, and EEG "
+            "is around 1e-5 V: it seems to be in another unit; give it in V² (1e-12 times µV²)"
         )
     note.note(f"{kind.capitalize()} covariance from {path.name} (of single trials).")
     return cov
