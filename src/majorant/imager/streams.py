@@ -22,7 +22,8 @@ from torch import Tensor
 from majorant.imager.inverse import Inverse, Job
 from majorant.imager.tally import Tally
 from majorant.problem import MajorantError
-from majorant.recording.file import UNREADABLE, bad_samples
+from majorant.recording.events import bad_samples
+from majorant.recording.file import UNREADABLE
 from majorant.recording.sensors import pick_rows
 from majorant.solvers.windows import cut_starts, window_length
 
