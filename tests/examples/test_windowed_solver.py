@@ -68,7 +68,7 @@ def test_continuous_data_are_streamed_as_one_call_gives_them(imager: SourceImage
 
 def test_it_follows_a_stream(imager: SourceImager) -> None:
     check_follows(spec(NAME))
-    engine = engine_for(imager, find_regions(("occipital",), imager.leadfield_), 200.0)
+    engine = engine_for(imager, find_regions(imager.leadfield_, ("occipital",)), 200.0)
     assert isinstance(engine, WindowEngine)
     assert engine.length == 40
     assert engine.push(noise(16, 40)).shape[1] == 40

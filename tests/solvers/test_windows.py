@@ -77,4 +77,4 @@ def test_a_short_recording_is_one_window() -> None:
     alone = solve(problem, solver.changed(recordings=False)).estimate
     torch.testing.assert_close(together.estimate[outward], alone[outward])
     with pytest.raises(MajorantError, match="holds 1 samples"):
-        solve(problem, solver.at(4.0))
+        solve(problem, solver.at(8.0))

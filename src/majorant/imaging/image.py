@@ -208,7 +208,7 @@ def _data_covariance(
     if settings.data_cov not in ("auto", "average"):
         path = Path(settings.data_cov).expanduser()
         return read_covariance(path, prepared.renamed or {}, account, "data")
-    if not imager.spec_.adaptive:
+    if not imager.spec_.abilities.adaptive:
         return None
     found = data_covariance(prepared) if settings.data_cov == "auto" else None
     if found is None:
