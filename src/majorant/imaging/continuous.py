@@ -23,7 +23,7 @@ from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
 from majorant.imager.inverse import Job
 from majorant.imager.store import EstimateStore
-from majorant.imager.streams import Conditioning, Reader, span_of, stream_columns
+from majorant.imager.streams import Conditioning, Reader, span_of_seconds, stream_columns
 from majorant.imager.tally import Tally
 from majorant.imaging.image import fitted_imager, page_content, predict, regularisation
 from majorant.imaging.instants import Instants
@@ -40,7 +40,12 @@ from majorant.recording.channels import (
 )
 from majorant.recording.file import Recording
 from majorant.recording.montage import check_places, place, read_montage, replace_idealised
-from majorant.recording.noise import ad_hoc_covariance, baseline_covariance, read_covariance
+from majorant.recording.noise import (
+    ad_hoc_covariance,
+    baseline_covariance,
+    covariance_bads,
+    read_covariance,
+)
 from majorant.recording.prepare import Prepared, has_average_reference
 from majorant.recording.settings import Preparation
 
@@ -133,14 +138,15 @@ def _prepare(recording: Recording, settings: Preparation, account: Account) -> C
     renamed: dict[str, str] = {}
     if settings.montage is not None:
         renamed = place(raw, read_montage(settings.montage), account)
-    mark_bads(raw, settings.bads, account)
+    unknown = covariance_bads(settings.noise_cov, raw.ch_names, renamed, account)
+    mark_bads(raw, (*settings.bads, *unknown), account)
     check_places(raw, account)
     replace_idealised(raw, account)
     raw.pick("eeg", exclude=[], verbose="error")
     names = eeg_names(raw)
     if len(names) < FEWEST:
         raise too_few(names)
-    first, last = span_of(raw, settings.tmin, settings.tmax)
+    first, last = span_of_seconds(raw, settings.tmin, settings.tmax)
     conditioning = Conditioning(settings.scale or 1.0, _fir(raw, settings, account))
     reader = Reader(raw, names, first, last, conditioning)
     _say_bad(reader, account)
@@ -247,7 +253,7 @@ def _noise(
     if settings.noise_cov is not None:
         return "file", read_covariance(Path(settings.noise_cov).expanduser(), renamed, account)
     if isinstance(settings.baseline, tuple):
-        first, last = span_of(reader.raw, *settings.baseline)
+        first, last = span_of_seconds(reader.raw, *settings.baseline)
         quiet = Reader(reader.raw, list(info["ch_names"]), first, last, reader.conditioning)
         if quiet.bad.all():
             raise MajorantError(

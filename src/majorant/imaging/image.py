@@ -22,15 +22,13 @@ from majorant.head.places import Places, locate
 from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
 from majorant.imaging.result import ImageResult, ImageSettings, citations, versions
+from majorant.memory import available, fits
 from majorant.problem import MajorantError, Problem, Solution
 from majorant.recording.noise import read_covariance
 from majorant.recording.prepare import Prepared
 from majorant.recording.trials import data_covariance
 
 __all__ = ["fitted_imager", "image", "imaged", "page_content", "predict", "regularisation"]
-
-LARGEST = 1_000_000_000
-"""Bytes of an estimate above which the window must be shortened."""
 
 
 def image(
@@ -230,11 +228,13 @@ def regularisation(asked: float | str, snr: float) -> str:
 
 
 def _refuse_too_long(n_columns: int, n_times: int) -> None:
-    if 8 * n_columns * n_times > LARGEST:
-        most = LARGEST // (8 * n_columns)
+    # The columns, what is made of them, and their deviations are there at once.
+    needed = 3 * 8 * n_columns * n_times
+    if not fits(needed):
         raise MajorantError(
-            f"the window holds {n_times} samples, and {n_columns} source columns leave room for "
-            f"{most}; shorten the window with tmin and tmax, or take a smaller source space"
+            f"{n_times} samples of {n_columns} source columns need about {needed / 1e9:.1f} GB, "
+            f"and the machine has {available() / 1e9:.1f} GB left; shorten the window with tmin "
+            "and tmax, or take a smaller source space"
         )
 
 

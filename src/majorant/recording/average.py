@@ -281,6 +281,12 @@ def average(
     account : Account
     """
     if recording.kind == "evoked":
+        if inst.nave < 1:
+            account.note(
+                f"The file says that {inst.comment!r} is the average of {inst.nave} trials, which "
+                "cannot be; it is taken as one of 1."
+            )
+            inst.nave = 1
         account.note(f"Condition {inst.comment!r}, the average of {inst.nave} trials.")
         return Averaged(inst)
     if recording.kind == "epochs":

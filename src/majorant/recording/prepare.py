@@ -30,6 +30,7 @@ from majorant.recording.noise import (
     ad_hoc_covariance,
     baseline_covariance,
     check_covariance,
+    covariance_bads,
     read_covariance,
 )
 from majorant.recording.settings import Preparation
@@ -192,7 +193,8 @@ def _electrodes(
     renamed: dict[str, str] = {}
     if settings.montage is not None:
         renamed = place(inst, read_montage(settings.montage), account)
-    mark_bads(inst, settings.bads, account, interpolate=settings.interpolate)
+    unknown = covariance_bads(settings.noise_cov, inst.ch_names, renamed, account)
+    mark_bads(inst, (*settings.bads, *unknown), account, interpolate=settings.interpolate)
     check_places(inst, account)
     replace_idealised(inst, account)
     interpolate_bads(inst, account)
