@@ -48,6 +48,7 @@ from majorant.recording.noise import (
 )
 from majorant.recording.prepare import Prepared, has_average_reference
 from majorant.recording.settings import Preparation
+from majorant.words import written
 
 __all__ = ["image_continuous"]
 
@@ -230,11 +231,11 @@ def _say_bad(reader: Reader, account: Account) -> None:
             "all of the recording is marked as bad by its annotations; there is nothing to image"
         )
     if reader.bad.any():
+        bad, all_of_it = reader.bad.sum() / reader.sfreq, len(reader) / reader.sfreq
         account.note(
-            f"Marked as bad in the recording: {reader.bad.sum() / reader.sfreq:.3g} of "
-            f"{len(reader) / reader.sfreq:.4g} s. They are imaged, so that time goes on, and the "
-            "store says where they are; noise and covariances are taken without them, and the "
-            "page shows no instant of theirs."
+            f"Marked as bad in the recording: {written(bad)} of {written(all_of_it, '.4g')} s. "
+            "They are imaged, so that time goes on, and the store says where they are; noise and "
+            "covariances are taken without them, and the page shows no instant of theirs."
         )
 
 
@@ -328,7 +329,7 @@ def _result(
     imager.record(imager._tally, imager.snr_, lambda: solution)
     seconds = shown.length / sfreq
     account.note(
-        f"The page shows {len(times)} instants: of every {seconds:.3g} s the one at which the "
+        f"The page shows {len(times)} instants: of every {written(seconds)} s the one at which the "
         "estimate is strongest. The whole estimate is in estimate.zarr."
     )
     predicted = predict(imager, problem, solution, account)

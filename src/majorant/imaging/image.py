@@ -16,6 +16,7 @@ from majorant.findings.evidence import Evidence
 from majorant.findings.facts import PageContent, SourceMaps, Uncertainty
 from majorant.findings.faint import faint, strongest_ratio
 from majorant.findings.peaks import find_peaks
+from majorant.findings.standing import doubts
 from majorant.findings.uncertainty_choice import assess
 from majorant.head.model import as_tensor, read_forward
 from majorant.head.places import Places, locate
@@ -27,6 +28,7 @@ from majorant.problem import MajorantError, Problem, Solution
 from majorant.recording.noise import read_covariance
 from majorant.recording.prepare import Prepared
 from majorant.recording.trials import data_covariance
+from majorant.words import written
 
 __all__ = ["fitted_imager", "image", "imaged", "page_content", "predict", "regularisation"]
 
@@ -125,6 +127,7 @@ def page_content(
 ) -> PageContent:
     """Gather what the page shows, peaks and cautions included."""
     solution = imager.solution_
+    window = times is None
     if times is None:
         times = np.asarray(prepared.evoked.times, float)
     peaks = find_peaks(values, times, places)
@@ -143,6 +146,7 @@ def page_content(
         exact_places=places.exact,
         rank=imager.rank_,
         uncertainty=doubt,
+        window=window,
         strongest=0.0 if doubt is None else strongest_ratio(values, doubt.deviation),
     )
     return PageContent(
@@ -163,6 +167,7 @@ def page_content(
         citations=citations(imager),
         uncertainty=doubt,
         faint=faint(evidence),
+        doubts=doubts(evidence),
     )
 
 
@@ -224,7 +229,7 @@ def regularisation(asked: float | str, snr: float) -> str:
     """How strongly the estimate is regularised, and who said so."""
     by = {"gcv": ", chosen by generalised cross-validation", "evidence": ", chosen by the evidence"}
     how = by.get(str(asked), "")
-    return f"Regularisation: signal-to-noise ratio {snr:.3g}{how} (λ² = 1/snr²)."
+    return f"Regularisation: signal-to-noise ratio {written(snr)}{how} (λ² = 1/snr²)."
 
 
 def _refuse_too_long(n_columns: int, n_times: int) -> None:
@@ -301,7 +306,7 @@ def _snr(asked: float | str, used: float | None) -> float | str:
     """The ratio as the page lists it."""
     if used is None:
         return "not used"
-    return f"{used:.3g} ({asked})" if isinstance(asked, str) else asked
+    return f"{written(used)} ({asked})" if isinstance(asked, str) else asked
 
 
 def _settings(prepared: Prepared, settings: ImageSettings, imager: SourceImager) -> dict[str, Any]:
