@@ -154,7 +154,7 @@ def _solved(a: Array, b: Array, cost: Array) -> tuple[float, Array]:
 def _grouped(label: NDArray[np.int64], mass: Array) -> tuple[Array, NDArray[np.int64]]:
     """Masses of the labels that occur, and the number of every member's label among them."""
     _, group = np.unique(label, return_inverse=True)
-    return np.bincount(group, mass), group
+    return np.bincount(group, mass).astype(np.float64), group
 
 
 def _membership(group: NDArray[np.int64], share: Array, n: int) -> csr_array:
