@@ -27,7 +27,7 @@ class TestParent:
         self, noise, orient, orientation
     ):
         problem = make_problem(sources=12, times=12, orient=orient)
-        classical = Champagne(noise=noise, orientation=orientation, tol=0.0)
+        classical = Champagne("cb", noise, orientation, tol=0.0)
         parent = solve(problem, classical, max_iter=6)
         for kind, mode in itertools.product(KINDS, ("free", *GUARDED)):
             fresh = UnfoldedSBL(kind, mode, 6, noise=noise, orientation=orientation)
@@ -47,7 +47,7 @@ class TestParent:
 
     def test_a_disturbed_network_is_another_solver(self):
         problem = make_problem()
-        parent = solve(problem, Champagne(tol=0.0), max_iter=6)
+        parent = solve(problem, Champagne("cb", tol=0.0), max_iter=6)
         for mode in ("free", *GUARDED):
             child = solve(problem, disturbed(UnfoldedSBL("mlp", mode, 6)))
             assert not torch.allclose(child.estimate, parent.estimate, rtol=1e-2)
@@ -55,7 +55,7 @@ class TestParent:
     @pytest.mark.parametrize("mode", ["theta", "gated"])
     def test_fixed_points_are_those_of_the_classical_solver(self, mode):
         problem = make_problem(n=6, sources=4, times=40, batch=1)
-        settled = solve(problem, Champagne(tol=0.0), max_iter=3_000).state
+        settled = solve(problem, Champagne("cb", tol=0.0), max_iter=3_000).state
         solver = disturbed(UnfoldedSBL("mlp", mode, 1), 2)
         majorant = solver.majorant(problem)
         here = majorant.at(settled)

@@ -143,6 +143,15 @@ class GaussianModel:
 
         return seen
 
+    @property
+    def columns_per_variance(self) -> int:
+        """Columns that a source variance serves."""
+        return self.group if self.orientation == "tied" else 1
+
+    def wide(self, sample: int) -> Tensor:
+        """The lead field of one sample, shape (n_sensors, n_columns), float64."""
+        return self._wide if self._wide.ndim == 2 else self._wide[sample]
+
     def chunks(self, rows: int) -> Iterator[slice]:
         """Cut the columns so that an intermediate result of that many rows stays small.
 

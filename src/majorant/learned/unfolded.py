@@ -131,7 +131,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
             correction = Corrections(CorrectionSettings(correction, layers, shared), seed)
         self.corrections, self.kappa = correction, kappa
         self.mode: Mode = mode
-        self.classical = Champagne(noise=noise, orientation=orientation, tol=0.0)
+        self.classical = Champagne("cb", noise, orientation, tol=0.0)
         self.max_iter = correction.depth
         self.guard = GUARDS[mode] if guard is None else guard
         self.floors = floors
