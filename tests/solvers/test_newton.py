@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from majorant.majorants.evidence import at_evidence
+from majorant.energies.evidence import EvidenceEnergy
+from majorant.energies.gaussian import GaussianModel
+from majorant.majorants.evidence import EvidenceMajorant
 from majorant.problem import MatrixOperator, Problem, Status
 from majorant.solvers import newton
 from majorant.solvers.champagne import Champagne
@@ -69,8 +71,8 @@ def test_it_is_the_guard_that_keeps_leaps_from_raising_the_cost(monkeypatch) -> 
 
 def test_the_gradient_is_that_of_the_cost_and_the_information_its_average() -> None:
     problem = easy(batch=1)[0]
-    solver = Champagne()
-    here = at_evidence(solver.majorant(problem).at(solver.start(problem)))
+    model = GaussianModel(problem)
+    here = EvidenceMajorant(EvidenceEnergy(model)).at(model.start)
     state = here.state
     log, noise = state.log_gamma[0], state.log_noise[0]
     kept = torch.arange(0, 90, 7)

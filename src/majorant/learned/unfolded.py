@@ -161,7 +161,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         if self.floors is None or reading.variance is None:
             return reading
         floor = _by_thirds(problem, self.floors).to(reading.variance)
-        power = reading.estimate.square().mean(2).amax(1, keepdim=True)
+        power = reading.estimate.double().square().mean(2).amax(1, keepdim=True)
         return replace(reading, variance=reading.variance + floor.square() * power)
 
     def unfold(

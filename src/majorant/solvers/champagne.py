@@ -35,7 +35,8 @@ import torch
 from torch import Tensor
 
 from majorant.energies.evidence import Evidence, EvidenceEnergy
-from majorant.energies.gaussian import GaussianModel, NoiseModel, Orientation
+from majorant.energies.gaussian import GaussianModel, NoiseModel, Orientation, check_model
+from majorant.energies.units import normalised
 from majorant.energies.variances import Variances, log_ratio, update
 from majorant.majorants.base import Surrogate
 from majorant.majorants.evidence import EvidenceMajorant, at_evidence
@@ -209,9 +210,12 @@ class Champagne(IterativeSolver[Variances]):
         return self.rule or ("cb" if self._full else "newton")
 
     def _model(self, problem: Problem) -> GaussianModel:
+        check_model(problem, self.orientation or "tied", self.noise, self.shrinkage)
+        own, units = normalised(problem, learned=self.noise in ("diagonal", "scalar"))
         return GaussianModel(
-            problem,
+            own,
             orientation=self.orientation or "tied",
             noise=self.noise,
             shrinkage=self.shrinkage,
+            units=units,
         )
