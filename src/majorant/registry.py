@@ -89,6 +89,20 @@ _SOLVERS: dict[str, SolverSpec] = {
     spec.name: spec
     for spec in (
         SolverSpec(
+            "auto",
+            "majorant.weights.auto:auto",
+            "Mean of three",
+            "The patch scan, unfolded SBL and sLORETA, each to unit norm, averaged: they make "
+            "different mistakes.",
+            "The mean disagrees less with all members together than any of them does, and each "
+            "member keeps its own guarantee.",
+            _ALL,
+            "Its members",
+            linear=False,
+            snr=True,
+            window=1.0,
+        ),
+        SolverSpec(
             "mne",
             "majorant.solvers.linear:MinimumNorm",
             "MNE",
@@ -154,6 +168,20 @@ _SOLVERS: dict[str, SolverSpec] = {
             _ALL,
             "Wipf et al. (2010), doi:10.1016/j.neuroimage.2009.06.083; "
             "Cai et al. (2021), doi:10.1016/j.neuroimage.2020.117411",
+            linear=False,
+            window=1.0,
+        ),
+        SolverSpec(
+            "scan",
+            "majorant.solvers.scan:Scan",
+            "Patch scan",
+            "A few patches of any size, from a single location to 38 mm, found by alternating "
+            "projections; their number by the BIC, the estimate a mean over patches that fit.",
+            "The negative log-likelihood never rises, whatever the number of patches: a sweep "
+            "takes only what explains more.",
+            _ALL,
+            "Ziskind & Wax (1988), doi:10.1109/29.7543; Adler et al. (2024), "
+            "doi:10.1016/j.bspc.2023.105796",
             linear=False,
             window=1.0,
         ),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from majorant.account import Account, listening
 from majorant.problem import MajorantError
-from majorant.recording.average import Averaged, average, chosen, filtered
+from majorant.recording.average import Averaged, average, chosen, filtered, picked
 from majorant.recording.channels import (
     FEWEST,
     check_samples,
@@ -144,11 +144,7 @@ def prepare(
 
 def _working_copy(recording: Recording, names: tuple[str, ...], account: Account) -> Any:
     """The chosen data in memory, electrodes and eye channels only."""
-    inst = recording.data
-    if recording.kind == "evoked":
-        inst = next(evoked for evoked in recording.data if evoked.comment in names)
-    if recording.kind == "epochs" and names:
-        inst = inst[list(names)]
+    inst = picked(recording, names)
     keep = ["eeg", "eog"] if "eog" in inst.get_channel_types() else ["eeg"]
     with listening(account, "loading"):
         inst = inst.copy()
@@ -230,7 +226,12 @@ def _samples(inst: Any) -> NDArray[np.float64]:
     if isinstance(inst, mne.BaseEpochs):
         data = inst.get_data(picks="eeg", copy=False)
         return data.transpose(1, 0, 2).reshape(data.shape[1], -1)
-    return inst.get_data(picks="eeg", reject_by_annotation="omit", verbose="error")
+    kept = inst.get_data(picks="eeg", reject_by_annotation="omit", verbose="error")
+    if kept.shape[1] == 0:
+        raise MajorantError(
+            "all of the recording is marked as bad by its annotations; there is nothing to image"
+        )
+    return kept
 
 
 def _remove_baseline(
