@@ -211,11 +211,11 @@ def small_imager(folder: Path) -> Path:
 
 def cards(folder: Path) -> Reader:
     """Cards of packaged weights, changed."""
-    from majorant.networks.card import Card
-    from majorant.learned.families import settings_from
-    from majorant.weights.shipped import DOMAINS, shipped
     from majorant.files.archive import read_archive
+    from majorant.learned.families import settings_from
     from majorant.learned.stored import KIND, VERSION
+    from majorant.networks.card import Card
+    from majorant.weights.shipped import DOMAINS, shipped
 
     info = read_archive(shipped("mm-net", DOMAINS[0]), kind=KIND, version=VERSION)[1]
 
@@ -239,7 +239,8 @@ def texts(folder: Path) -> dict[str, Reader]:
 
     summary = {
         "title": "x", "solver": {"name": "mne"}, "decisions": [], "versions": {"majorant": "0"},
-        "settings": {"image": {"forward": None, "solver": "sloreta"}}, "certificate": {}, "files": [],
+        "settings": {"image": {"forward": None, "solver": "sloreta"}}, "certificate": {},
+        "files": [],
     }  # fmt: skip
     record = {
         "kind": KIND, "key": "sub-01", "plan": "a", "input": "b", "files": [],

@@ -108,10 +108,11 @@ def killed(run: Callable[[], Any], after: float) -> bool:
 
 def left_over(folder: Path) -> list[str]:
     """What should not be there."""
+    signs = (".majorant-", "unfinished", ".part")
     return [
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.name.startswith(".majorant-") or path.name in ("unfinished",) or ".part" in path.name
+        if any(sign in path.name for sign in signs)
     ]
 
 
