@@ -20,7 +20,7 @@ from majorant.audit.patches import balanced, centres, grow
 from majorant.audit.run import Prepared, run, save
 from majorant.audit.settings import AuditSettings
 from majorant.audit.solvers import depth_prior, weights_of
-from majorant.audit.store import open_folder
+from majorant.audit.store import finish, open_folder
 from majorant.audit.summary import Audit, _weights, cortex_maps
 from majorant.audit.trials import Trials, noise_scale
 from majorant.problem import MajorantError
@@ -202,12 +202,13 @@ def test_a_folder_is_reopened_for_the_same_audit_only(tmp_path: Path) -> None:
     with pytest.raises(MajorantError, match="another audit"):
         open_folder(out, {"n": 2}, overwrite=False)
     assert open_folder(out, {"n": 2}, overwrite=True)[1] == 0
-    (out / "summary.json").write_text("{}")
+    finish(out, {"summary.json": json.dumps({"kind": "audit", "headline": "", "version": "0"})})
+    assert [path.name for path in out.iterdir()] == ["summary.json"]
     with pytest.raises(MajorantError, match="finished audit"):
         open_folder(out, {"n": 2}, overwrite=False)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("mine")
-    with pytest.raises(MajorantError, match="not empty"):
+    with pytest.raises(MajorantError, match="no results of Majorant"):
         open_folder(tmp_path / "other", {"n": 2}, overwrite=True)
 
 
@@ -270,7 +271,7 @@ def test_the_page_says_its_numbers_and_runs_nothing(found: Audit, tmp_path: Path
     chunks, _ = open_folder(tmp_path / "out", {}, overwrite=False)
     summary = save(found, chunks.parent, "majorant audit '<script>'")
     names = sorted(path.name for path in chunks.parent.iterdir())
-    assert names == sorted([*summary["files"], "plan.json"])
+    assert names == sorted(summary["files"])
     page = (chunks.parent / "audit.html").read_text("utf-8")
     assert "<script" not in page
     assert "<b>odd</b>" not in page

@@ -94,7 +94,7 @@ class ImageSettings:
 
     def imager(self) -> SourceImager:
         """Make the imager of these settings."""
-        ours = set(signature(SourceImager).parameters) & set(self.options)
+        ours = {"self", *signature(SourceImager).parameters} & set(self.options)
         if ours:
             raise MajorantError(
                 f"{', '.join(sorted(ours))} is a setting of its own and cannot be given as an "
