@@ -75,6 +75,16 @@ _SOLVERS: dict[str, SolverSpec] = {
     spec.name: spec
     for spec in (
         SolverSpec(
+            "auto",
+            "majorant.weights.auto:auto",
+            "Mean of three",
+            "The patch scan, unfolded SBL and sLORETA, each to unit norm, averaged: they make "
+            "different mistakes.",
+            "The mean disagrees less with all members together than any of them does, and each "
+            "member keeps its own guarantee.",
+            "Its members",
+        ),
+        SolverSpec(
             "mne",
             "majorant.solvers.linear:MinimumNorm",
             "MNE",

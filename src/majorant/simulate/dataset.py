@@ -243,6 +243,11 @@ class SimulatedPairs(ABC):
         gain = self.leadfield.gain.to(self.device, self.dtype)
         return MatrixOperator(gain, self.leadfield.n_orient, self.leadfield.geometry)
 
+    @property
+    def turns(self) -> int:
+        """Heads that take turns: one."""
+        return 1
+
     def turn(self, step: int) -> SimulatedPairs:
         """Return whose turn it is to make a batch, where a data set has several heads."""
         return self
