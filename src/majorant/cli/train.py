@@ -15,7 +15,9 @@ from majorant.errors import MajorantError
 
 UNFOLDED = "Unfolded sparse Bayes"
 MACHINE = "Machines"
-SBL = "sbl"
+SBL = "unfolded-sbl"
+NAMES = (SBL, "sbl")
+"""The solver's name, and a shorter one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,8 @@ class Growing:
 @spread
 def train(
     solver: Annotated[
-        str, typer.Argument(help="mm-net, r-mm-net, 4dvarnet, meta-curvature, modgrad, or sbl.")
+        str,
+        typer.Argument(help="mm-net, r-mm-net, 4dvarnet, meta-curvature, modgrad, unfolded-sbl."),
     ],
     *,
     data: Annotated[str, typer.Option(help="sereega, nmm or general.")] = "sereega",
@@ -74,7 +77,7 @@ def train(
         str,
         typer.Option(
             help="paper, cpu, refine, support, finish, polish, table, general, tiny; "
-            "sbl: montages, mover, layers, settle."
+            "unfolded-sbl: montages, mover, layers, settle, everyday, patches."
         ),
     ] = "tiny",
     folder: Annotated[
@@ -100,17 +103,17 @@ def train(
     majorant train mm-net --data sereega --preset tiny
     majorant train mm-net --preset cpu --resume
     majorant train mm-net --preset paper --device cuda --budget 20min
-    majorant train sbl --correction mlp --mode gated --layers 10 --preset tiny
+    majorant train unfolded-sbl --correction mlp --mode gated --layers 10 --preset tiny
     """
     own = asdict(growing)
-    if solver == SBL:
+    if solver in NAMES:
         place = folder or Path("runs") / f"sbl-{preset}"
         own |= {"start": None if resume else initial, "seed": seed}
         _unfolded(place, preset, resume, own, json)
         return
     given = [name for name, value in own.items() if value is not None]
     if given:
-        raise MajorantError(f"--{given[0]} belongs to the solver sbl; leave it out for {solver}")
+        raise MajorantError(f"--{given[0]} belongs to the solver {SBL}; leave it out for {solver}")
     from majorant.training.budget import process_began
     from majorant.training.command import train as run
 

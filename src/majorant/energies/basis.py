@@ -8,8 +8,8 @@ on the cortex again, and exact: the mean is ``E`` times the posterior mean of ``
 variance the diagonal of ``E C E'`` with the whole posterior covariance ``C``.
 
 A ball of ``k`` locations weighs each by ``1 / sqrt(k)``: at the same variance it has the energy of
-a single location. Directions of a patch are those of its columns: along the normals where a location
-has one column; where it has three, x, y and z for all locations of a patch.
+a single location. Directions of a patch are those of its columns: along the normals where a
+location has one column; where it has three, x, y and z for all locations of a patch.
 """
 
 from __future__ import annotations
@@ -90,9 +90,7 @@ def _patches(geometry: SourceGeometry) -> PatchBasis:
     return patch_basis(geometry, geometry.n_locations, RADII_MM)
 
 
-def _directed(
-    at: Tensor, value: Tensor, axes: Tensor | None, group: int
-) -> tuple[Tensor, Tensor]:
+def _directed(at: Tensor, value: Tensor, axes: Tensor | None, group: int) -> tuple[Tensor, Tensor]:
     """Places and values for several columns per location, whose directions are ``axes``."""
     if axes is None:
         each = torch.arange(group)

@@ -152,8 +152,8 @@ class Champagne(IterativeSolver[Variances]):
             )
         if self.basis == "patches" and self.orientation == "block":
             raise MajorantError(
-                "patches have one variance, or one for each direction, and orientation 'block' asks "
-                "for a matrix; choose 'tied' or 'fixed', or basis='points'"
+                "patches have one variance, or one for each direction, and orientation 'block' "
+                "asks for a matrix; choose 'tied' or 'fixed', or basis='points'"
             )
         if not self.tol >= 0:
             raise MajorantError(f"a tolerance of {self.tol} is not possible; give 0 or more")

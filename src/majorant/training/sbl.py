@@ -14,7 +14,8 @@ from majorant.learned.unfolded import Mode
 from majorant.networks.corrections import CorrectionKind, Corrections
 from majorant.simulate.sparse import SparseLike
 from majorant.training.growth import PRESETS, LayerwiseSettings
-from majorant.training.layerwise import Layerwise, held_seed
+from majorant.training.layerwise import Layerwise, Stream, held_seed
+from majorant.training.sessions import everyday_sessions, everyday_world
 
 
 def train_sbl(
@@ -37,7 +38,8 @@ def train_sbl(
     ----------
     folder : path
         Of the run: ``weights.safetensors``, ``checkpoint.safetensors``, ``log.csv``.
-    preset : {"tiny", "cpu", "montages", "mover", "layers", "settle", "paper"}
+    preset : str
+        A name of :data:`majorant.training.growth.PRESETS`.
     correction : {"bias", "mlp", "attention"}, optional
     mode : {"gated", "theta", "free", "exact"}, optional
     layers : int, optional
@@ -78,7 +80,12 @@ def train_sbl(
         base, correction=chosen, mode=mode or base.mode, seed=base.seed if seed is None else seed
     )
     begin = None if start is None else Corrections.load(start)[0]
-    run = Layerwise(settings, streams_of(heads or template_heads(), settings), folder, begin)
+    streams: Sequence[Stream] = (
+        [everyday_sessions(everyday_world(), settings.seed, settings.batch)]
+        if settings.everyday
+        else streams_of(heads or template_heads(), settings)
+    )
+    run = Layerwise(settings, streams, folder, begin)
     run.run(minutes=minutes, progress=progress)
     return run
 
