@@ -3,7 +3,7 @@
 ``python benchmarks/columns.py --times 10 50 --n 64`` draws eight heads that nothing else uses (part
 "validation" of the bank), simulates everyday data on them and prints, for every number of samples
 and every solver: the mean earth mover's distance from the dense truth, one minus the cosine of the
-maps, the area under the ROC curve, the error of the strongest location, processor seconds a problem,
+maps, the area under the ROC curve, the error of the strongest location, processor seconds each,
 and the paired difference of the first from the reference with a 95 % interval. The reference is
 Champagne told the noise (``noise="given"`` on whitened data), converged: a gamma map.
 
