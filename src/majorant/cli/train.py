@@ -186,11 +186,15 @@ def _unfolded(
             if resume
             else f"{folder} holds a run; continue it with --resume, or give another --folder"
         )
-    from majorant.training.growth import ON_MANY_HEADS
+    from majorant.training.growth import ON_MANY_HEADS, PRESETS
     from majorant.weights.sbl import weights_at
 
     if own["start"] is not None:
         own["start"] = weights_at(own["start"])
+    if preset in PRESETS and PRESETS[preset].everyday:
+        from majorant.head.simulated import everyday_world
+
+        own["world"] = everyday_world()
     if preset in ON_MANY_HEADS:
         from majorant.bench.sbl_heads import training_heads
 

@@ -12,11 +12,12 @@ from majorant.errors import MajorantError, nearest
 from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.learned.unfolded import Mode
 from majorant.networks.corrections import CorrectionKind, Corrections
+from majorant.simulate.everyday import World
 from majorant.simulate.sparse import SparseLike
 from majorant.training.command import check_asked
 from majorant.training.growth import PRESETS, LayerwiseSettings
 from majorant.training.layerwise import Layerwise, Stream, held_seed
-from majorant.training.sessions import everyday_sessions, everyday_world
+from majorant.training.sessions import everyday_sessions
 
 
 def train_sbl(
@@ -28,6 +29,7 @@ def train_sbl(
     layers: int | None = None,
     shared: bool | None = None,
     heads: Sequence[tuple[Leadfield, Leadfield | None]] | None = None,
+    world: World | None = None,
     seed: int | None = None,
     start: str | os.PathLike[str] | None = None,
     minutes: float | None = None,
@@ -49,6 +51,8 @@ def train_sbl(
     heads : sequence of (inverting, generating) lead fields, optional
         Referenced as :func:`referenced` does it; the generating one may be None, for the same. By
         default four montages of 19 to 90 electrodes are picked from the packaged template.
+    world : World, optional
+        Heads of everyday data, for the presets "everyday" and "patches".
     seed : int, optional
         Of samples and order; by default that of the run in the folder, or the preset's.
     start : path, optional
@@ -82,10 +86,15 @@ def train_sbl(
         base, correction=chosen, mode=mode or base.mode, seed=base.seed if seed is None else seed
     )
     begin = None if start is None else Corrections.load(start)[0]
+    if settings.everyday and world is None:
+        raise MajorantError(
+            f"the preset {preset!r} trains on everyday data; give world=everyday_world() of "
+            "majorant.head.simulated"
+        )
     streams: Sequence[Stream] = (
-        [everyday_sessions(everyday_world(), settings.seed, settings.batch)]
-        if settings.everyday
-        else streams_of(heads or template_heads(), settings)
+        streams_of(heads or template_heads(), settings)
+        if world is None
+        else [everyday_sessions(world, settings.seed, settings.batch)]
     )
     run = Layerwise(settings, streams, folder, begin)
     run.run(minutes=minutes, progress=progress)

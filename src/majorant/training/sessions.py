@@ -12,10 +12,6 @@ from dataclasses import dataclass
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import Problem
 from majorant.simulate.everyday import Everyday, EverydayBatch, EverydaySettings, World
-from majorant.simulate.everyday.heads import bank_world
-
-HEADS, CAPS, SEED = 24, (19, 128), 70
-"""Heads of the training, fewest and most electrodes of their caps, and the seed of the draw."""
 
 SEEDS = 1500
 """Seeds that patches are tabulated for, spread over the cortex."""
@@ -62,17 +58,9 @@ def everyday_sessions(world: World, seed: int, batch_size: int) -> Sessions:
     Parameters
     ----------
     world : World
-        See :func:`everyday_world`.
+        Its heads, as :func:`majorant.head.simulated.everyday_world` draws them.
     seed : int
     batch_size : int
     """
     data = Everyday(world, seed, settings=EverydaySettings(n_times=N_TIMES), seeds=SEEDS)
     return Sessions(data, batch_size)
-
-
-def everyday_world() -> World:
-    """Draw the heads of the training from the template's bank; some 20 minutes of one core."""
-    from majorant.forward.template_bank import template_bank
-
-    bank = template_bank("standard_1005", space="ico3")
-    return bank_world(bank, HEADS, SEED, "train", electrodes=CAPS)
