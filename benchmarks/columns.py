@@ -1,6 +1,6 @@
 """Single locations or patches as columns, and how the unfolded solver compares with its parents.
 
-``python benchmarks/columns.py --times 10 50 --n 64`` draws eight heads that nothing else uses (part
+``python -m benchmarks.columns --times 10 50 --n 64`` draws eight heads that nothing else uses (part
 "validation" of the bank), simulates everyday data on them and prints, for every number of samples
 and every solver: the mean earth mover's distance from the dense truth, one minus the cosine of the
 maps, the area under the ROC curve, the error of the strongest location, processor seconds each,

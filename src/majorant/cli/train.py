@@ -196,7 +196,7 @@ def _unfolded(
 
         own["world"] = everyday_world()
     if preset in ON_MANY_HEADS:
-        from majorant.bench.sbl_heads import training_heads
+        from majorant.head.sparse import training_heads
 
         own["heads"] = training_heads()
     with Voice().waiting("growing") as move:
