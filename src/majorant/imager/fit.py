@@ -90,7 +90,7 @@ def fitted(
         imager.circumference,
     )
     head = find_head(request, info, forward, progress, account)
-    depth = imager.spec_.depth if imager.depth == "auto" else imager.depth
+    depth = imager.spec_.abilities.depth if imager.depth == "auto" else imager.depth
     if isinstance(depth, str):
         raise MajorantError(f"depth is {depth!r}; expected 'auto', None, a number or a dict")
     model, used = source_model(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from inspect import signature
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from majorant.head.places import Places
 from majorant.imager.imager import SourceImager
 from majorant.problem import MajorantError
 from majorant.recording.prepare import Prepared
+from majorant.report.headline import headline
+from majorant.words import THIN
 
 __all__ = ["ImageResult", "ImageSettings", "citations", "versions", "with_truth"]
 
@@ -48,6 +51,10 @@ class ImageSettings:
         Where subjects are.
     trans : str or None
         File of the transformation from head to MRI coordinates.
+    data_cov : str
+        What a beamformer adapts to: "auto" is the covariance of the trials over the active window
+        (from the event on), where there are trials, else that of what is imaged; "average" is
+        always the latter; or the file of a covariance of single trials.
     options : mapping
         Options of the solver.
     uncertainty : "none", "auto" or int
@@ -67,6 +74,7 @@ class ImageSettings:
     subject: str | None = None
     subjects_dir: str | None = None
     trans: str | None = None
+    data_cov: str = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
     uncertainty: int | str = "auto"
     seed: int = 0
@@ -82,13 +90,14 @@ class ImageSettings:
                 ("forward", self.forward),
                 ("subjects_dir", self.subjects_dir),
                 ("trans", self.trans),
+                ("data_cov", self.data_cov),
             )
         }
         return {**asdict(self), **files, "options": dict(self.options)}
 
     def imager(self) -> SourceImager:
         """Make the imager of these settings."""
-        ours = set(signature(SourceImager).parameters) & set(self.options)
+        ours = {"self", *signature(SourceImager).parameters} & set(self.options)
         if ours:
             raise MajorantError(
                 f"{', '.join(sorted(ours))} is a setting of its own and cannot be given as an "
@@ -199,7 +208,12 @@ class ImageResult:
             "status": imager.solution_.status[0].value,
             "unit": self.unit,
             "explained_variance": self.explained,
-            "peaks": [asdict(peak) for peak in content.peaks],
+            "headline": " ".join(headline(content)).replace(THIN, " "),
+            "peaks": [
+                {**asdict(peak), "doubt": doubt or None}
+                for peak, doubt in zip_longest(content.peaks, content.doubts)
+            ],
+            "leading": content.leading,
             "uncertainty": _uncertainty(content),
             "faint": content.faint,
             "truth": [asdict(peak) for peak in content.truth],

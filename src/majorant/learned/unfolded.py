@@ -42,6 +42,7 @@ from majorant.majorants.evidence import EvidenceMajorant, EvidenceSurrogate
 from majorant.majorants.guard import Guard
 from majorant.networks.corrections import CorrectionKind, Corrections, CorrectionSettings
 from majorant.problem import MajorantError, Problem
+from majorant.solvers.abilities import Abilities
 from majorant.solvers.base import IterativeSolver, Reading
 from majorant.solvers.champagne import Champagne
 
@@ -106,6 +107,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
     """
 
     layered = True
+    abilities = Abilities(window=1.0, precision=torch.float32)
 
     def __init__(
         self,
@@ -131,7 +133,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
             correction = Corrections(CorrectionSettings(correction, layers, shared), seed)
         self.corrections, self.kappa = correction, kappa
         self.mode: Mode = mode
-        self.classical = Champagne(noise=noise, orientation=orientation, tol=0.0)
+        self.classical = Champagne("cb", noise, orientation, tol=0.0)
         self.max_iter = correction.depth
         self.guard = GUARDS[mode] if guard is None else guard
         self.floors = floors
@@ -152,6 +154,10 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         """No sample stops early: every layer is run."""
         return torch.zeros_like(after.energy, dtype=torch.bool)
 
+    def learned(self) -> torch.nn.Module:
+        """The corrections."""
+        return self.corrections
+
     def read(self, problem: Problem, surrogate: Surrogate[Variances]) -> Reading:
         """Posterior mean and variance, log evidence, noise variances, and what was corrected."""
         reading = self.classical.read(problem, surrogate)
@@ -161,7 +167,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         if self.floors is None or reading.variance is None:
             return reading
         floor = _by_thirds(problem, self.floors).to(reading.variance)
-        power = reading.estimate.square().mean(2).amax(1, keepdim=True)
+        power = reading.estimate.double().square().mean(2).amax(1, keepdim=True)
         return replace(reading, variance=reading.variance + floor.square() * power)
 
     def unfold(

@@ -11,7 +11,7 @@ the identity, see :mod:`majorant.covariance`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ __all__ = [
     "ad_hoc_covariance",
     "baseline_covariance",
     "check_covariance",
+    "covariance_bads",
     "independent_samples",
     "read_covariance",
     "shrink",
@@ -116,8 +117,10 @@ def ad_hoc_covariance(info: Any, nave: int, note: Account, why: str) -> Any:
     return cov
 
 
-def read_covariance(path: Path, renamed: Mapping[str, str], note: Account) -> Any:
-    """Read a noise covariance of single trials.
+def read_covariance(
+    path: Path, renamed: Mapping[str, str], note: Account, kind: str = "noise"
+) -> Any:
+    """Read a covariance of single trials.
 
     Parameters
     ----------
@@ -126,6 +129,8 @@ def read_covariance(path: Path, renamed: Mapping[str, str], note: Account) -> An
     renamed : mapping
         New names of channels that were renamed.
     note : Account
+    kind : {"noise", "data"}
+        What it is of, for the sentences.
 
     Raises
     ------
@@ -135,13 +140,13 @@ def read_covariance(path: Path, renamed: Mapping[str, str], note: Account) -> An
     import mne
 
     if not path.is_file():
-        raise MajorantError(f"there is no noise covariance file {path}; check the path")
+        raise MajorantError(f"there is no {kind} covariance file {path}; check the path")
     try:
-        with listening(note, "reading the noise covariance"):
+        with listening(note, f"reading the {kind} covariance"):
             cov = mne.read_cov(path)
     except UNREADABLE as error:
         raise MajorantError(
-            f"{path} cannot be read as a noise covariance; give a file that mne.write_cov wrote"
+            f"{path} cannot be read as a {kind} covariance; give a file that mne.write_cov wrote"
         ) from error
     if renamed:
         names = [renamed.get(name, name) for name in cov["names"]]
@@ -149,11 +154,36 @@ def read_covariance(path: Path, renamed: Mapping[str, str], note: Account) -> An
     typical = _typical_eeg(cov)
     if typical > LARGEST:
         raise MajorantError(
-            f"the noise covariance {path} stands for amplitudes around {typical:.3g} V, and EEG is "
-            "around 1e-5 V: it seems to be in another unit; give it in V² (1e-12 times µV²)"
+            f"the {kind} covariance {path} stands for amplitudes around {typical:.3g} V, and EEG "
+            "is around 1e-5 V: it seems to be in another unit; give it in V² (1e-12 times µV²)"
         )
-    note.note(f"Noise covariance from {path.name} (of single trials).")
+    note.note(f"{kind.capitalize()} covariance from {path.name} (of single trials).")
     return cov
+
+
+def covariance_bads(
+    path: str | None, ch_names: Sequence[str], renamed: Mapping[str, str], note: Account
+) -> tuple[str, ...]:
+    """Channels that a file of a noise covariance calls bad: it says nothing of their noise.
+
+    Parameters
+    ----------
+    path : str or None
+        None names none.
+    ch_names : sequence of str
+        Channels of the recording.
+    renamed : mapping
+        New names of channels that were renamed.
+    note : Account
+    """
+    if path is None:
+        return ()
+    cov = read_covariance(Path(path).expanduser(), renamed, Account())
+    called = [renamed.get(name, name) for name in cov["bads"]]
+    bads = tuple(name for name in called if name in ch_names)
+    if bads:
+        note.note(f"The noise covariance was made without {', '.join(bads)}, its bad channels.")
+    return bads
 
 
 def _typical_eeg(cov: Any) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from majorant.account import Account, listening
 from majorant.problem import MajorantError
-from majorant.recording.average import Averaged, average, chosen, filtered
+from majorant.recording.average import Averaged, average, chosen, filtered, picked
 from majorant.recording.channels import (
     FEWEST,
     check_samples,
@@ -30,6 +30,7 @@ from majorant.recording.noise import (
     ad_hoc_covariance,
     baseline_covariance,
     check_covariance,
+    covariance_bads,
     read_covariance,
 )
 from majorant.recording.settings import Preparation
@@ -144,11 +145,7 @@ def prepare(
 
 def _working_copy(recording: Recording, names: tuple[str, ...], account: Account) -> Any:
     """The chosen data in memory, electrodes and eye channels only."""
-    inst = recording.data
-    if recording.kind == "evoked":
-        inst = next(evoked for evoked in recording.data if evoked.comment in names)
-    if recording.kind == "epochs" and names:
-        inst = inst[list(names)]
+    inst = picked(recording, names)
     keep = ["eeg", "eog"] if "eog" in inst.get_channel_types() else ["eeg"]
     with listening(account, "loading"):
         inst = inst.copy()
@@ -196,7 +193,8 @@ def _electrodes(
     renamed: dict[str, str] = {}
     if settings.montage is not None:
         renamed = place(inst, read_montage(settings.montage), account)
-    mark_bads(inst, settings.bads, account, interpolate=settings.interpolate)
+    unknown = covariance_bads(settings.noise_cov, inst.ch_names, renamed, account)
+    mark_bads(inst, (*settings.bads, *unknown), account, interpolate=settings.interpolate)
     check_places(inst, account)
     replace_idealised(inst, account)
     interpolate_bads(inst, account)
@@ -230,7 +228,12 @@ def _samples(inst: Any) -> NDArray[np.float64]:
     if isinstance(inst, mne.BaseEpochs):
         data = inst.get_data(picks="eeg", copy=False)
         return data.transpose(1, 0, 2).reshape(data.shape[1], -1)
-    return inst.get_data(picks="eeg", reject_by_annotation="omit", verbose="error")
+    kept = inst.get_data(picks="eeg", reject_by_annotation="omit", verbose="error")
+    if kept.shape[1] == 0:
+        raise MajorantError(
+            "all of the recording is marked as bad by its annotations; there is nothing to image"
+        )
+    return kept
 
 
 def _remove_baseline(
@@ -250,7 +253,7 @@ def _remove_baseline(
         if not start < stop:
             raise MajorantError(
                 f"the baseline {settings.baseline} s does not lie in the data "
-                f"({first:.3g} to {last:.3g} s); choose another"
+                f"({written(first)} to {written(last)} s); choose another"
             )
     elif first < 0 < last:
         start, stop = first, 0.0
@@ -347,7 +350,7 @@ def _crop(evoked: Any, settings: Preparation, account: Account) -> None:
     if not inside.any():
         raise MajorantError(
             f"the window from {tmin:g} to {tmax:g} s holds no sample; the data go from "
-            f"{first:.3g} to {last:.3g} s"
+            f"{written(first)} to {written(last)} s"
         )
     if inside.all():
         return
