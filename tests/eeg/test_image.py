@@ -149,8 +149,8 @@ def test_noise_alone_is_said_to_be_noise(demo: Demo) -> None:
 
 
 def test_a_window_that_would_not_fit_is_refused(demo: Demo, monkeypatch: Any) -> None:
-    monkeypatch.setattr("majorant.imaging.image.LARGEST", 1_000_000)
-    with pytest.raises(MajorantError, match="shorten the window"):
+    monkeypatch.setattr("majorant.memory.available", lambda: 10_000_000)
+    with pytest.raises(MajorantError, match=r"GB left; shorten the window"):
         image(demo.prepared, ImageSettings("sloreta"))
 
 

@@ -285,7 +285,7 @@ def _method(name: str, domain: str, data: SimulatedPairs, equal: bool) -> Method
     parameters, minutes = 0, None
     if name in FAMILIES:
         solver = trained(name, domain, equal=equal, sfreq=data.sfreq)
-        solver.require(data.leadfield)
+        solver.require(data.leadfield.operator())
         parameters = sum(p.numel() for p in solver.network.parameters())
         minutes = solver.card.metrics.get("training_minutes") if solver.card else None
     else:

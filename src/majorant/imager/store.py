@@ -131,8 +131,8 @@ def write_stream(
     raw: Any,
     pieces: Iterable[Any],
     path: Path,
-    start: float | None,
-    stop: float | None,
+    start: int | None,
+    stop: int | None,
     *,
     overwrite: bool,
 ) -> Path:
