@@ -68,6 +68,13 @@ class Conditions:
         return {
             "title": self.title,
             "input": summaries[0]["input"],
+            "settings": summaries[0]["settings"],
+            "solver": summaries[0]["solver"],
+            "decisions": [
+                said
+                for said in summaries[0]["decisions"]
+                if all(said in other["decisions"] for other in summaries)
+            ],
             "conditions": named[:count],
             "contrast": None
             if self.sides is None
