@@ -22,11 +22,12 @@ from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
 from majorant.live.chunks import Chunk
 from majorant.live.conditioner import Conditioner
-from majorant.live.engine import STEPS, KernelEngine, WindowEngine, engine_for, one_thread
+from majorant.live.engine import KernelEngine, WindowEngine, engine_for, one_thread
 from majorant.live.follow import Following, follow
 from majorant.live.latency import Latency
 from majorant.live.regions import find_regions
 from majorant.live.sinks import open_file
+from majorant.registry import spec
 
 SFREQ = 100.0
 UNFILTERED = (None, None)
@@ -87,7 +88,7 @@ def test_a_stream_is_imaged_as_the_recording_is(
     chunks = cut(data, clock, 1, 7, 130, 2, 60)
     engine = engine_for(imager, regions, SFREQ)
     toll = follow(chunks, engine, kept, clock, Following(band=UNFILTERED))
-    whole = imager.apply(raw, stop=1.99).data
+    whole = imager.apply(raw, stop=200).data
     for row, member, flip in zip(
         np.concatenate(kept.values, axis=1), regions.members, regions.flips, strict=True
     ):
@@ -103,7 +104,7 @@ def test_lengths_are_averaged_as_squares(raw: Any, sphere_forward: Any, data: np
     free = SourceImager("sloreta", loose=1).fit(raw.info, sphere_forward)
     regions = find_regions(free.leadfield_, ["frontal"])
     found = KernelEngine(free, regions).push(data[:, :50])
-    whole = free.apply(raw, stop=0.49).data[regions.members[0]]
+    whole = free.apply(raw, stop=50).data[regions.members[0]]
     assert found[0] == pytest.approx(np.sqrt((whole**2).mean(0)))
 
 
@@ -112,7 +113,7 @@ def test_the_network_sees_the_window_that_ends_now(network: SourceImager, raw: A
     engine = engine_for(network, regions, SFREQ)
     assert isinstance(engine, WindowEngine)
     assert network.solver_options == {}  # so the number of steps is that of live windows
-    assert engine._solver.max_iter == STEPS
+    assert engine._steps == spec("mm-net").abilities.live == 4
     data = raw.get_data(picks=network.info_["ch_names"])
     length = engine.length
     assert engine.push(data[:, : length - 3]).shape[1] == 0

@@ -24,8 +24,6 @@ from torch import Tensor
 
 from majorant.findings.uncertainty import from_draws, from_kernel, from_posterior, noise_like
 from majorant.forward.leadfield import Leadfield
-from majorant.learned.mmnet import MMNet
-from majorant.learned.overlap import solve_long
 from majorant.metrics.calibration import recalibrate
 from majorant.problem import Problem, Solution
 from majorant.registry import SOLVERS
@@ -105,7 +103,7 @@ def noisy(problem: Problem, seed: int) -> Problem:
 
 def run(problem: Problem, solver: Solver) -> Solution:
     """Solve as an average of a recording is solved."""
-    return solve_long(problem, solver) if isinstance(solver, MMNet) else solve(problem, solver)
+    return solve(problem, solver)
 
 
 def deviations(problem: Problem, solver: Solver, solution: Solution) -> tuple[str, Tensor]:

@@ -22,7 +22,6 @@ from majorant import registry
 from majorant.head.simulated import template_heads
 from majorant.learned.directions import both_directions
 from majorant.learned.mmnet import MMNet
-from majorant.learned.overlap import solve_windows
 from majorant.learned.unrolled import MMNetwork
 from majorant.linalg import squared_norm, total
 from majorant.metrics.localisation import Localisation
@@ -52,14 +51,13 @@ def rows(n: int) -> Iterator[str]:
         solvers: dict[str, Solver] = {
             "MNE": registry.make("mne", snr=SNR),
             "sLORETA": registry.make("sloreta", snr=SNR),
-            "MM-Net, SEREEGA": outward.with_sfreq(data.sfreq),
+            "MM-Net, SEREEGA": outward.changed(sfreq=data.sfreq, recordings=True),
             "MM-Net, SEREEGA, doubled": MMNet(both_directions(network), sfreq=data.sfreq),
             "MM-Net, general": trained("mm-net", GENERAL, sfreq=data.sfreq),
         }
         alone = (batch.times.abs().amax(2) > 0).sum(1) == 1
         for name, solver in solvers.items():
-            learned = isinstance(solver, MMNet)
-            solution = solve_windows(problem, solver) if learned else solve(problem, solver)
+            solution = solve(problem, solver)
             x, truth = solution.estimate, batch.x
             norms = (squared_norm(x) * squared_norm(truth)).sqrt().clamp_min(1e-300)
             off = 1.0 - total(x * truth) / norms

@@ -207,7 +207,9 @@ def _warm(prepared: Prepared, base: ImageSettings, solvers: Sequence[str]) -> No
     if base.forward is not None:
         return
     spaces = {
-        "regions" if SOLVERS[name].space == "regions" or base.space == "regions" else "ico4"
+        "regions"
+        if SOLVERS[name].abilities.space == "regions" or base.space == "regions"
+        else "ico4"
         for name in solvers
     }
     for space in sorted(spaces):

@@ -79,7 +79,7 @@ def find_head(
     MajorantError
         If it cannot be had; the sentence says what would do.
     """
-    wanted, regions_only = request.space, request.solver.space == "regions"
+    wanted, regions_only = request.space, request.solver.abilities.space == "regions"
     regions = wanted == "regions" or (wanted == "auto" and regions_only)
     if forward is None and request.subject is None:
         return _template(info, "regions" if regions else wanted, progress, account)

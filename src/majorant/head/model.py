@@ -21,7 +21,7 @@ from majorant.forward.leadfield import Leadfield
 from majorant.head.spaces import SourceSpace
 from majorant.problem import MajorantError
 from majorant.recording.file import UNREADABLE
-from majorant.registry import Orientation
+from majorant.solvers.abilities import Orientation
 
 __all__ = [
     "DEPTH",

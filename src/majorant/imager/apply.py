@@ -19,6 +19,7 @@ from majorant.imager.estimate import as_estimate, combined, picked_rows
 from majorant.imager.inverse import Inverse, Job, root
 from majorant.imager.streams import Reader, span_of, stream_columns
 from majorant.imager.tally import Tally
+from majorant.memory import available, fits
 from majorant.problem import MajorantError, Solution
 from majorant.registry import able
 from majorant.solvers.base import Kernel
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
 
 __all__ = ["apply", "solve", "stream"]
-
-LARGEST = 1_000_000_000
-"""Bytes of an estimate above which it is streamed or not made."""
 
 AT_ONCE = 128_000_000
 """Bytes of estimates that are solved in one batch."""
@@ -43,8 +41,8 @@ def apply(
     progress: Progress,
     *,
     return_generator: bool,
-    start: float | None,
-    stop: float | None,
+    start: int | None,
+    stop: int | None,
 ) -> Any:
     """Image an instance of MNE; see :meth:`majorant.imager.imager.SourceImager.apply`."""
     import mne
@@ -88,7 +86,7 @@ def solve(imager: SourceImager, evoked: Any, progress: Progress = None) -> Solut
 def _average(imager: SourceImager, evoked: Any, progress: Progress) -> Any:
     inverse, nave = imager.inverse, max(int(evoked.nave), 1)
     sfreq, tmin = float(evoked.info["sfreq"]), float(evoked.times[0])
-    if not (inverse.spec.linear or inverse.spec.adaptive):
+    if not inverse.spec.abilities.kernel:
         solution = imager.solve(evoked, progress)
         values = combined(solution.estimate[0].numpy(), imager.model, imager.pick_ori)
         return as_estimate(values, imager.model, tmin, sfreq)
@@ -151,7 +149,7 @@ def _each_trial(
 
 
 def _has_kernel(inverse: Inverse) -> bool:
-    return inverse.spec.linear or inverse.spec.adaptive
+    return inverse.spec.abilities.kernel
 
 
 def _moment_of_trials(inverse: Inverse, epochs: Any, rows: Any) -> Tensor:
@@ -197,7 +195,7 @@ def _covariance(imager: SourceImager, cov: Any) -> Any:
 
 
 def _whole(
-    imager: SourceImager, raw: Any, start: float | None, stop: float | None, progress: Progress
+    imager: SourceImager, raw: Any, start: int | None, stop: int | None, progress: Progress
 ) -> Any:
     """One estimate for a window of continuous data, where it fits."""
     inverse = imager.inverse
@@ -206,10 +204,12 @@ def _whole(
     lazy = _has_kernel(inverse) and scalar
     width = len(inverse.whitener) if lazy else imager.leadfield_.n_locations
     width *= 3 if imager.pick_ori == "vector" else 1
-    if 8 * width * (last - first) > LARGEST:
+    needed = 8 * width * (last - first)
+    if not fits(needed):
         raise MajorantError(
-            f"an estimate of {width} values at {last - first} times would not fit into memory; "
-            "take stream(raw) or write(raw, path), or a window with start and stop"
+            f"an estimate of {width} values at {last - first} times takes {needed / 1e9:.1f} GB, "
+            f"and the machine has {available() / 1e9:.1f} GB left; take stream(raw) or write(raw, "
+            "path), or a window with start and stop"
         )
     pieces = list(stream(imager, raw, start, stop, None, None, progress))
     if len(pieces) == 1:
@@ -228,8 +228,8 @@ def _whole(
 def stream(
     imager: SourceImager,
     raw: Any,
-    start: float | None,
-    stop: float | None,
+    start: int | None,
+    stop: int | None,
     window: float | None,
     chunk: int | None,
     progress: Progress,
@@ -243,7 +243,7 @@ def stream(
             "pick_ori='max-power' chooses a direction from all of the data, and a stream has not "
             "seen them; use None, 'normal' or 'vector'"
         )
-    if window is not None and inverse.spec.window is None:
+    if window is not None and inverse.spec.abilities.window is None:
         raise MajorantError(
             f"{inverse.spec.title} treats every sample for itself and has no windows; leave window "
             f"out, or take one of {able(lambda s: s.window is not None)}"

@@ -84,7 +84,7 @@ def fitted(
         imager.spec_, imager.space, imager.subject, imager.subjects_dir, imager.trans
     )
     head = find_head(request, info, forward, progress, account)
-    depth = imager.spec_.depth if imager.depth == "auto" else imager.depth
+    depth = imager.spec_.abilities.depth if imager.depth == "auto" else imager.depth
     if isinstance(depth, str):
         raise MajorantError(f"depth is {depth!r}; expected 'auto', None, a number or a dict")
     model, used = source_model(

@@ -23,7 +23,7 @@ from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
 from majorant.imager.inverse import Job
 from majorant.imager.store import EstimateStore
-from majorant.imager.streams import Conditioning, Reader, span_of, stream_columns
+from majorant.imager.streams import Conditioning, Reader, span_of_seconds, stream_columns
 from majorant.imager.tally import Tally
 from majorant.imaging.image import fitted_imager, page_content, predict, regularisation
 from majorant.imaging.instants import Instants
@@ -40,9 +40,15 @@ from majorant.recording.channels import (
 )
 from majorant.recording.file import Recording
 from majorant.recording.montage import check_places, place, read_montage, replace_idealised
-from majorant.recording.noise import ad_hoc_covariance, baseline_covariance, read_covariance
+from majorant.recording.noise import (
+    ad_hoc_covariance,
+    baseline_covariance,
+    covariance_bads,
+    read_covariance,
+)
 from majorant.recording.prepare import Prepared, has_average_reference
 from majorant.recording.settings import Preparation
+from majorant.words import written
 
 __all__ = ["image_continuous"]
 
@@ -133,14 +139,15 @@ def _prepare(recording: Recording, settings: Preparation, account: Account) -> C
     renamed: dict[str, str] = {}
     if settings.montage is not None:
         renamed = place(raw, read_montage(settings.montage), account)
-    mark_bads(raw, settings.bads, account)
+    unknown = covariance_bads(settings.noise_cov, raw.ch_names, renamed, account)
+    mark_bads(raw, (*settings.bads, *unknown), account)
     check_places(raw, account)
     replace_idealised(raw, account)
     raw.pick("eeg", exclude=[], verbose="error")
     names = eeg_names(raw)
     if len(names) < FEWEST:
         raise too_few(names)
-    first, last = span_of(raw, settings.tmin, settings.tmax)
+    first, last = span_of_seconds(raw, settings.tmin, settings.tmax)
     conditioning = Conditioning(settings.scale or 1.0, _fir(raw, settings, account))
     reader = Reader(raw, names, first, last, conditioning)
     _say_bad(reader, account)
@@ -224,11 +231,11 @@ def _say_bad(reader: Reader, account: Account) -> None:
             "all of the recording is marked as bad by its annotations; there is nothing to image"
         )
     if reader.bad.any():
+        bad, all_of_it = reader.bad.sum() / reader.sfreq, len(reader) / reader.sfreq
         account.note(
-            f"Marked as bad in the recording: {reader.bad.sum() / reader.sfreq:.3g} of "
-            f"{len(reader) / reader.sfreq:.4g} s. They are imaged, so that time goes on, and the "
-            "store says where they are; noise and covariances are taken without them, and the "
-            "page shows no instant of theirs."
+            f"Marked as bad in the recording: {written(bad)} of {written(all_of_it, '.4g')} s. "
+            "They are imaged, so that time goes on, and the store says where they are; noise and "
+            "covariances are taken without them, and the page shows no instant of theirs."
         )
 
 
@@ -247,7 +254,7 @@ def _noise(
     if settings.noise_cov is not None:
         return "file", read_covariance(Path(settings.noise_cov).expanduser(), renamed, account)
     if isinstance(settings.baseline, tuple):
-        first, last = span_of(reader.raw, *settings.baseline)
+        first, last = span_of_seconds(reader.raw, *settings.baseline)
         quiet = Reader(reader.raw, list(info["ch_names"]), first, last, reader.conditioning)
         if quiet.bad.all():
             raise MajorantError(
@@ -265,7 +272,7 @@ def _columns(imager: SourceImager, reader: Reader) -> Iterator[tuple[int, Tensor
     moment = reader.moment(inverse) if inverse.needs_moment else None
     job = Job(1, reader.sfreq, inverse.chosen_snr(moment, 1))
     imager.record(tally, job.snr)
-    kernel = inverse.kernel(job, moment) if inverse.spec.linear or inverse.spec.adaptive else None
+    kernel = inverse.kernel(job, moment) if inverse.spec.abilities.kernel else None
     if kernel is None:
         for piece in stream_columns(inverse, job, reader, tally):
             yield piece.start, piece.columns
@@ -280,7 +287,7 @@ def _columns(imager: SourceImager, reader: Reader) -> Iterator[tuple[int, Tensor
 def _say_windows(imager: SourceImager, account: Account) -> None:
     tally = imager._tally
     title = imager.spec_.title
-    if imager.spec_.window is None:
+    if imager.spec_.abilities.window is None:
         account.note(f"{title}: every sample for itself, {tally.windows} pieces.")
         return
     account.note(
@@ -322,7 +329,7 @@ def _result(
     imager.record(imager._tally, imager.snr_, lambda: solution)
     seconds = shown.length / sfreq
     account.note(
-        f"The page shows {len(times)} instants: of every {seconds:.3g} s the one at which the "
+        f"The page shows {len(times)} instants: of every {written(seconds)} s the one at which the "
         "estimate is strongest. The whole estimate is in estimate.zarr."
     )
     predicted = predict(imager, problem, solution, account)

@@ -42,6 +42,7 @@ from majorant.majorants.evidence import EvidenceMajorant, EvidenceSurrogate
 from majorant.majorants.guard import Guard
 from majorant.networks.corrections import CorrectionKind, Corrections, CorrectionSettings
 from majorant.problem import MajorantError, Problem
+from majorant.solvers.abilities import Abilities
 from majorant.solvers.base import IterativeSolver, Reading
 from majorant.solvers.champagne import Champagne
 
@@ -106,6 +107,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
     """
 
     layered = True
+    abilities = Abilities(window=1.0, precision=torch.float32)
 
     def __init__(
         self,
@@ -151,6 +153,10 @@ class UnfoldedSBL(IterativeSolver[Variances]):
     def converged(self, before: Surrogate[Variances], after: Surrogate[Variances]) -> Tensor:
         """No sample stops early: every layer is run."""
         return torch.zeros_like(after.energy, dtype=torch.bool)
+
+    def learned(self) -> torch.nn.Module:
+        """The corrections."""
+        return self.corrections
 
     def read(self, problem: Problem, surrogate: Surrogate[Variances]) -> Reading:
         """Posterior mean and variance, log evidence, noise variances, and what was corrected."""

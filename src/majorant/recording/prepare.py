@@ -30,6 +30,7 @@ from majorant.recording.noise import (
     ad_hoc_covariance,
     baseline_covariance,
     check_covariance,
+    covariance_bads,
     read_covariance,
 )
 from majorant.recording.settings import Preparation
@@ -192,7 +193,8 @@ def _electrodes(
     renamed: dict[str, str] = {}
     if settings.montage is not None:
         renamed = place(inst, read_montage(settings.montage), account)
-    mark_bads(inst, settings.bads, account, interpolate=settings.interpolate)
+    unknown = covariance_bads(settings.noise_cov, inst.ch_names, renamed, account)
+    mark_bads(inst, (*settings.bads, *unknown), account, interpolate=settings.interpolate)
     check_places(inst, account)
     replace_idealised(inst, account)
     interpolate_bads(inst, account)
@@ -251,7 +253,7 @@ def _remove_baseline(
         if not start < stop:
             raise MajorantError(
                 f"the baseline {settings.baseline} s does not lie in the data "
-                f"({first:.3g} to {last:.3g} s); choose another"
+                f"({written(first)} to {written(last)} s); choose another"
             )
     elif first < 0 < last:
         start, stop = first, 0.0
@@ -348,7 +350,7 @@ def _crop(evoked: Any, settings: Preparation, account: Account) -> None:
     if not inside.any():
         raise MajorantError(
             f"the window from {tmin:g} to {tmax:g} s holds no sample; the data go from "
-            f"{first:.3g} to {last:.3g} s"
+            f"{written(first)} to {written(last)} s"
         )
     if inside.all():
         return

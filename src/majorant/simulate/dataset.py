@@ -240,7 +240,13 @@ class SimulatedPairs(ABC):
 
     def operator(self) -> MatrixOperator:
         """Return the operator that belongs to ``y``, on the device of the batches."""
-        return MatrixOperator(self.leadfield.gain.to(self.device, self.dtype))
+        gain = self.leadfield.gain.to(self.device, self.dtype)
+        return MatrixOperator(gain, self.leadfield.n_orient, self.leadfield.geometry)
+
+    @property
+    def turns(self) -> int:
+        """Heads that take turns: one."""
+        return 1
 
     def turn(self, step: int) -> SimulatedPairs:
         """Return whose turn it is to make a batch, where a data set has several heads."""

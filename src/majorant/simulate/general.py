@@ -114,7 +114,8 @@ class OneHead(SimulatedPairs):
         patch = self.settings.patch
         super().__init__(head.true, n, seed, part, patch, "none", redraw, device, dtype)
         self.leadfield = head.believed
-        self._operator = MatrixOperator(head.believed.gain.to(self.device, self.dtype))
+        gain = head.believed.gain.to(self.device, self.dtype)
+        self._operator = MatrixOperator(gain, geometry=head.believed.geometry)
 
     @property
     def sfreq(self) -> float:
@@ -254,6 +255,11 @@ class General(OneHead):
         super().__init__(heads[0], n, seed, **given)
         rest = (OneHead(head, n, seed, **given) for head in heads[1:])
         self._turns: tuple[OneHead, ...] = (self, *rest)
+
+    @property
+    def turns(self) -> int:
+        """Heads that take turns."""
+        return len(self._turns)
 
     def turn(self, step: int) -> SimulatedPairs:
         """Return the data of the head whose turn it is."""

@@ -215,7 +215,8 @@ class SparseLike:
                 f"{source.n_locations}; heads share a space only on one mesh"
             )
         self._gain = source.gain.to(self.dtype)
-        self._operator = MatrixOperator(self.leadfield.gain.to(self.dtype))
+        lead = self.leadfield
+        self._operator = MatrixOperator(lead.gain.to(self.dtype), geometry=lead.geometry)
 
     def operator(self) -> MatrixOperator:
         """The inverting lead field."""
