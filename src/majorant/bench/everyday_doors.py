@@ -138,7 +138,7 @@ class DipoleDoor(Door):
         moved.set_eeg_reference("average", projection=True, verbose="error")
         best = int((evoked.data**2).sum(axis=0).argmax())
         one = moved.copy().crop(moved.times[best], moved.times[best])
-        dipole = mne.fit_dipole(one, self._cov, self._bem, self._trans, verbose="error")[0]
+        dipole: Any = mne.fit_dipole(one, self._cov, self._bem, self._trans, verbose="error")[0]
         places = self.leadfield.positions.numpy()
         here = int(np.linalg.norm(places - dipole.pos[0], axis=1).argmin())
         columns = self.leadfield.gain.numpy()[:, 3 * here : 3 * here + 3]

@@ -28,7 +28,7 @@ from majorant.forward.leadfield import Leadfield
 from majorant.metrics.everyday import FineMesh, Space, Truth
 from majorant.simulate.everyday import FAMILIES, Everyday, EverydayBatch, EverydaySettings, World
 from majorant.simulate.everyday.cortex import Lists
-from majorant.simulate.everyday.heads import world_of
+from majorant.simulate.everyday.heads import fine_cortex, world_of
 from majorant.simulate.everyday.parts import Part
 from majorant.simulate.sparse import homes
 
@@ -167,7 +167,8 @@ class TestSet:
     def __init__(self, seed: int, n: int, sites: int = 4, part: Part = "test") -> None:
         if n < 1 or sites < 1:
             raise MajorantError(f"{n} samples at {sites} sites were asked for; give at least 1")
-        self.seed, self.n, self.n_sites, self.part = seed, n, min(sites, n), part
+        self.seed, self.n, self.n_sites = seed, n, min(sites, n)
+        self.part: Part = part
 
     def sites(self, cells: tuple[Cell, ...]) -> list[Site]:
         """The sites that cells need, those of different heads and caps in turn."""
@@ -205,7 +206,8 @@ class TestSet:
         back = UNIT_V * np.linalg.pinv(session.whitener.numpy())
         names = list(world.heads[0].believed.ch_names)
         montage = mne.channels.make_standard_montage(CAPS[site.cap])
-        info = mne.create_info(names, session.sfreq, "eeg").set_montage(montage)
+        info = mne.create_info(names, session.sfreq, "eeg")
+        info.set_montage(montage)
         cov = mne.Covariance(back @ back.T, names, [], [], 1000)
         volts = back @ batch.y.double().numpy()
         evoked = tuple(mne.EvokedArray(y, info, nave=1, verbose="error") for y in volts)
@@ -224,10 +226,7 @@ class TestSet:
 
     @cached_property
     def _lists(self) -> Lists:
-        bank = template(CAPS["32"])
-        from majorant.simulate.everyday.heads import fine_cortex
-
-        return Lists.grow(fine_cortex(bank.believed_fine), self.part, SHAPES)
+        return Lists.grow(fine_cortex(template(CAPS["32"]).believed_fine), self.part, SHAPES)
 
     @cached_property
     def mesh(self) -> FineMesh:
