@@ -189,7 +189,7 @@ def _unfolded(
     if own["start"] is not None:
         own["start"] = weights_at(own["start"])
     if preset in ON_MANY_HEADS:
-        from majorant.bench.sbl_heads import training_heads
+        from majorant.head.sparse import training_heads
 
         own["heads"] = training_heads()
     with Voice().waiting("growing") as move:

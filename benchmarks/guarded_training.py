@@ -1,7 +1,7 @@
 """What a guard does in training: windows at use against guards in training, and long runs.
 
-    python -m majorant.bench.guarded training [steps] [samples]  # windows x guard in training
-    python -m majorant.bench.guarded beyond [steps] [samples]    # more steps than were trained
+    python -m benchmarks.guarded training [steps] [samples]  # windows x guard in training
+    python -m benchmarks.guarded beyond [steps] [samples]    # more steps than were trained
 
 The networks are trained here, at equal numbers of samples, from one start: 500 steps of 16 samples
 each take some ten minutes on one core together. Classical MM minimises the energy of the same prior
@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from majorant.bench.rows_guarded import Run, score
+from benchmarks.rows_guarded import Run, score
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.mmnet import MMNet
 from majorant.majorants.guard import Guard

@@ -1,8 +1,8 @@
 """MM-Net beside what its own matrix products take, guarded beside free, and how it grows.
 
-    python -m majorant.bench.speed_mmnet            # wall time, for a machine that is idle
-    python -m majorant.bench.speed_mmnet process    # processor time, for one that is not
-    python -m majorant.bench.speed_mmnet one        # on one thread
+    python -m benchmarks.speed_mmnet            # wall time, for a machine that is idle
+    python -m benchmarks.speed_mmnet process    # processor time, for one that is not
+    python -m benchmarks.speed_mmnet one        # on one thread
 
 An unrolled solver is a chain of matrix products; everything else it does is overhead. So a solve
 stands beside nothing but its products: the same shapes, as often, with nothing in between. What the
@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from majorant.bench.training_step import BATCH, Ways
+from benchmarks.training_step import BATCH, Ways
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.mmnet import MMNet
 from majorant.learned.network import UnrolledNetwork

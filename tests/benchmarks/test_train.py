@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from benchmarks import train
+from benchmarks.training_step import Ways
 
-from majorant.bench import train
-from majorant.bench.training_step import Ways
 from majorant.training.presets import Recipe, preset
 
 TINY = preset("tiny")

@@ -4,7 +4,7 @@ Each is run in a Python of its own, so that the peak of the memory is its alone;
 stands the time of the processor, which other work on the machine disturbs less. The recording is
 random; what is done to it does not depend on what it holds.
 
-    python -m majorant.bench.speed_door long      # or stream, mne, trials
+    python -m benchmarks.speed_door long      # or stream, mne, trials
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def door_rows() -> Iterator[Row]:
 
 def _alone(job: str) -> dict[str, float]:
     """Run one job in a Python of its own."""
-    command = [sys.executable, "-W", "ignore", "-m", "majorant.bench.speed_door", job]
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.speed_door", job]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 

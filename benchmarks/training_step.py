@@ -1,7 +1,7 @@
 """One training step of MM-Net in four ways: time and memory.
 
-    python -m majorant.bench.training_step        # the fast recipe
-    python -m majorant.bench.training_step paper  # the paper's sizes
+    python -m benchmarks.training_step        # the fast recipe
+    python -m benchmarks.training_step paper  # the paper's sizes
 
 ``closed form`` is what training does, ``compiled`` the same through ``torch.compile``, and
 ``checkpointed`` recomputes iterations in the backward pass, all but the last ones. ``double

@@ -3,7 +3,7 @@
 All runs are the same loop, on one thread; they take turns and the time is that of the processor, so
 a busy machine hits all of them and no waiting counts. The ratio is the median over turns.
 
-``python -m majorant.bench.speed_unfolded [BATCH]`` prints the rows; ``... memory mlp`` takes one
+``python -m benchmarks.speed_unfolded [BATCH]`` prints the rows; ``... memory mlp`` takes one
 step of training and prints the peak of memory, which we want below 4 GiB.
 """
 
@@ -19,8 +19,8 @@ from contextlib import contextmanager
 
 import torch
 
+from benchmarks.speed_champagne import Row
 from majorant.bench.sbl_methods import calibrain_map
-from majorant.bench.speed_champagne import Row
 from majorant.forward.template import template_leadfield
 from majorant.learned.unfolded import Mode, UnfoldedSBL
 from majorant.majorants.guard import Guard

@@ -1,7 +1,7 @@
 """What share of a training step is spent in making data: the limit is 5 %.
 
-    python -m majorant.bench.loading            # the preset cpu, every kind of data
-    python -m majorant.bench.loading table
+    python -m benchmarks.loading            # the preset cpu, every kind of data
+    python -m benchmarks.loading table
 
 Samples are made on the fly, between steps and by the same thread, so the trainer is idle exactly
 while they are made. Processor time of whole steps, data included, and of the data alone, in turns.

@@ -2,8 +2,8 @@
 
 Every number there that is not a proof comes from here::
 
-    python -m majorant.bench.bounds          # all of them, a few minutes on one core
-    python -m majorant.bench.bounds hessian  # one of them
+    python -m benchmarks.bounds          # all of them, a few minutes on one core
+    python -m benchmarks.bounds hessian  # one of them
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What bands of uncertainty cover, per solver: ``python -m majorant.bench.coverage``.
+"""What bands of uncertainty cover, per solver: ``python -m benchmarks.coverage``.
 
 Patches on the packaged head (994 regions, 90 electrodes) with Gaussian waveforms, 20 dB, noise of
 unit variance; the data come from the head that the solvers know, which is the best case. Two things

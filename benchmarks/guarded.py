@@ -1,9 +1,9 @@
 """What the guard costs a trained network, and what it saves: the tables of ``docs/training.md``.
 
-    python -m majorant.bench.guarded            # windows and lengths, 200 test samples
-    python -m majorant.bench.guarded montages   # 32 to 128 other electrodes, against sLORETA
-    python -m majorant.bench.guarded training   # windows against guards in training, ten minutes
-    python -m majorant.bench.guarded beyond     # what training over random lengths does
+    python -m benchmarks.guarded            # windows and lengths, 200 test samples
+    python -m benchmarks.guarded montages   # 32 to 128 other electrodes, against sLORETA
+    python -m benchmarks.guarded training   # windows against guards in training, ten minutes
+    python -m benchmarks.guarded beyond     # what training over random lengths does
 
 Source: simulations of SEREEGA type, the test part; metrics of :mod:`majorant.metrics.localisation`.
 """
@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from majorant.bench import guarded_training
-from majorant.bench.rows_guarded import HEADER, Run, score
+from benchmarks import guarded_training
+from benchmarks.rows_guarded import HEADER, Run, score
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.mmnet import MMNet
 from majorant.majorants.guard import Guard

@@ -1,7 +1,7 @@
 """What was tried for the fast recipe: short runs that differ in one thing each.
 
-    python -m majorant.bench.recipes            # every variant, 250 steps each
-    python -m majorant.bench.recipes width 100  # one variant, 100 steps
+    python -m benchmarks.recipes            # every variant, 250 steps each
+    python -m benchmarks.recipes width 100  # one variant, 100 steps
 
 Rows are the table of ``docs/training.md``: the guarded solver on 100 validation samples, and the
 processor time of the run.

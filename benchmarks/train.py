@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from majorant.bench.training_step import BATCH, Ways
+from benchmarks.training_step import BATCH, Ways
 from majorant.training.budget import under_budget
 from majorant.training.command import launched
 from majorant.training.compiled import worth_it

@@ -1,4 +1,4 @@
-"""Are posterior intervals and learned noise honest: ``python -m majorant.bench.sbl_calibration``.
+"""Are posterior intervals and learned noise honest: ``python -m benchmarks.sbl_calibration``.
 
 Coverage of 90 % intervals on matched simulations (the data come from the head that the solver
 knows), by thirds of depth: as the posterior is, and with a floor of the standard deviation for each
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import torch
 
-from majorant.bench import sbl_heads
 from majorant.energies.gaussian import GaussianModel
 from majorant.energies.variances import Variances
+from majorant.head import sparse as sbl_heads
 from majorant.learned.factors import EDGES, read_factors
 from majorant.learned.unfolded import UnfoldedSBL
 from majorant.metrics.calibration import (

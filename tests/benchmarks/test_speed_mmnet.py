@@ -6,10 +6,7 @@ import itertools
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
-
-from majorant import linalg
-from majorant.bench.speed_mmnet import (
+from benchmarks.speed_mmnet import (
     growth_rows,
     in_turns,
     made,
@@ -18,6 +15,9 @@ from majorant.bench.speed_mmnet import (
     window_rows,
     windows,
 )
+from torch.utils.flop_counter import FlopCounterMode
+
+from majorant import linalg
 from majorant.solvers.loop import solve
 from majorant.weights.shipped import trained
 

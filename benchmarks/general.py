@@ -1,7 +1,7 @@
 """How the general weights do on what people record, beside linear maps and the benchmark's weights.
 
-    python -m majorant.bench.general        # 200 samples for each cap
-    python -m majorant.bench.general 50
+    python -m benchmarks.general        # 200 samples for each cap
+    python -m benchmarks.general 50
 
 Caps of four sizes on a head that nobody was trained on: a skull between those of the training, and
 electrodes moved by another draw. One to three patches, -5 to 20 dB, noise of sensors and resting

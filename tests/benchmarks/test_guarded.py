@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import islice
 
 import pytest
+from benchmarks import guarded, guarded_training
+from benchmarks.recipes import VARIANTS, base
 
-from majorant.bench import guarded, guarded_training
-from majorant.bench.recipes import VARIANTS, base
 from majorant.forward.leadfield import Leadfield
 from majorant.training.presets import Recipe
 

@@ -6,7 +6,7 @@ threads it finds or with one, whichever a short trial shows to be faster: small 
 more to threads than they win.
 
 The last rows are the default, which ends: processor time on one thread from the data to the
-converged estimate, beside a limit of ours; ``python -m majorant.bench.speed_champagne`` says how
+converged estimate, beside a limit of ours; ``python -m benchmarks.speed_champagne`` says how
 its evidence compares with that of thousands of plain steps.
 
 Two lengths of data: 421 times, an evoked response like that of MNE's sample recording, and 50, a

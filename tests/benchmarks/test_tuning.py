@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from benchmarks import tuning
+from benchmarks.loading import data_share
 
-from majorant.bench import tuning
-from majorant.bench.loading import data_share
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
 from majorant.training.engine import Engine

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from majorant.bench.coverage import coverage_of, simulate
+from benchmarks.coverage import coverage_of, simulate
 
 
 def test_a_kernels_band_holds_repetitions_and_not_the_truth():

@@ -1,8 +1,8 @@
 """What limits the accuracy: runs that differ in one thing each, against the same base, in pairs.
 
-    python -m majorant.bench.ablation                    # every variant, 500 steps each
-    python -m majorant.bench.ablation spectral,hard 100  # two variants, 100 steps
-    python -m majorant.bench.ablation all 500 300 rows.json
+    python -m benchmarks.ablation                    # every variant, 500 steps each
+    python -m benchmarks.ablation spectral,hard 100  # two variants, 100 steps
+    python -m benchmarks.ablation all 500 300 rows.json
 
 Every row is judged on the same validation samples under the guard. Samples differ far more from
 each other than networks do, so what is given beside the means is the difference to the base sample
@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from majorant.bench.recipes import base
+from benchmarks.recipes import base
 from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.mmnet import MMNet

@@ -1,8 +1,8 @@
 """Where the baselines of Table I are tuned: short runs that differ in one thing each.
 
-    python -m majorant.bench.tuning                     # every setting of every method, 300 steps
-    python -m majorant.bench.tuning meta-curvature      # one method
-    python -m majorant.bench.tuning 4dvarnet 100        # one method, 100 steps
+    python -m benchmarks.tuning                     # every setting of every method, 300 steps
+    python -m benchmarks.tuning meta-curvature      # one method
+    python -m benchmarks.tuning 4dvarnet 100        # one method, 100 steps
 
 Every run is the recipe ``table`` (``majorant train METHOD --preset table``), cut to 300 steps of 16
 samples: a minute on one idle core. What is tried is tried for MM-Net too, where it has it, so that
@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from majorant.bench.recipes import short_run
+from benchmarks.recipes import short_run
 from majorant.errors import MajorantError, nearest
 from majorant.training.presets import Recipe, recipe_for
 

@@ -129,12 +129,12 @@ def _jobs() -> Iterator[tuple[str, list[str], str]]:
 
 def rows() -> Iterator[Timing]:
     """Every row, in the order of the table."""
-    from majorant.bench.speed_champagne import champagne_rows, ended_rows
-    from majorant.bench.speed_door import door_rows
-    from majorant.bench.speed_live import live_rows
-    from majorant.bench.speed_mmnet import mmnet_rows, training_rows
-    from majorant.bench.speed_neural_mass import neural_mass_rows
-    from majorant.bench.speed_unfolded import batch_seconds, calibrain_rows, unfolded_rows
+    from benchmarks.speed_champagne import champagne_rows, ended_rows
+    from benchmarks.speed_door import door_rows
+    from benchmarks.speed_live import live_rows
+    from benchmarks.speed_mmnet import mmnet_rows, training_rows
+    from benchmarks.speed_neural_mass import neural_mass_rows
+    from benchmarks.speed_unfolded import batch_seconds, calibrain_rows, unfolded_rows
 
     yield from import_rows()
     yield from head_rows()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from benchmarks import ablation
 
-from majorant.bench import ablation
 from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
 from majorant.simulate.dataset import SereegaLike

@@ -4,7 +4,7 @@
 since the last time, not oftener than every 10 ms, on one thread. Beside it stands the limit of
 50 ms.
 
-    python -m majorant.bench.speed_live
+    python -m benchmarks.speed_live
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Neural masses beside The Virtual Brain's, per region and second, and clips beside their limit.
 
-    python -m majorant.bench.speed_neural_mass      # these rows of ``make bench`` alone
+    python -m benchmarks.speed_neural_mass      # these rows of ``make bench`` alone
 
 Both integrate the same columns with Heun's method and the same noise, 998 regions in steps of
 0.5 ms. Theirs is measured only where ``tvb-library`` is installed. Ours simulates several runs at
