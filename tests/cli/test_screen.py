@@ -34,8 +34,7 @@ COMMANDS = (
     "bench figures",
     "bench sbl",
     "bench things",
-    "bench speed",
-    "bench train",
+    "bench everyday",
 )
 
 

@@ -1,4 +1,4 @@
-"""``majorant bench``: accuracy as tables, speed as ratios."""
+"""``majorant bench``: accuracy as tables and figures."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ bench.command("things", cls=Command)(things)
 
 @bench.callback()
 def root() -> None:
-    """Benchmarks: accuracy as tables, speed as ratios.
+    """Benchmarks: accuracy as tables and figures.
 
     \b
-    majorant bench table1 --test sereega --n 500
     majorant bench everyday --quick
-    majorant bench speed
+    majorant bench table1 --test sereega --n 500
+    majorant bench sbl --figure 4 --n 40
     """
 
 
