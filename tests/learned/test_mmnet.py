@@ -136,7 +136,7 @@ def test_statuses_say_what_happened() -> None:
     solution = solve(Problem(given.operator, y), MMNet(network(6)))
     assert solution.status[0] is Status.NO_DATA
     assert solution.estimate[0].eq(0).all()
-    assert set(solution.status[1:]) == {Status.LIMIT}
+    assert set(solution.status[1:]) == {Status.TRAINED}
     lost = solve(given, MMNet(network(6, start="noise")), max_iter=0)
     assert Status.NO_SOURCE in lost.status
     assert lost.estimate[[s is Status.NO_SOURCE for s in lost.status]].eq(0).all()
