@@ -21,11 +21,27 @@ RECORDING, SOURCES, OUTPUT = "Recording", "Sources", "Output"
 """Panels of the help."""
 
 Event = Annotated[
-    str | None,
-    typer.Option(help="Events to average; several with commas.", rich_help_panel=RECORDING),
+    list[str] | None,
+    typer.Option(
+        help="An event to average; several (repeated, or with commas) are several conditions, and "
+        "A+B is one.",
+        rich_help_panel=RECORDING,
+    ),
 ]
 Condition = Annotated[
-    str | None, typer.Option(help="Which average of the file.", rich_help_panel=RECORDING)
+    list[str] | None,
+    typer.Option(
+        help="Which average of the file; may be repeated, for one page of all.",
+        rich_help_panel=RECORDING,
+    ),
+]
+Contrast = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A-B",
+        help="Image the difference of two of the conditions too.",
+        rich_help_panel=RECORDING,
+    ),
 ]
 Start = Annotated[
     float | None, typer.Option(help="Start of the window, s.", rich_help_panel=RECORDING)
@@ -133,6 +149,19 @@ Forward = Annotated[
     Path | None,
     typer.Option(help="An mne.Forward of your own head.", callback=there, rich_help_panel=SOURCES),
 ]
+WhichHead = Annotated[
+    str,
+    typer.Option(
+        "--head",
+        metavar="auto|template|warped",
+        help="The template as it stands, or warped to what was digitised.",
+        rich_help_panel=RARE,
+    ),
+]
+Circumference = Annotated[
+    float | None,
+    typer.Option(help="Of the head, cm, where it was not digitised.", rich_help_panel=RARE),
+]
 Subject = Annotated[
     str | None, typer.Option(help="A FreeSurfer subject, for its own head.", rich_help_panel=RARE)
 ]
@@ -206,8 +235,8 @@ class Recording:
         from majorant.recording.settings import Preparation
 
         return Preparation(
-            event=self.event,
-            condition=self.condition,
+            event=_one_or_more(self.event),
+            condition=_one_or_more(self.condition),
             tmin=self.tmin,
             tmax=self.tmax,
             baseline="auto" if self.baseline is None else self.baseline,
@@ -231,6 +260,8 @@ class Sources:
     depth: Depth = None
     space: Space = "auto"
     forward: Forward = None
+    head: WhichHead = "auto"
+    circumference: Circumference = None
     subject: Subject = None
     subjects_dir: SubjectsDir = None
     trans: Trans = None
@@ -264,6 +295,8 @@ class Sources:
             depth="auto" if self.depth is None else (self.depth or None),
             space=self.space,
             forward=_text(self.forward),
+            head=self.head,
+            circumference=self.circumference,
             subject=self.subject,
             subjects_dir=_text(self.subjects_dir),
             trans=_text(self.trans),
@@ -271,6 +304,13 @@ class Sources:
             options=dict(_pair(text) for text in option or ()),
             uncertainty=uncertainty,
         )
+
+
+def _one_or_more(names: list[str] | None) -> str | tuple[str, ...] | None:
+    """One name as it is; several as several conditions."""
+    if not names:
+        return None
+    return names[0] if len(names) == 1 else tuple(names)
 
 
 def edges(band: tuple[float, float]) -> tuple[float | None, float | None]:

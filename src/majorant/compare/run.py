@@ -204,7 +204,7 @@ def _warm(prepared: Prepared, base: ImageSettings, solvers: Sequence[str]) -> No
     """Build the heads that the solvers share, so that none of them is charged for it."""
     from majorant.head.template import template_forward
 
-    if base.forward is not None:
+    if base.forward is not None or base.subject is not None:
         return
     spaces = {
         "regions"
@@ -213,7 +213,7 @@ def _warm(prepared: Prepared, base: ImageSettings, solvers: Sequence[str]) -> No
         for name in solvers
     }
     for space in sorted(spaces):
-        template_forward(prepared.evoked.info, space)
+        template_forward(prepared.evoked.info, space, head=base.head)
 
 
 def _entry(prepared: Prepared, settings: ImageSettings, move: Move | None) -> Entry:

@@ -14,7 +14,7 @@ from majorant.solvers.abilities import Orientation
 
 __all__ = ["check_able", "check_options", "check_words", "options_of"]
 
-HEADS = ("template",)
+HEADS = ("auto", "template", "warped")
 
 
 def options_of(solver: SolverSpec) -> tuple[str, ...]:
@@ -38,7 +38,8 @@ def check_words(pick_ori: str | None, reference: str | None, head: str) -> None:
         raise MajorantError(f"reference is {reference!r}; expected 'average' or None")
     if head not in HEADS:
         raise MajorantError(
-            f"there is no head {head!r}; use 'template', name a subject, or give fit an mne.Forward"
+            f"there is no head {head!r}; use 'auto', 'template' or 'warped', name a subject, or "
+            "give fit an mne.Forward"
         )
 
 

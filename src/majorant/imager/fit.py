@@ -81,7 +81,13 @@ def fitted(
         noise_cov = mne.make_ad_hoc_cov(info, std={"eeg": AD_HOC_STD}, verbose="error")
         account.note("No noise covariance was given; independent noise was assumed.")
     request = HeadRequest(
-        imager.spec_, imager.space, imager.subject, imager.subjects_dir, imager.trans
+        imager.spec_,
+        imager.space,
+        imager.subject,
+        imager.subjects_dir,
+        imager.trans,
+        imager.head,
+        imager.circumference,
     )
     head = find_head(request, info, forward, progress, account)
     depth = imager.spec_.abilities.depth if imager.depth == "auto" else imager.depth
