@@ -20,8 +20,12 @@ from majorant.head.model import SourceModel, as_tensor, source_model
 from majorant.imager.abilities import check_able
 from majorant.imager.estimate import check_pick
 from majorant.imager.inverse import Inverse
-from majorant.recording.noise import AD_HOC_STD, check_covariance
-from majorant.recording.sensors import check_positions, referenced, whitener
+from majorant.recording.electrodes import settled_info
+from majorant.recording.noise import check_covariance, default_covariance
+from majorant.recording.prepare import measured
+from majorant.recording.rank import data_space, interpolated, projection, say_interpolated
+from majorant.recording.reference import check_compensation
+from majorant.recording.sensors import check_positions, whitener
 
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
@@ -68,18 +72,20 @@ def fitted(
     MajorantError
         If channels, orientation, source space and solver do not fit together.
     """
-    import mne
-
     _check_kinds(info, forward, noise_cov, data_cov)
     account = Account()
     check_able(imager.spec_, imager.space, forward, imager.subject, data_cov)
+    if not _is_info(info):
+        info, noise_cov = measured(info, noise_cov, account, meg=forward is not None)
     only_eeg = forward is None
-    info = referenced(info, only_eeg=only_eeg, reference=imager.reference, account=account)
+    info = settled_info(info, account, only_eeg=only_eeg, reference=imager.reference)
     if forward is not None:
+        check_compensation(info, forward["info"])
         check_positions(forward, info, account)
     if noise_cov is None:
-        noise_cov = mne.make_ad_hoc_cov(info, std={"eeg": AD_HOC_STD}, verbose="error")
-        account.note("No noise covariance was given; independent noise was assumed.")
+        noise_cov = default_covariance(info, account, "none was given")
+    elif only_eeg and imager.rank is None:
+        info = _without_sums(info, noise_cov, account)
     request = HeadRequest(
         imager.spec_, imager.space, imager.subject, imager.subjects_dir, imager.trans
     )
@@ -103,12 +109,39 @@ def fitted(
     return Fitted(inverse, used, cov, head, tuple(account.decisions))
 
 
+def _is_info(given: Any) -> bool:
+    import mne
+
+    return isinstance(given, mne.Info)
+
+
+def _without_sums(info: Any, noise_cov: Any, account: Account) -> Any:
+    """Leave electrodes out that the covariance shows to be sums of others."""
+    import mne
+
+    values = np.asarray(noise_cov["data"], float)
+    if values.ndim == 1 or not set(info["ch_names"]) <= set(noise_cov["names"]):
+        return info
+    cov = mne.pick_channels_cov(noise_cov, list(info["ch_names"]), ordered=True)
+    project = projection(info)
+    moment = project @ np.asarray(cov["data"], float) @ project.T
+    if not np.isfinite(moment).all():
+        return info
+    sums = interpolated(moment, data_space(moment, info, np.inf), info)
+    if not sums:
+        return info
+    say_interpolated(sums, account)
+    kept = [k for k, name in enumerate(info["ch_names"]) if name not in sums]
+    return mne.pick_info(info, kept)
+
+
 def _check_kinds(info: Any, forward: Any, noise_cov: Any, data_cov: Any) -> None:
     """Refuse what is not of MNE's kinds, and say how to come by these."""
     import mne
 
+    data = (mne.Evoked, mne.BaseEpochs, mne.io.BaseRaw)
     kinds = (
-        ("info", info, mne.Info, "give evoked.info, or raw.info"),
+        ("info", info, (mne.Info, *data), "give evoked.info, or the data themselves"),
         ("forward", forward, mne.Forward, "read one with mne.read_forward_solution"),
         ("noise_cov", noise_cov, mne.Covariance, "read one with mne.read_cov"),
         ("data_cov", data_cov, mne.Covariance, "compute one with mne.compute_covariance"),
@@ -116,8 +149,12 @@ def _check_kinds(info: Any, forward: Any, noise_cov: Any, data_cov: Any) -> None
     for name, given, kind, how in kinds:
         if not (isinstance(given, kind) or (given is None and name != "info")):
             raise MajorantError(
-                f"{name} is a {type(given).__name__}; expected an mne.{kind.__name__}: {how}"
+                f"{name} is a {type(given).__name__}; expected an mne.{_name(kind)}: {how}"
             )
+
+
+def _name(kind: type | tuple[type, ...]) -> str:
+    return kind[0].__name__ if isinstance(kind, tuple) else kind.__name__
 
 
 def _whitened(

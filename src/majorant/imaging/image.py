@@ -24,6 +24,7 @@ from majorant.imager.imager import SourceImager
 from majorant.imaging.result import ImageResult, ImageSettings, citations, versions
 from majorant.problem import MajorantError, Problem, Solution
 from majorant.recording.prepare import Prepared
+from majorant.recording.rank import projection
 
 __all__ = ["fitted_imager", "image", "imaged", "page_content", "predict", "regularisation"]
 
@@ -85,7 +86,7 @@ def imaged(
     account.note(f"{imager.spec_.title}: {solution.status[0].value}.")
     values = combined(solution.estimate[0].numpy(), imager.model, None)
     data = evoked.data[[evoked.ch_names.index(name) for name in imager.info_["ch_names"]]]
-    data = data - data.mean(axis=0)
+    data = projection(imager.info_) @ data
     predicted = predict(imager, problem, solution, account)
     places = locate(imager.leadfield_)
     doubt = assess(
@@ -215,7 +216,7 @@ def _refuse_too_long(n_columns: int, n_times: int) -> None:
 def predict(
     imager: SourceImager, problem: Problem, solution: Solution, account: Account
 ) -> NDArray[np.float64]:
-    """Potentials that the estimated currents would give, V, average reference."""
+    """Potentials that the estimated currents would give, V, under the projectors of the data."""
     currents = solution.estimate[0]
     if solution.unit != "Am":
         from majorant.solvers.linear import MinimumNorm
@@ -228,7 +229,7 @@ def predict(
             "what the minimum-norm currents with the same prior and regularisation explain."
         )
     potentials = (imager.leadfield_.gain @ as_tensor(currents.numpy())).numpy()
-    return potentials - potentials.mean(axis=0)
+    return projection(imager.info_) @ potentials
 
 
 def _explained(data: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[np.float64]:
