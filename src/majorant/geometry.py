@@ -34,6 +34,9 @@ class SourceGeometry:
         Columns per location.
     parcels : Tensor or None, shape (2, n_vertices), int64
         Regions only: the region of every surface vertex, -1 where there is none.
+    axes : Tensor or None, shape (n_locations, n_orient, 3), float64
+        Directions of the columns, in one frame for all; None stands for x, y and z where there
+        are three.
     """
 
     positions: Tensor
@@ -43,6 +46,7 @@ class SourceGeometry:
     kind: str = "vertices"
     n_orient: int = 1
     parcels: Tensor | None = None
+    axes: Tensor | None = None
 
     @property
     def n_locations(self) -> int:

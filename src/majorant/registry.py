@@ -158,6 +158,20 @@ _SOLVERS: dict[str, SolverSpec] = {
             window=1.0,
         ),
         SolverSpec(
+            "scan",
+            "majorant.solvers.scan:Scan",
+            "Patch scan",
+            "A few patches of any size, from a single location to 38 mm, found by alternating "
+            "projections; their number by the BIC, the estimate a mean over patches that fit.",
+            "The negative log-likelihood never rises, whatever the number of patches: a sweep "
+            "takes only what explains more.",
+            _ALL,
+            "Ziskind & Wax (1988), doi:10.1109/29.7543; Adler et al. (2024), "
+            "doi:10.1016/j.bspc.2023.105796",
+            linear=False,
+            window=1.0,
+        ),
+        SolverSpec(
             "mm-net",
             "majorant.weights.shipped:mm_net",
             "MM-Net",

@@ -56,9 +56,9 @@ def test_an_unknown_name_lists_those_that_exist(files: dict[str, Path], kind: st
     assert ("'1'" in said) or ("loud" in said)
 
 
-def test_names_match_without_case_and_several_are_averaged(files: dict[str, Path]) -> None:
+def test_names_match_without_case_and_a_plus_joins_them(files: dict[str, Path]) -> None:
     assert prepared(files["epochs"], event="LOUD").evoked.nave == 14
-    both = prepared(files["epochs"], event="loud, Soft")
+    both = prepared(files["epochs"], event="loud + Soft")
     assert both.evoked.nave == 28
     assert "Averaged 28 trials of loud, soft" in " ".join(both.decisions)
 

@@ -91,6 +91,39 @@ def test_the_visual_response_is_found_in_occipital_cortex(visual: Prepared) -> N
     assert np.linalg.norm(np.array([x, y, z]) - [28, -98, -13]) < 35
 
 
+@pytest.mark.parametrize("loose", [0, 1])
+def test_a_beamformer_is_that_of_mne(visual: Prepared, loose: int) -> None:
+    found = image(visual, ImageSettings("lcmv", loose=loose))
+    assert any(
+        "Data covariance: from 80 trials, 0 to 0.398 s" in d for d in found.content.decisions
+    )
+    assert found.content.faint is None
+    epochs = visual.epochs.copy().pick(visual.evoked.ch_names).apply_baseline((None, 0))
+    seen = mne.compute_covariance(epochs, tmin=-1e-6, tmax=0.3985, verbose="error")
+    filters = mne.beamformer.make_lcmv(
+        visual.evoked.info,
+        found.imager.forward_,
+        seen,
+        reg=0.05,
+        noise_cov=found.imager.noise_cov_,
+        pick_ori="vector" if loose else None,
+        weight_norm="unit-noise-gain-invariant",
+        depth=None,
+        verbose="error",
+    )
+    stc = mne.beamformer.apply_lcmv(visual.evoked, filters, verbose="error")
+    theirs = np.linalg.norm(stc.data, axis=1) if loose else np.abs(stc.data)
+    # In units of the noise of the average, as all of our statistics are.
+    theirs = np.sqrt(visual.evoked.nave) * theirs
+    ours, times = np.abs(found.content.sources.values), found.content.times
+    assert np.abs(ours - theirs).max() < 0.005 * theirs.max()
+    early = (times > 0.05) & (times < 0.25)
+    at = [np.unravel_index((m * early).argmax(), m.shape) for m in (ours, theirs)]
+    assert at[0] == at[1]
+    assert abs(times[at[0][1]] - 0.133) < 0.005
+    assert found.content.sources.positions_mni[at[0][0]][1] < -60
+
+
 def test_the_blink_is_said_where_it_wins(visual: Prepared) -> None:
     found: Any = image(visual, ImageSettings("sloreta", loose=0))
     said = found.content.cautions[0]

@@ -26,6 +26,7 @@ from majorant.files.archive import content_hash
 from majorant.files.folder import beside
 from majorant.imaging.result import ImageResult, ImageSettings
 from majorant.imaging.write import save_results
+from majorant.recording.average import separate
 from majorant.recording.file import UNREADABLE, Recording
 from majorant.recording.settings import Preparation
 
@@ -198,7 +199,8 @@ def _choices(recording: Recording, study: Study) -> Iterator[tuple[str, Preparat
     if study.continuous:
         yield "continuous", own
     elif own.choice is not None:
-        yield _labels([own.choice])[0], own
+        parts = separate(recording, own)
+        yield from zip(_labels([str(part.choice) for part in parts]), parts, strict=True)
     elif not options:
         yield "window", own
     elif len(options) > MOST:

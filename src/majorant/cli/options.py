@@ -139,6 +139,14 @@ Trans = Annotated[
     Path | None,
     typer.Option(help="From head to MRI; default: from the fiducials.", rich_help_panel=RARE),
 ]
+DataCov = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|average|FILE",
+        help="What LCMV adapts to; default: the trials from the event on, if there are any.",
+        rich_help_panel=RARE,
+    ),
+]
 Uncertainty = Annotated[
     str,
     typer.Option(
@@ -217,6 +225,7 @@ class Sources:
     subject: Subject = None
     subjects_dir: SubjectsDir = None
     trans: Trans = None
+    data_cov: DataCov = "auto"
 
     def settings(
         self,
@@ -244,6 +253,7 @@ class Sources:
             subject=self.subject,
             subjects_dir=_text(self.subjects_dir),
             trans=_text(self.trans),
+            data_cov=self.data_cov,
             options=dict(_pair(text) for text in option or ()),
             uncertainty=uncertainty,
         )

@@ -23,6 +23,7 @@ from majorant.imager.estimate import combined
 from majorant.imager.inverse import Job
 from majorant.problem import MajorantError, Problem, Solution
 from majorant.recording.prepare import Prepared
+from majorant.recording.trials import baseline_samples
 
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
@@ -206,7 +207,7 @@ def _changes(
     data = epochs.get_data(picks=ch_names, copy=False)
     start = int(np.abs(times - prepared.evoked.times[0]).argmin())
     window = slice(start, start + len(prepared.evoked.times))
-    before = _baseline(prepared, times)
+    before = baseline_samples(prepared)
     for _ in range(n):
         chosen = torch.randint(count, (count,), generator=generator).numpy()
         weights = np.bincount(chosen, minlength=count) / count - 1.0 / count
@@ -214,15 +215,3 @@ def _changes(
         if before is not None:
             change = change - change[:, before].mean(axis=1, keepdims=True)
         yield np.asarray(change[:, window], dtype=np.float64)
-
-
-def _baseline(prepared: Prepared, times: NDArray[np.float64]) -> NDArray[np.bool_] | None:
-    """Samples of a trial whose mean was removed from the average."""
-    asked = prepared.settings.baseline
-    if asked == "none" or (asked == "auto" and not times[0] < 0 < times[-1]):
-        return None
-    first, last = (None, 0.0) if isinstance(asked, str) else asked
-    inside = (times >= (times[0] if first is None else first) - 1e-9) & (
-        times <= (times[-1] if last is None else last) + 1e-9
-    )
-    return inside if inside.any() else None

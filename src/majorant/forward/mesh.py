@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import KDTree
 
-__all__ = ["cast_rays", "coarser_faces", "nearest_on_surface", "octahedron"]
+__all__ = [
+    "cast_rays",
+    "cast_rays_near",
+    "coarser_faces",
+    "nearest_on_surface",
+    "nearest_triangles",
+    "octahedron",
+]
 
 
 def cast_rays(
@@ -47,10 +54,52 @@ def cast_rays(
     return out
 
 
+def cast_rays_near(
+    centre: np.ndarray,
+    directions: np.ndarray,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    n_candidates: int = 6,
+) -> np.ndarray:
+    """Do the same as `cast_rays` for a surface that is star-shaped about the centre, faster.
+
+    Only the triangles whose centres lie nearest in direction are searched; rays that miss them all
+    are cast at every triangle.
+    """
+    a, b, c = (vertices[faces[:, k]] - centre for k in range(3))
+    middle = a + b + c
+    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+    index = KDTree(middle).query(directions, k=min(n_candidates, len(faces)))[1]
+    edge1, edge2 = b - a, c - a
+    q = np.cross(-a, edge1)
+    p = np.cross(directions[:, None], edge2[index])
+    det = (p * edge1[index]).sum(-1)
+    det[np.abs(det) < 1e-30] = np.nan
+    u = (p * -a[index]).sum(-1) / det
+    v = (directions[:, None] * q[index]).sum(-1) / det
+    t = (q * edge2).sum(-1)[index] / det
+    hit = (u >= -1e-9) & (v >= -1e-9) & (u + v <= 1 + 1e-9) & (t > 0)
+    out = np.where(hit, t, np.inf).min(axis=1)
+    missed = ~np.isfinite(out)
+    if missed.any():
+        out[missed] = cast_rays(centre, directions[missed], vertices, faces)
+    return out
+
+
 def nearest_on_surface(
     points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, n_candidates: int = 24
 ) -> np.ndarray:
     """Return the point of a surface that is nearest to each point, shape (n, 3).
+
+    See `nearest_triangles`.
+    """
+    return nearest_triangles(points, vertices, faces, n_candidates)[0]
+
+
+def nearest_triangles(
+    points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, n_candidates: int = 24
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nearest points of a surface, shape (n, 3), and their triangles, shape (n,).
 
     The triangles whose centres are nearest are searched; on a mesh of even density that is exact.
 
@@ -76,7 +125,8 @@ def nearest_on_surface(
     distance = np.linalg.norm(feet - p[:, :, None], axis=-1)
     distance[:, :, 0][~inside] = np.inf
     best = distance.reshape(len(points), -1).argmin(axis=1)
-    return feet.reshape(len(points), -1, 3)[np.arange(len(points)), best]
+    rows = np.arange(len(points))
+    return feet.reshape(len(points), -1, 3)[rows, best], index[rows, best // 4]
 
 
 def _foot_on_side(p: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:

@@ -34,6 +34,7 @@ __all__ = [
     "CONDUCTIVITY",
     "SPACES",
     "build_small",
+    "read_electrodes",
     "template_alignment",
     "template_head",
     "template_leadfield",
@@ -190,6 +191,15 @@ def build_small() -> Leadfield:
         )
     full = template_leadfield("standard_90", space="ico5", fixed=True)
     return full.regions(parcellation.parcels)
+
+
+def read_electrodes(
+    electrodes: Electrodes,
+    ch_names: Sequence[str] | None = None,
+    fiducials: Mapping[str, Sequence[float] | np.ndarray] | None = None,
+) -> electrode_room.Electrodes:
+    """Return the electrodes that `template_leadfield` would take, before they are aligned."""
+    return _request(electrodes, CONDUCTIVITY, ch_names, fiducials).electrodes()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ cannot be treated differently.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -111,7 +111,9 @@ class Inverse:
         if nave not in self._operators:
             self._operators.clear()
             white = as_tensor(np.sqrt(nave) * self.whitener)
-            self._operators[nave] = self.model.leadfield.transformed(white).operator()
+            lead = self.model.leadfield.transformed(white)
+            geometry = replace(lead.geometry, axes=as_tensor(self.model.axes))
+            self._operators[nave] = MatrixOperator(lead.gain, lead.n_orient, geometry)
         return self._operators[nave]
 
     def problem(self, y: Tensor, nave: int) -> Problem:

@@ -19,7 +19,7 @@ from majorant.files.folder import beside, check_output, swap
 from majorant.head.spaces import SourceSpace
 from majorant.imager.streams import span_of
 from majorant.problem import DamagedFile, MajorantError
-from majorant.recording.file import bad_samples
+from majorant.recording.events import bad_samples
 
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager

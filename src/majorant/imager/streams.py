@@ -23,7 +23,8 @@ from majorant.imager.inverse import Inverse, Job
 from majorant.imager.tally import Tally
 from majorant.learned.overlap import cut_starts
 from majorant.problem import MajorantError
-from majorant.recording.file import UNREADABLE, bad_samples
+from majorant.recording.events import bad_samples
+from majorant.recording.file import UNREADABLE
 from majorant.recording.sensors import pick_rows
 
 __all__ = ["Conditioning", "Piece", "Reader", "span_of", "stream_columns"]

@@ -23,8 +23,10 @@ from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
 from majorant.imaging.result import ImageResult, ImageSettings, citations, versions
 from majorant.problem import MajorantError, Problem, Solution
+from majorant.recording.noise import read_covariance
 from majorant.recording.prepare import Prepared
 from majorant.recording.rank import projection
+from majorant.recording.trials import data_covariance
 
 __all__ = ["fitted_imager", "image", "imaged", "page_content", "predict", "regularisation"]
 
@@ -176,7 +178,10 @@ def _bands(doubt: Uncertainty, seed: int) -> str:
 def fitted_imager(prepared: Prepared, settings: ImageSettings, account: Account) -> SourceImager:
     imager = settings.imager()
     forward = None if settings.forward is None else read_forward(settings.forward)
-    imager.fit(prepared.evoked.info, forward, prepared.noise_cov, progress=account.say)
+    adapted = _data_covariance(prepared, settings, imager, account)
+    imager.fit(
+        prepared.evoked.info, forward, prepared.noise_cov, data_cov=adapted, progress=account.say
+    )
     for sentence in imager.notes_:
         account.note(sentence)
     lead = imager.leadfield_
@@ -195,6 +200,27 @@ def fitted_imager(prepared: Prepared, settings: ImageSettings, account: Account)
     if not imager.uses_snr:
         account.note(f"{imager.spec_.title} sets its regularisation itself; the snr is not used.")
     return imager
+
+
+def _data_covariance(
+    prepared: Prepared, settings: ImageSettings, imager: SourceImager, account: Account
+) -> Any | None:
+    """What a solver that adapts to the data adapts to; None is what it is given to image."""
+    if settings.data_cov not in ("auto", "average"):
+        path = Path(settings.data_cov).expanduser()
+        return read_covariance(path, prepared.renamed or {}, account, "data")
+    if not imager.spec_.adaptive:
+        return None
+    found = data_covariance(prepared) if settings.data_cov == "auto" else None
+    if found is None:
+        account.note(
+            "Data covariance: from what is imaged itself, over the whole window. Trials, where "
+            "there are any, say more."
+        )
+        return None
+    cov, said = found
+    account.note(said)
+    return cov
 
 
 def regularisation(asked: float | str, snr: float) -> str:

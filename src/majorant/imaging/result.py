@@ -46,6 +46,10 @@ class ImageSettings:
         Where subjects are.
     trans : str or None
         File of the transformation from head to MRI coordinates.
+    data_cov : str
+        What a beamformer adapts to: "auto" is the covariance of the trials over the active window
+        (from the event on), where there are trials, else that of what is imaged; "average" is
+        always the latter; or the file of a covariance of single trials.
     options : mapping
         Options of the solver.
     uncertainty : "none", "auto" or int
@@ -64,6 +68,7 @@ class ImageSettings:
     subject: str | None = None
     subjects_dir: str | None = None
     trans: str | None = None
+    data_cov: str = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
     uncertainty: int | str = "auto"
     seed: int = 0
@@ -79,6 +84,7 @@ class ImageSettings:
                 ("forward", self.forward),
                 ("subjects_dir", self.subjects_dir),
                 ("trans", self.trans),
+                ("data_cov", self.data_cov),
             )
         }
         return {**asdict(self), **files, "options": dict(self.options)}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 
 from majorant.account import Account, listening
 from majorant.errors import MajorantError, nearest
-from majorant.recording.file import ChoiceNeeded, Recording, bad_samples
+from majorant.recording.events import find_marks, is_mark, spelled
+from majorant.recording.file import ChoiceNeeded, Recording
 from majorant.recording.settings import Preparation
 from majorant.words import written
 
-__all__ = ["Averaged", "average", "chosen", "filtered"]
+__all__ = ["Averaged", "average", "chosen", "filtered", "picked", "separate"]
 
 EPOCH = (-0.2, 0.5)
 """Window around an event, s, where none is given."""
@@ -41,44 +43,126 @@ class Averaged:
         return None if self.epochs is None else self.epochs.get_data(picks=names)
 
 
+def separate(recording: Recording, settings: Preparation) -> tuple[Preparation, ...]:
+    """One record for each condition that was asked for: several events are several conditions.
+
+    Parameters
+    ----------
+    recording : Recording
+    settings : Preparation
+        Its event or condition may be one name, several in a tuple, or several with commas; a name
+        that holds a comma itself is one name where the recording has it.
+
+    Returns
+    -------
+    tuple of Preparation
+        Each with one name, or with none where none was asked for.
+    """
+    names = _asked(recording, settings)
+    if len(names) < 2:
+        return (settings,)
+    if settings.event is None:
+        return tuple(replace(settings, condition=name) for name in names)
+    return tuple(replace(settings, event=name) for name in names)
+
+
+def _asked(recording: Recording, settings: Preparation) -> tuple[str, ...]:
+    choice = settings.choice
+    if choice is None:
+        return ()
+    if isinstance(choice, str):
+        whole = spelled(choice, recording.codes, tags=False)
+        choice = (choice,) if whole else tuple(part.strip() for part in choice.split(","))
+    return tuple(dict.fromkeys(name for name in choice if name))
+
+
 def chosen(recording: Recording, settings: Preparation) -> tuple[str, ...]:
     """Names of the events or the condition to average, as the recording spells them.
 
-    An empty tuple stands for a window of continuous data that has no events.
+    An empty tuple stands for a window of continuous data that has no events. Several names are one
+    average only where they were asked for as one: by a plus sign, or by a tag that they share.
 
     Raises
     ------
     ChoiceNeeded
         If there are several and none was chosen.
     MajorantError
-        If there is none of that name.
+        If there is none of that name, or several conditions were asked for.
     """
     options = recording.options
     what = "condition" if recording.kind == "evoked" else "event"
-    if settings.choice is None:
+    asked = _asked(recording, settings)
+    if not asked:
         return _only_option(recording, settings, options, what)
+    name, *more = asked
+    if more:
+        raise MajorantError(
+            f"{', '.join(map(repr, asked))} are {len(asked)} conditions, and one is prepared at a "
+            "time; prepare each (majorant.recording.average.separate), or join them with a plus "
+            "sign for the average over all their trials"
+        )
     if recording.kind == "raw" and not options:
         raise MajorantError(
-            f"the recording has no events, so not {settings.choice!r} either; give a window of "
+            f"the recording has no events, so not {name!r} either; give a window of "
             "continuous data with tmin and tmax instead"
         )
-    exact = _spelled(settings.choice, options, recording)
-    if exact is not None:
-        return exact
-    names: list[str] = []
-    for part in settings.choice.split(","):
-        spelled = _spelled(part.strip(), options, recording)
-        if spelled is None:
-            raise MajorantError(
-                f"there is no {what} {part.strip()!r}{nearest(part.strip(), options)}; the "
-                f"recording has {_listed(options, what)}"
-            )
-        names += spelled
+    names = _spelled(name, recording)
+    if names is None:
+        parts = [part.strip() for part in name.split("+")]
+        found = {part: _spelled(part, recording) for part in parts}
+        missing = next((part for part, known in found.items() if known is None), None)
+        if missing is not None:
+            raise _unknown(missing, recording, what)
+        names = tuple(dict.fromkeys(one for part in parts for one in found[part] or ()))
     if recording.kind == "evoked" and len(names) > 1:
         raise MajorantError(
-            f"one condition is imaged at a time; found {', '.join(names)}; choose one"
+            f"averages cannot be joined, for the trials are not there; choose one of "
+            f"{', '.join(map(repr, names))}"
         )
-    return tuple(names)
+    return names
+
+
+def _spelled(name: str, recording: Recording) -> tuple[str, ...] | None:
+    found = spelled(name, recording.codes, tags=recording.kind != "evoked")
+    if found is None and recording.kind == "evoked":
+        number = name.strip()
+        if number.isdigit() and int(number) < len(recording.data):
+            return (recording.data[int(number)].comment,)
+    return found
+
+
+def _unknown(name: str, recording: Recording, what: str) -> MajorantError:
+    """The sentence for a name that nothing in the recording has."""
+    if recording.kind == "raw" and is_mark(name) and name in recording.data.annotations.description:
+        return MajorantError(
+            f"{name!r} is no event: annotations that begin with BAD mark stretches to leave out, "
+            "and 'boundary', 'edge' and 'New Segment' mark cuts; rename it in the recording "
+            "(raw.annotations.rename) to image it"
+        )
+    options = recording.options
+    return MajorantError(
+        f"there is no {what} {name!r}{nearest(name, options)}; the recording has "
+        f"{_listed(options, what)}"
+    )
+
+
+def picked(recording: Recording, names: tuple[str, ...]) -> Any:
+    """The data of what was chosen: one average, the trials of these names, or all of the data.
+
+    MNE's own ``epochs["face"]`` would take those of ``"face/new"`` too.
+
+    Parameters
+    ----------
+    recording : Recording
+    names : tuple of str
+        From :func:`chosen`.
+    """
+    if recording.kind == "evoked":
+        return next(evoked for evoked in recording.data if evoked.comment in names)
+    if recording.kind == "epochs" and names:
+        codes = [recording.data.event_id[name] for name in names]
+        return recording.data[np.isin(recording.data.events[:, 2], codes)]
+    return recording.data
 
 
 def _only_option(
@@ -108,24 +192,6 @@ def _listed(options: dict[str, int], what: str) -> str:
     )
 
 
-def _spelled(name: str, options: Iterable[str], recording: Recording) -> tuple[str, ...] | None:
-    """The recording's spelling of a name: exact, without case or spaces, or its number."""
-    folded = {" ".join(option.casefold().split()): option for option in options}
-    key = " ".join(name.casefold().split())
-    if name in folded.values():
-        return (name,)
-    if key in folded:
-        return (folded[key],)
-    if recording.kind == "epochs":
-        # MNE's tags: "auditory" stands for "auditory/left" and "auditory/right".
-        tagged = [o for o in options if key in [part.casefold() for part in o.split("/")]]
-        if tagged:
-            return tuple(tagged)
-    if recording.kind == "evoked" and name.isdigit() and int(name) < len(recording.data):
-        return (recording.data[int(name)].comment,)
-    return None
-
-
 def filtered(inst: Any, settings: Preparation, account: Account, padded: bool = True) -> Any:
     """Band-pass a copy of raw data, epochs or an average in place; said aloud."""
     if settings.filter is None:
@@ -137,11 +203,57 @@ def filtered(inst: Any, settings: Preparation, account: Account, padded: bool = 
             f"the filter edges {low} and {high} Hz do not lie below half the sampling rate "
             f"({nyquist:g} Hz); lower them"
         )
-    with listening(account, "filtering"):
+    with listening(account, "filtering"), _in_pieces(inst, account):
         inst.filter(low, high, picks=["eeg", "eog"] if _has_eog(inst) else "eeg")
     band = f"{low or 0:g} to {high:g} Hz" if high else f"above {low:g} Hz"
     account.note(f"Filtered {band} (zero phase) {'before' if padded else 'after'} cutting.")
     return inst
+
+
+@contextmanager
+def _in_pieces(inst: Any, account: Account) -> Iterator[None]:
+    """Let a filter see every piece between two cuts for itself, and straight lines for NaN.
+
+    MNE filters pieces apart where annotations say EDGE; samples that are no numbers would spread
+    over the whole recording. They come back when the filter is through.
+    """
+    import mne
+
+    if not isinstance(inst, mne.io.BaseRaw):
+        yield
+        return
+    own, cuts = inst.annotations, find_marks(inst).cuts
+    samples: Any = inst._data
+    lost = _bridge(inst, account)
+    edges = mne.Annotations(
+        cuts / inst.info["sfreq"] + inst.first_time, 0.0, "EDGE", orig_time=own.orig_time
+    )
+    skipped = [k for k, name in enumerate(own.description) if name.upper() == "BAD_ACQ_SKIP"]
+    gaps: Any = own[skipped]
+    inst.set_annotations(gaps + edges, verbose="error")
+    try:
+        yield
+    finally:
+        inst.set_annotations(own, verbose="error")
+        samples[lost] = np.nan
+    if len(cuts):
+        account.note(f"Filtered in {len(cuts) + 1} pieces, for the recording was cut between them.")
+
+
+def _bridge(raw: Any, account: Account) -> NDArray[np.bool_]:
+    """Draw straight lines through samples that are no numbers; return where they were."""
+    lost = ~np.isfinite(raw._data)
+    if not lost.any():
+        return lost
+    samples = np.arange(len(raw.times))
+    for row, gone in zip(raw._data, lost, strict=True):
+        if gone.any() and not gone.all():
+            row[gone] = np.interp(samples[gone], samples[~gone], row[~gone])
+    account.note(
+        f"{lost.any(axis=0).sum() / raw.info['sfreq']:.3g} s marked as bad hold no numbers (NaN); "
+        "the filter saw straight lines there, and no trial touches them."
+    )
+    return lost
 
 
 def _has_eog(inst: Any) -> bool:
@@ -200,38 +312,57 @@ def _cut(
          for n, code in codes.items()]
     )  # fmt: skip
     events = events[np.argsort(events[:, 0], kind="stable")]
+    sound, why = _sound(raw, events[:, 0], start, tmax)
     with listening(account, "cutting trials"):
         epochs = mne.Epochs(
-            raw, events, codes, start, tmax, baseline=None, preload=True,
-            event_repeated="drop", reject=_threshold(settings),
-        )  # fmt: skip
-    _refuse_empty(len(epochs), len(events), settings, f"{start:g} to {tmax:g} s")
-    if len(epochs) < len(events):
+            raw, events[sound], codes, start, tmax, baseline=None, preload=True,
+            event_repeated="drop", reject=_threshold(settings), reject_by_annotation=False,
+            on_missing="ignore",
+        ) if sound.any() else ()  # fmt: skip
+    rest = int(sound.sum()) - len(epochs)
+    limit = "" if settings.reject is None else f", or beyond {1e6 * settings.reject:g} µV"
+    if rest:
+        why = (*why, f"{rest} outside the recording, at the sample of another{limit}")
+    if len(epochs) == 0:
+        raise MajorantError(
+            f"none of {len(events)} trials is left over {start:g} to {tmax:g} s: {'; '.join(why)}; "
+            "choose another window or event"
+        )
+    if why:
         account.note(
-            f"{len(events) - len(epochs)} of {len(events)} trials were left out (outside the "
-            "recording, marked as bad, or above the rejection threshold)."
+            f"{len(events) - len(epochs)} of {len(events)} trials were left out: {'; '.join(why)}."
         )
     return epochs
+
+
+def _sound(
+    raw: Any, samples: NDArray[np.int64], tmin: float, tmax: float
+) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """Which trials touch neither a bad stretch nor a cut, and how many do."""
+    sfreq, marks = raw.info["sfreq"], find_marks(raw)
+    first = round(tmin * sfreq)
+    starts, length = samples - raw.first_samp + first, round(tmax * sfreq) - first + 1
+    bad = marks.touched(starts, length)
+    cut = marks.cut(starts, length) & ~bad
+    said = (
+        (bad, "in stretches marked as bad"),
+        (cut, "across a cut, where the recording was joined (boundary)"),
+    )
+    why = tuple(f"{int(which.sum())} {where}" for which, where in said if which.any())
+    return ~(bad | cut), why
 
 
 def _threshold(settings: Preparation) -> dict[str, float] | None:
     return None if settings.reject is None else {"eeg": settings.reject}
 
 
-def _refuse_empty(left: int, found: int, settings: Preparation, window: str) -> None:
-    if left == 0:
-        limit = None if settings.reject is None else f"{1e6 * settings.reject:g} µV"
-        beyond = f", are marked as bad, or exceed {limit}" if limit else " or are marked as bad"
-        raise MajorantError(
-            f"none of {found} trials is left over {window}: they lie outside the recording{beyond}"
-        )
-
-
 def _without_artefacts(epochs: Any, settings: Preparation) -> Any:
     before = len(epochs)
     if settings.reject is not None:
         epochs.drop_bad(reject=_threshold(settings), verbose="error")
-    _refuse_empty(len(epochs), before, settings, "their window")
+    if len(epochs) == 0:
+        beyond = "" if settings.reject is None else f": they exceed {1e6 * settings.reject:g} µV"
+        raise MajorantError(f"none of {before} trials is left{beyond}; choose another event")
     return epochs
 
 
@@ -259,6 +390,11 @@ def _stretch(raw: Any, settings: Preparation, account: Account) -> Averaged:
             f"(0 to {raw.times[-1]:.3f} s)"
         )
     data = raw.get_data(start=start, stop=min(stop + 1, length))
+    if not np.isfinite(data).all():
+        raise MajorantError(
+            f"the window from {settings.tmin:g} to {settings.tmax:g} s holds samples that are no "
+            "numbers (NaN), in a stretch marked as bad; choose a window without them"
+        )
     evoked = mne.EvokedArray(
         data - data.mean(axis=1, keepdims=True), raw.info, tmin=start / raw.info["sfreq"],
         comment=f"{settings.tmin:g} to {settings.tmax:g} s", nave=1, verbose="error",
@@ -267,7 +403,13 @@ def _stretch(raw: Any, settings: Preparation, account: Account) -> Averaged:
         f"No events: the continuous window from {settings.tmin:g} to {settings.tmax:g} s is "
         "imaged as it is, every channel's mean over the window removed."
     )
-    bad = bad_samples(raw, int(start), int(min(stop + 1, length)))
+    marks = find_marks(raw)
+    bad = marks.bad[start : stop + 1]
+    if marks.cut(np.array([start]), min(stop + 1, length) - start).any():
+        account.note(
+            "The recording was cut within that window (boundary): what is shown there may be the "
+            "step between two pieces."
+        )
     if bad.any():
         account.note(
             f"{bad.sum() / raw.info['sfreq']:.3g} s of that window are marked as bad in the "

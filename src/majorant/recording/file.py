@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import hashlib
 import os
-import re
 import struct
 import zipfile
 import zlib
@@ -20,9 +19,10 @@ from scipy.io.matlab import MatReadError
 
 from majorant.account import Account, listening
 from majorant.problem import MajorantError
+from majorant.recording.events import annotation_events, trigger_events
 from majorant.words import written
 
-__all__ = ["ChoiceNeeded", "Recording", "bad_samples", "from_raw", "load_recording"]
+__all__ = ["ChoiceNeeded", "Recording", "from_raw", "load_recording"]
 
 Kind = Literal["raw", "epochs", "evoked"]
 
@@ -45,9 +45,6 @@ UNREADABLE = (
     MatReadError,
 )
 """What readers raise on files that are not what their names say."""
-
-NOT_A_STIMULUS = re.compile(r"^(bad|edge|boundary|new segment)", re.IGNORECASE)
-"""Annotations that mark stretches of the file and no event."""
 
 
 class ChoiceNeeded(MajorantError):
@@ -102,6 +99,12 @@ class Recording:
             codes = self.data.events[:, 2]
             return {name: int((codes == code).sum()) for name, code in self.data.event_id.items()}
         return {evoked.comment: int(evoked.nave) for evoked in self.data}
+
+    @property
+    def codes(self) -> dict[str, int | None]:
+        """The code of every event of epochs, None where an event or a condition has none."""
+        own = self.data.event_id if self.kind == "epochs" else {}
+        return {name: own.get(name) for name in self.options}
 
     def sha256(self) -> str:
         """Hash of every file that the recording was read from; of the data, where there is none."""
@@ -175,29 +178,6 @@ def from_raw(path: Path, raw: Any, account: Account) -> Recording:
     notes = list(account.decisions)
     account.note(_describe(path, "raw", raw))
     return Recording(path, "raw", raw, events, (account.decisions[-1], *notes))
-
-
-def bad_samples(raw: Any, first: int, last: int) -> NDArray[np.bool_]:
-    """Which samples of a window lie in annotations whose name begins with BAD.
-
-    Parameters
-    ----------
-    raw : mne.io.BaseRaw
-    first, last : int
-        First sample and the one after the last.
-
-    Returns
-    -------
-    array, shape (last - first,)
-    """
-    bad, marks, sfreq = np.zeros(last - first, bool), raw.annotations, float(raw.info["sfreq"])
-    # MNE counts annotations from the time that its first sample is counted from.
-    onsets = marks.onset - raw.first_time
-    for onset, duration, name in zip(onsets, marks.duration, marks.description, strict=True):
-        if name.upper().startswith("BAD"):
-            a, b = (round(float(time) * sfreq) - first for time in (onset, onset + duration))
-            bad[max(a, 0) : max(b, 0)] = True
-    return bad
 
 
 def _is_fif(path: Path) -> bool:
@@ -287,21 +267,9 @@ def _read_events(path: Path, raw: Any) -> dict[str, NDArray[np.int64]]:
 
 def _events(raw: Any) -> dict[str, NDArray[np.int64]]:
     """Samples of every event, from the annotations and from stimulus channels."""
-    import mne
-
-    found: dict[str, NDArray[np.int64]] = {}
-    names = [d for d in dict.fromkeys(raw.annotations.description) if not NOT_A_STIMULUS.match(d)]
-    if names:
-        ids: Any = {str(name): k + 1 for k, name in enumerate(names)}
-        events, _ = mne.events_from_annotations(raw, event_id=ids)
-        for name, code in ids.items():
-            samples = events[events[:, 2] == code, 0]
-            if len(samples):
-                found[name] = samples
-    if "stim" in raw.get_channel_types():
-        events = mne.find_events(raw, shortest_event=1)
-        for code in np.unique(events[:, 2]):
-            found.setdefault(str(code), events[events[:, 2] == code, 0])
+    found = annotation_events(raw)
+    for code, samples in trigger_events(raw).items():
+        found.setdefault(code, samples)
     return found
 
 

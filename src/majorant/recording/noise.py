@@ -6,15 +6,12 @@ already shows the noise of the average; its covariance is therefore multiplied b
 that the division that follows gives back what was measured.
 
 Few and correlated samples make an empirical covariance singular. It is shrunk toward a multiple of
-the identity by the oracle-approximating rule (Chen, Wiesel, Eldar & Hero, IEEE Trans Signal Process
-58, 2010, eq. 23), with the number of independent samples in place of the number of samples
-(Bartlett, J R Stat Soc Suppl 8, 1946: ``n / sum_k (1 - |k|/n) rho_k^2``).
+the identity, see :mod:`majorant.covariance`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.account import Account, listening
+from majorant.covariance import independent_samples, shrink
 from majorant.problem import MajorantError
 from majorant.recording.channels import LARGEST, some
 from majorant.recording.file import UNREADABLE
@@ -45,66 +43,6 @@ AD_HOC_STD = 0.2e-6
 
 ENOUGH = 5
 """Samples of baseline below which no covariance is computed from it."""
-
-
-@dataclass(frozen=True)
-class Shrunk:
-    """A covariance after shrinkage.
-
-    Attributes
-    ----------
-    matrix : array, shape (n, n)
-    intensity : float
-        Weight of the identity, 0 to 1.
-    """
-
-    matrix: NDArray[np.float64]
-    intensity: float
-
-
-def independent_samples(trials: NDArray[np.float64]) -> float:
-    """Number of independent samples that estimate a covariance as well as these.
-
-    Parameters
-    ----------
-    trials : array, shape (n_trials, n_channels, n_times)
-        Means over time removed.
-
-    Returns
-    -------
-    float
-        Between 1 and ``n_trials * n_times``.
-    """
-    n_trials, _, n = trials.shape
-    spectrum = np.fft.rfft(trials, 2 * n, axis=2)
-    power = (spectrum.real**2 + spectrum.imag**2).sum(axis=(0, 1))
-    correlation = np.fft.irfft(power)[:n]
-    if correlation[0] <= 0:
-        return 1.0
-    squared = (correlation / correlation[0]) ** 2
-    # Lag k sums n - k products, r_k = (1 - k/n) rho_k, so (1 - k/n) rho_k^2 = r_k^2 / (1 - k/n).
-    taper = 1.0 - np.arange(n) / n
-    total = 1.0 + 2.0 * (squared[1:] / taper[1:]).sum()
-    return max(1.0, n_trials * n / total)
-
-
-def shrink(matrix: NDArray[np.float64], n_samples: float) -> Shrunk:
-    """Shrink a covariance toward a multiple of the identity.
-
-    Parameters
-    ----------
-    matrix : array, shape (n, n)
-        Empirical covariance, of full rank in the space it is given in, or not.
-    n_samples : float
-        Independent samples behind it.
-    """
-    n = len(matrix)
-    trace, square = float(np.trace(matrix)), float((matrix * matrix).sum())
-    top = (1.0 - 2.0 / n) * square + trace**2
-    bottom = (n_samples + 1.0 - 2.0 / n) * (square - trace**2 / n)
-    intensity = 1.0 if bottom <= 0 else min(1.0, max(0.0, top / bottom))
-    mixed = (1.0 - intensity) * matrix + intensity * trace / n * np.eye(n)
-    return Shrunk(mixed, intensity)
 
 
 def baseline_covariance(
@@ -271,8 +209,10 @@ def within(cov: Any, info: Any, space: Space) -> Any:
     )
 
 
-def read_covariance(path: Path, renamed: Mapping[str, str], note: Account) -> Any:
-    """Read a noise covariance of single trials.
+def read_covariance(
+    path: Path, renamed: Mapping[str, str], note: Account, kind: str = "noise"
+) -> Any:
+    """Read a covariance of single trials.
 
     Parameters
     ----------
@@ -281,6 +221,8 @@ def read_covariance(path: Path, renamed: Mapping[str, str], note: Account) -> An
     renamed : mapping
         New names of channels that were renamed.
     note : Account
+    kind : {"noise", "data"}
+        What it is of, for the sentences.
 
     Raises
     ------
@@ -290,13 +232,13 @@ def read_covariance(path: Path, renamed: Mapping[str, str], note: Account) -> An
     import mne
 
     if not path.is_file():
-        raise MajorantError(f"there is no noise covariance file {path}; check the path")
+        raise MajorantError(f"there is no {kind} covariance file {path}; check the path")
     try:
-        with listening(note, "reading the noise covariance"):
+        with listening(note, f"reading the {kind} covariance"):
             cov = mne.read_cov(path)
     except UNREADABLE as error:
         raise MajorantError(
-            f"{path} cannot be read as a noise covariance; give a file that mne.write_cov wrote"
+            f"{path} cannot be read as a {kind} covariance; give a file that mne.write_cov wrote"
         ) from error
     if renamed:
         names = [renamed.get(name, name) for name in cov["names"]]
@@ -304,10 +246,10 @@ def read_covariance(path: Path, renamed: Mapping[str, str], note: Account) -> An
     typical = _typical_eeg(cov)
     if typical > LARGEST:
         raise MajorantError(
-            f"the noise covariance {path} stands for amplitudes around {typical:.3g} V, and EEG is "
-            "around 1e-5 V: it seems to be in another unit; give it in V² (1e-12 times µV²)"
+            f"the {kind} covariance {path} stands for amplitudes around {typical:.3g} V, and EEG "
+            "is around 1e-5 V: it seems to be in another unit; give it in V² (1e-12 times µV²)"
         )
-    note.note(f"Noise covariance from {path.name} (of single trials).")
+    note.note(f"{kind.capitalize()} covariance from {path.name} (of single trials).")
     return cov
 
 

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.account import Account, listening
+from majorant.covariance import independent_samples
 from majorant.problem import MajorantError
-from majorant.recording.average import Averaged, average, chosen, filtered
+from majorant.recording.average import Averaged, average, chosen, filtered, picked
 from majorant.recording.channels import MEG, check_samples, eeg_names, require_eeg
 from majorant.recording.electrodes import settle
 from majorant.recording.file import UNREADABLE, Recording
 from majorant.recording.montage import read_montage
 from majorant.recording.noise import (
     check_covariance,
-    independent_samples,
     noise_of,
     read_covariance,
     within,
@@ -195,17 +195,22 @@ def _glimpses(raw: Any, pieces: int = 20, length: int = 2000) -> NDArray[np.floa
     """Samples of continuous data from all over, shape (n_channels, n), V; means removed."""
     last = max(0, len(raw.times) - length)
     starts = np.unique(np.linspace(0, last, pieces).astype(int))
-    parts = [raw.get_data(start=int(a), stop=min(int(a) + length, len(raw.times))) for a in starts]
-    return np.concatenate([part - part.mean(axis=1, keepdims=True) for part in parts], axis=1)
+    ends = [min(int(a) + length, len(raw.times)) for a in starts]
+    parts = [
+        raw.get_data(start=int(a), stop=b, reject_by_annotation="omit", verbose="error")
+        for a, b in zip(starts, ends, strict=True)
+    ]
+    kept = [part - part.mean(axis=1, keepdims=True) for part in parts if part.shape[1]]
+    if not kept:
+        raise MajorantError(
+            "all of the recording is marked as bad by its annotations; there is nothing to image"
+        )
+    return np.concatenate(kept, axis=1)
 
 
 def _working_copy(recording: Recording, names: tuple[str, ...], account: Account) -> Any:
     """The chosen data in memory, electrodes and eye channels only."""
-    inst = recording.data
-    if recording.kind == "evoked":
-        inst = next(evoked for evoked in recording.data if evoked.comment in names)
-    if recording.kind == "epochs" and names:
-        inst = inst[list(names)]
+    inst = picked(recording, names)
     keep = ["eeg", "eog"] if "eog" in inst.get_channel_types() else ["eeg"]
     with listening(account, "loading"):
         inst = inst.copy()
@@ -277,7 +282,12 @@ def _samples(inst: Any) -> NDArray[np.float64]:
     if isinstance(inst, mne.BaseEpochs):
         data = inst.get_data(picks="eeg", copy=False)
         return data.transpose(1, 0, 2).reshape(data.shape[1], -1)
-    return inst.get_data(picks="eeg", reject_by_annotation="omit", verbose="error")
+    kept = inst.get_data(picks="eeg", reject_by_annotation="omit", verbose="error")
+    if kept.shape[1] == 0:
+        raise MajorantError(
+            "all of the recording is marked as bad by its annotations; there is nothing to image"
+        )
+    return kept
 
 
 def _remove_baseline(

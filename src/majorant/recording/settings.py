@@ -20,10 +20,12 @@ class Preparation:
 
     Attributes
     ----------
-    event : str or None
-        Continuous data and epochs: the event (several with commas) whose trials are averaged.
-    condition : str or None
-        Averages: which one. The two words are understood for each other.
+    event : str, tuple of str or None
+        Continuous data and epochs: the event whose trials are averaged, by its name, its code or a
+        tag; ``"a+b"`` averages the trials of both. Several, in a tuple or with commas, are several
+        conditions: :func:`majorant.recording.average.separate` makes one record of each.
+    condition : str, tuple of str or None
+        Averages: which. The two words are understood for each other.
     tmin, tmax : float or None
         Window, s; continuous data are cut from -0.2 to 0.5 s unless told otherwise.
     baseline : tuple, "auto" or "none"
@@ -53,8 +55,8 @@ class Preparation:
         If a number makes no sense.
     """
 
-    event: str | None = None
-    condition: str | None = None
+    event: str | tuple[str, ...] | None = None
+    condition: str | tuple[str, ...] | None = None
     tmin: float | None = None
     tmax: float | None = None
     baseline: Baseline = "auto"
@@ -101,8 +103,8 @@ class Preparation:
                 )
 
     @property
-    def choice(self) -> str | None:
-        """The event or condition asked for."""
+    def choice(self) -> str | tuple[str, ...] | None:
+        """The event or condition asked for, or several of them."""
         return self.event if self.event is not None else self.condition
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,0 +1,155 @@
+"""From patches to an estimate: the mean over all patches that would do, given the others.
+
+The likelihood of one place, the others held, is ``exp(score_p / (2 sigma^2))`` over patches p.
+Patches that overlap are no independent alternatives and the head is never quite right, so the
+logarithm is tempered by ``tau``. The estimate is the mean over patches of their courses, and the
+variance what the mixture spreads: that of where the patch is, and that of its course.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from majorant.linalg import squared_norm
+from majorant.solvers.scan.pencil import Others, best_direction, explained
+from majorant.solvers.scan.search import Products, Search
+
+__all__ = ["posterior"]
+
+RARE = 1e-3
+"""Patches less likely than this, relative to the likeliest, are left out."""
+
+SINGLE = 1e-5
+"""Rounding of the scores of the search, as a share of the data's power."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """The likely patches of one place of one sample.
+
+    Attributes
+    ----------
+    patch : array, shape (n,)
+    weight : Tensor, shape (n,)
+    currents : Tensor, shape (n, n_orient)
+        Amplitudes that make the patch's topography along its best direction.
+    rows : Tensor, shape (n, n_sensors)
+        From data to the course along that topography.
+    spread : Tensor, shape (n,)
+        Variance of the course for unit noise.
+    """
+
+    patch: np.ndarray
+    weight: Tensor
+    currents: Tensor
+    rows: Tensor
+    spread: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Mean:
+    """The mean over the patches of a place, on the locations that they hold.
+
+    Attributes
+    ----------
+    columns : Tensor, shape (n,), int64
+    kernel : Tensor, shape (n, n_sensors)
+        From white data to these columns.
+    variance : Tensor, shape (n,)
+    """
+
+    columns: Tensor
+    kernel: Tensor
+    variance: Tensor
+
+
+def posterior(search: Search, kept: Products, tau: float) -> tuple[Tensor, Tensor]:
+    """Average over patches, place by place.
+
+    Parameters
+    ----------
+    search : Search
+    kept : Products
+        Of the patches that were found.
+    tau : float
+        Temper of the likelihood.
+
+    Returns
+    -------
+    estimate : Tensor, shape (n_batch, n_columns, n_times), float64
+        A m, for the data of unit size of ``search.likelihood.sample``.
+    variance : Tensor, shape (n_batch, n_columns), float64
+        Mean over time.
+    """
+    y, sources = search.likelihood.sample.y, kept.sources
+    n_columns = search.dictionary.basis.n_locations * search.dictionary.n_orient
+    estimate = y.new_zeros(len(y), n_columns, y.shape[2])
+    variance = y.new_zeros(len(y), n_columns)
+    heard = squared_norm(y) > 0
+    left = squared_norm(search.likelihood.residual(sources))
+    free = search.likelihood.measured - sources.count * y.shape[2]
+    noise = (left / free.clamp_min(1)).clamp_min(1e-12)
+    for place in range(int(sources.count.max())):
+        rows = (heard & (sources.count > place)).nonzero()[:, 0]
+        there = sources.there[rows]
+        there[:, place] = False
+        others = search.others(kept, rows, there)
+        scores = search.scores(kept, rows, others)
+        for k, b in enumerate(rows.tolist()):
+            temper, moment = 0.5 * tau / float(noise[b]), search.moment[b]
+            likely = _likely(search, others.only(k), scores[k], temper)
+            mean = _averaged(search, likely, moment / y.shape[2], float(noise[b]))
+            estimate[b, mean.columns] += mean.kernel @ y[b]
+            variance[b, mean.columns] += mean.variance
+    return estimate, variance
+
+
+def _likely(search: Search, others: Others, scores: Tensor, temper: float) -> _Place:
+    """The patches that would do nearly as well as the best, with exact scores."""
+    power = float(others.moment.diagonal(dim1=1, dim2=2).sum())
+    margin = -math.log(RARE) / temper + SINGLE * power
+    patch = (scores >= scores.max() - margin).nonzero()[:, 0]
+    off, moved, left = (part[0] for part in others.pencil(search.dictionary.atoms[patch][None]))
+    way = best_direction(moved, left)
+    weight = torch.softmax(temper * explained(moved, left, way), 0)
+    kept = weight > RARE * weight.max()
+    weight, patch, way = weight[kept], patch[kept], way[kept]
+    apart = (way[:, None] @ off[kept])[:, 0]
+    share = apart.square().sum(1, keepdim=True)
+    return _Place(
+        patch.numpy(),
+        weight / weight.sum(),
+        (search.dictionary.currents[patch] @ way[:, :, None])[:, :, 0],
+        apart / share,
+        1.0 / share[:, 0],
+    )
+
+
+def _averaged(search: Search, likely: _Place, moment: Tensor, noise: float) -> _Mean:
+    """The mean over the patches of one place; ``moment`` is that of the data, over time."""
+    dictionary = search.dictionary
+    members, group = dictionary.basis.members[likely.patch], dictionary.n_orient
+    held, where = np.unique(members.indices, return_inverse=True)
+    shape = (members.shape[0], len(held))
+    belongs = csr_array((members.data, where, members.indptr), shape=shape).T
+    power = ((likely.rows @ moment) * likely.rows).sum(1) + noise * likely.spread
+    amount = likely.weight[:, None] * likely.currents
+    second = (amount * power[:, None])[:, :, None] * likely.currents[:, None]
+    each = torch.cat([(amount[:, :, None] * likely.rows[:, None]).flatten(1), second.flatten(1)], 1)
+    both = torch.from_numpy(belongs @ each.numpy())
+    kernel = both[:, : -(group**2)].unflatten(1, (group, -1))
+    spread = both[:, -(group**2) :].unflatten(1, (group, group))
+    places = torch.from_numpy(held).to(torch.int64)
+    if dictionary.turns is not None:
+        turns = dictionary.turns[places]
+        kernel, spread = turns @ kernel, turns @ spread @ turns.mT
+    kernel = kernel.flatten(0, 1)
+    square = spread.diagonal(dim1=1, dim2=2).flatten()
+    columns = (group * places[:, None] + torch.arange(group)).flatten()
+    return _Mean(columns, kernel, (square - ((kernel @ moment) * kernel).sum(1)).clamp_min(0.0))
