@@ -20,12 +20,14 @@ from majorant.head.model import SourceModel, as_tensor, source_model
 from majorant.imager.abilities import check_able
 from majorant.imager.estimate import check_pick
 from majorant.imager.inverse import Inverse
+from majorant.recording.channels import MEG
 from majorant.recording.electrodes import settled_info
 from majorant.recording.noise import check_covariance, default_covariance
-from majorant.recording.prepare import measured
+from majorant.recording.prepare import Prepared, measured
 from majorant.recording.rank import data_space, interpolated, projection, say_interpolated
 from majorant.recording.reference import check_compensation
 from majorant.recording.sensors import check_positions, whitener
+from majorant.recording.trials import data_covariance
 
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
@@ -75,16 +77,22 @@ def fitted(
     _check_kinds(info, forward, noise_cov, data_cov)
     account = Account()
     check_able(imager.spec_, imager.space, forward, imager.subject, data_cov)
+    meg = _inverts_meg(info if _is_info(info) else info.info, forward)
     if not _is_info(info):
-        info, noise_cov = measured(info, noise_cov, account, meg=forward is not None)
-    only_eeg = forward is None
-    info = settled_info(info, account, only_eeg=only_eeg, reference=imager.reference)
+        data, info = info, info.info
+        if "eeg" in data.get_channel_types() and not meg:
+            prepared = measured(data, account, noise_cov)
+            info, noise_cov = prepared.evoked.info, prepared.noise_cov
+            if imager.spec_.adaptive and data_cov is None:
+                data_cov = _of_trials(prepared, account)
+    placed = forward is None
+    info = settled_info(info, account, meg=meg, placed=placed, reference=imager.reference)
     if forward is not None:
         check_compensation(info, forward["info"])
         check_positions(forward, info, account)
     if noise_cov is None:
         noise_cov = default_covariance(info, account, "none was given")
-    elif only_eeg and imager.rank is None:
+    elif placed and imager.rank is None:
         info = _without_sums(info, noise_cov, account)
     request = HeadRequest(
         imager.spec_, imager.space, imager.subject, imager.subjects_dir, imager.trans
@@ -113,6 +121,23 @@ def _is_info(given: Any) -> bool:
     import mne
 
     return isinstance(given, mne.Info)
+
+
+def _of_trials(prepared: Prepared, account: Account) -> Any | None:
+    """What a beamformer adapts to, where there are trials."""
+    found = data_covariance(prepared)
+    if found is None:
+        return None
+    account.note(found[1])
+    return found[0]
+
+
+def _inverts_meg(info: Any, forward: Any | None) -> bool:
+    """Whether a forward has sensors of MEG that the data have, too."""
+    if forward is None:
+        return False
+    kinds = dict(zip(info["ch_names"], info.get_channel_types(), strict=True))
+    return any(kinds.get(name) in MEG for name in forward["sol"]["row_names"])
 
 
 def _without_sums(info: Any, noise_cov: Any, account: Account) -> Any:

@@ -17,6 +17,7 @@ from majorant.recording.channels import (
     eeg_names,
     interpolate_bads,
     mark_bads,
+    require_eeg,
     set_types_by_name,
     too_few,
 )
@@ -76,7 +77,12 @@ def settle(
 
 
 def settled_info(
-    info: Any, account: Account, *, only_eeg: bool = True, reference: str | None = "average"
+    info: Any,
+    account: Account,
+    *,
+    meg: bool = False,
+    placed: bool = True,
+    reference: str | None = "average",
 ) -> Any:
     """Settle channels of which no data are at hand, and bring them to the average reference.
 
@@ -84,9 +90,10 @@ def settled_info(
     ----------
     info : mne.Info
     account : Account
-    only_eeg : bool
-        Leave MEG out, and expect places: the template head has no sensors of it. Otherwise a
-        forward solution brings sensors and places.
+    meg : bool
+        Whether MEG is inverted, too; the template head has no sensors of it.
+    placed : bool
+        Whether electrodes need places of their own; a forward solution brings its own.
     reference : "average" or None
         Whether an average-reference projector is added where the EEG has none.
 
@@ -104,18 +111,20 @@ def settled_info(
 
     without: Any = False
     nothing: Any = ()
-    kinds = "EEG" if only_eeg else "EEG or MEG"
-    picks = mne.pick_types(info, meg=not only_eeg, eeg=True, ref_meg=without, exclude=nothing)
+    kinds = "EEG or MEG" if meg else "EEG"
+    picks = mne.pick_types(info, meg=meg, eeg=True, ref_meg=without, exclude=nothing)
     if len(picks) == 0 or all(info["ch_names"][k] in info["bads"] for k in picks):
         raise MajorantError(
             f"there are no good {kinds} channels to image; check types and bads of the info"
         )
     picked = mne.pick_info(info, picks)
+    if not meg:
+        require_eeg(info.get_channel_types(), account)
     with listening(account, "choosing channels"):
         bare = mne.EvokedArray(np.zeros((len(picks), 1)), picked, verbose="error")
     has_eeg = "eeg" in bare.get_channel_types()
     if has_eeg:
-        settle(bare, Preparation(), account, placed=only_eeg)
+        settle(bare, Preparation(), account, placed=placed)
     if bare.info["bads"]:
         account.note(f"Left out as bad: {', '.join(bare.info['bads'])}.")
         bare.drop_channels(bare.info["bads"])

@@ -14,7 +14,7 @@ from majorant.account import Account, listening
 from majorant.covariance import independent_samples
 from majorant.problem import MajorantError
 from majorant.recording.average import Averaged, average, chosen, filtered, picked
-from majorant.recording.channels import MEG, check_samples, eeg_names, require_eeg
+from majorant.recording.channels import check_samples, eeg_names, require_eeg
 from majorant.recording.electrodes import settle
 from majorant.recording.file import UNREADABLE, Recording
 from majorant.recording.montage import read_montage
@@ -142,53 +142,42 @@ def prepare(
     )
 
 
-def measured(
-    inst: Any, noise_cov: Any | None, account: Account, *, meg: bool = False
-) -> tuple[Any, Any]:
-    """What data in memory say of their channels and their noise; as :func:`prepare` finds it.
+def measured(inst: Any, account: Account, noise_cov: Any | None = None) -> Prepared:
+    """What data in memory say of their electrodes and their noise, as :func:`prepare` finds it.
 
     Parameters
     ----------
     inst : mne.Evoked, mne.BaseEpochs or mne.io.BaseRaw
-        As it will be imaged; left as it is.
+        With EEG, as it will be imaged; left as it is.
+    account : Account
     noise_cov : mne.Covariance or None
         Of a single trial; None takes it from the baseline, or assumes it.
-    account : Account
-    meg : bool
-        Whether MEG is imaged, too. Its noise is not estimated here.
 
     Returns
     -------
-    info : mne.Info
-        Settled, at the average reference.
-    noise_cov : mne.Covariance or None
-        Held to where the data are.
+    Prepared
+        Its average is that of the trials; of continuous data, samples from here and there.
     """
     import mne
 
-    kinds = inst.get_channel_types()
-    if "eeg" not in kinds or (meg and any(kind in MEG for kind in kinds)):
-        return inst.info, noise_cov
+    settings = Preparation()
     with listening(account, "choosing channels"):
         own = inst.copy().pick("eeg", exclude=[])
-    epochs = None
+    settle(own, settings, account)
+    epochs = own if isinstance(inst, mne.BaseEpochs) else None
     if isinstance(inst, mne.io.BaseRaw):
-        settle(own, Preparation(), account)
-        glimpses = _glimpses(own)
-        evoked = mne.EvokedArray(glimpses, own.info, tmin=1.0, nave=1, verbose="error")
-    else:
-        settle(own, Preparation(), account)
-        epochs = own if isinstance(inst, mne.BaseEpochs) else None
-        evoked = own if epochs is None else epochs.average(picks="eeg")
-    check_samples(_samples(own) if epochs is not None else evoked.data, evoked.ch_names)
-    averaged = Averaged(evoked, epochs)
-    window = _remove_baseline(averaged, Preparation(), account)
+        own = mne.EvokedArray(_glimpses(own), own.info, tmin=1.0, nave=1, verbose="error")
+    check_samples(_samples(own), own.ch_names)
+    averaged = Averaged(own if epochs is None else epochs.average(picks="eeg"), epochs)
+    evoked = averaged.evoked
+    window = _remove_baseline(averaged, settings, account)
     space = reference(evoked, averaged.trials, account)
-    settings, info = Preparation(), good_info(evoked)
-    if noise_cov is not None:
-        check_covariance(noise_cov, info, space.rank if space.lost else None)
-        return evoked.info, within(noise_cov, info, space)
-    return evoked.info, _noise(averaged, evoked, space, window, settings, {}, account)[1]
+    kind, cov = "file", noise_cov
+    if noise_cov is None:
+        kind, cov = _noise(averaged, evoked, space, window, settings, {}, account)
+    elif set(good_info(evoked)["ch_names"]) <= set(noise_cov["names"]):
+        cov = within(noise_cov, good_info(evoked), space)
+    return Prepared(evoked, cov, kind, tuple(account.decisions), "data", epochs=epochs)
 
 
 def _glimpses(raw: Any, pieces: int = 20, length: int = 2000) -> NDArray[np.float64]:
