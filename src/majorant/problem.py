@@ -98,6 +98,8 @@ def _check_tensor(name: str, given: Any) -> None:
         found = f"{verb} of type {type(given).__name__}"
     elif not given.is_floating_point():
         found = f"{verb} of {str(given.dtype).removeprefix('torch.')} numbers"
+    elif given.layout is not torch.strided:
+        found = f"{verb} a sparse tensor; make it dense with .to_dense()"
     else:
         return
     raise MajorantError(

@@ -89,6 +89,20 @@ _SOLVERS: dict[str, SolverSpec] = {
     spec.name: spec
     for spec in (
         SolverSpec(
+            "auto",
+            "majorant.weights.auto:auto",
+            "Mean of three",
+            "The patch scan, unfolded SBL and sLORETA, each to unit norm, averaged: they make "
+            "different mistakes.",
+            "The mean disagrees less with all members together than any of them does, and each "
+            "member keeps its own guarantee.",
+            _ALL,
+            "Its members",
+            linear=False,
+            snr=True,
+            window=1.0,
+        ),
+        SolverSpec(
             "mne",
             "majorant.solvers.linear:MinimumNorm",
             "MNE",

@@ -83,6 +83,8 @@ def number(value: float, digits: int = 3) -> str:
 def written(value: float, spec: str = ".3g") -> str:
     """Return a number formatted for a sentence: with a true minus sign, and no minus zero."""
     shown = format(value, spec)
+    if "e" in shown and math.isfinite(value):
+        return number(value, int(spec.strip(".eg") or 3))
     return shown.removeprefix("-") if float(shown) == 0 else shown.replace("-", "−")
 
 

@@ -20,7 +20,7 @@ from majorant.audit.patches import balanced, centres, grow
 from majorant.audit.run import Prepared, run, save
 from majorant.audit.settings import AuditSettings
 from majorant.audit.solvers import depth_prior, weights_of
-from majorant.audit.store import open_folder
+from majorant.audit.store import finish, open_folder
 from majorant.audit.summary import Audit, _weights, cortex_maps
 from majorant.audit.trials import Trials, noise_scale
 from majorant.problem import MajorantError
@@ -202,12 +202,13 @@ def test_a_folder_is_reopened_for_the_same_audit_only(tmp_path: Path) -> None:
     with pytest.raises(MajorantError, match="another audit"):
         open_folder(out, {"n": 2}, overwrite=False)
     assert open_folder(out, {"n": 2}, overwrite=True)[1] == 0
-    (out / "summary.json").write_text("{}")
+    finish(out, {"summary.json": json.dumps({"kind": "audit", "headline": "", "version": "0"})})
+    assert [path.name for path in out.iterdir()] == ["summary.json"]
     with pytest.raises(MajorantError, match="finished audit"):
         open_folder(out, {"n": 2}, overwrite=False)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("mine")
-    with pytest.raises(MajorantError, match="not empty"):
+    with pytest.raises(MajorantError, match="no results of Majorant"):
         open_folder(tmp_path / "other", {"n": 2}, overwrite=True)
 
 
@@ -270,7 +271,7 @@ def test_the_page_says_its_numbers_and_runs_nothing(found: Audit, tmp_path: Path
     chunks, _ = open_folder(tmp_path / "out", {}, overwrite=False)
     summary = save(found, chunks.parent, "majorant audit '<script>'")
     names = sorted(path.name for path in chunks.parent.iterdir())
-    assert names == sorted([*summary["files"], "plan.json"])
+    assert names == sorted(summary["files"])
     page = (chunks.parent / "audit.html").read_text("utf-8")
     assert "<script" not in page
     assert "<b>odd</b>" not in page
@@ -298,7 +299,7 @@ def test_more_trials_are_not_both_advised_and_advised_against(
     scores = {job: dict(own) for job, own in found.scores.items()}
     for solver in SETTINGS.solvers:
         audit = scores["audit"][solver].copy()
-        audit[0] = audit[-1] + np.array([30.0, 0.0, 0.0])
+        audit[:-1] = audit[-1] + np.array([30.0, 0.0, 0.0])
         scores["audit"][solver] = audit
         for job in set(scores) - {"audit"}:
             same = audit[-1:, : scores[job][solver].shape[1]]
@@ -308,6 +309,50 @@ def test_more_trials_are_not_both_advised_and_advised_against(
     against = any("will help much" in entry.what or "not help" in entry.what for entry in given)
     assert says in enough.why
     assert against == (gain == 0.0)
+
+
+def shifted(found: Audit, job: str, gain: np.ndarray) -> Audit:
+    """The same audit with another gain of more trials or electrodes for every patch, mm."""
+    scores = {key: dict(own) for key, own in found.scores.items()}
+    for solver in SETTINGS.solvers:
+        same = found.scores["audit"][solver][-1:, : scores[job][solver].shape[1]]
+        shift = np.resize(gain, same.shape[1])
+        scores[job][solver] = same - np.array([1.0, 0.0, 0.0]) * shift[:, None]
+    return replace(found, scores=scores)
+
+
+def test_nothing_is_advised_where_the_interval_holds_nothing_to_advise(found: Audit) -> None:
+    """A gain of -60 to 60 mm on a few patches is neither a reason for trials nor against them."""
+    jobs = [job for job in found.scores if job != "audit"]
+    unsure = found
+    for job in jobs:
+        unsure = shifted(unsure, job, np.array([60.0, -60.0, 55.0]))
+    said = [entry.what for entry in advice(unsure)]
+    for about in (
+        "More trials",
+        "Average more",
+        "Take more",
+        "Neither",
+        "rather than",
+        "More than",
+    ):
+        assert not any(about in what for what in said)
+    sure = found
+    for job in jobs:
+        sure = shifted(sure, job, np.array([0.0]))
+    assert any("Neither" in entry.what or "not help" in entry.what for entry in advice(sure))
+
+
+def test_solvers_that_cannot_be_told_apart_have_no_difference_to_read(found: Audit) -> None:
+    scores = {job: dict(own) for job, own in found.scores.items()}
+    sign = np.resize([3.0, -3.0], scores["audit"]["mne"].shape[1])
+    for own in scores.values():
+        n = own["mne"].shape[1]
+        own["mne"] = own["sloreta"] + np.array([1.0, 0.0, 0.0]) * sign[:n, None]
+    (first, *_) = advice(replace(found, scores=scores))
+    assert " or " in first.what
+    assert "farther" not in first.why
+    assert "either way" in first.why
 
 
 def test_advice_follows_the_numbers(found: Audit) -> None:

@@ -73,7 +73,7 @@ def test_an_audit_of_a_head_of_ones_own_leaves_out_what_does_not_fit(
         (("--channels", "Cz,Pz,Oz"), "at least 8"),
         (("--snr", "10", "5"), "is empty"),
         (("--solvers", "slorta"), "did you mean 'sloreta'"),
-        (("--montage", "standard_1020", "--forward", "x-fwd.fif"), "both given"),
+        (("--montage", "standard_1020", "--forward", __file__), "both given"),
     ],
 )
 def test_a_mistake_in_an_audit_is_one_sentence(

@@ -141,7 +141,7 @@ def test_a_killed_worker_costs_nothing_but_time(
     def kill() -> None:
         """Wait until a recording is being written, then kill who writes it."""
         for _ in range(6000):
-            if list(Path(task.out).glob("sub-*/eeg/.sub-*")):
+            if list(Path(task.out).glob("sub-*/eeg/.majorant-*")):
                 pid = next(iter(scheduler.workers.values())).pid
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
@@ -157,7 +157,7 @@ def test_a_killed_worker_costs_nothing_but_time(
     assert {outcome.key: outcome.failure for outcome in found} == {item.key: None for item in items}
     finished, changed, new = standing(items, task, overwrite=False)
     assert (finished, changed, new) == (items, (), ())
-    assert not list(Path(task.out).glob("sub-*/eeg/.sub-*"))
+    assert not list(Path(task.out).glob("sub-*/eeg/.majorant-*"))
     # A sidecar that was mended is a recording to be imaged again.
     table = items[0].file.with_name(f"{items[0].key}_channels.tsv")
     text = table.read_text()

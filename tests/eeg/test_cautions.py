@@ -14,6 +14,7 @@ from majorant.findings.cautions import find_cautions
 from majorant.findings.evidence import Evidence
 from majorant.findings.facts import Peak, Uncertainty
 from majorant.findings.faint import level_needed
+from majorant.findings.standing import doubts
 from majorant.problem import Certificate, Status
 from majorant.recording.prepare import Prepared
 from majorant.recording.scalp import coverage, frontal_pole
@@ -205,3 +206,32 @@ def test_coverage_is_of_the_upper_head(info: Any) -> None:
     assert coverage(info) > 0.95
     left = [i for i, c in enumerate(info["chs"]) if c["loc"][0] < -0.005]
     assert coverage(mne.pick_info(info, left)) < 0.8
+
+
+def test_a_peak_that_something_plainer_explains_is_no_headline(clean: Evidence) -> None:
+    assert doubts(clean) == ("", "")
+    blink = blinking(clean)
+    assert doubts(blink) == ("is probably the eyes and not the cortex", "", "")
+    # Without an eye channel it may be the eyes, which is a caution and no more.
+    silent = replace(blinking(clean, eog=False, microvolts=60), white_rms=np.full(len(TIMES), 9.0))
+    assert any("may be the eyes" in text for text in find_cautions(silent))
+    assert doubts(silent) == ("", "", "")
+    end = replace(clean.peaks[0], time=float(TIMES[-1]))
+    at_end = replace(clean, peaks=(end, *clean.peaks), white_rms=np.full(len(TIMES), 9.0))
+    assert doubts(at_end) == ("lies at the edge of the window", "", "")
+    assert doubts(replace(at_end, window=False)) == ("", "", "")
+    early = replace(clean.peaks[0], time=-0.1)
+    trials = replace(at_end.prepared, epochs=object())
+    before = replace(at_end, prepared=trials, peaks=(early, *clean.peaks))
+    assert doubts(before) == ("lies before the event", "", "")
+
+
+def test_a_peak_within_its_own_noise_is_no_headline(clean: Evidence) -> None:
+    doubt = Uncertainty(np.array([[3.0], [1.0]]), "standard deviation", "How.", 4.0)
+    first, second = doubts(replace(clean, uncertainty=doubt, strongest=5.0))
+    assert first == "does not stand out from noise (3.0 times its deviation, 4.0 are needed)"
+    assert second == ""
+    quiet = replace(clean, white_rms=np.ones(len(TIMES)))
+    assert doubts(quiet) == ("does not stand out from noise",) * 2
+    assumed = replace(quiet, prepared=replace(clean.prepared, noise_kind="ad hoc"))
+    assert doubts(assumed) == ("", "")

@@ -63,8 +63,8 @@ def test_a_store_holds_the_estimate_a_window_at_a_time(
     raw: Any, sphere_forward: Any, tmp_path: Path, pick_ori: str | None
 ) -> None:
     made = SourceImager("dspm", loose=0.4, pick_ori=pick_ori).fit(raw.info, sphere_forward)
-    path = made.write(raw, tmp_path / "estimate.zarr", start=2.0, stop=9.0)
-    whole = made.apply(raw, start=2.0, stop=9.0)
+    path = made.write(raw, tmp_path / "estimate.zarr", start=200, stop=901)
+    whole = made.apply(raw, start=200, stop=901)
     found = read_window(path)
     assert type(found) is type(whole)
     assert found.tmin == whole.tmin == 2.0
@@ -76,7 +76,7 @@ def test_a_store_holds_the_estimate_a_window_at_a_time(
         read_window(path, 20.0, 30.0)
     with pytest.raises(MajorantError, match="is not empty"):
         made.write(raw, path)
-    made.write(raw, path, stop=1.0, overwrite=True)
+    made.write(raw, path, stop=101, overwrite=True)
     assert read_window(path).shape[-1] == 101
     assert [p.name for p in tmp_path.iterdir()] == ["estimate.zarr"]
 
@@ -84,7 +84,7 @@ def test_a_store_holds_the_estimate_a_window_at_a_time(
 def test_a_store_that_is_not_whole_is_refused(
     raw: Any, imager: SourceImager, tmp_path: Path
 ) -> None:
-    path = imager.write(raw, tmp_path / "estimate.zarr", stop=1.0)
+    path = imager.write(raw, tmp_path / "estimate.zarr", stop=101)
     about = json.loads((path / "zarr.json").read_text("utf-8"))
     for change, says in (({"complete": False}, "not finished"), ({"kind": "x"}, "something else")):
         spoiled = {**about, "attributes": {**about["attributes"], **change}}

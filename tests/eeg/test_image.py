@@ -12,8 +12,8 @@ import mne
 import numpy as np
 import pytest
 
-from majorant.files import folder as output
-from majorant.files.folder import check_output
+from majorant.files import output, write
+from majorant.files.output import check_output
 from majorant.findings.peaks import PeakSettings, find_peaks, local_maxima
 from majorant.head.places import Places
 from majorant.imaging.demo import Demo, DemoSettings, demo_recording, judged
@@ -149,8 +149,8 @@ def test_noise_alone_is_said_to_be_noise(demo: Demo) -> None:
 
 
 def test_a_window_that_would_not_fit_is_refused(demo: Demo, monkeypatch: Any) -> None:
-    monkeypatch.setattr("majorant.imaging.image.LARGEST", 1_000_000)
-    with pytest.raises(MajorantError, match="shorten the window"):
+    monkeypatch.setattr("majorant.memory.available", lambda: 10_000_000)
+    with pytest.raises(MajorantError, match=r"GB left; shorten the window"):
         image(demo.prepared, ImageSettings("sloreta"))
 
 
@@ -249,7 +249,8 @@ def test_earlier_results_survive_a_move_that_fails(
             raise OSError(5, "Input/output error")
         rename(source, target)
 
-    monkeypatch.setattr(output.os, "rename", fail_once)
+    monkeypatch.setattr(write, "_exchanged", lambda one, other: False)
+    monkeypatch.setattr(write.os, "rename", fail_once)
     with pytest.raises(MajorantError, match="Input/output error"):
         save_results(result, folder, overwrite=True)
     assert (folder / "summary.json").is_file()

@@ -109,10 +109,10 @@ def test_a_stream_is_the_whole_whatever_its_pieces(
 ) -> None:
     imager = SourceImager("dspm", loose=0.4, pick_ori=pick_ori)
     imager.fit(info, sphere_forward, noise_cov)
-    whole = imager.apply(referenced, start=1.0, stop=6.0)
+    whole = imager.apply(referenced, start=100, stop=601)
     assert whole.tmin == 1.0
     for chunk in (37, 300, 5000):
-        pieces = list(imager.stream(referenced, start=1.0, stop=6.0, chunk=chunk))
+        pieces = list(imager.stream(referenced, start=100, stop=601, chunk=chunk))
         joined = np.concatenate([piece.data for piece in pieces], axis=-1)
         assert_equal(joined, whole.data)
         assert [p.tmin for p in pieces] == pytest.approx(
@@ -127,16 +127,16 @@ def test_solvers_that_couple_times_depend_on_their_windows_alone(
     options = {"max_iter": 5} if solver == "champagne" else {}
     imager = SourceImager(solver, loose=1, pick_ori="vector", **options)
     imager.fit(info, small, noise_cov)
-    whole = imager.apply(referenced, stop=4.0)
+    whole = imager.apply(referenced, stop=401)
     assert imager.certificate_.holds()
     for chunk in (60, 150):
-        pieces = list(imager.stream(referenced, stop=4.0, chunk=chunk))
+        pieces = list(imager.stream(referenced, stop=401, chunk=chunk))
         assert len(pieces) > 1
         # Networks run in single precision, and batches of other sizes round otherwise.
         tolerance = 1e-4 if solver == "unfolded-sbl" else 1e-6
         joined = np.concatenate([p.data for p in pieces], axis=-1)
         assert_equal(joined, whole.data, tolerance)
-    other = np.concatenate([p.data for p in imager.stream(referenced, stop=4.0, window=0.5)], -1)
+    other = np.concatenate([p.data for p in imager.stream(referenced, stop=401, window=0.5)], -1)
     assert np.abs(other - whole.data).max() > 1e-3 * np.abs(whole.data).max()
 
 
@@ -203,14 +203,17 @@ def test_what_cannot_be_had_of_some_data_is_said(
     for call, says in (
         (lambda: imager.stream(referenced), "a stream has not seen them"),
         (lambda: imager.apply(noise_cov), "a covariance gives power"),
-        (lambda: imager.apply(trials, start=1.0), "crop an average"),
+        (lambda: imager.apply(trials, start=100), "crop an average"),
         (lambda: imager.apply(np.zeros(3)), "a ndarray cannot be imaged"),
-        (lambda: imager.apply(referenced, start=9.0), "holds no sample"),
+        (lambda: imager.apply(referenced, start=900), "holds none; the recording has 801 samples"),
+        (lambda: imager.apply(referenced, stop=2.0), r"whole numbers, as in MNE; .*time_as_index"),
+        (lambda: imager.stream(referenced, start=0.5), "start is 0.5, and samples are counted"),
+        (lambda: imager.stream(referenced, stop=True), "stop is True"),
     ):
         with pytest.raises(MajorantError, match=says):
             call()
     plain = SourceImager("mne").fit(info, small, noise_cov)
-    with pytest.raises(MajorantError, match=r"no windows; .* champagne, mm-net, unfolded-sbl"):
+    with pytest.raises(MajorantError, match=r"no windows; .* auto, champagne, .*unfolded-sbl"):
         plain.stream(referenced, window=1.0)
     broken = referenced.copy()
     broken._data[3, 50] = np.nan

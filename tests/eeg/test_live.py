@@ -87,7 +87,7 @@ def test_a_stream_is_imaged_as_the_recording_is(
     chunks = cut(data, clock, 1, 7, 130, 2, 60)
     engine = engine_for(imager, regions, SFREQ)
     toll = follow(chunks, engine, kept, clock, Following(band=UNFILTERED))
-    whole = imager.apply(raw, stop=1.99).data
+    whole = imager.apply(raw, stop=200).data
     for row, member, flip in zip(
         np.concatenate(kept.values, axis=1), regions.members, regions.flips, strict=True
     ):
@@ -103,7 +103,7 @@ def test_lengths_are_averaged_as_squares(raw: Any, sphere_forward: Any, data: np
     free = SourceImager("sloreta", loose=1).fit(raw.info, sphere_forward)
     regions = find_regions(free.leadfield_, ["frontal"])
     found = KernelEngine(free, regions).push(data[:, :50])
-    whole = free.apply(raw, stop=0.49).data[regions.members[0]]
+    whole = free.apply(raw, stop=50).data[regions.members[0]]
     assert found[0] == pytest.approx(np.sqrt((whole**2).mean(0)))
 
 

@@ -58,7 +58,9 @@ def test_the_noise_is_found_whatever_the_lead_field() -> None:
 def test_a_solver_with_a_wrong_lead_field_misses_what_the_factors_see() -> None:
     lead, y, noise = drawn()
     wrong = lead + 0.7 * torch.randn(lead.shape, generator=torch.Generator().manual_seed(8))
-    learned = solve(Problem(MatrixOperator(wrong.double()), y), Champagne(tol=0.0, max_iter=10))
+    learned = solve(
+        Problem(MatrixOperator(wrong.double()), y), Champagne("cb", tol=0.0, max_iter=10)
+    )
     believed = torch.tensor(learned.details["noise_variance"], dtype=torch.float64)
     seen = log_correlation(noise, factors(wrong.double(), y).noise[..., 0].exp())
     assert seen.mean() > log_correlation(noise, believed).mean() + 0.1

@@ -14,11 +14,81 @@ from mne.io.constants import FIFF
 
 from majorant import SourceImager
 
-NAMES = """Fp1 Fp2 F7 F3 Fz F4 F8 FC5 FC1 FC2 FC6 T7 C3 Cz C4 T8 TP9 CP5 CP1 CP2 CP6 TP10 P7 P3 Pz
-P4 P8 PO9 O1 Oz O2 PO10""".split()
-CLINIC = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
-CHAINS = """Fp1-F7 F7-T7 T7-P7 P7-O1 Fp1-F3 F3-C3 C3-P3 P3-O1 Fp2-F8 F8-T8 T8-P8 P8-O2 Fp2-F4 F4-C4
-C4-P4 P4-O2 Fz-Cz Cz-Pz""".split()
+NAMES = [
+    "Fp1",
+    "Fp2",
+    "F7",
+    "F3",
+    "Fz",
+    "F4",
+    "F8",
+    "FC5",
+    "FC1",
+    "FC2",
+    "FC6",
+    "T7",
+    "C3",
+    "Cz",
+    "C4",
+    "T8",
+    "TP9",
+    "CP5",
+    "CP1",
+    "CP2",
+    "CP6",
+    "TP10",
+    "P7",
+    "P3",
+    "Pz",
+    "P4",
+    "P8",
+    "PO9",
+    "O1",
+    "Oz",
+    "O2",
+    "PO10",
+]
+CLINIC = [
+    "Fp1",
+    "Fp2",
+    "F7",
+    "F3",
+    "Fz",
+    "F4",
+    "F8",
+    "T7",
+    "C3",
+    "Cz",
+    "C4",
+    "T8",
+    "P7",
+    "P3",
+    "Pz",
+    "P4",
+    "P8",
+    "O1",
+    "O2",
+]
+CHAINS = [
+    "Fp1-F7",
+    "F7-T7",
+    "T7-P7",
+    "P7-O1",
+    "Fp1-F3",
+    "F3-C3",
+    "C3-P3",
+    "P3-O1",
+    "Fp2-F8",
+    "F8-T8",
+    "T8-P8",
+    "P8-O2",
+    "Fp2-F4",
+    "F4-C4",
+    "C4-P4",
+    "P4-O2",
+    "Fz-Cz",
+    "Cz-Pz",
+]
 SPACE, SFREQ = "oct4", 200.0
 NEAR = (-50.0, -25.0, 10.0)
 
@@ -119,9 +189,7 @@ def projected(raw: Any, *, active: bool) -> Any:
 def with_ssp(raw: Any, *, active: bool) -> Any:
     vector = topography(raw.ch_names, (20, 60, -10), 1.0)
     vector /= np.linalg.norm(vector)
-    data = dict(
-        nrow=1, ncol=len(vector), row_names=None, col_names=raw.ch_names, data=vector[None]
-    )
+    data = dict(nrow=1, ncol=len(vector), row_names=None, col_names=raw.ch_names, data=vector[None])
     projector = mne.Projection(
         active=False, kind=FIFF.FIFFV_PROJ_ITEM_FIELD, desc="EOG-eeg--PCA-01", data=data
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from majorant.findings.facts import SourceMaps
 from majorant.forward.cortex import mni305_to_mni152
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, colours, ramp
 from majorant.report.figures import _labels
-from majorant.report.headline import source_scale
+from majorant.report.headline import headline, source_scale
 from majorant.report.marks import Mark
 from majorant.report.raster import Camera, rasterise
 from majorant.report.sensors import reach, sensor_positions
@@ -22,6 +24,7 @@ from majorant.words import (
     mni,
     number,
     percent,
+    written,
 )
 
 
@@ -275,3 +278,30 @@ def test_units_fit_the_size():
     assert percent(0.001) == "less than 1\u202f%"
     assert percent(0.999) == "over 99\u202f%"
     assert escape("a<b\x1b\u202e\n") == "a&lt;b�� "
+
+
+def test_a_doubted_peak_is_not_the_headline(make) -> None:
+    plain = make()
+    assert headline(plain)[0].startswith("The strongest activity is at 90")
+    n = len(plain.peaks)
+    edge = ("lies at the edge of the window", *("",) * (n - 1))
+    first, second = headline(replace(plain, doubts=edge))
+    assert first.startswith("The strongest activity that may be a source is at ")
+    assert "right temporal" in first
+    assert second.endswith("but that lies at the edge of the window.")
+    first, second = headline(replace(plain, doubts=("is probably the eyes",) * n))
+    assert first.startswith("Nothing here can be taken for a source: the strongest activity, at 90")
+    assert f"the other {n - 1} peaks" in second
+    faint = replace(plain, doubts=edge, faint="No source stands out from noise: it is weak.")
+    assert headline(faint) == ("No source stands out from noise.", "It is weak.")
+    assert replace(plain, doubts=edge).leading == 1
+    assert faint.leading is None
+
+
+def test_numbers_are_written_as_people_write_them() -> None:
+    assert written(112.3, ".2g") == "112"
+    assert written(1234.0) == "1234"
+    assert written(0.00012) == "0.00012"
+    assert written(-2.5e7).startswith("\u22122.50 \u00d7 10")
+    for exponent in range(-3, 5):
+        assert "e" not in written(1.1 * 10.0**exponent, ".2g")

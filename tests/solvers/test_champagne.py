@@ -38,7 +38,7 @@ class Broken(IterativeSolver[Variances]):
     """Champagne with a proposal of the test's own."""
 
     own: Memoryless[Variances]
-    inner: Champagne = field(default_factory=lambda: Champagne(tol=0.0))
+    inner: Champagne = field(default_factory=lambda: Champagne("cb", tol=0.0))
     max_iter: int = 30
     guard: Guard = field(default_factory=lambda: Guard("energy", window=1, sufficient=0.0))
 
@@ -153,7 +153,7 @@ def test_the_guard_alters_no_bit_of_a_classical_rule(setting) -> None:
 
 
 def test_the_rules_are_what_the_books_say() -> None:
-    problem, solver = random_problems(times=5), Champagne(orientation="fixed")
+    problem, solver = random_problems(times=5), Champagne("cb", orientation="fixed")
     here = solver.majorant(problem).at(solver.start(problem))
     s, gamma, noise = here.statistics, here.state.log_gamma.exp(), here.state.log_noise.exp()
     books = {
@@ -169,7 +169,7 @@ def test_the_rules_are_what_the_books_say() -> None:
 
 def test_one_variance_for_all_sensors_uses_their_sums() -> None:
     problem = random_problems(times=5)
-    each = Champagne(orientation="fixed", noise="diagonal").majorant(problem)
+    each = Champagne("cb", orientation="fixed", noise="diagonal").majorant(problem)
     s = each.at(each.energy.model.start).statistics
     lam = each.energy.model.start.log_noise.exp()
     books = {

@@ -71,9 +71,11 @@ def test_one_time_point_is_enough(orientation) -> None:
 def test_a_loose_orientation_keeps_its_ratio_where_the_variance_is_tied() -> None:
     loose = torch.tensor([0.2, 0.2, 1.0]).double().repeat(COLUMNS // 3)
     problem = replace(random_problems(times=1), source_prior=loose)
-    tied = solve(problem, Champagne(orientation="tied"), max_iter=30)
+    tied = solve(problem, Champagne("cb", orientation="tied"), max_iter=30)
     scaled = MatrixOperator(problem.operator.matrix() * loose.sqrt(), 3)
-    plain = solve(replace(problem, operator=scaled, source_prior=None), Champagne(), max_iter=30)
+    plain = solve(
+        replace(problem, operator=scaled, source_prior=None), Champagne("cb"), max_iter=30
+    )
     torch.testing.assert_close(tied.estimate, plain.estimate * loose.sqrt()[:, None])
     torch.testing.assert_close(tied.variance, plain.variance * loose)
 

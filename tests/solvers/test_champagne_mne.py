@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from majorant.energies.evidence import EvidenceEnergy
+from majorant.energies.gaussian import GaussianModel
 from majorant.energies.variances import LogVariance, Variances
+from majorant.majorants.evidence import EvidenceMajorant
 from majorant.problem import MatrixOperator, Problem
 from majorant.solvers.champagne import Champagne
 
@@ -45,8 +48,9 @@ def ours(lead: np.ndarray, y: np.ndarray, rule: str, steps: int) -> np.ndarray:
         torch.full((12,), NOISE).double(),
     )
     solver = Champagne(rule=rule, noise="given")
-    majorant, proposal = solver.majorant(problem), solver.proposal(problem)
-    start = solver.start(problem)
+    model = GaussianModel(problem, noise="given")  # in the units of the data, as theirs
+    majorant, proposal = EvidenceMajorant(EvidenceEnergy(model)), solver.proposal(problem)
+    start = model.start
     state = Variances(LogVariance(torch.full((1, 40), float(np.log(unit))).double()), start.noise)
     for _ in range(steps):
         here = majorant.at(state)

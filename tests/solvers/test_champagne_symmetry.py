@@ -18,7 +18,7 @@ from .bayes import COLUMNS, EVERY, SENSORS, easy, normal, random_problems
 @pytest.mark.parametrize(("tol", "stops_apart"), [(1e-5, False), (1e-4, True)])
 def test_batch_mates_and_their_order_do_not_matter(tol, stops_apart) -> None:
     problem, _, _ = easy(batch=5)
-    solver = Champagne(max_iter=150, tol=tol)
+    solver = Champagne("cb", max_iter=150, tol=tol)
     together = solve(problem, solver)
     backwards = solve(replace(problem, y=problem.y.flip(0)), solver)
     moves = (together.certificate.energy.diff(dim=0) != 0).sum(0)
@@ -66,7 +66,7 @@ def test_the_order_of_sensors_and_of_sources_does_not_matter() -> None:
     rows, columns = (torch.randperm(n, generator=order) for n in (24, 90))
     lead = problem.operator.matrix()[rows][:, columns]
     shuffled = Problem(MatrixOperator(lead), problem.y[:, rows])
-    solver = Champagne(tol=0.0, max_iter=50)
+    solver = Champagne("cb", tol=0.0, max_iter=50)
     one, other = solve(problem, solver), solve(shuffled, solver)
     torch.testing.assert_close(other.estimate, one.estimate[:, columns])
     torch.testing.assert_close(other.state.log_noise, one.state.log_noise[:, rows])
@@ -79,7 +79,7 @@ def test_blocks_do_not_depend_on_the_axes() -> None:
     turned = torch.einsum("bngi,gij->bngj", lead, turn).flatten(2)
     other = replace(problem, operator=MatrixOperator(turned, 3))
     for orientation in ("block", "tied"):
-        solver = Champagne(orientation=orientation, tol=0.0, max_iter=15)
+        solver = Champagne("cb", orientation=orientation, tol=0.0, max_iter=15)
         one, two = solve(problem, solver).estimate, solve(other, solver).estimate
         back = torch.einsum("bgjt,gij->bgit", two.unflatten(1, (-1, 3)), turn).flatten(1, 2)
         torch.testing.assert_close(one, back, rtol=1e-6, atol=1e-6 * float(one.abs().max()))

@@ -142,6 +142,46 @@ def test_a_process_knows_when_it_began() -> None:
     assert time.process_time() - 0.1 < time.monotonic() - process_began() < 24 * 3600
 
 
+def test_first_steps_that_are_slow_count_once_for_every_head(
+    path: Leadfield, tmp_path: Path, small: Recipe, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes 2 s, and 20 s more where its head is new: so it is timed, and 16 heads paid."""
+    engine = Trainer(small, path, tmp_path / "a").engine
+    assert budget.measure(engine, Trainer(small, path, tmp_path / "b").valid, 600.0).once == 0.0
+    usual, prepared = Engine.update, set()
+
+    def update(engine: Engine) -> torch.Tensor:
+        if engine.step % 16 not in prepared:
+            prepared.add(engine.step % 16)
+            clock.now += 20.0
+        return usual(engine)
+
+    monkeypatch.setattr(Engine, "update", update)
+    monkeypatch.setattr(type(engine.train), "turns", 16)
+    pace = budget.measure(engine, Trainer(small, path, tmp_path / "c").valid, 600.0)
+    assert pace.step == pytest.approx(2.0)
+    assert pace.once == pytest.approx(16 * 20.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"seed": 2**100}, "the seed is"),
+        ({"seed": -1}, "the seed is"),
+        ({"batch": 10**12}, "samples a step"),
+        ({"batch": 0}, "samples a step"),
+    ],
+)
+def test_numbers_that_no_machine_holds_are_refused(
+    path: Leadfield, tmp_path: Path, wrong: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(MajorantError, match=said):
+        command.train(folder=tmp_path / "a", leadfield=path, quiet=True, **wrong)
+    (tmp_path / "file").touch()
+    with pytest.raises(MajorantError, match="no folder"):
+        command.train(folder=tmp_path / "file", leadfield=path, quiet=True)
+
+
 def test_devices_are_named(path: Leadfield, tmp_path: Path) -> None:
     with pytest.raises(MajorantError, match="auto, cpu, cuda"):
         command.train(device="tpu", folder=tmp_path)

@@ -136,7 +136,7 @@ def test_gradients_that_are_not_finite_stop_the_run(heads, tmp_path, monkeypatch
 def test_the_loss_of_the_truth_is_zero_but_for_the_noise(heads):
     head = heads[1]
     batch = head.batch(range(3))
-    solver = Champagne(tol=0.0)
+    solver = Champagne("cb", tol=0.0)
     problem = head.problem(batch)
     here = solver.majorant(problem).at(solver.start(problem))
     here.evidence.mean = lambda y: batch.x

@@ -40,6 +40,12 @@ def ranged(found: Estimate, unit: str, spec: str = ".0f") -> str:
     return f"{written(found.mean, spec)}{THIN}{unit} (95{THIN}% interval {low} to {high})"
 
 
+def width(found: Estimate, unit: str) -> str:
+    """Return how far a difference that includes zero is known."""
+    most = max(abs(found.low), abs(found.high))
+    return f"less than {written(most, '.1f')}{THIN}{unit} either way, with 95{THIN}% confidence"
+
+
 def headline(audit: Audit) -> tuple[str, str]:
     """Return what the audit says: one sentence with its numbers, and its conditions."""
     best, own = audit.ranked()[0], audit.settings
@@ -90,8 +96,9 @@ def _solver(audit: Audit) -> Advice | None:
         return Advice(
             f"To find where, use {' or '.join(title(name) for name in (best, *equal))}.",
             f"At {decibels(audit.level)} the errors of {names} cannot be told apart: "
-            f"{title(best)} is {ranged(error, 'mm')} off, and {title(equal[0])} farther by "
-            f"{ranged(apart, 'mm', '.1f')} on the same patches.",
+            f"{title(best)} is {ranged(error, 'mm')} off, and on the same patches "
+            f"{title(equal[0])} differs by nothing that these simulations could show "
+            f"({width(apart, 'mm')}).",
         )
     apart = audit.against(rest[0], best)
     return Advice(
@@ -119,41 +126,67 @@ def _extent(audit: Audit) -> Advice | None:
         return Advice(f"{title(best)} shows about how far activity extends.", f"{why}.")
     other = ranked[1]
     apart = audit.estimate(shares[best] - shares[other])
-    choice = title(best) if apart.clear else f"{title(best)} or {title(other)}"
-    less = ranged(apart, "percentage points")
+    if not apart.clear:
+        return Advice(
+            f"To see how far activity extends, use {title(best)} or {title(other)}.",
+            f"{why}; {title(other)} cannot be told from it ({width(apart, 'percentage points')}).",
+        )
     return Advice(
-        f"To see how far activity extends, use {choice}.",
-        f"{why}; with the next, {title(other)}, less by {less}.",
+        f"To see how far activity extends, use {title(best)}.",
+        f"{why}; with the next, {title(other)}, less by {ranged(apart, 'percentage points')}.",
     )
 
 
 def _more(audit: Audit, best: str) -> Advice | None:
-    """Whether more electrodes or more trials are worth more."""
+    """Whether more electrodes or more trials are worth more; nothing where that is not known."""
     changes = {change.job.key: change for change in audit.changes(best)}
     trials = _trials(audit, best)
     more = changes.get(f"electrodes-{2 * audit.cap.n}")
-    said = f"four times as many trials (+6{THIN}dB) change the error of {title(best)} by " + ranged(
-        trials.error_gain, "mm", ".1f"
-    )
-    if more is None:
-        what = "Average more trials." if _helps(trials) else "More trials will not help much."
-        return Advice(what, said[0].upper() + said[1:] + ".")
-    why = (
-        f"{said[0].upper()}{said[1:]}; {more.job.electrodes} electrodes instead of {audit.cap.n} "
-        f"by {ranged(more.error_gain, 'mm', '.1f')}."
-    )
-    helpful = sorted(filter(_helps, (trials, more)), key=lambda c: c.error_gain.mean)
+    asked = [trials] if more is None else [trials, more]
+    said = {change.job.key: _change(audit, best, change) for change in asked}
+    helpful = sorted(filter(_helps, asked), key=lambda c: c.error_gain.mean)
+    useless = [change for change in asked if _useless(change)]
     if not helpful:
-        return Advice(
-            f"Neither more trials nor more than {audit.cap.n} electrodes will help much at "
-            f"{decibels(audit.level)}.",
-            f"{why} What is left is owed to the head model and to the solver.",
-        )
+        if not useless:
+            return None
+        why = _sentences([said[change.job.key] for change in useless])
+        if len(useless) == 2:
+            return Advice(
+                f"Neither more trials nor more than {audit.cap.n} electrodes will help much at "
+                f"{decibels(audit.level)}.",
+                f"{why} What is left is owed to the head model and to the solver.",
+            )
+        if useless[0] is trials:
+            return Advice("More trials will not help much.", why)
+        return Advice(f"More than {audit.cap.n} electrodes will not help much.", why)
+    known = [said[change.job.key] for change in asked if change in helpful or change in useless]
+    why = _sentences(known)
     if helpful[0] is trials:
+        if more is None or more not in useless + helpful:
+            return Advice("Average more trials.", why)
         return Advice("Spend time on more trials rather than money on electrodes.", why)
-    return Advice(
-        f"Take more electrodes: {more.job.electrodes} are worth more than four times the trials.",
-        why,
+    assert more is not None
+    if trials in helpful or trials in useless:
+        return Advice(
+            f"Take more electrodes: {more.job.electrodes} are worth more than four times the "
+            "trials.",
+            why,
+        )
+    return Advice(f"Take more electrodes: {more.job.electrodes} instead of {audit.cap.n}.", why)
+
+
+def _sentences(parts: list[str]) -> str:
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _change(audit: Audit, best: str, change: Change) -> str:
+    gain = ranged(change.error_gain, "mm", ".1f")
+    if change.job.key.startswith("trials"):
+        return f"four times as many trials (+6{THIN}dB) change the error of {title(best)} by {gain}"
+    return (
+        f"{change.job.electrodes} electrodes instead of {audit.cap.n} change the error of "
+        f"{title(best)} by {gain}"
     )
 
 
@@ -167,14 +200,22 @@ def _helps(change: Change) -> bool:
     return change.error_gain.high < 0 and change.error_gain.mean <= -LITTLE_MM
 
 
+def _useless(change: Change) -> bool:
+    """Whether it is certain that a gain, if there is any, is little."""
+    return change.error_gain.low > -LITTLE_MM
+
+
 def _enough(audit: Audit, best: str) -> Advice | None:
     """From which level on the error hardly falls."""
     levels = audit.settings.snr_levels
     if len(levels) == 1:
         return None
     errors = [audit.values(best, level=i)[:, ERROR] for i in range(len(levels))]
-    last = errors[-1].mean()
-    first = next(i for i, e in enumerate(errors) if e.mean() - last <= LITTLE_MM)
+    left = [audit.estimate(e - errors[-1]) for e in errors]
+    first = next(i for i, rest in enumerate(left) if rest.mean <= LITTLE_MM)
+    # A level is advised where the one below it is certainly worse.
+    if first == 0 or left[first - 1].low <= 0:
+        return None
     falls = ", ".join(
         f"{e.mean():.0f} at {decibels(level)}" for e, level in zip(errors, levels, strict=True)
     )

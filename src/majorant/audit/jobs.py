@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from majorant.audit.cap import Cap
-from majorant.audit.judge import judge
+from majorant.audit.judge import METRICS, judge
 from majorant.audit.settings import AuditSettings
 from majorant.audit.solvers import imager
 from majorant.audit.trials import Trials
@@ -121,13 +122,13 @@ def _chunk(
     data: Trials,
 ) -> NDArray[np.float64]:
     """Read a chunk, or compute it and write it; a damaged one is computed anew."""
-    try:
-        tensors, _ = read_archive(path, kind=KIND, version=VERSION)
-        return tensors["scores"].numpy()
-    except (FileNotFoundError, DamagedFile):
-        chosen = torch.from_numpy(index)
-        scores = np.stack(
-            [judge(data.head, data.patches, index, make(chosen, level)) for level in job.levels]
-        )
-        write_archive(path, {"scores": torch.from_numpy(scores)}, {}, kind=KIND, version=VERSION)
-        return scores
+    with suppress(FileNotFoundError, DamagedFile):
+        kept = read_archive(path, kind=KIND, version=VERSION)[0].get("scores")
+        if kept is not None and kept.shape == (len(job.levels), len(index), len(METRICS)):
+            return kept.numpy()
+    chosen = torch.from_numpy(index)
+    scores = np.stack(
+        [judge(data.head, data.patches, index, make(chosen, level)) for level in job.levels]
+    )
+    write_archive(path, {"scores": torch.from_numpy(scores)}, {}, kind=KIND, version=VERSION)
+    return scores

@@ -117,6 +117,11 @@ def _advice(audit: Audit) -> str:
     items = "".join(
         f"<li><strong>{escape(a.what)}</strong><p>{escape(a.why)}</p></li>" for a in advice(audit)
     )
+    if not items:
+        return (
+            "<p>These simulations are too few to tell anything apart; more patches (--n) would "
+            "say more.</p>\n"
+        )
     return f'<ul class="advice">{items}</ul>\n'
 
 

@@ -15,6 +15,8 @@ __all__ = ["DEFAULT_SOLVERS", "FEWEST", "AuditSettings"]
 FEWEST = 8
 """Electrodes below which nothing is imaged."""
 DEFAULT_SOLVERS = ("mne", "sloreta", "unfolded-sbl", "mm-net")
+MOST = 10_000
+"""Patches; an audit of more would take days and tell no more."""
 USUAL_DB = 10.0
 """Signal-to-noise ratio of a common average, dB: the audit speaks of the level nearest to it."""
 
@@ -107,6 +109,13 @@ class AuditSettings:
             raise MajorantError(
                 f"{self.n} patches cannot cover the cortex; give at least 20, better 200"
             )
+        if self.n > MOST:
+            raise MajorantError(
+                f"{self.n} patches were asked for, and {MOST} are several for every place of the "
+                "cortex; give fewer"
+            )
+        if not 0 <= self.seed < 2**63:
+            raise MajorantError(f"the seed is {self.seed}; give a whole number from 0 to 2^63 - 1")
         if not 0.5 <= self.extent <= 100:
             raise MajorantError(
                 f"patches of {self.extent:g} cm² were asked for; expected 0.5 to 100"

@@ -25,6 +25,7 @@ from torch import Tensor
 from majorant import registry
 from majorant.bench.table1 import OPTIONS, TESTS
 from majorant.energies.cosine import CosineEnergy
+from majorant.files.write import write_file
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.families import FAMILIES
 from majorant.learned.mmnet import MMNet
@@ -298,13 +299,9 @@ def _write(folder: Path, name: str, png: bytes, text: str) -> list[Path]:
     written = []
     for suffix, content in ((".png", png), (".csv", text.encode())):
         target = folder / f"{name}{suffix}"
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            part.write_bytes(content)
-            part.replace(target)
+            write_file(target, content)
         except OSError as error:
             raise MajorantError(f"{target} cannot be written ({error.strerror})") from error
-        finally:
-            part.unlink(missing_ok=True)
         written.append(target)
     return written

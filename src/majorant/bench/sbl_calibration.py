@@ -42,7 +42,7 @@ LEVEL = 0.9
 def solvers() -> dict[str, IterativeSolver[Variances]]:
     """What is compared."""
     return {
-        "cb-10": Champagne(tol=0.0, max_iter=STEPS),
+        "cb-10": Champagne("cb", tol=0.0, max_iter=STEPS),
         "mackay-10": Champagne("mackay", tol=0.0, max_iter=STEPS),
         "unfolded gated": unfolded_sbl(correction="mlp", recalibrated=False),
         "unfolded layers": unfolded_sbl(correction="layers", recalibrated=False),

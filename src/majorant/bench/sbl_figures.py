@@ -66,7 +66,7 @@ def per_layer(bench: Bench) -> list[Point]:
     batch = bench.data.batch(range(bench.n))
     problem, dense = bench.data.problem(batch), dense_map(batch)
     runs = {
-        "cb": Champagne(tol=0.0),
+        "cb": Champagne("cb", tol=0.0),
         "mackay": Champagne("mackay", tol=0.0),
         **{
             f"unfolded {name}": UnfoldedSBL(net, mode_of(name))

@@ -124,7 +124,7 @@ def best_steps(
     problem, dense = data.problem(batch), dense_map(batch)
     found = {}
     for steps in candidates:
-        estimate = solve(problem, Champagne(tol=0.0), max_iter=steps).estimate
+        estimate = solve(problem, Champagne("cb", tol=0.0), max_iter=steps).estimate
         found[steps] = float(judge.score(batch.x, estimate, batch.seeds, dense).emd.median())
     return min(found, key=lambda steps: found[steps])
 

@@ -129,7 +129,7 @@ def _jobs() -> Iterator[tuple[str, list[str], str]]:
 
 def rows() -> Iterator[Timing]:
     """Every row, in the order of the table."""
-    from majorant.bench.speed_champagne import champagne_rows
+    from majorant.bench.speed_champagne import champagne_rows, ended_rows
     from majorant.bench.speed_door import door_rows
     from majorant.bench.speed_live import live_rows
     from majorant.bench.speed_mmnet import mmnet_rows, training_rows
@@ -141,6 +141,8 @@ def rows() -> Iterator[Timing]:
     yield from image_rows()
     for name, ours, theirs, _ in champagne_rows():
         yield Timing(name, ours, theirs, "MNE, gamma only")
+    for name, ours, limit in ended_rows():
+        yield Timing(name, ours, limit, "limit, processor time")
     for name, ours, theirs, _ in unfolded_rows():
         yield Timing(name, ours, theirs, "plain step")
     for name, ours, theirs, _ in calibrain_rows():

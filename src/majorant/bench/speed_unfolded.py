@@ -87,7 +87,7 @@ def unfolded_rows(n_batch: int = 16, turns: int = 9) -> list[Row]:
         "Unfolded, gate and MLP": _network("mlp", "gated"),
         "Unfolded, gate and attention": _network("attention", "gated"),
     }
-    plain = _runner(case, Champagne(tol=0.0, guard=Guard("off", window=1)))
+    plain = _runner(case, Champagne("cb", tol=0.0, guard=Guard("off", window=1)))
     runs = [_runner(case, solver) for solver in names.values()]
     with _one_thread():
         rows = [

@@ -24,6 +24,8 @@ from torch import Tensor
 from majorant import registry
 from majorant.bench.limit import MatchedFilter
 from majorant.bench.rows import NOT_TRAINED, Row, as_csv, as_json, as_markdown, as_table
+from majorant.files.output import check_file
+from majorant.files.write import write_file
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.families import FAMILIES
 from majorant.metrics.localisation import Localisation, Scores
@@ -318,22 +320,15 @@ def _target(path: str | os.PathLike[str]) -> Path:
         raise MajorantError(
             f"{target} does not say how to write the table; end it in {', '.join(WRITERS)}"
         )
-    folder = target.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK) or target.is_dir():
-        raise MajorantError(f"{target} cannot be written; give a file in a folder that exists")
-    return target
+    return check_file(target)
 
 
 def _write(target: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(target)
+        write_file(target, text)
     except OSError as error:
         raise MajorantError(f"{target} cannot be written ({error.strerror})") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -5,8 +5,8 @@ A file ``raw_eeg_test.npy`` (or ``raw_eeg_training.npy``) is a pickled dictionar
 stimulus channel holds the number of the image at the sample of its onset, 99999 for a target, and 0
 elsewhere.
 
-A pickle can run any code, so it is read by an unpickler that makes arrays, numbers, strings, lists
-and dictionaries, and refuses everything else.
+A pickle can run any code, so none is unpickled: :mod:`majorant.bench.things_pickle` reads arrays,
+numbers, strings, lists and dictionaries by hand, and refuses everything else.
 
 Source: Gifford et al. (2022), doi:10.1016/j.neuroimage.2022.119754, for the data set.
 """
@@ -14,7 +14,6 @@ Source: Gifford et al. (2022), doi:10.1016/j.neuroimage.2022.119754, for the dat
 from __future__ import annotations
 
 import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from majorant.bench.things_pickle import read_pickled
+from majorant.files.write import replacing
 from majorant.problem import DamagedFile, MajorantError
 
 __all__ = ["TARGET", "Session", "find_sessions", "read_session", "write_session"]
@@ -31,25 +32,11 @@ TARGET = 99999
 
 N_ELECTRODES = 63
 PARTS = ("test", "training")
+FASTEST = 1e5
+"""Hz."""
+LARGEST_CODE = 10**6
 LARGEST = 4 * 2**30
 """Bytes; the longest session of the data set has half of it."""
-
-HARMLESS = frozenset(
-    {
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        *(
-            (f"numpy.{core}.{module}", name)
-            for core in ("core", "_core")
-            for module, name in (
-                ("multiarray", "_reconstruct"),
-                ("multiarray", "scalar"),
-                ("numeric", "_frombuffer"),
-            )
-        ),
-    }
-)
-"""What a file may ask for beside plain Python values: the parts of an array."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +128,12 @@ def read_session(path: str | os.PathLike[str]) -> Session:
         raise MajorantError(
             f"{path.name} has no {', '.join(missing)} ({kind}?); expected a raw file of THINGS-EEG2"
         )
-    data, names, types = held["raw_eeg_data"], list(held["ch_names"]), list(held["ch_types"])
+    data, names, types, sfreq = (
+        held[name] for name in ("raw_eeg_data", "ch_names", "ch_types", "sfreq")
+    )
+    names, types = ([*map(str, part)] if np.iterable(part) else [] for part in (names, types))
+    if not isinstance(sfreq, int | float | np.number) or not 1 <= float(sfreq) <= FASTEST:
+        raise MajorantError(f"{path.name} has a sampling rate of {sfreq!r}; expected some 1000 Hz")
     if not (isinstance(data, np.ndarray) and data.ndim == 2 and data.dtype.kind == "f"):
         raise MajorantError(
             f"raw_eeg_data of {path.name} is no array (channels, samples) of floats"
@@ -160,12 +152,21 @@ def read_session(path: str | os.PathLike[str]) -> Session:
         )
     session = Session(
         data[eeg],
-        np.rint(data[stim[0]]).astype(np.int64),
+        _codes(data[stim[0]], path.name),
         tuple(str(names[i]) for i in eeg),
-        float(held["sfreq"]),
+        float(sfreq),
     )
     _check(session, path.name)
     return session
+
+
+def _codes(stim: NDArray[np.floating[Any]], name: str) -> NDArray[np.int64]:
+    """Numbers of images, as whole numbers."""
+    if not (np.isfinite(stim).all() and (np.abs(stim) <= LARGEST_CODE).all()):
+        raise MajorantError(
+            f"the stimulus channel of {name} holds what is no number of an image; download it again"
+        )
+    return np.rint(stim).astype(np.int64)
 
 
 def _check(session: Session, name: str) -> None:
@@ -195,52 +196,22 @@ def write_session(path: str | os.PathLike[str], session: Session) -> Path:
         "lowpass": 100,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part.npy")
-    np.save(beside, np.array(held, dtype=object), allow_pickle=True)
-    beside.replace(path)
+    with replacing(path) as part:
+        np.save(part, np.array(held, dtype=object), allow_pickle=True)
     return path
 
 
-class _Harmless(pickle.Unpickler):
-    """An unpickler that knows arrays and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what an array is made of; refuse the rest."""
-        if (module, name) not in HARMLESS:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(module, name)
-
-
 def _unpickled(path: Path) -> dict[str, Any]:
+    """What the file holds; never unpickled, see :mod:`majorant.bench.things_pickle`."""
+    if not path.is_file():
+        raise MajorantError(f"there is no file {path}; check the path")
     if path.stat().st_size > LARGEST:
         raise MajorantError(f"{path.name} has more than {LARGEST >> 30} GiB; no raw session has")
     try:
         with path.open("rb") as stream:
-            shape, dtype = _header(stream)
-            if shape != () or dtype != np.dtype(object):
-                raise MajorantError(
-                    f"{path.name} holds an array of {dtype} with shape {shape}; the raw files of "
-                    "THINGS-EEG2 hold a dictionary"
-                )
-            held = _Harmless(stream).load()
-    except MajorantError:
-        raise
-    except (pickle.UnpicklingError, EOFError, ValueError, AttributeError, IndexError) as error:
+            content = read_pickled(stream)
+    except (ValueError, EOFError, RecursionError) as error:
         raise DamagedFile(f"{path.name} cannot be read: {error}; download it again") from error
-    content = held.item() if isinstance(held, np.ndarray) and held.shape == () else None
     if not isinstance(content, dict):
         raise MajorantError(f"{path.name} holds no dictionary; expected a raw file of THINGS-EEG2")
     return content
-
-
-def _header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Read the header of NumPy's format."""
-    version = np.lib.format.read_magic(stream)
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in readers:
-        raise ValueError(f"its format is version {version}")
-    shape, _, dtype = readers[version](stream)
-    return shape, dtype

@@ -12,7 +12,7 @@ from majorant import __version__
 from majorant.bids.dataset import DESCRIPTION, Item, root_of
 from majorant.bids.study import Study, input_hash, read_record, record_file
 from majorant.errors import MajorantError
-from majorant.report.sheet import write_whole
+from majorant.files.write import sweep, write_file
 
 __all__ = ["NAME", "Standing", "finished_records", "open_derivatives", "standing"]
 
@@ -45,7 +45,7 @@ def open_derivatives(root: Path, out: Path) -> Path:
         about["SourceDatasets"] = [{"URL": Path(os.path.relpath(root, folder)).as_posix()}]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(description, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+        write_file(description, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise MajorantError(
             f"the output folder {folder} cannot be written ({error.strerror or error}); choose "
@@ -77,6 +77,9 @@ def standing(items: Sequence[Item], study: Study, *, overwrite: bool) -> Standin
         If some are finished with other settings and may not be replaced.
     """
     finished, changed, new, other = [], [], [], []
+    for folder in {record_file(item, study.out).parent for item in items}:
+        # A run that was killed while it moved a recording's files is finished first.
+        sweep(folder)
     for item in items:
         record = read_record(record_file(item, study.out))
         if record is None or overwrite:

@@ -1,7 +1,8 @@
 """What is done to every recording of a data set, and one recording from file to derivatives.
 
-A recording's files are written beside their place and moved into it, its record last: a recording
-is finished when its record is there, was made with the same settings, and of the same input.
+A recording's files are written beside their place and moved into it as one, its record last: a
+recording is finished when its record is there, was made with the same settings, and of the same
+input. A run that is killed while it moves them is finished by the next one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +23,7 @@ from majorant.account import silent
 from majorant.bids.dataset import Item, read_recording
 from majorant.errors import MajorantError
 from majorant.files.archive import content_hash
-from majorant.files.folder import beside
+from majorant.files.write import beside, move_all
 from majorant.imaging.result import ImageResult, ImageSettings
 from majorant.imaging.write import save_results
 from majorant.recording.average import separate
@@ -33,6 +33,9 @@ from majorant.recording.settings import Preparation
 __all__ = ["Outcome", "Study", "image_item", "read_record", "record_file"]
 
 KIND, VERSION = "majorant recording", 1
+GIST = ("label", "report", "nave", "peaks", "unit", "explained", "certificate", "cautions")
+"""What the group page says of an estimate."""
+
 MOST = 20
 """Events of a recording that are imaged one by one without being asked for by name."""
 
@@ -124,10 +127,13 @@ def read_record(path: Path) -> dict[str, Any] | None:
     """Read a record; None where there is none, or something else."""
     try:
         record = json.loads(path.read_text("utf-8"))
-        whole = record["kind"] == KIND and all(
-            (path.parent / name).exists() for name in record["files"]
+        whole = (
+            record["kind"] == KIND
+            and all(isinstance(record[name], str) for name in ("plan", "input", "key"))
+            and all(set(GIST) <= set(entry) for entry in record["estimates"])
+            and all((path.parent / name).exists() for name in record["files"])
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return record if whole else None
 
@@ -164,7 +170,6 @@ def image_item(item: Item, study: Study) -> Outcome:
 
 def _image(item: Item, study: Study) -> int:
     record = record_file(item, study.out)
-    _sweep(record.parent, item.key)
     source = input_hash(item)
     recording = read_recording(item)
     entries: list[dict[str, Any]] = []
@@ -174,9 +179,6 @@ def _image(item: Item, study: Study) -> int:
             result = _estimate(recording, preparation, own, room)
             entries.append(_write(result, room, f"{item.key}_desc-{label}", label, study))
         files = sorted(path.name for path in room.iterdir())
-        _remove(record)
-        for name in files:
-            _move(room / name, record.parent / name)
         content = {
             "kind": KIND,
             "key": item.key,
@@ -188,7 +190,8 @@ def _image(item: Item, study: Study) -> int:
         }
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         (room / record.name).write_text(text, encoding="utf-8")
-        os.replace(room / record.name, record)
+        moves = {f"{room.name}/{name}": name for name in (*files, record.name)}
+        move_all(room.parent, moves, removes=_earlier(record))
     return len(entries)
 
 
@@ -247,7 +250,7 @@ def _write(result: ImageResult, room: Path, stem: str, label: str, study: Study)
     summary = json.loads((written / "summary.json").read_text("utf-8"))
     summary["files"] = sorted([*names.values(), f"{stem}_certificate.json"])
     for old, new in names.items():
-        _move(written / old, room / new)
+        os.replace(written / old, room / new)
     written.rmdir()
     for kind, content in (("summary", summary), ("certificate", summary["certificate"])):
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -270,25 +273,8 @@ def _gist(summary: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _move(source: Path, target: Path) -> None:
-    if target.is_dir():
-        shutil.rmtree(target)
-    os.replace(source, target)
-
-
-def _remove(record: Path) -> None:
-    """Take an earlier recording's files away, its record first."""
+def _earlier(record: Path) -> list[str]:
+    """Names of an earlier recording's record and files."""
     earlier = read_record(record)
-    record.unlink(missing_ok=True)
-    for name in () if earlier is None else earlier["files"]:
-        path = record.parent / Path(name).name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _sweep(folder: Path, key: str) -> None:
-    """Remove what a killed process left behind."""
-    for left in folder.glob(f".{key}.*"):
-        shutil.rmtree(left, ignore_errors=True)
+    files = [] if earlier is None else [Path(name).name for name in earlier["files"]]
+    return [record.name, *files]

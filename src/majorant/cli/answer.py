@@ -7,12 +7,12 @@ output, and nothing else is printed there.
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
+import re
 from typing import Annotated, Any
 
 import typer
 
+from majorant.cli.voice import STEERS
 from majorant.errors import MajorantError
 
 STDOUT = "-"
@@ -22,13 +22,9 @@ def check_place(place: str | None) -> str | None:
     """Refuse, before any work, a file that cannot be written."""
     if place is None or place == STDOUT:
         return place
-    target = Path(place)
-    folder = target.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK) or target.is_dir():
-        raise MajorantError(
-            f"{place} cannot be written; give --json a file in a folder that exists, or {STDOUT} "
-            "for standard output"
-        )
+    from majorant.files.output import check_file
+
+    check_file(place, option="--json")
     return place
 
 
@@ -67,17 +63,20 @@ def deliver(found: Any, place: str | None) -> bool:
     """
     if place is None:
         return False
-    text = json.dumps(found, indent=2, ensure_ascii=False, default=str)
+    text = STEERS.sub(_coded, json.dumps(found, indent=2, ensure_ascii=False, default=str))
     if place == STDOUT:
         typer.echo(text)
         return True
-    target = Path(place)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    from majorant.files.output import check_file
+    from majorant.files.write import write_file
+
     try:
-        part.write_text(text + "\n", encoding="utf-8")
-        part.replace(target)
+        write_file(check_file(place, option="--json"), text + "\n")
     except OSError as error:
-        raise MajorantError(f"{target} cannot be written ({error.strerror})") from error
-    finally:
-        part.unlink(missing_ok=True)
+        raise MajorantError(f"{place} cannot be written ({error.strerror})") from error
     return False
+
+
+def _coded(found: re.Match[str]) -> str:
+    """A character that would steer a terminal, as JSON may also write it."""
+    return f"\\u{ord(found[0]):04x}"

@@ -11,7 +11,7 @@ import typer
 from majorant.cli import options as own
 from majorant.cli.answer import Json, deliver
 from majorant.cli.typed import typed
-from majorant.cli.voice import Voice, err, out, show_table, timed
+from majorant.cli.voice import Voice, err, out, show_table, tell, timed
 from majorant.registry import SOLVERS
 
 CAP, STUDY = "Cap and head", "Study"
@@ -118,11 +118,11 @@ def _tell(summary: dict[str, Any], goal: float, page: Path, seconds: float) -> N
     ]
     columns = ("solver", "error, mm", f"within {goal:g} mm, %", "missed, %", "false, cm²")
     show_table(f"{len(summary['electrodes'])} electrodes, {summary['snr_db']:g} dB", columns, rows)
-    out.print(summary["headline"], soft_wrap=True, markup=False)
+    tell(summary["headline"])
     for entry in summary["advice"]:
-        out.print(f"- {entry['what']}", soft_wrap=True, markup=False)
+        tell(f"- {entry['what']}")
     out.print()
-    out.print(str(page), style="bold", soft_wrap=True, markup=False)
+    tell(str(page), "bold")
     err.print(f"{seconds:.0f} s", style="dim")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsons
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from majorant.citations import about, keywords
 from majorant.cli.answer import Json, deliver
 from majorant.cli.screen import complete_solvers
 from majorant.errors import MajorantError, nearest
+from majorant.files.output import read_small_json
 from majorant.registry import SOLVERS
 
 NAMING = ("name", "method", "solver", "solvers", "test", "trained_on", "data", "family")
@@ -76,12 +76,12 @@ def _words(asked: str) -> set[str]:
 
 
 def _read(place: Path) -> Any:
-    try:
-        return jsons.loads(place.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    found = read_small_json(place)
+    if found is None:
         raise MajorantError(
             f"{place} cannot be read as JSON; give a summary.json, or what --json wrote"
-        ) from error
+        )
+    return found
 
 
 def used(document: Any) -> set[str]:
@@ -124,12 +124,15 @@ def _on_template(document: dict[str, Any]) -> bool:
 
 def _named(document: Any) -> Iterator[str]:
     """Values of the fields that name solvers, methods and data, wherever they stand."""
-    if isinstance(document, list):
-        for part in document:
-            yield from _named(part)
-    elif isinstance(document, dict):
-        for field, value in document.items():
-            values = value if isinstance(value, list) else [value]
-            if field in NAMING:
-                yield from (text for text in values if isinstance(text, str))
-            yield from _named(value)
+    # A list of what is left, and no recursion: a file may be nested as deeply as it likes.
+    left = [document]
+    while left:
+        part = left.pop()
+        if isinstance(part, list):
+            left.extend(part)
+        elif isinstance(part, dict):
+            for field, value in part.items():
+                values = value if isinstance(value, list) else [value]
+                if field in NAMING:
+                    yield from (text for text in values if isinstance(text, str))
+                left.append(value)

@@ -10,16 +10,17 @@ import typer
 
 from majorant.cli import options as own
 from majorant.cli.answer import Json, deliver
+from majorant.cli.given import there
 from majorant.cli.options import SOURCES
 from majorant.cli.records import spread
 from majorant.cli.typed import typed
-from majorant.cli.voice import Voice, err, out, show_table, timed
+from majorant.cli.voice import Voice, err, show_table, tell, timed
 from majorant.registry import SOLVERS
 
 
 @spread
 def compare(
-    file: Annotated[Path, typer.Argument(help="Any file that MNE-Python reads.")],
+    file: Annotated[Path, typer.Argument(help="Any file that MNE-Python reads.", callback=there)],
     *,
     solvers: own.Solvers = "sloreta,champagne,unfolded-sbl,mm-net",
     recording: own.Recording,
@@ -44,7 +45,7 @@ def compare(
     """
     from majorant.compare.run import check_names
     from majorant.compare.save import PAGE
-    from majorant.files.folder import check_output
+    from majorant.files.output import check_output
 
     chosen = own.names(solvers) or []
     check_names(chosen)
@@ -106,7 +107,7 @@ def _tell(summary: dict[str, Any], page: Path, seconds: float) -> None:
     columns = ("solver", "strongest", "explained", "log evidence", "s")
     show_table(f"At {1e3 * summary['moments'][0]['time']:.0f} ms", columns, rows)
     for name, why in summary["left_out"].items():
-        out.print(f"Left out {name}: {why}.", soft_wrap=True, markup=False, style="yellow")
-    out.print(summary["headline"], soft_wrap=True, markup=False)
-    out.print(f"\n{page}", style="bold", soft_wrap=True, markup=False)
+        tell(f"Left out {name}: {why}.", "yellow")
+    tell(summary["headline"])
+    tell(f"\n{page}", "bold")
     err.print(f"{seconds:.1f} s", style="dim")

@@ -10,6 +10,7 @@ import typer
 
 from majorant.cli import options as own
 from majorant.cli.answer import Json
+from majorant.cli.given import there
 from majorant.cli.image_bids import Selection, run_bids
 from majorant.cli.image_one import run_one
 from majorant.cli.options import RECORDING
@@ -23,7 +24,7 @@ from majorant.errors import MajorantError
 def image(
     file: Annotated[
         Path | None,
-        typer.Argument(help="Any recording that MNE-Python reads."),
+        typer.Argument(help="Any recording that MNE-Python reads.", callback=there),
     ] = None,
     *,
     demo: Annotated[bool, typer.Option("--demo", help="Image a simulated response.")] = False,
@@ -43,7 +44,7 @@ def image(
     ] = False,
     bids: Annotated[
         Path | None,
-        typer.Option(help="Image all of this data set.", rich_help_panel=RECORDING),
+        typer.Option(help="Image all of this data set.", callback=there, rich_help_panel=RECORDING),
     ] = None,
     selection: Selection,
     overwrite: own.Overwrite = False,

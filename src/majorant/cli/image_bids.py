@@ -12,7 +12,7 @@ import typer
 from majorant.cli.answer import deliver
 from majorant.cli.options import names
 from majorant.cli.screen import FAILED, RARE, STOPPED
-from majorant.cli.voice import Voice, complain, out, show_table
+from majorant.cli.voice import Voice, complain, show_table, tell
 from majorant.errors import MajorantError
 
 if TYPE_CHECKING:
@@ -104,10 +104,10 @@ def run_bids(
     if not deliver(found, json) and not voice.quiet:
         as_finished = f"{len(skipped)} skipped as finished, " if skipped else ""
         imaged = f"{len(found['imaged'])} of {len(items)} recordings imaged"
-        out.print(f"{imaged}, {as_finished}{len(failed)} failed.", soft_wrap=True)
+        tell(f"{imaged}, {as_finished}{len(failed)} failed.")
         if failed:
             show_table("Failed", ("recording", "why"), list(without.items()))
-        out.print(str(page), style="bold", soft_wrap=True, markup=False)
+        tell(str(page), "bold")
     if failed:
         raise typer.Exit(FAILED)
 
@@ -139,11 +139,11 @@ def _image(items: Sequence[Item], study: Study, chosen: Selection, voice: Voice)
 
 def _write_page(title: str, study: Study, failed: Sequence[Outcome]) -> Path:
     from majorant.bids.page import PAGE, render_group
-    from majorant.report.sheet import write_whole
+    from majorant.files.write import write_file
 
     page = Path(study.out) / PAGE
     try:
-        write_whole(page, render_group(title, study, failed))
+        write_file(page, render_group(title, study, failed))
     except OSError as error:
         raise MajorantError(
             f"{page} cannot be written ({error.strerror or error}); the estimates are there, so "

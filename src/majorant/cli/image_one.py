@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from majorant.cli.answer import deliver
 from majorant.cli.typed import shared
-from majorant.cli.voice import Voice, out, show_table, timed
+from majorant.cli.voice import Voice, out, plain, show_table, tell, timed
 from majorant.errors import MajorantError
 from majorant.registry import SOLVERS
 
@@ -32,7 +32,8 @@ def run_one(
     json: str | None = None,
 ) -> None:
     """Run the main job: prepare, image, write, tell; continuous data go piece by piece."""
-    from majorant.files.folder import beside, check_output
+    from majorant.files.output import check_output
+    from majorant.files.write import beside
     from majorant.imaging.write import save_results
 
     check_output(target, overwrite=overwrite)
@@ -155,7 +156,7 @@ def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> No
     out.print(content.certificate.sentence())
     for caution in content.cautions:
         out.print(f"[yellow]Caution:[/] {_plain(caution)}")
-    out.print(f"\n[bold]{_plain(str(target / 'report.html'))}[/]", soft_wrap=True)
+    tell(f"\n{target / 'report.html'}", "bold")
     voice.say(f"{seconds:.1f} s")
 
 
@@ -169,4 +170,4 @@ def _deviation(value: float | None, factor: float) -> str:
 def _plain(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    return escape(plain(text))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from majorant.cli.given import known_solver, known_solvers, there
 from majorant.cli.screen import RARE, complete_solvers
 from majorant.errors import MajorantError
 from majorant.registry import SOLVERS
@@ -70,7 +71,8 @@ Montage = Annotated[
     typer.Option(help="Electrode places: a name MNE knows, or a file.", rich_help_panel=RECORDING),
 ]
 NoiseCov = Annotated[
-    Path | None, typer.Option(help="Noise covariance of single trials.", rich_help_panel=RARE)
+    Path | None,
+    typer.Option(help="Noise covariance of single trials.", callback=there, rich_help_panel=RARE),
 ]
 Scale = Annotated[
     float | None, typer.Option(help="From the numbers to volts.", rich_help_panel=RARE)
@@ -84,6 +86,7 @@ Solver = Annotated[
     typer.Option(
         help=f"One of {', '.join(SOLVERS)}.",
         autocompletion=complete_solvers,
+        callback=known_solver,
         rich_help_panel=SOURCES,
     ),
 ]
@@ -92,6 +95,7 @@ Solvers = Annotated[
     typer.Option(
         help=f"With commas, some of {', '.join(SOLVERS)}.",
         autocompletion=complete_solvers,
+        callback=known_solvers,
         rich_help_panel=SOURCES,
     ),
 ]
@@ -126,18 +130,23 @@ Space = Annotated[
     typer.Option(help="ico3, ico4, ico5, oct4, oct5, oct6, regions or auto.", rich_help_panel=RARE),
 ]
 Forward = Annotated[
-    Path | None, typer.Option(help="An mne.Forward of your own head.", rich_help_panel=SOURCES)
+    Path | None,
+    typer.Option(help="An mne.Forward of your own head.", callback=there, rich_help_panel=SOURCES),
 ]
 Subject = Annotated[
     str | None, typer.Option(help="A FreeSurfer subject, for its own head.", rich_help_panel=RARE)
 ]
 SubjectsDir = Annotated[
     Path | None,
-    typer.Option(help="Folder of the subjects; default: SUBJECTS_DIR.", rich_help_panel=RARE),
+    typer.Option(
+        help="Folder of the subjects; default: SUBJECTS_DIR.", callback=there, rich_help_panel=RARE
+    ),
 ]
 Trans = Annotated[
     Path | None,
-    typer.Option(help="From head to MRI; default: from the fiducials.", rich_help_panel=RARE),
+    typer.Option(
+        help="From head to MRI; default: from the fiducials.", callback=there, rich_help_panel=RARE
+    ),
 ]
 DataCov = Annotated[
     str,
@@ -239,8 +248,13 @@ class Sources:
         Raises
         ------
         MajorantError
-            If an option of the solver is not written as NAME=VALUE.
+            If an option of the solver is not written as NAME=VALUE, or a head lacks its other half.
         """
+        if self.trans is not None and self.subject is None:
+            raise MajorantError(
+                "--trans places the electrodes on a subject's head, and no subject was given; name "
+                "one with --subject, or leave --trans out"
+            )
         from majorant.imaging.result import ImageSettings
 
         return ImageSettings(
@@ -286,6 +300,8 @@ def _pair(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise MajorantError(f"the option {text!r} has no value; write it as name=value")
+    if not name.isidentifier() or name == "self":
+        raise MajorantError(f"{name!r} is no name of a solver's setting; check --option {text}")
     plain = {"true": True, "false": False, "none": None}
     if value.lower() in plain:
         return name, plain[value.lower()]

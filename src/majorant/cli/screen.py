@@ -6,6 +6,7 @@ keyboard.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,8 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.exceptions import TyperException
 
-from majorant.cli.voice import complain
+from majorant.cli.given import check_all, check_words
+from majorant.cli.voice import complain, hushed
 from majorant.errors import MajorantError, nearest
 from majorant.registry import SOLVERS
 
@@ -45,10 +47,14 @@ class Command(TyperCommand):
         if ALL in args and not ctx.resilient_parsing:
             typer.echo(screen(self, ctx, whole=True))
             raise typer.Exit
+        check_words(args)
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
         except TyperException as mistake:
             raise _explained(mistake, self, ctx) from mistake
+        if not ctx.resilient_parsing:
+            check_all(self, ctx)
+        return rest
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write usage, purpose, examples and options."""
@@ -111,15 +117,33 @@ class Door(Commands):
             status = super().main(
                 args, "majorant", complete_var, False, windows_expand_args, **extra
             )
+            # What is held back is written now: where that fails, somebody is to be told.
+            sys.stdout.flush()
         except (MajorantError, TyperException) as mistake:
             complain(_sentence(mistake))
-            sys.exit(MISTAKE)
+            status = MISTAKE
+        except BrokenPipeError:
+            # Who read us has read enough.
+            hushed()
+            status = FAILED
+        except (OSError, MemoryError) as error:
+            complain(_of_the_machine(error))
+            hushed()
+            status = FAILED
         sys.exit(status or FINE)
 
 
 def _sentence(mistake: MajorantError | TyperException) -> str:
     said = mistake.format_message() if isinstance(mistake, TyperException) else str(mistake)
     return said.rstrip(".")
+
+
+def _of_the_machine(error: OSError | MemoryError) -> str:
+    """Say what the machine refused: a disk, a stream, memory."""
+    if isinstance(error, MemoryError):
+        return f"there is too little memory ({str(error) or 'no reason was given'}); ask for less"
+    what = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+    return f"{what}{error.strerror or error}; what was finished before is kept"
 
 
 def _explained(mistake: TyperException, command: Any, ctx: Any) -> MajorantError:

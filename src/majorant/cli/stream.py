@@ -13,9 +13,10 @@ from rich.text import Text
 
 from majorant.cli import options as own
 from majorant.cli.answer import Json, deliver
+from majorant.cli.given import known_solver, there
 from majorant.cli.options import OUTPUT, RECORDING, SOURCES
 from majorant.cli.screen import RARE, complete_solvers
-from majorant.cli.voice import Voice, err, out, show_table
+from majorant.cli.voice import Voice, err, out, plain, show_table, tell
 from majorant.errors import MajorantError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def stream(
         typer.Option(
             help="A linear one, or mm-net.",
             autocompletion=complete_solvers,
+            callback=known_solver,
             rich_help_panel=SOURCES,
         ),
     ] = "sloreta",
@@ -69,7 +71,11 @@ def stream(
     depth: own.Depth = None,
     imager: Annotated[
         Path | None,
-        typer.Option(help="A fitted imager, as SourceImager.save wrote it.", rich_help_panel=RARE),
+        typer.Option(
+            help="A fitted imager, as SourceImager.save wrote it.",
+            callback=there,
+            rich_help_panel=RARE,
+        ),
     ] = None,
     space: own.Space = "regions",
     forward: own.Forward = None,
@@ -222,7 +228,7 @@ def _speaker(voice: Voice) -> Any:
 
     def say(sentence: str) -> None:
         if not voice.quiet:
-            err.print(Padding(Text(sentence), (0, 0, 0, 2)))
+            err.print(Padding(Text(plain(sentence)), (0, 0, 0, 2)))
 
     return say
 
@@ -270,4 +276,4 @@ def _tell(toll: Toll, engine: Engine, file: Path | None, quiet: bool, json: str 
             style="yellow",
         )
     if file is not None:
-        out.print(str(file), style="bold", soft_wrap=True, markup=False)
+        tell(str(file), "bold")

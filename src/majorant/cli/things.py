@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from majorant.cli.answer import STDOUT, Json, deliver
+from majorant.cli.given import there
 from majorant.cli.options import names
 from majorant.cli.voice import Voice, show_table
 from majorant.errors import MajorantError
@@ -16,10 +17,12 @@ from majorant.errors import MajorantError
 
 def things(
     data: Annotated[
-        Path | None, typer.Option(help="Folder of one participant of THINGS-EEG2, raw files.")
+        Path | None,
+        typer.Option(help="Folder of one participant of THINGS-EEG2, raw files.", callback=there),
     ] = None,
     recording: Annotated[
-        Path | None, typer.Option(help="Any recording with events, in place of THINGS-EEG2.")
+        Path | None,
+        typer.Option(help="Any recording with events, in place of THINGS-EEG2.", callback=there),
     ] = None,
     event: Annotated[str | None, typer.Option(help="Event of the recording.")] = None,
     montage: Annotated[str | None, typer.Option(help="Montage of the recording.")] = None,

@@ -10,12 +10,13 @@ import typer
 
 from majorant.cli.answer import STDOUT, Json, deliver
 from majorant.cli.records import spread
-from majorant.cli.voice import Voice, out
-from majorant.errors import MajorantError
+from majorant.cli.voice import Voice, tell
+from majorant.errors import MajorantError, nearest
 
 UNFOLDED = "Unfolded sparse Bayes"
 MACHINE = "Machines"
 SBL = "sbl"
+TRAINED = ("mm-net", "r-mm-net", "4dvarnet", "meta-curvature", "modgrad", SBL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +64,23 @@ class Growing:
     ] = None
 
 
+def _trained(name: str) -> str:
+    """Refuse what cannot be trained, before anything is loaded."""
+    if name not in TRAINED:
+        raise MajorantError(
+            f"there is no learned solver {name!r}{nearest(name, TRAINED)}; choose one of "
+            f"{', '.join(TRAINED)}"
+        )
+    return name
+
+
 @spread
 def train(
     solver: Annotated[
-        str, typer.Argument(help="mm-net, r-mm-net, 4dvarnet, meta-curvature, modgrad, or sbl.")
+        str,
+        typer.Argument(
+            help="mm-net, r-mm-net, 4dvarnet, meta-curvature, modgrad, or sbl.", callback=_trained
+        ),
     ],
     *,
     data: Annotated[str, typer.Option(help="sereega, nmm or general.")] = "sereega",
@@ -145,7 +159,7 @@ def train(
     }
     if not deliver({"solver": solver, "data": data, "preset": preset, **found}, json):
         more = "" if outcome.finished else f" of {outcome.steps}; go on with --resume"
-        out.print(f"{outcome.folder}: {outcome.step} steps{more}; {metrics}", soft_wrap=True)
+        tell(f"{outcome.folder}: {outcome.step} steps{more}; {metrics}")
 
 
 def _packaged(initial: Path | None, solver: str) -> Path | None:
@@ -185,7 +199,7 @@ def _unfolded(
     done = "finished" if finished else "stopped early; go on with --resume"
     found = {"folder": str(folder), "steps": steps, "finished": finished}
     if not deliver({"solver": SBL, "preset": preset, **found}, json):
-        out.print(f"{folder}: {steps} steps planned, {done}", soft_wrap=True)
+        tell(f"{folder}: {steps} steps planned, {done}")
 
 
 def simulate(

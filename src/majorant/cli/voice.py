@@ -1,17 +1,20 @@
 """How the command line speaks: what it does as it goes, a bar where one waits, tables at the end.
 
 What it does as it goes is said on standard error, and only where a terminal listens or
-``MAJORANT_VERBOSE`` is set; everything said stands in ``summary.json``, too. Standard output holds
+``MAJORANT_VERBOSE`` is set; everything said stands in ``summary.json``, too. A job that takes long
+says in a pipe or a log now and then how far it is. Standard output holds
 what was asked for: tables and colours in a terminal, in a pipe plain lines with tabs.
 """
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.padding import Padding
@@ -19,16 +22,56 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from majorant.pace import Pace
+
+
+def _held_open() -> None:
+    """Put nothing where a standard stream is closed: the next file opened would take its place."""
+    for number, mode in enumerate(("r", "w", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        name = ("stdin", "stdout", "stderr")[number]
+        if getattr(sys, name) is None:
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+    # A name that is no UTF-8 is shown by its bytes, and ends nothing.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+_held_open()
 # A line of a pipe is never broken: what reads it counts on whole lines.
 out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 err = Console(stderr=True, highlight=False)
 VERBOSE = "MAJORANT_VERBOSE"
+STEERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def plain(text: str) -> str:
+    """Return text from outside without what steers a terminal; names of files may hold anything."""
+    return STEERS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def tell(text: str, style: str = "") -> None:
+    """Print a line of what was found, on standard output, as it is."""
+    out.print(plain(text), style=style, soft_wrap=True, markup=False)
+
+
+def hushed() -> None:
+    """Let standard output end in nothing, so that leaving says no more of it."""
+    with suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.close(nothing)
 
 
 def complain(mistake: str) -> None:
     """Say a mistake as one sentence."""
     line = Text("Error: ", style="bold red")
-    line.append(mistake, style="not bold default")
+    line.append(plain(mistake), style="not bold default")
     err.print(line, soft_wrap=True)
 
 
@@ -58,18 +101,21 @@ class Voice:
     def step(self, title: str) -> None:
         """Begin a step."""
         if self._speaks:
-            err.print(Text(title, style="bold"))
+            err.print(Text(plain(title), style="bold"))
 
     def say(self, sentence: str) -> None:
         """Say what was decided."""
         if self._speaks:
-            err.print(Padding(Text(sentence, style="dim"), (0, 0, 0, 2)))
+            err.print(Padding(Text(plain(sentence), style="dim"), (0, 0, 0, 2)))
 
     @contextmanager
     def waiting(self, title: str) -> Iterator[Callable[[int, int], None]]:
-        """Show a bar where there is a terminal; yields what moves it (done, total)."""
-        if self.quiet or not err.is_terminal:
+        """Show a bar in a terminal, else say lines now and then; yields what moves it."""
+        if self.quiet:
             yield lambda done, total: None
+            return
+        if not err.is_terminal:
+            yield Pace(title, lambda line: err.print(Text(plain(line)), soft_wrap=True))
             return
         columns = (TextColumn("  {task.description}"), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=err, transient=True) as bar:
@@ -89,6 +135,8 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
     In a pipe: the title, the columns' names and the rows, with tabs between the cells.
     """
+    title, columns = plain(title), [plain(name) for name in columns]
+    rows = [[plain(cell) for cell in row] for row in rows]
     if not out.is_terminal:
         for row in ((title,), columns, *rows):
             out.out("\t".join(row), highlight=False)

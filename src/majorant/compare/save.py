@@ -18,10 +18,10 @@ from majorant.compare.agree import Agreement
 from majorant.compare.page import SHOWN, render_comparison, shown_map
 from majorant.compare.run import Comparison, Entry, Moment
 from majorant.compare.words import headline, site
-from majorant.files.folder import beside, check_output, swap
+from majorant.files.output import check_output
+from majorant.files.write import beside, exchange, write_file
 from majorant.forward.surfaces import Surfaces
 from majorant.report.cortex import Cortex
-from majorant.report.sheet import write_whole
 from majorant.words import clock, instant
 
 __all__ = ["PAGE", "save", "summarise"]
@@ -67,12 +67,12 @@ def save(
     summary = summarise(found, command)
     with beside(target) as folder:
         page = render_comparison(found, surfaces, command, progress or (lambda done, total: None))
-        write_whole(folder / PAGE, page)
-        write_whole(folder / POSTER, poster(found, surfaces))
-        write_whole(folder / PAIRS, _pairs(found))
+        write_file(folder / PAGE, page)
+        write_file(folder / POSTER, poster(found, surfaces))
+        write_file(folder / PAIRS, _pairs(found))
         text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
-        write_whole(folder / SUMMARY, text)
-        swap(folder, target)
+        write_file(folder / SUMMARY, text)
+        exchange(folder, target)
     return summary
 
 

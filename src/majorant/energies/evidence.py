@@ -70,6 +70,8 @@ class Evidence:
         self._white = self._inverse_factor @ model.data
         fit = self._white.square().sum((1, 2)) / model.n_times
         value = log_determinant(factor) + fit
+        if model.units is not None:
+            value = value + 2.0 * model.n_sensors * model.units.data.log()
         self.value = torch.where(info > 0, torch.nan, value)
 
     @cached_property
@@ -138,7 +140,10 @@ class Evidence:
     def mean(self, y: Tensor) -> Tensor:
         """Posterior mean of the sources for data (n_batch, n_sensors, n_times), A m."""
         model = self._model
-        dual = self._inverse_factor.mT @ (self._inverse_factor @ y.to(ENERGY_DTYPE))
+        wide = y.to(ENERGY_DTYPE)
+        if model.units is not None:
+            wide = wide / model.units.data[:, None, None]
+        dual = self._inverse_factor.mT @ (self._inverse_factor @ wide)
         projected = model.lead.mT @ dual.to(model.lead.dtype)
         gamma = self.state.gamma
         if isinstance(gamma, Covariance):
@@ -146,10 +151,12 @@ class Evidence:
             x = (blocks @ projected.unflatten(1, (-1, model.group))).flatten(1, 2)
         else:
             x = projected * model.spread(gamma).to(projected.dtype)[:, :, None]
-        return x if model.scale is None else x * model.scale[:, None]
+        if model.scale is not None:
+            x = x * model.scale[:, None]
+        return x if model.units is None else x * model.units.sources.to(x)[:, None, None]
 
     def variance(self) -> Tensor:
-        """Posterior variance of every column, shape (n_batch, n_columns), (A m)^2."""
+        """Posterior variance of every column, shape (n_batch, n_columns), float64, (A m)^2."""
         model, gamma = self._model, self.state.gamma
         seen = self._inverse_factor.to(model.lead.dtype) @ model.lead
         if isinstance(gamma, Covariance):
@@ -159,13 +166,18 @@ class Evidence:
         else:
             prior = model.spread(gamma).to(model.lead.dtype)
             variance = prior * (1 - prior * squared(seen).sum(1))
-        variance = variance.clamp_min(0)
-        return variance if model.scale is None else variance * model.scale.square()
+        variance = variance.clamp_min(0).to(ENERGY_DTYPE)
+        if model.scale is not None:
+            variance = variance * model.scale.square()
+        # In single precision squares of 1e30 have no place, so the dtype is not the problem's.
+        return variance if model.units is None else variance * model.units.sources.square()[:, None]
 
     def noise_variance(self) -> Tensor:
         """Noise variance of every sensor, shape (n_batch, n_sensors), float64."""
         noise = self._model.noise_covariance(self.state.noise)
-        return noise if noise.ndim == 2 else noise.diagonal(dim1=1, dim2=2)
+        noise = noise if noise.ndim == 2 else noise.diagonal(dim1=1, dim2=2)
+        units = self._model.units
+        return noise if units is None else noise * units.data.square()[:, None]
 
     def log_evidence(self) -> Tensor:
         """Log evidence ``-T/2 (F + n log 2 pi)``, shape (n_batch,), float64."""

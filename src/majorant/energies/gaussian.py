@@ -21,6 +21,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from majorant.energies.units import Units
 from majorant.energies.variances import Covariance, LogVariance, Part, Variances, log_of
 from majorant.linalg import ENERGY_DTYPE, cholesky
 from majorant.problem import MajorantError, Problem
@@ -63,6 +64,10 @@ class GaussianModel:
         Full noise only: the share of ``problem.noise`` (identity if there is none) that stays
         whatever the data say. The learned matrix is added to it and starts as the rest of it; the
         share is at least the noise floor, so the cost has a lower bound.
+    units : Units, optional
+        What data and lead field of the problem were divided by before
+        (:func:`majorant.energies.units.normalised`): variances that are learned count in these
+        units; costs, estimates and noise variances that are read off come in the caller's.
 
     Attributes
     ----------
@@ -89,8 +94,10 @@ class GaussianModel:
         orientation: Orientation = "fixed",
         noise: NoiseModel = "diagonal",
         shrinkage: float = 0.0,
+        units: Units | None = None,
     ) -> None:
-        matrix = _checked(problem, orientation, noise, shrinkage)
+        self.units = units
+        matrix = check_model(problem, orientation, noise, shrinkage)
         y = problem.y
         self.n_sensors, self.n_times = int(y.shape[1]), int(y.shape[2])
         self.group = problem.operator.n_orient
@@ -142,6 +149,15 @@ class GaussianModel:
             return (columns @ blocks).transpose(1, 2).flatten(2)
 
         return seen
+
+    @property
+    def columns_per_variance(self) -> int:
+        """Columns that a source variance serves."""
+        return self.group if self.orientation == "tied" else 1
+
+    def wide(self, sample: int) -> Tensor:
+        """The lead field of one sample, shape (n_sensors, n_columns), float64."""
+        return self._wide if self._wide.ndim == 2 else self._wide[sample]
 
     def chunks(self, rows: int) -> Iterator[slice]:
         """Cut the columns so that an intermediate result of that many rows stays small.
@@ -216,7 +232,7 @@ class GaussianModel:
                 matrix = matrix - self._anchor
             return Covariance(matrix.expand(batch, 1, -1, -1))
         variances = given if given is not None else problem.y.new_ones(self.n_sensors)
-        return LogVariance(variances.to(problem.y).log().expand(batch, -1))
+        return LogVariance(variances.to(ENERGY_DTYPE).log().to(problem.y).expand(batch, -1))
 
 
 def squared(x: Tensor) -> Tensor:
@@ -224,10 +240,21 @@ def squared(x: Tensor) -> Tensor:
     return x * x if x.requires_grad else x.square_()
 
 
-def _checked(
+def check_model(
     problem: Problem, orientation: Orientation, noise: NoiseModel, shrinkage: float
 ) -> Tensor:
-    """Return the lead field as a matrix, or say what does not fit."""
+    """Return the lead field as a matrix, or say in one sentence what does not fit.
+
+    Parameters
+    ----------
+    problem, orientation, noise, shrinkage
+        As of :class:`GaussianModel`.
+
+    Raises
+    ------
+    MajorantError
+        As there.
+    """
     matrix, given = problem.operator.matrix(), problem.noise
     if matrix is None:
         raise MajorantError(

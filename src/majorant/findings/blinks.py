@@ -6,6 +6,8 @@ they become frontal or orbital sources, strongest where orientation is fixed.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,11 +15,45 @@ from majorant.findings.evidence import Evidence
 from majorant.recording.scalp import frontal_pole
 from majorant.words import written
 
-__all__ = ["find_blinks"]
+__all__ = ["Eyes", "eyes", "find_blinks", "find_eyes"]
 
 
-def find_blinks(e: Evidence) -> str | None:
-    """Frontal-pole electrodes that dominate, and that follow the eye channels."""
+@dataclass(frozen=True, eq=False)
+class Eyes:
+    """When the average looks like the eyes.
+
+    Attributes
+    ----------
+    moments : array, shape (n,)
+        Samples.
+    name : str or None
+        The eye channel that the frontal pole follows; None where there is none.
+    correlation : float
+    strongest : array, shape (n_times,)
+        The strongest electrode at every time.
+    front, ratio : array, shape (n_times,)
+        Amplitude at the frontal pole, V, and over the median electrode.
+    """
+
+    moments: NDArray[np.int64]
+    name: str | None
+    correlation: float
+    strongest: NDArray[np.int64]
+    front: NDArray[np.float64]
+    ratio: NDArray[np.float64]
+
+    def near(self, e: Evidence) -> list[int]:
+        """Peaks in frontal cortex within 20 ms of such a moment, from 0."""
+        times = e.times[self.moments]
+        return [
+            k
+            for k, peak in enumerate(e.peaks)
+            if np.abs(times - peak.time).min() <= 0.02 and peak.mni[1] > 20
+        ]
+
+
+def find_eyes(e: Evidence) -> Eyes | None:
+    """Find when frontal-pole electrodes dominate, and follow the eye channels."""
     evoked = e.prepared.evoked
     pole = frontal_pole(evoked.info)
     after = np.flatnonzero(e.times >= 0) if e.times[-1] > 0 else np.arange(len(e.times))
@@ -35,28 +71,43 @@ def find_blinks(e: Evidence) -> str | None:
     moments = after[dominated[after]]
     # A single sample where a frontal electrode happens to lead is no blink.
     if len(moments) < max(2, round(0.015 * evoked.info["sfreq"])):
-        return _blink_trials(e, pole)
-    worst = int(moments[front[moments].argmax()])
-    channel = evoked.ch_names[int(strongest[worst])]
-    first, last = _run_around(moments, worst)
-    height = written(1e6 * evoked.data[strongest[worst], worst], ".1f")
+        return None
+    return Eyes(moments, name, correlation, strongest, front, ratio)
+
+
+def eyes(e: Evidence) -> frozenset[int]:
+    """Peaks, from 0, that are probably the eyes: an eye channel says so."""
+    found = find_eyes(e)
+    if found is None or found.name is None:
+        return frozenset()
+    return frozenset(found.near(e))
+
+
+def find_blinks(e: Evidence) -> str | None:
+    """Frontal-pole electrodes that dominate, and that follow the eye channels."""
+    evoked, found = e.prepared.evoked, find_eyes(e)
+    if found is None:
+        pole = frontal_pole(evoked.info)
+        return _blink_trials(e, pole) if len(pole) else None
+    worst = int(found.moments[found.front[found.moments].argmax()])
+    channel = evoked.ch_names[int(found.strongest[worst])]
+    first, last = _run_around(found.moments, worst)
+    height = written(1e6 * evoked.data[found.strongest[worst], worst], ".1f")
     text = (
         f"Blinks or eye movements: from {e.at(e.times[first])} to {e.at(e.times[last])} the "
         f"frontal-pole electrode {channel} is the strongest "
         f"({height} µV at {e.at(e.times[worst])}, "
-        f"{ratio[worst]:.1f} times the median electrode)"
+        f"{found.ratio[worst]:.1f} times the median electrode)"
     )
-    if name is not None:
-        text += f" and follows the eye channel {name} (r = {correlation:.2f})"
-    near = [
-        (rank, peak)
-        for rank, peak in enumerate(e.peaks, 1)
-        if np.abs(e.times[moments] - peak.time).min() <= 0.02 and peak.mni[1] > 20
-    ]
+    if found.name is not None:
+        text += f" and follows the eye channel {found.name} (r = {found.correlation:.2f})"
+    near = found.near(e)
     if near:
-        rank, peak = near[0]
-        doubt = "may be" if name is None else "is probably"
-        text += f". Peak {rank}, {e.where(peak)}, {doubt} the eyes and not the cortex"
+        doubt = "may be" if found.name is None else "is probably"
+        text += (
+            f". Peak {near[0] + 1}, {e.where(e.peaks[near[0]])}, {doubt} the eyes and not the "
+            "cortex"
+        )
     return text + ". Remove blinks (rejection of trials, or ICA) and image again."
 
 

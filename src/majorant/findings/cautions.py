@@ -13,6 +13,7 @@ import numpy as np
 from majorant.findings.blinks import find_blinks
 from majorant.findings.evidence import Evidence, percent
 from majorant.findings.faint import faint
+from majorant.findings.standing import at_edge
 from majorant.problem import Status
 from majorant.recording.scalp import coverage
 from majorant.words import number
@@ -89,14 +90,11 @@ def _explained(e: Evidence) -> str | None:
 
 
 def _edge(e: Evidence) -> str | None:
-    if not e.peaks or len(e.times) < 3:
-        return None
-    index = e.sample(e.peaks[0].time)
-    if 0 < index < len(e.times) - 1:
+    if not e.peaks or not at_edge(e, 0):
         return None
     return (
-        f"The strongest peak lies at the edge of the window ({e.at(e.times[index])}): the activity "
-        "may go on outside; widen the window."
+        f"The strongest peak lies at the edge of the window ({e.at(e.peaks[0].time)}): the "
+        "activity may go on outside; widen the window."
     )
 
 

@@ -90,6 +90,8 @@ class Evidence:
     uncertainty : Uncertainty or None
     strongest : float
         Largest ratio of the estimate and its deviation.
+    window : bool
+        Whether the times are a window around something; False for instants of a long recording.
     settings : CautionSettings
     """
 
@@ -107,6 +109,7 @@ class Evidence:
     rank: int = 0
     uncertainty: Uncertainty | None = None
     strongest: float = 0.0
+    window: bool = True
     settings: CautionSettings = field(default_factory=CautionSettings)
 
     def sample(self, time: float) -> int:

@@ -164,6 +164,8 @@ class PageContent:
     uncertainty : Uncertainty or None
     faint : str or None
         One sentence where no source stands out from noise; it takes the place of the headline.
+    doubts : tuple of str
+        For each peak why it may not be the headline, as the end of a sentence, or "".
     """
 
     title: str
@@ -185,6 +187,15 @@ class PageContent:
     errors: Mapping[str, float] | None = None
     uncertainty: Uncertainty | None = None
     faint: str | None = None
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def leading(self) -> int | None:
+        """The strongest peak that nothing speaks against, from 0; None where there is none."""
+        if self.faint:
+            return None
+        reasons = self.doubts or ("",) * len(self.peaks)
+        return next((k for k, reason in enumerate(reasons) if not reason), None)
 
     def deviation_at(self, peak: Peak) -> float | None:
         """Return the standard deviation at a peak, in the estimate's unit."""

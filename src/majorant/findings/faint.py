@@ -29,7 +29,7 @@ def faint(e: Evidence) -> str | None:
         return None
     when, needed = e.peaks[0].time, level_needed(e)
     level = float(e.white_rms[e.sample(when)])
-    if level < needed:
+    if all(e.white_rms[e.sample(peak.time)] < needed for peak in e.peaks):
         return (
             f"No source stands out from noise: at {e.at(when)}, when the estimate is strongest, "
             f"the data are {level:.1f} times what noise alone would give, and {needed:.1f} times "

@@ -12,6 +12,11 @@ from majorant.problem import MajorantError
 
 __all__ = ["as_float", "as_int", "check_indices", "check_parts"]
 
+FARTHEST = 10.0
+"""Metres from the origin, beyond which no head is."""
+LARGEST = 1e30
+"""Of a gain: its square must not overflow on the way."""
+
 
 def as_float(array: Tensor | np.ndarray) -> Tensor:
     """Return an array as a float64 tensor."""
@@ -66,6 +71,11 @@ def check_parts(
     for name, tensor in (("gain", gain), ("positions", positions), ("normals", normals)):
         if not bool(torch.isfinite(tensor).all()):
             raise MajorantError(f"{name} holds NaN or infinite values; mend it first")
+    _check_sizes(gain, positions, normals)
+    check_indices("hemisphere", hemisphere, -1, 2)
+    check_indices("vertices", vertices, 0, 2**31)
+    if not all(isinstance(name, str) and name for name in ch_names):
+        raise MajorantError("a channel of the lead field has no name; give every row its own")
     if len(ch_names) != n or len(set(ch_names)) != n:
         raise MajorantError(
             f"{len(ch_names)} channel names ({len(set(ch_names))} distinct) for "
@@ -80,3 +90,21 @@ def check_parts(
         if parcels.ndim != 2:
             raise MajorantError(f"parcels has shape {tuple(parcels.shape)}; expected 2-D")
         check_indices("parcels", parcels, -1, locations)
+
+
+def _check_sizes(gain: Tensor, positions: Tensor, normals: Tensor) -> None:
+    """Refuse numbers that are finite and mean nothing."""
+    farthest = float(positions.abs().max())
+    if farthest > FARTHEST:
+        raise MajorantError(
+            f"a source is at {farthest:.3g} m; positions are in metres, so divide millimetres by "
+            "1000"
+        )
+    if float(gain.abs().max()) > LARGEST:
+        raise MajorantError(
+            f"the gain reaches {float(gain.abs().max()):.3g}; expected V/(A m), T/(A m), or a "
+            "whitened lead field"
+        )
+    length = normals.norm(dim=1)
+    if bool((length < 0.5).any()) or bool((length > 2.0).any()):
+        raise MajorantError("normals are unit vectors; some have another length, so divide by it")

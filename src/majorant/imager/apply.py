@@ -19,6 +19,7 @@ from majorant.imager.estimate import as_estimate, combined, picked_rows
 from majorant.imager.inverse import Inverse, Job, root
 from majorant.imager.streams import Reader, span_of, stream_columns
 from majorant.imager.tally import Tally
+from majorant.memory import available, fits
 from majorant.problem import MajorantError, Solution
 from majorant.recording.channels import check_units
 from majorant.recording.reference import check_compensation, check_same_reference
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
 
 __all__ = ["apply", "solve", "stream"]
-
-LARGEST = 1_000_000_000
-"""Bytes of an estimate above which it is streamed or not made."""
 
 AT_ONCE = 128_000_000
 """Bytes of estimates that are solved in one batch."""
@@ -48,8 +46,8 @@ def apply(
     progress: Progress,
     *,
     return_generator: bool,
-    start: float | None,
-    stop: float | None,
+    start: int | None,
+    stop: int | None,
 ) -> Any:
     """Image an instance of MNE; see :meth:`majorant.imager.imager.SourceImager.apply`."""
     import mne
@@ -239,7 +237,7 @@ def _covariance(imager: SourceImager, cov: Any) -> Any:
 
 
 def _whole(
-    imager: SourceImager, raw: Any, start: float | None, stop: float | None, progress: Progress
+    imager: SourceImager, raw: Any, start: int | None, stop: int | None, progress: Progress
 ) -> Any:
     """One estimate for a window of continuous data, where it fits."""
     inverse = imager.inverse
@@ -248,10 +246,12 @@ def _whole(
     lazy = _has_kernel(inverse) and scalar
     width = len(inverse.whitener) if lazy else imager.leadfield_.n_locations
     width *= 3 if imager.pick_ori == "vector" else 1
-    if 8 * width * (last - first) > LARGEST:
+    needed = 8 * width * (last - first)
+    if not fits(needed):
         raise MajorantError(
-            f"an estimate of {width} values at {last - first} times would not fit into memory; "
-            "take stream(raw) or write(raw, path), or a window with start and stop"
+            f"an estimate of {width} values at {last - first} times takes {needed / 1e9:.1f} GB, "
+            f"and the machine has {available() / 1e9:.1f} GB left; take stream(raw) or write(raw, "
+            "path), or a window with start and stop"
         )
     pieces = list(stream(imager, raw, start, stop, None, None, progress))
     if len(pieces) == 1:
@@ -270,8 +270,8 @@ def _whole(
 def stream(
     imager: SourceImager,
     raw: Any,
-    start: float | None,
-    stop: float | None,
+    start: int | None,
+    stop: int | None,
     window: float | None,
     chunk: int | None,
     progress: Progress,

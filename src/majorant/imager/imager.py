@@ -172,7 +172,12 @@ class SourceImager:
     def solution_(self) -> Solution:
         """The solution for the last average; linear ones are worked out when asked for."""
         if self._solved is None:
-            raise MajorantError("no average was imaged yet; call apply(evoked) first")
+            raise MajorantError(
+                "no average was imaged yet; call apply(evoked) first"
+                if self._tally.certificate() is None
+                else "the last call imaged trials or continuous data, and they are not kept; their "
+                "certificate_ and status_ are, and apply(evoked) keeps a solution"
+            )
         return self._solved()
 
     @property
@@ -276,8 +281,8 @@ class SourceImager:
         progress: Callable[[int, int], None] | None = None,
         *,
         return_generator: bool = False,
-        start: float | None = None,
-        stop: float | None = None,
+        start: int | None = None,
+        stop: int | None = None,
     ) -> Any:
         """Image an average, trials, a window of continuous data, or a covariance.
 
@@ -288,8 +293,9 @@ class SourceImager:
             Called with (done, total): iterations of an average, trials, or samples.
         return_generator : bool
             Trials: a generator in place of a list.
-        start, stop : float or None
-            Continuous data: the window, s from the beginning.
+        start, stop : int or None
+            Continuous data: the first sample and the one after the last, as in
+            `mne.minimum_norm.apply_inverse_raw`; `raw.time_as_index` has them for seconds.
 
         Returns
         -------
@@ -314,8 +320,8 @@ class SourceImager:
         self,
         raw: Any,
         *,
-        start: float | None = None,
-        stop: float | None = None,
+        start: int | None = None,
+        stop: int | None = None,
         window: float | None = None,
         chunk: int | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -326,8 +332,8 @@ class SourceImager:
         ----------
         raw : mne.io.BaseRaw
             Read as it goes; it need not be in memory.
-        start, stop : float or None
-            s from the beginning.
+        start, stop : int or None
+            The first sample and the one after the last, as in MNE.
         window : float or None
             Solvers that couple times: length of the windows, s, which overlap by half and are
             cross-faded; None is the solver's own. The estimate depends on it, and on nothing else
@@ -349,8 +355,8 @@ class SourceImager:
         raw: Any,
         path: str | os.PathLike[str],
         *,
-        start: float | None = None,
-        stop: float | None = None,
+        start: int | None = None,
+        stop: int | None = None,
         window: float | None = None,
         overwrite: bool = False,
         progress: Callable[[int, int], None] | None = None,

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.files.folder import beside, check_output, swap
+from majorant.files.output import check_output, is_store
+from majorant.files.write import beside, exchange, require_room
 from majorant.head.spaces import SourceSpace
 from majorant.imager.streams import span_of
 from majorant.problem import DamagedFile, MajorantError
@@ -45,6 +46,11 @@ class EstimateStore:
         s.
     sfreq : float
         Hz.
+
+    Raises
+    ------
+    MajorantError
+        If the disk has no room for it.
     """
 
     def __init__(
@@ -56,6 +62,12 @@ class EstimateStore:
         vector = imager.pick_ori == "vector"
         shape = (lead.n_locations, *([3] if vector else []), n_times)
         width = int(np.prod(shape[:-1]))
+        require_room(
+            folder.parent,
+            4 * width * n_times,
+            f"the estimate of {n_times} samples at {lead.n_locations} locations",
+            "choose a shorter window, --space regions, or an output folder on another disk",
+        )
         self._group: Any = zarr.open_group(folder, mode="w")
         self._values = self._group.create_array(
             "estimate",
@@ -119,8 +131,8 @@ def write_stream(
     raw: Any,
     pieces: Iterable[Any],
     path: Path,
-    start: float | None,
-    stop: float | None,
+    start: int | None,
+    stop: int | None,
     *,
     overwrite: bool,
 ) -> Path:
@@ -131,7 +143,7 @@ def write_stream(
     MajorantError
         If the store is there already, or cannot be written; nothing is left half-written.
     """
-    target = check_output(path, overwrite=overwrite, mark="zarr.json")
+    target = check_output(path, overwrite=overwrite, ours=is_store)
     first, last = span_of(raw, start, stop)
     sfreq = float(raw.info["sfreq"])
     with beside(target) as folder:
@@ -140,7 +152,7 @@ def write_stream(
         for piece in pieces:
             store.add(_of_locations(imager.model.space, piece.data))
         store.close(imager.unit_)
-        swap(folder, target)
+        exchange(folder, target)
     return target
 
 

@@ -8,6 +8,7 @@ windows lie and on nothing else; :func:`majorant.learned.overlap.cut_starts` lay
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,11 +24,11 @@ from majorant.imager.inverse import Inverse, Job
 from majorant.imager.tally import Tally
 from majorant.learned.overlap import cut_starts
 from majorant.problem import MajorantError
-from majorant.recording.events import bad_samples
+from majorant.recording.events import find_marks
 from majorant.recording.file import UNREADABLE
 from majorant.recording.sensors import pick_rows
 
-__all__ = ["Conditioning", "Piece", "Reader", "span_of", "stream_columns"]
+__all__ = ["Conditioning", "Piece", "Reader", "span_of", "span_of_seconds", "stream_columns"]
 
 PIECE_BYTES = 8 * 2**20
 """Of an estimate that is held at once, about: what fits into a cache near the processor."""
@@ -39,8 +40,37 @@ READ = 8192
 """Samples read at a time where nothing is estimated."""
 
 
-def span_of(raw: Any, start: float | None, stop: float | None) -> tuple[int, int]:
-    """First sample and the one after the last of a window of continuous data, s.
+def span_of(raw: Any, start: int | None, stop: int | None) -> tuple[int, int]:
+    """First sample and the one after the last of a window that was asked for in samples, as in MNE.
+
+    Raises
+    ------
+    MajorantError
+        If the window holds no sample of the recording, or one end is no whole number.
+    """
+    n_times = len(raw.times)
+    first = 0 if start is None else _sample(start, "start")
+    last = n_times if stop is None else min(n_times, _sample(stop, "stop"))
+    if first < 0 or not first < last:
+        raise MajorantError(
+            f"the window from sample {first} to {'the end' if stop is None else stop} holds none; "
+            f"the recording has {n_times} samples, and stop is the one after the last"
+        )
+    return first, last
+
+
+def _sample(given: Any, name: str) -> int:
+    """A number of a sample; a float might be meant in seconds."""
+    if isinstance(given, bool) or not hasattr(given, "__index__"):
+        raise MajorantError(
+            f"{name} is {given!r}, and samples are counted in whole numbers, as in MNE; for "
+            f"seconds give {name}=raw.time_as_index({given!r})[0]"
+        )
+    return operator.index(given)
+
+
+def span_of_seconds(raw: Any, tmin: float | None, tmax: float | None) -> tuple[int, int]:
+    """First sample and the one after the last of a window that was asked for in seconds.
 
     Raises
     ------
@@ -48,12 +78,12 @@ def span_of(raw: Any, start: float | None, stop: float | None) -> tuple[int, int
         If the window holds no sample of the recording.
     """
     sfreq, n_times = float(raw.info["sfreq"]), len(raw.times)
-    first = 0 if start is None else round(start * sfreq)
-    last = n_times if stop is None else min(n_times, round(stop * sfreq) + 1)
+    first = 0 if tmin is None else round(tmin * sfreq)
+    last = n_times if tmax is None else min(n_times, round(tmax * sfreq) + 1)
     if first < 0 or not first < last:
         raise MajorantError(
-            f"the window from {0 if start is None else start:g} to "
-            f"{'the end' if stop is None else f'{stop:g}'} s holds no sample; the recording goes "
+            f"the window from {0 if tmin is None else tmin:g} to "
+            f"{'the end' if tmax is None else f'{tmax:g}'} s holds no sample; the recording goes "
             f"from 0 to {n_times / sfreq:.3f} s"
         )
     return first, last
@@ -115,9 +145,14 @@ class Reader:
         return self.last - self.first
 
     @cached_property
+    def _marked(self) -> NDArray[np.bool_]:
+        """Samples of the whole recording in stretches marked as bad."""
+        return find_marks(self.raw).bad
+
+    @cached_property
     def bad(self) -> NDArray[np.bool_]:
         """Which samples of the window are marked as bad."""
-        return bad_samples(self.raw, self.first, self.last)
+        return self._marked[self.first : self.last]
 
     def read(self, a: int, b: int) -> NDArray[np.float64]:
         """Samples ``a`` to ``b`` of the window, shape (n_channels, b - a), V or T.
@@ -137,6 +172,10 @@ class Reader:
                 f"the recording cannot be read from {a / self.sfreq:.1f} s on; its file is damaged "
                 "or cut off, copy it again"
             ) from error
+        lost = ~np.isfinite(data) & self._marked[low:high]
+        if lost.any():
+            # Nobody looks at stretches marked as bad; a filter must not carry them elsewhere.
+            data[lost] = 0.0
         data = data * own.scale if own.scale != 1 else data
         if own.fir is None:
             return data

@@ -23,7 +23,7 @@ from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
 from majorant.imager.inverse import Job
 from majorant.imager.store import EstimateStore
-from majorant.imager.streams import Conditioning, Reader, span_of, stream_columns
+from majorant.imager.streams import Conditioning, Reader, span_of_seconds, stream_columns
 from majorant.imager.tally import Tally
 from majorant.imaging.image import fitted_imager, page_content, predict, regularisation
 from majorant.imaging.instants import Instants
@@ -41,6 +41,7 @@ from majorant.recording.noise import (
 from majorant.recording.prepare import Prepared, reference
 from majorant.recording.rank import Space
 from majorant.recording.settings import Preparation
+from majorant.words import written
 
 __all__ = ["image_continuous"]
 
@@ -129,7 +130,7 @@ def _prepare(recording: Recording, settings: Preparation, account: Account) -> C
     renamed = settle(raw, settings, account)
     raw.pick("eeg", exclude=[], verbose="error")
     names = eeg_names(raw)
-    first, last = span_of(raw, settings.tmin, settings.tmax)
+    first, last = span_of_seconds(raw, settings.tmin, settings.tmax)
     conditioning = Conditioning(settings.scale or 1.0, _fir(raw, settings, account))
     reader = Reader(raw, names, first, last, conditioning)
     _say_bad(reader, account)
@@ -210,11 +211,11 @@ def _say_bad(reader: Reader, account: Account) -> None:
             "all of the recording is marked as bad by its annotations; there is nothing to image"
         )
     if reader.bad.any():
+        bad, all_of_it = reader.bad.sum() / reader.sfreq, len(reader) / reader.sfreq
         account.note(
-            f"Marked as bad in the recording: {reader.bad.sum() / reader.sfreq:.3g} of "
-            f"{len(reader) / reader.sfreq:.4g} s. They are imaged, so that time goes on, and the "
-            "store says where they are; noise and covariances are taken without them, and the "
-            "page shows no instant of theirs."
+            f"Marked as bad in the recording: {written(bad)} of {written(all_of_it, '.4g')} s. "
+            "They are imaged, so that time goes on, and the store says where they are; noise and "
+            "covariances are taken without them, and the page shows no instant of theirs."
         )
 
 
@@ -257,7 +258,7 @@ def _noise(
         given = read_covariance(Path(settings.noise_cov).expanduser(), renamed, account)
         return "file", within(given, info, space)
     if isinstance(settings.baseline, tuple):
-        first, last = span_of(reader.raw, *settings.baseline)
+        first, last = span_of_seconds(reader.raw, *settings.baseline)
         quiet = Reader(reader.raw, list(info["ch_names"]), first, last, reader.conditioning)
         if quiet.bad.all():
             raise MajorantError(
@@ -335,7 +336,7 @@ def _result(
     imager.record(imager._tally, imager.snr_, lambda: solution)
     seconds = shown.length / sfreq
     account.note(
-        f"The page shows {len(times)} instants: of every {seconds:.3g} s the one at which the "
+        f"The page shows {len(times)} instants: of every {written(seconds)} s the one at which the "
         "estimate is strongest. The whole estimate is in estimate.zarr."
     )
     predicted = predict(imager, problem, solution, account)

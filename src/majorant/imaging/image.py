@@ -16,22 +16,22 @@ from majorant.findings.evidence import Evidence
 from majorant.findings.facts import PageContent, SourceMaps, Uncertainty
 from majorant.findings.faint import faint, strongest_ratio
 from majorant.findings.peaks import find_peaks
+from majorant.findings.standing import doubts
 from majorant.findings.uncertainty_choice import assess
 from majorant.head.model import as_tensor, read_forward
 from majorant.head.places import Places, locate
 from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
 from majorant.imaging.result import ImageResult, ImageSettings, citations, versions
+from majorant.memory import available, fits
 from majorant.problem import MajorantError, Problem, Solution
 from majorant.recording.noise import read_covariance
 from majorant.recording.prepare import Prepared
 from majorant.recording.rank import projection
 from majorant.recording.trials import data_covariance
+from majorant.words import written
 
 __all__ = ["fitted_imager", "image", "imaged", "page_content", "predict", "regularisation"]
-
-LARGEST = 1_000_000_000
-"""Bytes of an estimate above which the window must be shortened."""
 
 
 def image(
@@ -128,6 +128,7 @@ def page_content(
 ) -> PageContent:
     """Gather what the page shows, peaks and cautions included."""
     solution = imager.solution_
+    window = times is None
     if times is None:
         times = np.asarray(prepared.evoked.times, float)
     peaks = find_peaks(values, times, places)
@@ -146,6 +147,7 @@ def page_content(
         exact_places=places.exact,
         rank=imager.rank_,
         uncertainty=doubt,
+        window=window,
         strongest=0.0 if doubt is None else strongest_ratio(values, doubt.deviation),
     )
     return PageContent(
@@ -166,6 +168,7 @@ def page_content(
         citations=citations(imager),
         uncertainty=doubt,
         faint=faint(evidence),
+        doubts=doubts(evidence),
     )
 
 
@@ -227,15 +230,17 @@ def regularisation(asked: float | str, snr: float) -> str:
     """How strongly the estimate is regularised, and who said so."""
     by = {"gcv": ", chosen by generalised cross-validation", "evidence": ", chosen by the evidence"}
     how = by.get(str(asked), "")
-    return f"Regularisation: signal-to-noise ratio {snr:.3g}{how} (λ² = 1/snr²)."
+    return f"Regularisation: signal-to-noise ratio {written(snr)}{how} (λ² = 1/snr²)."
 
 
 def _refuse_too_long(n_columns: int, n_times: int) -> None:
-    if 8 * n_columns * n_times > LARGEST:
-        most = LARGEST // (8 * n_columns)
+    # The columns, what is made of them, and their deviations are there at once.
+    needed = 3 * 8 * n_columns * n_times
+    if not fits(needed):
         raise MajorantError(
-            f"the window holds {n_times} samples, and {n_columns} source columns leave room for "
-            f"{most}; shorten the window with tmin and tmax, or take a smaller source space"
+            f"{n_times} samples of {n_columns} source columns need about {needed / 1e9:.1f} GB, "
+            f"and the machine has {available() / 1e9:.1f} GB left; shorten the window with tmin "
+            "and tmax, or take a smaller source space"
         )
 
 
@@ -302,7 +307,7 @@ def _snr(asked: float | str, used: float | None) -> float | str:
     """The ratio as the page lists it."""
     if used is None:
         return "not used"
-    return f"{used:.3g} ({asked})" if isinstance(asked, str) else asked
+    return f"{written(used)} ({asked})" if isinstance(asked, str) else asked
 
 
 def _settings(prepared: Prepared, settings: ImageSettings, imager: SourceImager) -> dict[str, Any]:

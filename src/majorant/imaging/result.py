@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from inspect import signature
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from majorant.head.places import Places
 from majorant.imager.imager import SourceImager
 from majorant.problem import MajorantError
 from majorant.recording.prepare import Prepared
+from majorant.report.headline import headline
+from majorant.words import THIN
 
 __all__ = ["ImageResult", "ImageSettings", "citations", "versions", "with_truth"]
 
@@ -91,7 +94,7 @@ class ImageSettings:
 
     def imager(self) -> SourceImager:
         """Make the imager of these settings."""
-        ours = set(signature(SourceImager).parameters) & set(self.options)
+        ours = {"self", *signature(SourceImager).parameters} & set(self.options)
         if ours:
             raise MajorantError(
                 f"{', '.join(sorted(ours))} is a setting of its own and cannot be given as an "
@@ -200,7 +203,12 @@ class ImageResult:
             "status": imager.solution_.status[0].value,
             "unit": self.unit,
             "explained_variance": self.explained,
-            "peaks": [asdict(peak) for peak in content.peaks],
+            "headline": " ".join(headline(content)).replace(THIN, " "),
+            "peaks": [
+                {**asdict(peak), "doubt": doubt or None}
+                for peak, doubt in zip_longest(content.peaks, content.doubts)
+            ],
+            "leading": content.leading,
             "uncertainty": _uncertainty(content),
             "faint": content.faint,
             "truth": [asdict(peak) for peak in content.truth],

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from majorant.files.folder import beside, check_output, swap
+from majorant.files.output import check_output
+from majorant.files.write import beside, exchange
 from majorant.imaging.result import ImageResult
 
 __all__ = ["save_results"]
@@ -66,7 +67,7 @@ def save_results(
         text = json.dumps(summary, indent=2, ensure_ascii=False, default=_plain) + "\n"
         (folder / "summary.json").write_text(text, encoding="utf-8")
         write_page(result.content, folder / "report.html", progress)
-        swap(folder, target)
+        exchange(folder, target)
     return target
 
 

@@ -131,7 +131,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
             correction = Corrections(CorrectionSettings(correction, layers, shared), seed)
         self.corrections, self.kappa = correction, kappa
         self.mode: Mode = mode
-        self.classical = Champagne(noise=noise, orientation=orientation, tol=0.0)
+        self.classical = Champagne("cb", noise, orientation, tol=0.0)
         self.max_iter = correction.depth
         self.guard = GUARDS[mode] if guard is None else guard
         self.floors = floors
@@ -161,7 +161,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         if self.floors is None or reading.variance is None:
             return reading
         floor = _by_thirds(problem, self.floors).to(reading.variance)
-        power = reading.estimate.square().mean(2).amax(1, keepdim=True)
+        power = reading.estimate.double().square().mean(2).amax(1, keepdim=True)
         return replace(reading, variance=reading.variance + floor.square() * power)
 
     def unfold(

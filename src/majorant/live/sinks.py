@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.errors import MajorantError
+from majorant.files.output import is_store
 from majorant.words import calm
 
 __all__ = ["Many", "Store", "Table", "open_file"]
@@ -154,6 +155,8 @@ def check_file(path: Path, *, overwrite: bool) -> Path:
         raise MajorantError(f"{path} is there already; choose another, or give --overwrite")
     if path.is_dir() != (path.suffix == ".zarr") and path.exists():
         raise MajorantError(f"{path} is something else and is not replaced; choose another")
-    if path.is_dir() and not (path / "zarr.json").is_file():
-        raise MajorantError(f"{path} is no zarr store and is not replaced; choose another")
+    if path.is_dir() and not is_store(path):
+        raise MajorantError(f"{path} is no store of Majorant and is not replaced; choose another")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise MajorantError(f"{path} is no file and is not replaced; choose another")
     return path

@@ -14,6 +14,9 @@ from typing import Any
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import DamagedFile, MajorantError
 
+FASTEST = 1e5
+"""Hz; no amplifier is faster, and data would be resampled to it."""
+
 
 @dataclass(frozen=True)
 class Card:
@@ -68,6 +71,11 @@ class Card:
                     f"the card of {origin} has {values.get(key)!r} for {key!r}; the file is "
                     "damaged, or no card of weights: take it anew"
                 )
+        if isinstance(values["sfreq"], bool) or not 1.0 <= values["sfreq"] <= FASTEST:
+            raise DamagedFile(
+                f"the card of {origin} has a sampling rate of {values['sfreq']!r} Hz; expected 1 "
+                f"to {FASTEST:g}: the file is damaged, so take it anew"
+            )
         known = {f.name for f in dataclasses.fields(cls)}
         return cls(**{key: value for key, value in values.items() if key in known})
 

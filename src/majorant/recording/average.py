@@ -249,9 +249,10 @@ def _bridge(raw: Any, account: Account) -> NDArray[np.bool_]:
     for row, gone in zip(raw._data, lost, strict=True):
         if gone.any() and not gone.all():
             row[gone] = np.interp(samples[gone], samples[~gone], row[~gone])
+    seconds = float(lost.any(axis=0).sum() / raw.info["sfreq"])
     account.note(
-        f"{lost.any(axis=0).sum() / raw.info['sfreq']:.3g} s marked as bad hold no numbers (NaN); "
-        "the filter saw straight lines there, and no trial touches them."
+        f"{written(seconds)} s marked as bad hold no numbers (NaN); the filter saw straight lines "
+        "there, and no trial touches them."
     )
     return lost
 
@@ -281,6 +282,12 @@ def average(
     account : Account
     """
     if recording.kind == "evoked":
+        if inst.nave < 1:
+            account.note(
+                f"The file says that {inst.comment!r} is the average of {inst.nave} trials, which "
+                "cannot be; it is taken as one of 1."
+            )
+            inst.nave = 1
         account.note(f"Condition {inst.comment!r}, the average of {inst.nave} trials.")
         return Averaged(inst)
     if recording.kind == "epochs":
@@ -412,7 +419,7 @@ def _stretch(raw: Any, settings: Preparation, account: Account) -> Averaged:
         )
     if bad.any():
         account.note(
-            f"{bad.sum() / raw.info['sfreq']:.3g} s of that window are marked as bad in the "
+            f"{written(bad.sum() / raw.info['sfreq'])} s of that window are marked as bad in the "
             "recording, and are imaged all the same: choose a window without them."
         )
     return Averaged(evoked)

@@ -22,6 +22,7 @@ from majorant.recording.channels import (
     too_few,
 )
 from majorant.recording.montage import check_places, place, read_montage
+from majorant.recording.noise import covariance_bads
 from majorant.recording.reference import (
     average_reference,
     check_derivations,
@@ -64,7 +65,8 @@ def settle(
     if settings.montage is not None:
         renamed = place(inst, read_montage(settings.montage), account)
     check_derivations(inst, account)
-    mark_bads(inst, settings.bads, account, interpolate=settings.interpolate)
+    unknown = covariance_bads(settings.noise_cov, inst.ch_names, renamed, account)
+    mark_bads(inst, (*settings.bads, *unknown), account, interpolate=settings.interpolate)
     if placed:
         check_places(inst, account)
         check_names(inst, account)

@@ -219,8 +219,12 @@ def _read_fif(path: Path) -> tuple[Kind, Any]:
             data = readers[kind](path)
         except UNREADABLE:
             continue
-        if kind != "evoked" or data:
-            return kind, data
+        if kind == "evoked" and not data:
+            raise MajorantError(
+                f"{path} holds standard errors and no averages, and a standard error has no "
+                "source; give the file with the averages"
+            )
+        return kind, data
     held = "unknown" if path.is_dir() else mne.what(path)
     # A file that is cut off may still hold what comes before the data, fiducials and projectors.
     found = "" if held == "unknown" else f", only {held}"
@@ -241,7 +245,10 @@ def _read_other(path: Path) -> tuple[Kind, Any]:
                 return "epochs", mne.read_epochs_eeglab(path)
             except UNREADABLE:
                 pass
+        _refuse_part(path, error)
         reason = " ".join(str(error).split()).rstrip(".") or "its reader finds it damaged"
+        if isinstance(error, UnicodeDecodeError):
+            reason = "it holds no text where its format has text"
         if "Got extension" in reason or "Unsupported file type" in reason:
             suffix = path.suffix or "none"
             reason = f"no reader knows its suffix ({suffix})"
@@ -253,6 +260,36 @@ def _read_other(path: Path) -> tuple[Kind, Any]:
         raise MajorantError(
             f"{path} cannot be read as a recording: {reason[:300]}; give a file in a format that "
             "MNE reads (.fif, .edf, .bdf, .vhdr, .set, .cnt, .mff, ...)"
+        ) from error
+
+
+HEADERS = {
+    ".eeg": (".vhdr", "BrainVision"),
+    ".vmrk": (".vhdr", "BrainVision"),
+    ".avg": (".vhdr", "BrainVision"),
+    ".fdt": (".set", "EEGLAB"),
+    ".dat": (".vhdr", "BrainVision"),
+    ".ceo": (".cdt", "Curry"),
+    ".rs3": (".dap", "Curry"),
+}
+"""Files that are one part of a recording, and the suffix of the part to open."""
+
+
+def _refuse_part(path: Path, error: BaseException) -> None:
+    """Say so where a file is but a part of a recording, and another is its header."""
+    suffix, kind = HEADERS.get(path.suffix.lower(), (None, None))
+    if suffix is None:
+        return
+    beside = path.with_suffix(suffix)
+    if beside.is_file():
+        raise MajorantError(
+            f"{path} is only one part of a {kind} recording; give {beside.name}, which lies beside "
+            "it and names the others"
+        ) from error
+    if suffix in (".vhdr", ".set") and path.suffix.lower() != ".dat":
+        raise MajorantError(
+            f"{path} holds one part of a {kind} recording and no header; give the {suffix} file "
+            "that belongs to it, in the same folder"
         ) from error
 
 

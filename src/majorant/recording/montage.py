@@ -214,7 +214,14 @@ def check_places(inst: Any, account: Account) -> None:
             account.note(f"Set aside, for the file gives them no position: {', '.join(lost)}.")
         return
     n_known = len(matches(names, standard_names()))
-    hint = f" ({n_known} of these {len(names)} names are in it)" if n_known else ""
+    if n_known < FEWEST:
+        raise MajorantError(
+            f"the recording has no electrode positions, and the names ({some(names)}) are not "
+            "those of the 10-05 system, so no montage of MNE's knows them; give a file of "
+            "positions with these names or with as many electrodes in the same order, or rename "
+            "the channels"
+        )
+    hint = f" ({n_known} of these {len(names)} names are in it)"
     raise MajorantError(
         f"the recording has no electrode positions ({some(names)}); give them with a montage, "
         f"by name (standard_1005{hint}) or from a file"

@@ -11,7 +11,7 @@ the identity, see :mod:`majorant.covariance`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ __all__ = [
     "AD_HOC_STD",
     "baseline_covariance",
     "check_covariance",
+    "covariance_bads",
     "default_covariance",
     "independent_samples",
     "noise_of",
@@ -251,6 +252,31 @@ def read_covariance(
         )
     note.note(f"{kind.capitalize()} covariance from {path.name} (of single trials).")
     return cov
+
+
+def covariance_bads(
+    path: str | None, ch_names: Sequence[str], renamed: Mapping[str, str], note: Account
+) -> tuple[str, ...]:
+    """Channels that a file of a noise covariance calls bad: it says nothing of their noise.
+
+    Parameters
+    ----------
+    path : str or None
+        None names none.
+    ch_names : sequence of str
+        Channels of the recording.
+    renamed : mapping
+        New names of channels that were renamed.
+    note : Account
+    """
+    if path is None:
+        return ()
+    cov = read_covariance(Path(path).expanduser(), renamed, Account())
+    called = [renamed.get(name, name) for name in cov["bads"]]
+    bads = tuple(name for name in called if name in ch_names)
+    if bads:
+        note.note(f"The noise covariance was made without {', '.join(bads)}, its bad channels.")
+    return bads
 
 
 def _typical_eeg(cov: Any) -> float:

@@ -296,7 +296,7 @@ def _remove_baseline(
         if not start < stop:
             raise MajorantError(
                 f"the baseline {settings.baseline} s does not lie in the data "
-                f"({first:.3g} to {last:.3g} s); choose another"
+                f"({written(first)} to {written(last)} s); choose another"
             )
     elif first < 0 < last:
         start, stop = first, 0.0
@@ -422,7 +422,7 @@ def _crop(evoked: Any, settings: Preparation, account: Account) -> None:
     if not inside.any():
         raise MajorantError(
             f"the window from {tmin:g} to {tmax:g} s holds no sample; the data go from "
-            f"{first:.3g} to {last:.3g} s"
+            f"{written(first)} to {written(last)} s"
         )
     if inside.all():
         return

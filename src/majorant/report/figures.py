@@ -92,7 +92,7 @@ def butterfly(content: PageContent) -> Drawing:
         alt = (
             f"Potentials of {len(y)} channels from {instant(content.times[0], clk)} to "
             f"{instant(content.times[-1], clk)}; the global field power is largest at "
-            f"{instant(content.times[best], clk)} with {gfp[best]:.2g} µV."
+            f"{instant(content.times[best], clk)} with {number(float(gfp[best]), 2)} µV."
         )
         svg = to_svg(figure, "butterfly", alt, titles)
     caption = (

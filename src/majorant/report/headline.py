@@ -44,16 +44,19 @@ def headline(content: PageContent) -> tuple[str, str]:
         zero = not np.any(content.sources.values)
         why = "the estimate is zero everywhere" if zero else "the estimate has no clear maximum"
         return f"Nothing stands out: {why}.", _explained(content)
-    peak = content.peaks[0]
-    unit = clock(content.times)
-    scale = source_scale(content.sources, abs(peak.amplitude))
-    first = (
-        f"The strongest activity is at {instant(peak.time, unit)} in the {place(peak)} "
-        f"(MNI {mni(peak.mni)}{THIN}mm): {scale.say(peak.amplitude)}."
-    )
     if content.faint:
         head, _, rest = content.faint.partition(": ")
         return f"{head}.", f"{rest[:1].upper()}{rest[1:]}"
+    unit, k = clock(content.times), content.leading
+    if k is None:
+        return _doubted(content)
+    peak = content.peaks[k]
+    scale = source_scale(content.sources, abs(peak.amplitude))
+    trusted = "" if k == 0 else " that may be a source"
+    first = (
+        f"The strongest activity{trusted} is at {instant(peak.time, unit)} in the {place(peak)} "
+        f"(MNI {mni(peak.mni)}{THIN}mm): {scale.say(peak.amplitude)}."
+    )
     explained = float(content.explained[nearest(content.times, peak.time)])
     alone = ", so it is one of many" if peak.share < SMALL_SHARE else ""
     rest = "; most of it remains unexplained" if explained < 0.5 else ""
@@ -62,7 +65,32 @@ def headline(content: PageContent) -> tuple[str, str]:
         f"it{alone}. The estimate explains {percent(explained)} of the variance recorded "
         f"then{rest}."
     )
-    return first, second
+    return first, f"{second}{_stronger(content, k)}"
+
+
+def _stronger(content: PageContent, k: int) -> str:
+    """What is stronger than the headline, and why it is not in it."""
+    if k == 0:
+        return ""
+    peak, unit = content.peaks[0], clock(content.times)
+    more = f" (and {k - 1} more)" if k > 1 else ""
+    return (
+        f" The map is stronger at {instant(peak.time, unit)} in the {place(peak)}{more}, but that "
+        f"{content.doubts[0]}."
+    )
+
+
+def _doubted(content: PageContent) -> tuple[str, str]:
+    """The headline where something speaks against every peak."""
+    peak, unit, n = content.peaks[0], clock(content.times), len(content.peaks)
+    first = (
+        "Nothing here can be taken for a source: the strongest activity, at "
+        f"{instant(peak.time, unit)} in the {place(peak)}, {content.doubts[0]}."
+    )
+    if n == 1:
+        return first, _explained(content)
+    each = "the other peak" if n == 2 else f"each of the other {n - 1} peaks"
+    return first, f"Something speaks against {each} as well: the table of peaks says what."
 
 
 def _explained(content: PageContent) -> str:

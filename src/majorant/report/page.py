@@ -7,13 +7,12 @@ all else, and knows the script by its hash, so that not even a hostile channel n
 from __future__ import annotations
 
 import html
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from importlib import resources
 from itertools import chain
 from pathlib import Path
 
+from majorant.files.write import write_file
 from majorant.findings.facts import PageContent
 from majorant.forward.surfaces import Surfaces, read_surfaces
 from majorant.report.cells import cells
@@ -128,13 +127,4 @@ def write_page(
     OSError
         If the folder does not exist or cannot be written to; nothing is left behind.
     """
-    target = Path(path)
-    text = render_page(content, progress)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
-    try:
-        with part.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.replace(part, target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    write_file(path, render_page(content, progress))

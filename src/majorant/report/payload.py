@@ -147,7 +147,7 @@ def _start(
 ) -> Mapping[str, Any]:
     """Return what is shown first: the strongest peak, or the largest value."""
     if peaks:
-        return {key: peaks[0][key] for key in ("sample", "region", "view")}
+        return {key: peaks[content.leading or 0][key] for key in ("sample", "region", "view")}
     region, sample = np.unravel_index(np.abs(values).argmax(), values.shape)
     where = _vertex(content, int(cells.location[region]))
     return {

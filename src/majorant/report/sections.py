@@ -57,11 +57,12 @@ def _facts(content: PageContent) -> str:
     proof = content.certificate
     pairs: list[tuple[str, str]] = []
     if content.peaks:
-        peak, clk = content.peaks[0], clock(content.times)
+        k, clk = content.leading or 0, clock(content.times)
+        peak = content.peaks[k]
         explained = content.explained[nearest(content.times, peak.time)]
         scale = source_scale(content.sources, abs(peak.amplitude))
         pairs += [
-            ("Strongest peak", instant(peak.time, clk)),
+            ("Strongest peak" if k == 0 else f"Peak {k + 1}", instant(peak.time, clk)),
             ("Place", place(peak)),
             ("Amplitude", scale.say(peak.amplitude)),
             ("Variance explained then", percent(float(explained))),
@@ -129,7 +130,14 @@ def _peaks(content: PageContent) -> Section:
     )
     if content.uncertainty is not None:
         caption += f" Behind ±: one {content.uncertainty.name}."
+    if any(content.doubts):
+        heads.append("What speaks against it")
+        rows = [(*row, _sentence(why)) for row, why in zip(rows, content.doubts, strict=True)]
     return Section("peaks", "Peaks", table(heads, rows, caption, numeric=(1, 4, 5, 6)))
+
+
+def _sentence(doubt: str) -> str:
+    return doubt[:1].upper() + doubt[1:]
 
 
 def _amplitude(content: PageContent, peak: Peak, scale: Scaled) -> str:

@@ -5,17 +5,14 @@ One file that loads nothing and runs no script; tabs are radio buttons and need 
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Sequence
 from importlib import resources
 from importlib.metadata import version
-from pathlib import Path
 
 from majorant.report.parts import Section
 from majorant.words import escape
 
-__all__ = ["colour_bar", "render_sheet", "tabs", "write_whole"]
+__all__ = ["colour_bar", "render_sheet", "tabs"]
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 MOST_TABS = 8
@@ -97,21 +94,3 @@ def colour_bar(ramp: str, ticks: Sequence[str], label: str) -> str:
         f'style="background:{ramp}"></div><div class="ticks">{marks}</div>'
         f"<div>{escape(label)}</div></div>\n"
     )
-
-
-def write_whole(path: Path, data: str | bytes) -> None:
-    """Write a file, whole or not at all.
-
-    Raises
-    ------
-    OSError
-        If the folder does not exist or cannot be written to; nothing is left behind.
-    """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(data.encode("utf-8") if isinstance(data, str) else data)
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

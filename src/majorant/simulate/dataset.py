@@ -242,6 +242,11 @@ class SimulatedPairs(ABC):
         """Return the operator that belongs to ``y``, on the device of the batches."""
         return MatrixOperator(self.leadfield.gain.to(self.device, self.dtype))
 
+    @property
+    def turns(self) -> int:
+        """Heads that take turns: one."""
+        return 1
+
     def turn(self, step: int) -> SimulatedPairs:
         """Return whose turn it is to make a batch, where a data set has several heads."""
         return self

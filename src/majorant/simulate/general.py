@@ -255,6 +255,11 @@ class General(OneHead):
         rest = (OneHead(head, n, seed, **given) for head in heads[1:])
         self._turns: tuple[OneHead, ...] = (self, *rest)
 
+    @property
+    def turns(self) -> int:
+        """Heads that take turns."""
+        return len(self._turns)
+
     def turn(self, step: int) -> SimulatedPairs:
         """Return the data of the head whose turn it is."""
         return self._turns[step % len(self._turns)]

@@ -3,7 +3,8 @@
 A folder holds ``clips-00000.safetensors`` and so on, ``background.safetensors`` and ``clips.json``.
 Every file is written beside its destination and moved there, and carries a sha256 of its content;
 the list, written last, carries the sha256 of every file. So a folder without its list is
-unfinished and continues where it stopped, and a damaged shard is found and named.
+unfinished and continues where it stopped, a finished collection stays one while it is extended, and
+a damaged shard is found and named.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from majorant.files.archive import content_hash, read_archive, write_archive
+from majorant.files.write import sweep, write_file
 from majorant.problem import DamagedFile, MajorantError
 from majorant.simulate.neural_mass_clips import (
     Clips,
@@ -122,15 +123,18 @@ def write_clips(
     files: dict[str, int] = {}
 
     def get(number: int) -> Shard:
+        room = n - sum(files.values())
         path = target / f"clips-{number:05d}.safetensors"
-        before = sum(files.values())
-        shard = _kept(path, identity, n - before)
-        if shard is None:
-            made = recipe.shard(number)
-            shard = Shard(made.waveforms[: n - before], made.region[: n - before])
-            tensors = {"waveforms": shard.waveforms, "region": shard.region}
-            whole = len(made) == len(shard)
-            _archive(path, tensors, {"recipe": identity, "number": number, "whole": whole})
+        kept = _kept(path, identity, room)
+        if kept is None:
+            # All of it, though fewer may be wanted: a file that is there is never changed, so that
+            # the list of a collection that is being extended holds until the new one is written.
+            if path.exists():
+                (target / LIST).unlink(missing_ok=True)
+            kept = recipe.shard(number)
+            tensors = {"waveforms": kept.waveforms, "region": kept.region}
+            _archive(path, tensors, {"recipe": identity, "number": number, "whole": True})
+        shard = _first(kept, room)
         files[path.name] = len(shard)
         return shard
 
@@ -140,7 +144,6 @@ def write_clips(
             raise MajorantError(_other(target))
         if listed["asked"] == n:
             return read_clips(target)
-        (target / LIST).unlink()
     try:
         shards = list(search(recipe, n, get, progress))
         rest = _background(target / REST, recipe, identity)
@@ -168,9 +171,9 @@ def read_clips(folder: str | os.PathLike[str]) -> Clips:
         file = path / entry["file"]
         _verify(file, entry["sha256"])
         shard = _read_shard(file, listed["identity"])
-        if shard is None or len(shard) != entry["clips"]:
+        if shard is None or len(shard) < entry["clips"]:
             raise DamagedFile(f"{file} is not the shard that {LIST} names; delete it and {AGAIN}")
-        shards.append(shard)
+        shards.append(_first(shard, entry["clips"]))
     _verify(path / REST, listed["background"])
     return Clips(
         waveforms=torch.cat([shard.waveforms for shard in shards]),
@@ -200,6 +203,7 @@ def _folder(path: Path, plan: Plan | None) -> Path:
         raise MajorantError(f"{path} cannot be made ({error.strerror})") from error
     if not os.access(path, os.W_OK):
         raise MajorantError(f"{path} cannot be written; give another folder")
+    sweep(path)
     free = shutil.disk_usage(path).free
     if plan is not None and plan.n_bytes > free:
         raise MajorantError(
@@ -220,8 +224,13 @@ def _kept(path: Path, identity: str, room: int) -> Shard | None:
     if info.get("recipe") != identity:
         raise MajorantError(_other(path.parent))
     shard = Shard(tensors["waveforms"], tensors["region"])
-    whole = bool(info.get("whole"))
-    return shard if len(shard) == room or (whole and len(shard) < room) else None
+    # Version 0.1 kept no more of the last shard than was wanted.
+    return shard if bool(info.get("whole")) or len(shard) >= room else None
+
+
+def _first(shard: Shard, n: int) -> Shard:
+    """The first clips of a shard."""
+    return Shard(shard.waveforms[:n], shard.region[:n])
 
 
 def _archive(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
@@ -279,12 +288,7 @@ def _write_list(
         ],
         "background": _sha256(folder / REST),
     }
-    part = folder / f".{LIST}.{secrets.token_hex(6)}.part"
-    try:
-        part.write_text(json.dumps(listed, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        part.replace(folder / LIST)
-    finally:
-        part.unlink(missing_ok=True)
+    write_file(folder / LIST, json.dumps(listed, indent=1, allow_nan=False) + "\n")
 
 
 def _read_list(folder: Path) -> dict[str, Any]:

@@ -96,6 +96,9 @@ class Reading:
         What the solver has to say for itself, as plain numbers (log evidence, for instance).
     unexplained : Tensor or None, shape (n_batch,), bool
         Samples whose data no source explains; None stands for none.
+    parts : tuple of Certificate
+        Of the solvers that an estimate was made from; the solution's certificate adds their counts
+        to its own, so that none can hide a violation.
     """
 
     estimate: Tensor
@@ -103,6 +106,7 @@ class Reading:
     unit: str = "Am"
     details: dict[str, Any] = field(default_factory=dict)
     unexplained: Tensor | None = None
+    parts: tuple[Certificate, ...] = ()
 
 
 class IterativeSolver(ABC, Generic[StateT]):

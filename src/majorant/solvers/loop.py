@@ -124,7 +124,7 @@ def _iterate(
     return Solution(
         estimate=reading.estimate,
         status=_status(silent, broken, reading.unexplained, converged, _end(solver, limit)),
-        certificate=_certificate(majorant, guard, torch.stack(energies), counts),
+        certificate=_certificate(majorant, guard, torch.stack(energies), counts, reading.parts),
         trace=tuple(trace),
         state=lowest.state,
         variance=reading.variance,
@@ -134,15 +134,19 @@ def _iterate(
 
 
 def _certificate(
-    majorant: Majorant[Any], guard: Guard, energy: Tensor, counts: list[Tensor]
+    majorant: Majorant[Any],
+    guard: Guard,
+    energy: Tensor,
+    counts: list[Tensor],
+    parts: tuple[Certificate, ...],
 ) -> Certificate:
-    """What was promised and kept, from the energies and the tallies."""
+    """What was promised and kept, from the energies and the tallies, with those of the parts."""
     return Certificate(
         energy=energy,
-        violations=count_rises(energy),
-        refused=counts[0],
-        halvings=counts[1],
-        fallbacks=counts[2],
+        violations=count_rises(energy) + sum(part.violations for part in parts),
+        refused=counts[0] + sum(part.refused for part in parts),
+        halvings=counts[1] + sum(part.halvings for part in parts),
+        fallbacks=counts[2] + sum(part.fallbacks for part in parts),
         energy_name=majorant.energy.name,
         bound=majorant.name,
         kind=majorant.kind,

@@ -58,10 +58,13 @@ class Pace:
         Seconds of a step, averaged over the schedule.
     sample : float
         Seconds of solving one sample in validation.
+    once : float
+        Seconds that first steps take longer, in all: what is prepared once for every head.
     """
 
     step: float
     sample: float
+    once: float = 0.0
 
 
 def parse_budget(text: str) -> float:
@@ -133,7 +136,9 @@ def measure(engine: Engine, valid: SimulatedPairs, budget: float) -> Pace:
     """Time the steps of a recipe, and a validation.
 
     The last part of the schedule comes first: it costs most, and where a step is slow for the
-    budget it stands for the others.
+    budget it stands for the others. A first step prepares its head, and others of the same head do
+    not: every step is taken again until it costs what it will cost, and what the first took longer
+    counts once for each head, and not in every step.
 
     Parameters
     ----------
@@ -144,22 +149,39 @@ def measure(engine: Engine, valid: SimulatedPairs, budget: float) -> Pace:
     budget : float
         Seconds; no more than a share of it is spent on each part of the schedule.
     """
-    began, total, seen = time.monotonic(), 0.0, 0.0
+    began, total, seen, longer = time.monotonic(), 0.0, 0.0, []
     for share, middle in reversed(phases(engine.recipe)):
-        engine.step = int(middle * engine.recipe.steps)
-        taken = _timed(engine.update, engine.device, 1, warm=False)
-        again = math.floor(TIMED * budget / max(taken, 1e-6))
-        count = int(engine.team.same([min(MOST_TIMED, again)])[0])
-        if count:
-            taken = _timed(engine.update, engine.device, count, warm=False)
-        total, seen = total + share * taken, seen + share
+        usual, first = _steps_at(engine, int(middle * engine.recipe.steps), TIMED * budget)
+        total, seen = total + share * usual, seen + share
+        longer.append(first - usual)
         late = time.monotonic() - began > 2.0 * TIMED * budget
         if engine.team.same([late])[0]:
             break
     total /= seen
+    # The very first step prepares more than its head.
+    if engine.train.turns > 1 and len(longer) == 1:
+        usual, first = _steps_at(engine, engine.step + 1, 0.0)
+        longer.append(first - usual)
+    once = max(longer[0], 0.0) + (engine.train.turns - 1) * max(min(longer), 0.0)
     sample = solving_seconds(engine.recipe, valid)
-    step, sample = engine.team.same([total, sample])
-    return Pace(step, sample)
+    step, sample, once = engine.team.same([total, sample, once])
+    return Pace(step, sample, once)
+
+
+def _steps_at(engine: Engine, step: int, room: float) -> tuple[float, float]:
+    """Seconds of a step of the schedule once it is prepared, and of the first time."""
+
+    def update() -> None:
+        engine.step = step
+        engine.update()
+
+    first = _timed(update, engine.device, 1, warm=False)
+    usual = _timed(update, engine.device, 1, warm=False)
+    again = math.floor((room - first) / max(usual, 1e-6))
+    count = int(engine.team.same([min(MOST_TIMED, again)])[0])
+    if count > 0:
+        usual = min(usual, _timed(update, engine.device, count, warm=False))
+    return usual, first
 
 
 def solving_seconds(recipe: Recipe, valid: SimulatedPairs) -> float:
@@ -244,7 +266,7 @@ def fit_budget(
     pace = measure(engine, valid, budget)
     # The run makes data and network anew.
     spent = engine.team.same([time.monotonic() - began + setup])[0]
-    made = fitted(recipe, pace, budget, spent)
+    made = fitted(recipe, pace, budget, spent + pace.once)
     return made, made.n_validation * pace.sample + WRITING
 
 

@@ -37,6 +37,24 @@ CONTINUED = ("refine", "support", "finish", "polish", "general")
 SOLVERS = tuple(FAMILIES)
 DATA = tuple(WINDOW_MS)
 DEVICES = ("auto", "cpu", "cuda")
+LARGEST_BATCH = 65_536
+"""Samples a step; their gradients would not help each other any more."""
+
+
+def check_asked(seed: int | None, batch: int | None, folder: str | os.PathLike[str] | None) -> None:
+    """Refuse what no machine holds, and a run folder that is none.
+
+    Raises
+    ------
+    MajorantError
+        Naming it.
+    """
+    if seed is not None and not 0 <= seed < 2**63:
+        raise MajorantError(f"the seed is {seed}; give a whole number from 0 to 2^63 - 1")
+    if batch is not None and not 1 <= batch <= LARGEST_BATCH:
+        raise MajorantError(f"{batch} samples a step were asked for; expected 1 to {LARGEST_BATCH}")
+    if folder is not None and os.path.lexists(folder) and not os.path.isdir(folder):
+        raise MajorantError(f"{os.fspath(folder)} is there and is no folder; give another --folder")
 
 
 def train(
@@ -116,6 +134,7 @@ def train(
         no weights, or the budget holds no step.
     """
     began = time.monotonic() if began is None else began
+    check_asked(seed, batch, folder)
     recipe = _recipe(solver, data, preset_name, initial is not None or resume)
     recipe = recipe if seed is None else replace(recipe, seed=seed, data_seed=seed)
     seconds = None if budget is None else parse_budget(budget)

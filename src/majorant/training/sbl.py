@@ -13,6 +13,7 @@ from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.learned.unfolded import Mode
 from majorant.networks.corrections import CorrectionKind, Corrections
 from majorant.simulate.sparse import SparseLike
+from majorant.training.command import check_asked
 from majorant.training.growth import PRESETS, LayerwiseSettings
 from majorant.training.layerwise import Layerwise, held_seed
 
@@ -65,6 +66,7 @@ def train_sbl(
     MajorantError
         If the preset is unknown or the folder belongs to another run.
     """
+    check_asked(seed, None, folder)
     if preset not in PRESETS:
         raise MajorantError(
             f"there is no preset {preset!r}{nearest(preset, PRESETS)}; choose one of "

@@ -1,7 +1,7 @@
 """Heads that everyday data come from: what is believed, and what is.
 
-Whoever has heads makes a :class:`World` of them: the template (:mod:`majorant.eeg.everyday`), or a
-bank of heads. Everything in it is a tensor, so data are made on machines without MNE.
+Whoever has heads makes a :class:`World` of them, as :mod:`majorant.simulate.everyday.heads` does of
+a bank. Everything in it is a tensor, so data are made on machines without MNE.
 """
 
 from __future__ import annotations
