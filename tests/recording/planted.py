@@ -14,81 +14,12 @@ from mne.io.constants import FIFF
 
 from majorant import SourceImager
 
-NAMES = [
-    "Fp1",
-    "Fp2",
-    "F7",
-    "F3",
-    "Fz",
-    "F4",
-    "F8",
-    "FC5",
-    "FC1",
-    "FC2",
-    "FC6",
-    "T7",
-    "C3",
-    "Cz",
-    "C4",
-    "T8",
-    "TP9",
-    "CP5",
-    "CP1",
-    "CP2",
-    "CP6",
-    "TP10",
-    "P7",
-    "P3",
-    "Pz",
-    "P4",
-    "P8",
-    "PO9",
-    "O1",
-    "Oz",
-    "O2",
-    "PO10",
-]
-CLINIC = [
-    "Fp1",
-    "Fp2",
-    "F7",
-    "F3",
-    "Fz",
-    "F4",
-    "F8",
-    "T7",
-    "C3",
-    "Cz",
-    "C4",
-    "T8",
-    "P7",
-    "P3",
-    "Pz",
-    "P4",
-    "P8",
-    "O1",
-    "O2",
-]
-CHAINS = [
-    "Fp1-F7",
-    "F7-T7",
-    "T7-P7",
-    "P7-O1",
-    "Fp1-F3",
-    "F3-C3",
-    "C3-P3",
-    "P3-O1",
-    "Fp2-F8",
-    "F8-T8",
-    "T8-P8",
-    "P8-O2",
-    "Fp2-F4",
-    "F4-C4",
-    "C4-P4",
-    "P4-O2",
-    "Fz-Cz",
-    "Cz-Pz",
-]
+N10 = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2"
+MORE = "FC5 FC1 FC2 FC6 TP9 CP5 CP1 CP2 CP6 TP10 PO9 Oz PO10"
+CLINIC = N10.split()
+NAMES = [*CLINIC, *MORE.split()]
+CHAIN = "Fp1-F7 F7-T7 T7-P7 P7-O1 Fp1-F3 F3-C3 C3-P3 P3-O1 Fp2-F8 F8-T8 T8-P8 P8-O2"
+CHAINS = [*CHAIN.split(), *["Fp2-F4", "F4-C4", "C4-P4", "P4-O2", "Fz-Cz", "Cz-Pz"]]
 SPACE, SFREQ = "oct4", 200.0
 NEAR = (-50.0, -25.0, 10.0)
 
@@ -143,7 +74,7 @@ def placed(raw: Any, places: dict[str, np.ndarray], frame: str = "unknown") -> A
 
 
 def trials(raw: Any) -> Any:
-    events, codes = mne.events_from_annotations(raw, {"stim": 1}, verbose="error")
+    events, _ = mne.events_from_annotations(raw, {"stim": 1}, verbose="error")
     return mne.Epochs(
         raw, events, 1, -0.2, 0.5, baseline=(None, 0), preload=True, verbose="error"
     )  # fmt: skip
@@ -189,7 +120,8 @@ def projected(raw: Any, *, active: bool) -> Any:
 def with_ssp(raw: Any, *, active: bool) -> Any:
     vector = topography(raw.ch_names, (20, 60, -10), 1.0)
     vector /= np.linalg.norm(vector)
-    data = dict(nrow=1, ncol=len(vector), row_names=None, col_names=raw.ch_names, data=vector[None])
+    data: dict[str, Any] = {"nrow": 1, "ncol": len(vector), "row_names": None}
+    data.update(col_names=raw.ch_names, data=vector[None])
     projector = mne.Projection(
         active=False, kind=FIFF.FIFFV_PROJ_ITEM_FIELD, desc="EOG-eeg--PCA-01", data=data
     )
@@ -272,7 +204,9 @@ def brainvision(raw: Any, folder: Path, form: str = "binary_int16") -> Path:
     from pybv import write_brainvision
 
     onsets = np.round(raw.annotations.onset * SFREQ).astype(int)
-    events = [dict(onset=int(k), duration=1, description="stim", type="Comment") for k in onsets]
+    events = [
+        {"onset": int(k), "duration": 1, "description": "stim", "type": "Comment"} for k in onsets
+    ]
     write_brainvision(
         data=raw.get_data(), sfreq=SFREQ, ch_names=raw.ch_names, fname_base="some",
         folder_out=str(folder), events=events, unit="µV", fmt=form, overwrite=True,

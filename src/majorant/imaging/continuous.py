@@ -339,7 +339,7 @@ def _result(
         f"The page shows {len(times)} instants: of every {written(seconds)} s the one at which the "
         "estimate is strongest. The whole estimate is in estimate.zarr."
     )
-    predicted = predict(imager, problem, solution, account)
+    predicted = predict(imager, solution, data, account)
     places = locate(imager.leadfield_)
     page = page_content(
         prepared, settings, imager, places, values, data, predicted, problem, None,

@@ -11,7 +11,7 @@ electrodes at all, and are refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -277,18 +277,24 @@ def check_compensation(data: Any, fitted: Any, whose: str = "the forward solutio
     MajorantError
         Saying how to bring the data to the other grade.
     """
-    from mne.utils.check import _check_compensation_grade
-
-    both = [name for name in data["ch_names"] if name in fitted["ch_names"]]
-    if not any(c["comps"] for c in (data, fitted)) or not both:
+    both = {n for n in data["ch_names"] if n in fitted["ch_names"]}
+    has, wants = (_grades(info, both) for info in (data, fitted))
+    if has == wants or not has or not wants:
         return
-    try:
-        _check_compensation_grade(data, fitted, "the data", whose, both)
-    except RuntimeError as error:
-        grades = re.findall(r"\((-?\d+)\)", str(error))
-        has, wants = [*grades, "?", "?"][:2]
-        raise MajorantError(
-            f"the data have gradient compensation of grade {has} and {whose} of grade {wants}; "
-            f"bring the data there with raw.apply_gradient_compensation({wants}), or compute the "
-            "forward for these data"
-        ) from error
+    have, want = (", ".join(map(str, sorted(grades))) for grades in (has, wants))
+    raise MajorantError(
+        f"the data have gradient compensation of grade {have} and {whose} of grade {want}; bring "
+        f"the data there with raw.apply_gradient_compensation({want}), or compute the forward for "
+        "these data"
+    )
+
+
+def _grades(info: Any, names: Collection[str]) -> set[int]:
+    """Grades of compensation of channels of MEG; MNE keeps them in the type of the coil."""
+    from mne.io.constants import FIFF
+
+    return {
+        int(channel["coil_type"]) >> 16
+        for channel in info["chs"]
+        if channel["kind"] == FIFF.FIFFV_MEG_CH and channel["ch_name"] in names
+    }
