@@ -29,7 +29,7 @@ from majorant.recording.reference import (
     has_average_reference,
 )
 from majorant.recording.settings import Preparation
-from majorant.recording.system import check_names, replace_idealised
+from majorant.recording.system import check_names
 
 __all__ = ["settle", "settled_info"]
 
@@ -70,7 +70,6 @@ def settle(
     if placed:
         check_places(inst, account)
         check_names(inst, account)
-        replace_idealised(inst, account)
         interpolate_bads(inst, account)
         names = eeg_names(inst)
         if len(names) - sum(name in inst.info["bads"] for name in names) < FEWEST:

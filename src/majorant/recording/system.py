@@ -25,7 +25,7 @@ from majorant.errors import MajorantError
 from majorant.recording.channels import FEWEST, eeg_names, some
 from majorant.recording.names import matches, standard_name
 
-__all__ = ["check_names", "contradiction", "measured_fiducials", "replace_idealised"]
+__all__ = ["check_names", "contradiction", "measured_fiducials"]
 
 KNOWN = 0.6
 """Share of the names that must be of the system before it is asked."""
@@ -201,7 +201,7 @@ def _example(known: Sequence[str], ours: NDArray[np.float64]) -> str:
 
 
 def check_names(inst: Any, account: Account) -> None:
-    """Turn, leave out or refuse places that the names of the electrodes contradict.
+    """Turn, replace, leave out or refuse places that the names of the electrodes contradict.
 
     Parameters
     ----------
@@ -226,7 +226,8 @@ def check_names(inst: Any, account: Account) -> None:
             "(standard_1005 has these names)"
         )
     _leave_out(inst, [known[k] for k in np.flatnonzero(fit.left_mm > ELSEWHERE_MM)], account)
-    _turn(inst, fit, account)
+    if not _replace_idealised(inst, account):
+        _turn(inst, fit, account)
 
 
 def _places(inst: Any) -> dict[str, NDArray[np.float64]]:
@@ -317,20 +318,21 @@ def measured_fiducials(info: Any) -> dict[str, NDArray[np.float64]] | None:
     return None if radius.std() < 1e-3 * radius.mean() else found
 
 
-def replace_idealised(inst: Any, account: Account) -> None:
+def _replace_idealised(inst: Any, account: Account) -> bool:
     """Take the 10-05 positions for electrodes that were placed on a perfect sphere by name.
 
     Files of electrode names often carry positions on a sphere whose equator runs through FPz, T7
     and Oz, and no fiducials. Read literally they put the nasion at FPz, some 3 cm too high. Where
     most names belong to the 10-05 system and lie in its directions, the positions that the system
     has on a real head say more; electrodes of other names go where their neighbours went.
+    Returns whether that was so.
     """
     places = _places(inst)
     if measured_fiducials(inst.info) is not None or not _on_a_sphere(np.array([*places.values()])):
-        return
+        return False
     compared = _compared(places)
-    if compared is None or not similarity(*compared[1:], mirrored=False).fits:
-        return
+    if compared is None:
+        return False
     known, ours, system = compared
     others = [name for name in places if name not in known]
     moved = dict(zip(known, system, strict=True))
@@ -342,6 +344,7 @@ def replace_idealised(inst: Any, account: Account) -> None:
         "not a measurement; the places of these names in the 10-05 system were taken instead"
         f"{extra}."
     )
+    return True
 
 
 def _place_standard(inst: Any, places: Mapping[str, NDArray[np.float64]]) -> None:
