@@ -136,6 +136,7 @@ def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> No
             number(scale.factor * peak.amplitude),
             _deviation(content.deviation_at(peak), scale.factor),
             f"{100 * peak.share:.0f} %",
+            "" if peak.moment is None else number(1e9 * peak.moment, 2),
         )
         for peak in content.peaks
     ]
@@ -147,6 +148,7 @@ def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> No
         scale.label.strip("()"),
         "±",
         "share",
+        "dipole, nAm",
     )
     show_table("Peaks, strongest first", columns, rows)
     if content.errors:

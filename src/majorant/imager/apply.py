@@ -21,6 +21,8 @@ from majorant.imager.streams import Reader, span_of, stream_columns
 from majorant.imager.tally import Tally
 from majorant.memory import available, fits
 from majorant.problem import MajorantError, Solution
+from majorant.recording.channels import check_units
+from majorant.recording.reference import check_compensation, check_same_reference
 from majorant.registry import able
 from majorant.solvers.base import Kernel
 
@@ -31,6 +33,9 @@ __all__ = ["apply", "solve", "stream"]
 
 AT_ONCE = 128_000_000
 """Bytes of estimates that are solved in one batch."""
+
+LOOKED_AT, GLIMPSE, FIFFV_EEG_CH = 5, 2000, 2
+"""Trials and samples whose amplitudes are looked at; and MNE's number for EEG."""
 
 Progress = Callable[[int, int], None] | None
 
@@ -49,6 +54,8 @@ def apply(
 
     if isinstance(inst, mne.Covariance):
         return _covariance(imager, inst)
+    if isinstance(inst, mne.io.BaseRaw | mne.BaseEpochs | mne.Evoked):
+        check_data(imager, inst)
     if isinstance(inst, mne.io.BaseRaw):
         return _whole(imager, inst, start, stop, progress)
     if start is not None or stop is not None:
@@ -63,6 +70,41 @@ def apply(
     raise MajorantError(
         f"a {type(inst).__name__} cannot be imaged; give an mne.Evoked, Epochs, Raw or Covariance"
     )
+
+
+def check_data(imager: SourceImager, inst: Any) -> None:
+    """Refuse data that are not what the imager was fitted to, or in another unit.
+
+    Of trials the first few are looked at, of continuous data some seconds.
+
+    Raises
+    ------
+    MajorantError
+        If reference or compensation differ from those of the fit, or amplitudes are not in V.
+    """
+    import mne
+
+    names = list(imager.inverse.ch_names)
+    check_same_reference(inst.info, names)
+    check_compensation(inst.info, imager.info_, "the channels that the imager was fitted to")
+    rows = [
+        inst.ch_names.index(channel["ch_name"])
+        for channel in imager.info_["chs"]
+        if channel["kind"] == FIFFV_EEG_CH and channel["ch_name"] in inst.ch_names
+    ]
+    if not rows:
+        return
+    if isinstance(inst, mne.Evoked):
+        seen = inst.data[rows]
+    elif isinstance(inst, mne.BaseEpochs):
+        if inst.preload and len(inst):
+            seen = np.concatenate(list(inst.get_data(picks=rows, item=slice(LOOKED_AT))), axis=1)
+        else:
+            return
+    else:
+        middle = len(inst.times) // 2
+        seen = inst[rows, middle : middle + GLIMPSE][0]
+    check_units(seen, [inst.ch_names[k] for k in rows])
 
 
 def solve(imager: SourceImager, evoked: Any, progress: Progress = None) -> Solution:

@@ -20,8 +20,14 @@ from majorant.head.model import SourceModel, as_tensor, source_model
 from majorant.imager.abilities import check_able
 from majorant.imager.estimate import check_pick
 from majorant.imager.inverse import Inverse
-from majorant.recording.noise import AD_HOC_STD, check_covariance
-from majorant.recording.sensors import check_positions, referenced, whitener
+from majorant.recording.channels import MEG
+from majorant.recording.electrodes import settled_info
+from majorant.recording.noise import check_covariance, default_covariance
+from majorant.recording.prepare import Prepared, measured
+from majorant.recording.rank import data_space, interpolated, projection, say_interpolated
+from majorant.recording.reference import check_compensation
+from majorant.recording.sensors import check_positions, whitener
+from majorant.recording.trials import data_covariance
 
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
@@ -68,18 +74,26 @@ def fitted(
     MajorantError
         If channels, orientation, source space and solver do not fit together.
     """
-    import mne
-
     _check_kinds(info, forward, noise_cov, data_cov)
     account = Account()
     check_able(imager.spec_, imager.space, forward, imager.subject, data_cov)
-    only_eeg = forward is None
-    info = referenced(info, only_eeg=only_eeg, reference=imager.reference, account=account)
+    meg = _inverts_meg(info if _is_info(info) else info.info, forward)
+    if not _is_info(info):
+        data, info = info, info.info
+        if "eeg" in data.get_channel_types() and not meg:
+            prepared = measured(data, account, noise_cov)
+            info, noise_cov = prepared.evoked.info, prepared.noise_cov
+            if imager.spec_.adaptive and data_cov is None:
+                data_cov = _of_trials(prepared, account)
+    placed = forward is None
+    info = settled_info(info, account, meg=meg, placed=placed, reference=imager.reference)
     if forward is not None:
+        check_compensation(info, forward["info"])
         check_positions(forward, info, account)
     if noise_cov is None:
-        noise_cov = mne.make_ad_hoc_cov(info, std={"eeg": AD_HOC_STD}, verbose="error")
-        account.note("No noise covariance was given; independent noise was assumed.")
+        noise_cov = default_covariance(info, account, "none was given")
+    elif placed and imager.rank is None:
+        info = _without_sums(info, noise_cov, account)
     request = HeadRequest(
         imager.spec_,
         imager.space,
@@ -109,12 +123,56 @@ def fitted(
     return Fitted(inverse, used, cov, head, tuple(account.decisions))
 
 
+def _is_info(given: Any) -> bool:
+    import mne
+
+    return isinstance(given, mne.Info)
+
+
+def _of_trials(prepared: Prepared, account: Account) -> Any | None:
+    """What a beamformer adapts to, where there are trials."""
+    found = data_covariance(prepared)
+    if found is None:
+        return None
+    account.note(found[1])
+    return found[0]
+
+
+def _inverts_meg(info: Any, forward: Any | None) -> bool:
+    """Whether a forward has sensors of MEG that the data have, too."""
+    if forward is None:
+        return False
+    kinds = dict(zip(info["ch_names"], info.get_channel_types(), strict=True))
+    return any(kinds.get(name) in MEG for name in forward["sol"]["row_names"])
+
+
+def _without_sums(info: Any, noise_cov: Any, account: Account) -> Any:
+    """Leave electrodes out that the covariance shows to be sums of others."""
+    import mne
+
+    values = np.asarray(noise_cov["data"], float)
+    if values.ndim == 1 or not set(info["ch_names"]) <= set(noise_cov["names"]):
+        return info
+    cov = mne.pick_channels_cov(noise_cov, list(info["ch_names"]), ordered=True)
+    project = projection(info)
+    moment = project @ np.asarray(cov["data"], float) @ project.T
+    if not np.isfinite(moment).all():
+        return info
+    sums = interpolated(moment, data_space(moment, info, np.inf), info)
+    if not sums:
+        return info
+    say_interpolated(sums, account)
+    kept = [k for k, name in enumerate(info["ch_names"]) if name not in sums]
+    return mne.pick_info(info, kept)
+
+
 def _check_kinds(info: Any, forward: Any, noise_cov: Any, data_cov: Any) -> None:
     """Refuse what is not of MNE's kinds, and say how to come by these."""
     import mne
 
+    data = (mne.Evoked, mne.BaseEpochs, mne.io.BaseRaw)
     kinds = (
-        ("info", info, mne.Info, "give evoked.info, or raw.info"),
+        ("info", info, (mne.Info, *data), "give evoked.info, or the data themselves"),
         ("forward", forward, mne.Forward, "read one with mne.read_forward_solution"),
         ("noise_cov", noise_cov, mne.Covariance, "read one with mne.read_cov"),
         ("data_cov", data_cov, mne.Covariance, "compute one with mne.compute_covariance"),
@@ -122,8 +180,12 @@ def _check_kinds(info: Any, forward: Any, noise_cov: Any, data_cov: Any) -> None
     for name, given, kind, how in kinds:
         if not (isinstance(given, kind) or (given is None and name != "info")):
             raise MajorantError(
-                f"{name} is a {type(given).__name__}; expected an mne.{kind.__name__}: {how}"
+                f"{name} is a {type(given).__name__}; expected an mne.{_name(kind)}: {how}"
             )
+
+
+def _name(kind: type | tuple[type, ...]) -> str:
+    return kind[0].__name__ if isinstance(kind, tuple) else kind.__name__
 
 
 def _whitened(

@@ -217,12 +217,14 @@ class SourceImager:
 
         Parameters
         ----------
-        info : mne.Info
-            Of the data; bad channels are left out.
+        info : mne.Info, mne.Evoked, mne.BaseEpochs or mne.io.BaseRaw
+            Of the data, or the data themselves, which say more: their rank, which electrodes were
+            interpolated, their unit, and the noise of the baseline. Bad channels are left out.
         forward : mne.Forward or None
             None computes one for the electrodes, on the subject's head or the template.
         noise_cov : mne.Covariance or None
-            Of a single trial, as everywhere in MNE. None assumes independent noise.
+            Of a single trial, as everywhere in MNE. None takes the baseline, where `info` are data
+            that have one, and assumes independent noise elsewhere.
         data_cov : mne.Covariance or None
             For solvers that adapt to the covariance of the data (LCMV): that of single trials.
             None takes the data that are imaged.

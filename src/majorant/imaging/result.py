@@ -13,6 +13,7 @@ from typing import Any
 
 from majorant import __version__
 from majorant.findings.facts import PageContent, Peak
+from majorant.findings.moments import meaning
 from majorant.findings.uncertainty_choice import check_asked
 from majorant.head.places import Places
 from majorant.imager.imager import SourceImager
@@ -207,6 +208,7 @@ class ImageResult:
             "solver": dict(content.solver),
             "status": imager.solution_.status[0].value,
             "unit": self.unit,
+            "amplitude_is": meaning(self.unit, lead.kind == "regions"),
             "explained_variance": self.explained,
             "headline": " ".join(headline(content)).replace(THIN, " "),
             "peaks": [
