@@ -29,13 +29,13 @@ test: $(STAMP) ## Run the tests
 	@$(TESTS)
 
 check: $(STAMP) ## Lint, types, and the order of the rooms
-	@$(BIN)/ruff check src tests examples docs
-	@$(BIN)/ruff format --check src tests examples docs/*.py docs/images
+	@$(BIN)/ruff check src tests examples docs benchmarks
+	@$(BIN)/ruff format --check src tests examples benchmarks docs/*.py docs/images
 	@$(BIN)/pyright src
 	@$(BIN)/lint-imports
 
 bench: $(STAMP) ## Measure speed, as ratios side by side
-	@$(BIN)/python -m majorant.bench.speed
+	@$(BIN)/python -m benchmarks.speed
 
 # The site has packages of its own, installed once, when it is first asked for.
 docs: $(STAMP) ## Build the documentation site; warnings are errors

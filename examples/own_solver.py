@@ -45,7 +45,6 @@ register(
         "Backprojection",
         "The adjoint of the lead field: what each source would have sent, summed over electrodes.",
         "Closed form; the residual of the normal equations is reported.",
-        ("fixed", "loose", "free"),
         "None needed.",
     )
 )

@@ -1,4 +1,6 @@
-"""The one list of solvers: what each is, what it promises, what it needs, how to cite it.
+"""The one list of solvers: what each is, what it promises, how to cite it.
+
+What a solver can do and needs, its class says (:class:`majorant.solvers.abilities.Abilities`).
 
 Adding a solver is one file and one entry here: the command line's choice, the contract tests, the
 benchmark row, the table in the docs and the citation all come from the entry.
@@ -9,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from inspect import signature
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from majorant.errors import MajorantError, nearest
 
-Orientation = Literal["fixed", "loose", "free"]
+if TYPE_CHECKING:
+    from majorant.solvers.abilities import Abilities
 
 
 @dataclass(frozen=True)
@@ -26,30 +30,14 @@ class SolverSpec:
     name : str
         Name on the command line and in Python.
     target : str
-        ``"module:Class"``, imported when the solver is made.
+        ``"module:Class"``, imported when the solver is made; or a function whose annotation says
+        which class it returns.
     title : str
         Name in tables and on pages.
     summary : str
         What it does, in one sentence.
     guarantee : str
         What holds for every estimate, in one sentence.
-    orientations : tuple of str
-        Orientations it can treat.
-    space : {"any", "regions"}
-        Source spaces it can treat; ``"regions"`` asks for the 994 regions of the template.
-    linear : bool
-        Whether the estimate is linear in the data, with one kernel for all of them.
-    adaptive : bool
-        Whether the estimate is linear once its kernel was made from the covariance of the data.
-    snr : bool
-        Whether it is told the signal-to-noise ratio; the others learn what they need of it.
-    covariance : bool
-        Whether it can image a covariance: it looks at no more than second moments of the data.
-    window : float or None
-        Windows of continuous data that are solved together, s; None where every sample is solved
-        for itself, with one kernel.
-    depth : float or None
-        Default depth weighting; None for solvers that correct for depth themselves.
     citation : str
         How to cite it.
     options : mapping
@@ -61,28 +49,41 @@ class SolverSpec:
     title: str
     summary: str
     guarantee: str
-    orientations: tuple[Orientation, ...]
     citation: str
-    space: Literal["any", "regions"] = "any"
-    linear: bool = True
-    adaptive: bool = False
-    snr: bool = False
-    covariance: bool = True
-    window: float | None = None
-    depth: float | None = None
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
+    @property
+    def abilities(self) -> Abilities:
+        """What its class says that it can do, and needs."""
+        target = self.load()
+        # Weights are read by functions, which say by their annotation what they make.
+        made = target if isinstance(target, type) else get_type_hints(target)["return"]
+        return made.abilities
+
     def load(self) -> Any:
-        """Import the class."""
+        """Import the class, or the function that makes one with its weights."""
         module, name = self.target.split(":")
         return getattr(import_module(module), name)
 
     def make(self, **options: Any) -> Any:
-        """Import the class and make the solver."""
-        return self.load()(**{**self.options, **options})
+        """Import the class and make the solver.
+
+        Raises
+        ------
+        MajorantError
+            If it has no option of such a name, or a value makes no sense.
+        """
+        made = self.load()
+        known = signature(made).parameters
+        unknown = [name for name in options if name not in known]
+        if unknown and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+            raise MajorantError(
+                f"{self.name} has no option {unknown[0]!r}{nearest(unknown[0], known)}; it has "
+                f"{', '.join(known) or 'none'}"
+            )
+        return made(**{**self.options, **options})
 
 
-_ALL = ("fixed", "loose", "free")
 _CLOSED_FORM = "Closed form; the residual of the normal equations is reported."
 
 _SOLVERS: dict[str, SolverSpec] = {
@@ -96,11 +97,7 @@ _SOLVERS: dict[str, SolverSpec] = {
             "different mistakes.",
             "The mean disagrees less with all members together than any of them does, and each "
             "member keeps its own guarantee.",
-            _ALL,
             "Its members",
-            linear=False,
-            snr=True,
-            window=1.0,
         ),
         SolverSpec(
             "mne",
@@ -108,10 +105,7 @@ _SOLVERS: dict[str, SolverSpec] = {
             "MNE",
             "Minimum-norm estimate: the smallest sources that explain the data.",
             _CLOSED_FORM,
-            _ALL,
             "Hämäläinen & Ilmoniemi (1994), doi:10.1007/BF02512476",
-            snr=True,
-            depth=0.8,
         ),
         SolverSpec(
             "dspm",
@@ -119,10 +113,7 @@ _SOLVERS: dict[str, SolverSpec] = {
             "dSPM",
             "Minimum norm divided by its noise: a map of signal-to-noise ratios.",
             _CLOSED_FORM,
-            _ALL,
             "Dale et al. (2000), doi:10.1016/S0896-6273(00)81138-1",
-            snr=True,
-            depth=0.8,
         ),
         SolverSpec(
             "sloreta",
@@ -131,9 +122,7 @@ _SOLVERS: dict[str, SolverSpec] = {
             "Minimum norm standardised by the variance that it expects of itself.",
             _CLOSED_FORM
             + " Zero localisation error for one source of fixed orientation without noise.",
-            _ALL,
             "Pascual-Marqui (2002), Methods Find Exp Clin Pharmacol 24D:5-12",
-            snr=True,
         ),
         SolverSpec(
             "eloreta",
@@ -143,9 +132,7 @@ _SOLVERS: dict[str, SolverSpec] = {
             "source without noise.",
             _CLOSED_FORM + " Zero localisation error for one source of fixed or free orientation "
             "without noise.",
-            _ALL,
             "Pascual-Marqui (2007), arXiv:0710.3341",
-            snr=True,
         ),
         SolverSpec(
             "lcmv",
@@ -153,10 +140,7 @@ _SOLVERS: dict[str, SolverSpec] = {
             "LCMV",
             "Beamformer: passes each location and suppresses everything else in the data.",
             "Unit noise gain at every location; blind to sources that are correlated.",
-            _ALL,
             "Van Veen et al. (1997), doi:10.1109/10.623056",
-            linear=False,
-            adaptive=True,
         ),
         SolverSpec(
             "champagne",
@@ -165,11 +149,8 @@ _SOLVERS: dict[str, SolverSpec] = {
             "Sparse Bayesian learning of source and noise variances together; few, sharp "
             "sources with posterior variance.",
             "The evidence cost never rises; every rise would be counted.",
-            _ALL,
             "Wipf et al. (2010), doi:10.1016/j.neuroimage.2009.06.083; "
             "Cai et al. (2021), doi:10.1016/j.neuroimage.2020.117411",
-            linear=False,
-            window=1.0,
         ),
         SolverSpec(
             "scan",
@@ -179,11 +160,8 @@ _SOLVERS: dict[str, SolverSpec] = {
             "projections; their number by the BIC, the estimate a mean over patches that fit.",
             "The negative log-likelihood never rises, whatever the number of patches: a sweep "
             "takes only what explains more.",
-            _ALL,
             "Ziskind & Wax (1988), doi:10.1109/29.7543; Adler et al. (2024), "
             "doi:10.1016/j.bspc.2023.105796",
-            linear=False,
-            window=1.0,
         ),
         SolverSpec(
             "mm-net",
@@ -193,13 +171,8 @@ _SOLVERS: dict[str, SolverSpec] = {
             "compact sources, sharp in space.",
             "The returned energy never rises, for any weights and any number of iterations: a "
             "guard decides every two steps.",
-            ("fixed",),
             "MM-Net (2026), Majorization-Minimization Networks for Inverse Problems: An "
             "Application to EEG Imaging, arXiv",
-            space="regions",
-            linear=False,
-            covariance=False,
-            window=0.25,
         ),
         SolverSpec(
             "unfolded-sbl",
@@ -209,11 +182,8 @@ _SOLVERS: dict[str, SolverSpec] = {
             "with posterior standard deviation.",
             "The evidence cost never rises: corrections are shortened by a bound in closed "
             "form (mode free promises nothing).",
-            _ALL,
             "Structure-Preserving Correction Learning for Sparse Bayesian Inference in Brain "
             "Source Imaging (2026), arXiv:2606.07196",
-            linear=False,
-            window=1.0,
         ),
     )
 }
@@ -228,6 +198,8 @@ def spec(name: str) -> SolverSpec:
     MajorantError
         If there is none of that name; the sentence lists those that exist.
     """
+    if not isinstance(name, str):
+        raise MajorantError(f"the solver is {name!r}; expected a name, one of {', '.join(SOLVERS)}")
     key = name.lower().replace("_", "-")
     if key not in SOLVERS:
         raise MajorantError(
@@ -263,9 +235,9 @@ def register(solver: SolverSpec) -> SolverSpec:
     return solver
 
 
-def able(can: Callable[[SolverSpec], bool]) -> str:
+def able(can: Callable[[Abilities], Any]) -> str:
     """Name the solvers that can do something, for the sentence that refuses those that cannot."""
-    return ", ".join(name for name, solver in SOLVERS.items() if can(solver))
+    return ", ".join(name for name, solver in SOLVERS.items() if can(solver.abilities))
 
 
 def make(name: str, **options: Any) -> Any:

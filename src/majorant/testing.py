@@ -19,14 +19,10 @@ from torch import Tensor
 
 from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
-from majorant.learned.mmnet import MMNet
-from majorant.learned.overlap import solve_long
-from majorant.learned.unfolded import UnfoldedSBL
 from majorant.problem import MatrixOperator, Problem, Solution, Status
 from majorant.registry import spec
 from majorant.solvers.base import IterativeSolver, KernelSolver, Solver
 from majorant.solvers.loop import count_rises, solve
-from majorant.solvers.mean import Mean
 
 __all__ = ["CHECKS", "Bench", "check_solver"]
 
@@ -58,19 +54,13 @@ class Bench:
     regions: bool = False
 
     def solve(self, problem: Problem | None = None) -> Solution:
-        """Solve as a user would: learned networks with currents of either direction."""
-        problem = problem or self.problem
-        if isinstance(self.solver, MMNet):
-            return solve_long(problem, self.solver)
-        return solve(problem, self.solver)
+        """Solve as a user would."""
+        return solve(problem or self.problem, self.solver)
 
     @property
     def tolerance(self) -> float:
-        """What counts as equal; unfolded networks run in single precision in any case."""
-        own = self.solver
-        parts = own.members.values() if isinstance(own, Mean) else (own,)
-        single = any(isinstance(part, UnfoldedSBL) for part in parts)
-        return TOLERANCE[torch.float32 if single else self.problem.y.dtype]
+        """What counts as equal, in the precision in which the solver works."""
+        return TOLERANCE[self.solver.abilities.precision or self.problem.y.dtype]
 
     def close(self, found: Tensor, expected: Tensor) -> bool:
         """Whether two estimates are equal up to rounding."""
@@ -86,7 +76,8 @@ class Bench:
 
     def posed(self, gain: Tensor, y: Tensor, prior: Tensor | None, **more: Any) -> Problem:
         """The problem with other parts."""
-        operator = MatrixOperator(gain, self.problem.operator.n_orient)
+        own = self.problem.operator
+        operator = MatrixOperator(gain, own.n_orient, own.geometry)
         return Problem(operator, y, source_prior=prior, **more)
 
 
@@ -131,7 +122,9 @@ def tiny_problem(
     prior = 0.5 + torch.rand(gain.shape[1], generator=generator, dtype=torch.float64)
     prior = prior.unflatten(0, (-1, n_orient)).mean(1).repeat_interleave(n_orient)
     own = None if leadfield is not None else prior.to(dtype)
-    return Problem(MatrixOperator(gain.to(dtype), n_orient), y.to(dtype), source_prior=own)
+    geometry = None if leadfield is None else leadfield.geometry
+    operator = MatrixOperator(gain.to(dtype), n_orient, geometry)
+    return Problem(operator, y.to(dtype), source_prior=own)
 
 
 def _shape(bench: Bench) -> str | None:
@@ -294,7 +287,7 @@ def bench_of(
     if not isinstance(solver, str):
         return Bench(solver, tiny_problem(n_orient, dtype, n_batch))
     own = spec(solver)
-    regions = own.space == "regions"
+    regions = own.abilities.space == "regions"
     head = Leadfield.template_small() if regions else None
     size = {"n_sensors": 16, "n_times": 12} if regions else {}
     problem = tiny_problem(n_orient, dtype, n_batch, leadfield=head, **size)
@@ -334,7 +327,7 @@ def check_solver(
             "name of one"
         )
     if orientations is None:
-        fixed_only = isinstance(solver, str) and spec(solver).orientations == ("fixed",)
+        fixed_only = isinstance(solver, str) and spec(solver).abilities.orientations == ("fixed",)
         orientations = (1,) if fixed_only else (1, 3)
     failures = []
     for n_orient in orientations:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from majorant.bench import selfcheck
-from majorant.bench.selfcheck import Finding, findings
+from majorant import selfcheck
 from majorant.cli import main
 from majorant.errors import DamagedFile
 from majorant.registry import SOLVERS
+from majorant.selfcheck import Finding, findings
 
 
 def asked(capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:

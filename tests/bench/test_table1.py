@@ -16,7 +16,6 @@ from majorant.bench.rows import METRICS, Row, as_csv, as_json, as_markdown, as_t
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.fourdvarnet import FourDVarNetwork, FourDVarSettings
 from majorant.learned.stored import write_weights
-from majorant.networks.card import source_fingerprint
 from majorant.problem import MajorantError
 from majorant.simulate.neural_mass import Integration
 from majorant.simulate.neural_mass_clips import ClipSettings, Recipe
@@ -155,7 +154,7 @@ def test_a_learned_method_has_a_row_for_every_kind_of_data_within_and_across(
             tmp_path / f"{stem}.safetensors",
             network,
             name="4dvarnet",
-            source_space=source_fingerprint(sphere),
+            source_space=sphere.geometry.fingerprint,
             recipe={},
             metrics={},
         )

@@ -18,7 +18,7 @@ from majorant.testing import bench_of, check_solver
 CASES = [
     (name, n_orient, dtype, n_batch)
     for name, own in SOLVERS.items()
-    for n_orient in ((1,) if own.orientations == ("fixed",) else (1, 3))
+    for n_orient in ((1,) if own.abilities.orientations == ("fixed",) else (1, 3))
     for dtype in (torch.float64, torch.float32)
     for n_batch in (1, 3)
 ]
@@ -98,11 +98,13 @@ def test_the_registry_says_what_the_classes_are() -> None:
     import inspect
 
     for name, own in SOLVERS.items():
-        assert own.snr == ("snr" in inspect.signature(own.load()).parameters), name
-        kernel = isinstance(own.make(), KernelSolver)
-        assert kernel == (own.linear or own.adaptive), name
-        assert (own.window is None) == kernel, name
-        assert not (own.linear and own.adaptive)
+        can, solver = own.abilities, own.make()
+        assert can.snr == ("snr" in inspect.signature(own.load()).parameters), name
+        assert isinstance(solver, KernelSolver) == can.kernel, name
+        assert (can.window is None) == can.kernel, name
+        assert not (can.linear and can.adaptive)
+        # Of weights that were read, the class can only say what all of them keep.
+        assert replace(solver.abilities, window=can.window) == can, name
     assert able(lambda s: s.adaptive) == "lcmv"
-    assert spec("mm-net").space == "regions"
+    assert spec("mm-net").abilities.space == "regions"
     assert bench_of("mm-net").regions

@@ -85,7 +85,9 @@ def forward(kind: str) -> Any:
     )
 
 
-@pytest.mark.parametrize("solver", [name for name, own in SOLVERS.items() if own.space == "any"])
+@pytest.mark.parametrize(
+    "solver", [name for name, own in SOLVERS.items() if own.abilities.space == "any"]
+)
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_solver_images_every_source_space(
     solver: str, kind: str, tmp_path_factory: pytest.TempPathFactory
@@ -108,7 +110,9 @@ def test_every_solver_images_every_source_space(
     assert np.abs(again.data - stc.data).max() <= 1e-6 * np.abs(stc.data).max()
 
 
-@pytest.mark.parametrize("solver", [name for name, own in SOLVERS.items() if own.space == "any"])
+@pytest.mark.parametrize(
+    "solver", [name for name, own in SOLVERS.items() if own.abilities.space == "any"]
+)
 def test_trials_are_imaged_together_as_they_are_alone(solver: str) -> None:
     evoked, rng = average(), np.random.default_rng(4)
     data = 1e-5 * rng.standard_normal((3, 19, 10)) * np.array([1.0, 3.0, 0.2])[:, None, None]
@@ -140,7 +144,7 @@ def test_what_a_forward_lacks_is_left_out_and_said() -> None:
 def test_what_needs_a_cortex_refuses_and_names_the_others(kind: str) -> None:
     others = able(lambda s: s.space == "any")
     for solver, own in SOLVERS.items():
-        if own.space == "regions":
+        if own.abilities.space == "regions":
             with pytest.raises(MajorantError, match=f"a {kind} source space.*{others}"):
                 SourceImager(solver).fit(average().info, forward(kind))
         elif kind != "discrete":

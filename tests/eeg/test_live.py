@@ -22,11 +22,12 @@ from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
 from majorant.live.chunks import Chunk
 from majorant.live.conditioner import Conditioner
-from majorant.live.engine import STEPS, KernelEngine, WindowEngine, engine_for, one_thread
+from majorant.live.engine import KernelEngine, WindowEngine, engine_for, one_thread
 from majorant.live.follow import Following, follow
 from majorant.live.latency import Latency
 from majorant.live.regions import find_regions
 from majorant.live.sinks import open_file
+from majorant.registry import spec
 
 SFREQ = 100.0
 UNFILTERED = (None, None)
@@ -112,7 +113,7 @@ def test_the_network_sees_the_window_that_ends_now(network: SourceImager, raw: A
     engine = engine_for(network, regions, SFREQ)
     assert isinstance(engine, WindowEngine)
     assert network.solver_options == {}  # so the number of steps is that of live windows
-    assert engine._solver.max_iter == STEPS
+    assert engine._steps == spec("mm-net").abilities.live == 4
     data = raw.get_data(picks=network.info_["ch_names"])
     length = engine.length
     assert engine.push(data[:, : length - 3]).shape[1] == 0

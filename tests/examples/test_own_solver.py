@@ -22,8 +22,8 @@ def test_a_solver_in_one_file_passes_and_runs() -> None:
 
 
 def test_a_name_is_given_once_and_spelled_as_the_others() -> None:
-    taken = SolverSpec("mne", "a:B", "A", "Does.", "None.", ("fixed",), "None")
-    loud = SolverSpec("My_Solver", "a:B", "A", "Does.", "None.", ("fixed",), "None")
+    taken = SolverSpec("mne", "a:B", "A", "Does.", "None.", "None")
+    loud = SolverSpec("My_Solver", "a:B", "A", "Does.", "None.", "None")
     for solver in (taken, loud):
         with pytest.raises(MajorantError):
             register(solver)

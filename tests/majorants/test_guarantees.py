@@ -1,11 +1,11 @@
-"""The numbers of docs/guarantees.md, on a small scale; `majorant.bench.bounds` in full."""
+"""The numbers of docs/guarantees.md, on a small scale; `benchmarks.bounds` in full."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from benchmarks import bounds
 
-from majorant.bench import bounds
 from majorant.majorants.prior import PriorBounds
 
 

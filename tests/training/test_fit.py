@@ -97,7 +97,7 @@ def test_the_run_folder_holds_what_it_should(path: Leadfield, tmp_path: Path) ->
     _, card = read_weights(tmp_path / BEST)
     assert card.metrics["validation"] == outcome.metrics
     assert outcome.metrics["violations"] == 0
-    card.require(path)
+    card.require(path.geometry)
     assert [e["step"] for e in entries(tmp_path) if "loss" in e] == [2, 4, 6, 8]
 
 

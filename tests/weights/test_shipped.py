@@ -43,10 +43,10 @@ def test_the_card_says_what_the_file_is(template: Leadfield) -> None:
     assert "--n 2000" in card.metrics["test"]["command"]
     assert all(card.metrics["test"][kind]["violations"] == 0 for kind in ("sereega", "nmm"))
     assert card.recipe["n_train"] > 0
-    card.require(template)
-    card.require(template.pick(list(template.ch_names[:40])))
+    card.require(template.geometry)
+    card.require(template.pick(list(template.ch_names[:40])).geometry)
     with pytest.raises(MajorantError, match="was trained on the source space"):
-        card.require(template.subset(range(900)))
+        card.require(template.subset(range(900)).geometry)
 
 
 def test_fresh_samples_are_localised_without_a_rise(template: Leadfield) -> None:
@@ -83,11 +83,9 @@ def test_far_beyond_the_training_the_guard_holds_and_its_absence_shows(
 
 
 def test_either_direction_of_current_is_imaged(template: Leadfield) -> None:
-    from majorant.learned.overlap import solve_long
-
     data = SereegaLike(template, 10, SEED, part="test")
     batch = data.batch(range(10))
     problem = data.problem(batch)
-    turned = solve_long(replace(problem, y=-problem.y), mm_net("sereega"))
+    turned = solve(replace(problem, y=-problem.y), mm_net("sereega"))
     scores = Localisation(data.leadfield, data.sfreq).score(-batch.x, turned.estimate, batch.seed)
     assert float(scores.le.mean()) < 8.0

@@ -13,7 +13,6 @@ from majorant.files.archive import write_archive
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.stored import KIND, VERSION, read_weights, tensor_hash, write_weights
 from majorant.learned.unrolled import MMNetwork
-from majorant.networks.card import source_fingerprint
 from majorant.problem import DamagedFile, MajorantError
 from majorant.training.presets import FAST
 from majorant.weights.shipped import load
@@ -116,7 +115,7 @@ def test_weights_of_another_solver_are_refused(tmp_path: Path) -> None:
 
 def test_the_fingerprint_is_of_the_sources_not_of_the_sensors(sphere: Leadfield) -> None:
     few = sphere.pick(list(sphere.ch_names[:4]))
-    assert source_fingerprint(few) == source_fingerprint(sphere)
-    assert source_fingerprint(sphere.subset(range(5))) != source_fingerprint(sphere)
+    assert few.geometry.fingerprint == sphere.geometry.fingerprint
+    assert sphere.subset(range(5)).geometry.fingerprint != sphere.geometry.fingerprint
     moved = replace(sphere, positions=sphere.positions + 1e-3)
-    assert source_fingerprint(moved) != source_fingerprint(sphere)
+    assert moved.geometry.fingerprint != sphere.geometry.fingerprint

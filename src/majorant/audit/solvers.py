@@ -12,9 +12,6 @@ from majorant import registry
 from majorant.audit.heads import AuditHead
 from majorant.audit.trials import SFREQ, Trials
 from majorant.errors import MajorantError
-from majorant.learned.mmnet import MMNet
-from majorant.learned.overlap import solve_long
-from majorant.learned.unfolded import UnfoldedSBL
 from majorant.solvers.loop import solve
 
 __all__ = ["check_solver", "depth_prior", "imager", "weights_of"]
@@ -32,23 +29,17 @@ def check_solver(name: str, head: AuditHead) -> None:
         One sentence.
     """
     own = registry.spec(name)
-    if own.space == "regions" and head.believed.kind != "regions":
+    if own.abilities.space == "regions" and head.believed.kind != "regions":
         raise MajorantError(
             f"{own.title} works on the 994 regions of the template, not on a head of one's own"
         )
-    solver = own.make()
-    if isinstance(solver, MMNet):
-        solver.require(head.believed)
+    own.make().require(head.believed.operator())
 
 
 def weights_of(name: str) -> str:
     """Return a sha256 of what a learned solver learned, or nothing for a classical one."""
-    solver = registry.spec(name).make()
-    if isinstance(solver, MMNet):
-        module: torch.nn.Module = solver.network
-    elif isinstance(solver, UnfoldedSBL):
-        module = solver.corrections
-    else:
+    module = registry.spec(name).make().learned()
+    if module is None:
         return ""
     total = hashlib.sha256()
     for key, value in sorted(module.state_dict().items()):
@@ -66,16 +57,14 @@ def imager(name: str, trials: Trials) -> Callable[[Tensor, float], Tensor]:
         patches are strongest, (n_batch, n_locations).
     """
     own = registry.spec(name)
-    solver = own.make()
-    prior = None if own.depth is None else depth_prior(trials.gain, own.depth).float()
+    solver = own.make().at(SFREQ)
+    depth = own.abilities.depth
+    prior = None if depth is None else depth_prior(trials.gain, depth).float()
 
     def run(index: Tensor, level_db: float) -> Tensor:
         problem, peak = trials.problem(index, level_db, prior)
         with torch.no_grad():
-            if isinstance(solver, MMNet):
-                solution = solve_long(problem, solver.with_sfreq(SFREQ))
-            else:
-                solution = solve(problem, solver)
+            solution = solve(problem, solver)
         return solution.estimate[torch.arange(len(index)), :, peak]
 
     return run

@@ -1,8 +1,8 @@
 """Beyond the published table: what the guard, the limits and the length of MM-Net do, and how it
 stands when the montage, the noise, the head or the number of sources is another.
 
-    python -m majorant.bench.extended 200                # the tables of docs/table1-extended.md
-    python -m majorant.bench.extended 200 docs/images    # and their rows and figure, in a folder
+    python -m benchmarks.extended 200                # the tables of docs/table1-extended.md
+    python -m benchmarks.extended 200 docs/images    # and their rows and figure, in a folder
 
 Every row is MM-Net with the packaged weights and one thing changed; the first is unchanged.
 sLORETA stands beside it where the data are other ones.
@@ -11,19 +11,16 @@ sLORETA stands beside it where the data are other ones.
 from __future__ import annotations
 
 import dataclasses
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from majorant import registry
-from majorant.bench.rows import Row, as_csv, in_sections
-from majorant.bench.table1 import OPTIONS, Method, Outcome, judging, measure
+from majorant.bench.methods import OPTIONS, Method, Outcome, judging, measure
+from majorant.bench.rows import Row
 from majorant.bench.two_patches import TwoPatches, score_each
-from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.limits import LIMITS
 from majorant.learned.mmnet import MMNet
@@ -245,28 +242,3 @@ def _scoring(change: Variation) -> Callable[[Batch, Tensor], Scores]:
         return judging(change.data)
     judge = Localisation(change.data.leadfield, change.data.sfreq)
     return lambda batch, estimate: score_each(judge, batch, estimate)
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Print the tables; arguments: [samples] [folder for the rows and the figure]."""
-    n = int(arguments[0]) if arguments else 200
-    folder = Path(arguments[1]) if len(arguments) > 1 else None
-    if folder is not None and not folder.is_dir():
-        raise MajorantError(f"there is no folder {folder}; make it first")
-    changes, rows = [], []
-    for change in variations(Leadfield.template_small(), n):
-        changes.append(change)
-        rows.append(scored(change))
-        print(change.method, file=sys.stderr, flush=True)
-    print(in_sections([(change.section, row) for change, row in zip(changes, rows, strict=True)]))
-    if folder is not None:
-        from majorant.bench.extended_plots import draw
-
-        command = f"python -m majorant.bench.extended {n} {folder}"
-        text = f"# {command}\n{as_csv(rows)}"
-        (folder / "extended.csv").write_text(text, encoding="utf-8")
-        (folder / "extended.png").write_bytes(draw(list(zip(changes, rows, strict=True)), command))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

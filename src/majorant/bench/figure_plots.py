@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 
-from majorant.bench.figures import Curve, Picture
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.families import FAMILIES
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, View, ramp
@@ -40,6 +41,51 @@ HEIGHT = 460
 HIDDEN, CLEAR = 0.2, 0.45
 """Shares of the largest value up to which a map is grey, and from which it is coloured."""
 DPI = 120
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How the energy of one solver falls, over the test samples.
+
+    Attributes
+    ----------
+    name : str
+    iteration : tuple of int
+        Of the accepted iterates.
+    parts : mapping of str to Tensor, shape (n_iterates, 3)
+        ``energy``, ``fidelity`` and ``prior``: mean, first and third quartile.
+    violations : int
+        Rises of returned energies, all samples.
+    """
+
+    name: str
+    iteration: tuple[int, ...]
+    parts: Mapping[str, Tensor]
+    violations: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What one method shows of one sample at the true peak.
+
+    Attributes
+    ----------
+    method : str
+        ``"truth"`` for the truth.
+    sample : int
+    values : Tensor, shape (n_locations,)
+        Magnitudes, divided by the largest.
+    seed : int
+        Location of the true maximum.
+    error_mm : float
+        Localisation error within the zone of the metrics.
+    """
+
+    method: str
+    sample: int
+    values: Tensor
+    seed: int
+    error_mm: float
 
 
 @contextmanager

@@ -14,7 +14,6 @@ import io
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -23,7 +22,9 @@ import torch
 from torch import Tensor
 
 from majorant import registry
-from majorant.bench.table1 import OPTIONS, TESTS
+from majorant.bench.figure_plots import Curve, Picture
+from majorant.bench.methods import OPTIONS
+from majorant.bench.table1 import TESTS
 from majorant.energies.cosine import CosineEnergy
 from majorant.files.write import write_file
 from majorant.forward.leadfield import Leadfield
@@ -47,51 +48,6 @@ BEYOND = 3
 """Convergence is shown for this many times the iterations of the training."""
 ROWS = 3
 """Test samples whose maps are drawn, at most."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """How the energy of one solver falls, over the test samples.
-
-    Attributes
-    ----------
-    name : str
-    iteration : tuple of int
-        Of the accepted iterates.
-    parts : mapping of str to Tensor, shape (n_iterates, 3)
-        ``energy``, ``fidelity`` and ``prior``: mean, first and third quartile.
-    violations : int
-        Rises of returned energies, all samples.
-    """
-
-    name: str
-    iteration: tuple[int, ...]
-    parts: Mapping[str, Tensor]
-    violations: int
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What one method shows of one sample at the true peak.
-
-    Attributes
-    ----------
-    method : str
-        ``"truth"`` for the truth.
-    sample : int
-    values : Tensor, shape (n_locations,)
-        Magnitudes, divided by the largest.
-    seed : int
-        Location of the true maximum.
-    error_mm : float
-        Localisation error within the zone of the metrics.
-    """
-
-    method: str
-    sample: int
-    values: Tensor
-    seed: int
-    error_mm: float
 
 
 def run_figures(

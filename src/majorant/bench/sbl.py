@@ -2,7 +2,7 @@
 
 Every figure is a table of points first, written as CSV beside its PNG, with the command that made
 it in the first line. Data come from a head, a mesh and a skull that no solver knows
-(:mod:`majorant.bench.sbl_heads`).
+(:mod:`majorant.head.sparse`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from majorant.bench import sbl_heads
 from majorant.bench.sbl_figures import DRAWN
 from majorant.bench.sbl_meg import meg_heads
 from majorant.bench.sbl_methods import LARGER, MODES, best_steps
 from majorant.bench.sbl_points import Bench, Point
 from majorant.forward.leadfield import Leadfield
+from majorant.head import sparse as sbl_heads
 from majorant.learned.unfolded import Mode
 from majorant.metrics.transport import SparseJudge
 from majorant.networks.corrections import Corrections
@@ -62,7 +62,7 @@ def run_sbl(
     slow : bool
         Whether to run MNE-Python's MxNE and gamma map, too; figure 3 only.
     heads : (inverting, generating) lead fields, optional
-        :func:`majorant.bench.sbl_heads.test_head` by default. Any arrays will do, MEG as well.
+        :func:`majorant.head.sparse.test_head` by default. Any arrays will do, MEG as well.
     say : callable
         Takes a line of text for every step.
 

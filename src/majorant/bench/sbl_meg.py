@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from majorant.bench.sbl_heads import COARSE, DENSE, TEST
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.template import template_leadfield
+from majorant.head.sparse import COARSE, DENSE, TEST
 
 N_SENSORS, RADIUS_MM, MOVED_MM = 102, 125.0, 3.0
 MU = 1e-7

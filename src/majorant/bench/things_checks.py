@@ -25,8 +25,6 @@ from majorant.forward.cortex import lobe
 from majorant.head.model import as_tensor
 from majorant.head.places import locate
 from majorant.imager.imager import SourceImager
-from majorant.learned.mmnet import MMNet
-from majorant.learned.overlap import solve_long
 from majorant.problem import MajorantError, MatrixOperator, Problem
 from majorant.recording.noise import baseline_covariance
 from majorant.registry import spec
@@ -149,7 +147,7 @@ class Imaging:
     def of(cls, name: str, trials: Trials, noise_cov: Any, space: str) -> Imaging:
         """Fit a solver, sources along the normals."""
         chosen = spec(name)
-        on_regions = chosen.space == "regions"
+        on_regions = chosen.abilities.space == "regions"
         how = {} if on_regions else {"space": space, "loose": 0.0}
         imager = SourceImager(name, **how).fit(trials.info, noise_cov=noise_cov)
         places = locate(imager.model.leadfield)
@@ -179,10 +177,8 @@ class Imaging:
         prior = as_tensor(model.prior)
         y = white @ as_tensor(data.astype(float))
         problem = Problem(operator, y, source_prior=prior)
-        if isinstance(self.solver, MMNet):
-            found = solve_long(problem, self.solver.with_sfreq(self.sfreq))
-        else:
-            found = solve(_in_float32(problem), self.solver, max_iter=_steps(self.solver))
+        solver = self.solver.at(self.sfreq)
+        found = solve(_in_float32(problem), solver, max_iter=_steps(solver))
         columns = found.estimate.double().unflatten(1, (-1, model.leadfield.n_orient))
         return columns.norm(dim=2).mean(dim=2).numpy()
 

@@ -1,4 +1,4 @@
-"""``majorant bench``: accuracy as tables, speed as ratios."""
+"""``majorant bench``: accuracy as tables and figures."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ bench.command("things", cls=Command)(things)
 
 @bench.callback()
 def root() -> None:
-    """Benchmarks: accuracy as tables, speed as ratios.
+    """Benchmarks: accuracy as tables and figures.
 
     \b
+    majorant bench everyday --quick
     majorant bench table1 --test sereega --n 500
     majorant bench sbl --figure 4 --n 40
-    majorant bench speed
     """
 
 
@@ -131,42 +131,39 @@ def sbl(
     deliver({"points": [asdict(point) for point in points]}, json)
 
 
-@bench.command("speed", cls=Command)
-def speed(json: Json = None) -> None:
-    """Ratios of speed, measured side by side in the same minutes.
-
-    \b
-    majorant bench speed
-    """
-    from majorant.bench.speed import main as measure
-
-    rows = measure(show=json != STDOUT)
-    deliver([{**asdict(row), "ratio": row.ratio} for row in rows], json)
-
-
-@bench.command("train", cls=Command)
-def train(
-    solver: Annotated[str, typer.Argument(help="A learned solver of `majorant train`.")] = "mm-net",
-    preset: Annotated[str, typer.Option(help="Recipe whose step is measured.")] = "cpu",
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Samples; default 16, on CUDA the recipe's.")
+@bench.command("everyday", cls=Command)
+def everyday(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="12 cells of one head and cap: below ten minutes.")
+    ] = False,
+    solvers: Annotated[
+        str | None, typer.Option(help="Solvers and references, with commas; default all.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
-    compiled: Annotated[
-        bool | None,
-        typer.Option("--compile/--no-compile", help="Measure it compiled; default: on CUDA."),
+    n: Annotated[
+        int | None, typer.Option(min=1, help="Samples of a cell; default 100, quick 4.")
     ] = None,
+    sites: Annotated[int, typer.Option(min=1, help="Heads of every kind and cap.")] = 4,
+    seed: Annotated[int, typer.Option(help="Seed of the test set.")] = 2027,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    output: Annotated[
+        Path, typer.Option("--out", help="Folder; a run in it goes on.", rich_help_panel=OUTPUT)
+    ] = Path("out/everyday"),
     json: Json = None,
 ) -> None:
-    """Samples and arithmetic a second of training, beside the machine's own peak.
+    """Every solver on what people record: any source, any cap, an unknown head.
 
     \b
-    majorant bench train
-    majorant bench train --preset paper --device cuda --batch 256
+    majorant bench everyday --quick
+    majorant bench everyday --solvers sloreta,champagne,scan --n 20
     """
-    from majorant.bench.train import run
+    from majorant.bench.everyday import Plan, run_everyday
 
-    options = {"device": device, "batch": batch, "threads": threads, "compiled": compiled}
-    rows = run(preset, method=solver, show=json != STDOUT, **options)
-    deliver(rows, json)
+    plan = Plan(n or (4 if quick else 100), seed, quick, sites)
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
+    found = run_everyday(plan, names(solvers), output, jobs=jobs, say=say)
+    if json != STDOUT:
+        typer.echo((output / "everyday.md").read_text(encoding="utf-8"))
+    deliver(found, json)

@@ -15,7 +15,7 @@ def info(json: Json = None) -> None:
     majorant info
     majorant info --json -
     """
-    from majorant.bench.selfcheck import document, print_info
+    from majorant.selfcheck import document, print_info
 
     found = document()
     if json != STDOUT:

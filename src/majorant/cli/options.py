@@ -133,6 +133,19 @@ Forward = Annotated[
     Path | None,
     typer.Option(help="An mne.Forward of your own head.", callback=there, rich_help_panel=SOURCES),
 ]
+WhichHead = Annotated[
+    str,
+    typer.Option(
+        "--head",
+        metavar="auto|template|warped",
+        help="The template as it stands, or warped to what was digitised.",
+        rich_help_panel=RARE,
+    ),
+]
+Circumference = Annotated[
+    float | None,
+    typer.Option(help="Of the head, cm, where it was not digitised.", rich_help_panel=RARE),
+]
 Subject = Annotated[
     str | None, typer.Option(help="A FreeSurfer subject, for its own head.", rich_help_panel=RARE)
 ]
@@ -231,6 +244,8 @@ class Sources:
     depth: Depth = None
     space: Space = "auto"
     forward: Forward = None
+    head: WhichHead = "auto"
+    circumference: Circumference = None
     subject: Subject = None
     subjects_dir: SubjectsDir = None
     trans: Trans = None
@@ -264,6 +279,8 @@ class Sources:
             depth="auto" if self.depth is None else (self.depth or None),
             space=self.space,
             forward=_text(self.forward),
+            head=self.head,
+            circumference=self.circumference,
             subject=self.subject,
             subjects_dir=_text(self.subjects_dir),
             trans=_text(self.trans),

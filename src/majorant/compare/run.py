@@ -204,14 +204,16 @@ def _warm(prepared: Prepared, base: ImageSettings, solvers: Sequence[str]) -> No
     """Build the heads that the solvers share, so that none of them is charged for it."""
     from majorant.head.template import template_forward
 
-    if base.forward is not None:
+    if base.forward is not None or base.subject is not None:
         return
     spaces = {
-        "regions" if SOLVERS[name].space == "regions" or base.space == "regions" else "ico4"
+        "regions"
+        if SOLVERS[name].abilities.space == "regions" or base.space == "regions"
+        else "ico4"
         for name in solvers
     }
     for space in sorted(spaces):
-        template_forward(prepared.evoked.info, space)
+        template_forward(prepared.evoked.info, space, head=base.head)
 
 
 def _entry(prepared: Prepared, settings: ImageSettings, move: Move | None) -> Entry:

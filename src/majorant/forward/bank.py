@@ -34,7 +34,7 @@ import hashlib
 import math
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,8 +51,9 @@ from majorant.files.cache import Cache, Content
 from majorant.forward import bem
 from majorant.forward.anatomy import SPACES, Anatomy, Seen, SourceSpace
 from majorant.forward.deform import deform_cortex, thicken, turned_by
-from majorant.forward.leadfield import Leadfield
+from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.forward.mesh import nearest_on_surface
+from majorant.forward.topography_errors import TopographyErrors, topography_errors
 
 __all__ = ["SPLITS", "DrawnHead", "HeadBank", "HeadSpread", "skull_bin"]
 
@@ -314,11 +315,25 @@ class HeadBank:
         Returns
         -------
         list of DrawnHead
+            Each keeps what it has computed; `iterate` holds one at a time.
         """
+        return list(self.iterate(n, seed, split=split, spread=spread, start=start))
+
+    def iterate(
+        self,
+        n: int,
+        seed: int,
+        *,
+        split: Split = "train",
+        spread: HeadSpread | None = None,
+        start: int = 0,
+    ) -> Iterator[DrawnHead]:
+        """Yield the heads of `draw` one after the other."""
         if split not in SPLITS:
             raise MajorantError(f"there is no split {split!r}; choose {', '.join(SPLITS)}")
         spread = spread or HeadSpread()
-        return [self._draw(split, seed, start + i, spread) for i in range(n)]
+        for number in range(start, start + n):
+            yield self._draw(split, seed, number, spread)
 
     def pick(self, ch_names: Sequence[str]) -> HeadBank:
         """Return the bank of some of the electrodes, in the order asked for."""
@@ -339,6 +354,38 @@ class HeadBank:
     def with_cortex(self, true: Anatomy) -> HeadBank:
         """Return the bank whose drawn heads have another cortex in the same skull."""
         return self._other(true=true)
+
+    def error_covariance(
+        self,
+        n: int,
+        seed: int,
+        *,
+        rows: Tensor | None = None,
+        patches: Tensor | None = None,
+        split: Split = "train",
+        spread: HeadSpread | None = None,
+    ) -> TopographyErrors:
+        """Say by how much believed topographies are wrong, over heads of the bank.
+
+        Parameters
+        ----------
+        n, seed, split, spread
+            Of the heads; see `draw`.
+        rows : Tensor, shape (n_rows, n_electrodes), optional
+            What is done to data before a solver sees them (reference, whitening); the average
+            reference by default.
+        patches : Tensor, shape (n_locations, n_patches), optional
+            Weights of summed columns; every location alone by default.
+
+        Returns
+        -------
+        TopographyErrors
+            ``pooled`` is the covariance over all patches, ``factors`` those of each.
+        """
+        if rows is None:
+            rows = average_reference(len(self.ch_names))
+        heads = (head.leadfield for head in self.iterate(n, seed, split=split, spread=spread))
+        return topography_errors(self.believed, heads, rows=rows, patches=patches)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the bank (anatomy and electrodes, a few MB) to one file, atomically."""

@@ -26,7 +26,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from majorant.errors import MajorantError
-from majorant.forward.mesh import nearest_triangles
+from majorant.forward.mesh import barycentric, nearest_triangles
 
 __all__ = [
     "SKULLS",
@@ -74,10 +74,7 @@ def shell_coefficients(shells: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 def _integrate(points: np.ndarray, shell: np.ndarray, faces: np.ndarray, same: bool) -> np.ndarray:
     """Return the coefficients of one shell's nodes seen from points, shape (n_points, n)."""
-    corner = shell[faces]
-    normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    twice_area = np.linalg.norm(normal, axis=1)
-    normal /= twice_area[:, None]
+    triangles = _Triangles(shell, faces)
     n_faces, n = len(faces), len(shell)
     onto = [
         csr_array((np.ones(n_faces), (np.arange(n_faces), faces[:, k])), shape=(n_faces, n))
@@ -85,48 +82,80 @@ def _integrate(points: np.ndarray, shell: np.ndarray, faces: np.ndarray, same: b
     ]
     out = np.zeros((len(points), n))
     for start in range(0, len(points), 64):
-        rows = slice(start, start + 64)
-        parts = _elements(points[rows], corner, normal, twice_area)
-        for part, sum_up in zip(parts, onto, strict=True):
+        seen_from = torch.from_numpy(points[start : start + 64])
+        for part, sum_up in zip(triangles.elements(seen_from), onto, strict=True):
+            values = part.numpy()
             if same:
-                index = np.arange(len(points))[rows]
-                part[(faces[None] == index[:, None, None]).any(-1)] = 0.0
-            out[rows] += part @ sum_up
+                index = start + np.arange(len(values))
+                values[(faces[None] == index[:, None, None]).any(-1)] = 0.0
+            out[start : start + 64] += values @ sum_up
     if same:
         _complete_own(out, faces)
     return out
 
 
-def _elements(
-    points: np.ndarray, corner: np.ndarray, normal: np.ndarray, twice_area: np.ndarray
-) -> list[np.ndarray]:
-    """Return the integrals over the three linear elements of every triangle (de Munck, 1992)."""
-    v = [corner[None, :, k] - points[:, None] for k in range(3)]
-    length = [np.linalg.norm(x, axis=-1) for x in v]
-    triple = (np.cross(v[0], v[1]) * v[2]).sum(-1)
-    product = length[0] * length[1] * length[2]
-    for a, b, c in ((0, 1, 2), (0, 2, 1), (1, 2, 0)):
-        product += (v[a] * v[b]).sum(-1) * length[c]
-    half = np.arctan2(triple, product)
-    seen = np.abs(half) >= np.pi / 1e6
-    beta = []
-    for a, b in ((0, 1), (1, 2), (2, 0)):
-        side = corner[:, b] - corner[:, a]
-        size = np.linalg.norm(side, axis=1)
-        along = side / size[:, None]
-        above = np.where(seen, length[a] + (v[a] * along).sum(-1), 1.0)
-        below = np.where(seen, length[b] + (v[b] * along).sum(-1), 1.0)
-        beta.append(np.log(above / below) / size)
-    turn = [beta[2] - beta[0], beta[0] - beta[1], beta[1] - beta[2]]
-    out = []
-    for k in range(3):
-        before, after = (k - 1) % 3, (k + 1) % 3
-        difference = corner[:, before] - corner[:, after]
-        height = np.einsum("pfi,fi->pf", np.cross(v[after], v[before]), normal)
-        magic = sum(turn[m] * (v[m] * difference[None]).sum(-1) for m in range(3))
-        value = (twice_area * height * 2.0 * half - triple * magic) / twice_area**2
-        out.append(np.where(seen, value, 0.0))
-    return out
+class _Triangles:
+    """A shell's triangles, and the integrals over their linear elements (de Munck, 1992).
+
+    Everything that is linear in the point seen from is one product of matrices; of the vectors
+    from it to the corners only lengths are needed beside.
+    """
+
+    def __init__(self, shell: np.ndarray, faces: np.ndarray) -> None:
+        self.shell = torch.from_numpy(np.ascontiguousarray(shell, dtype=np.float64))
+        self.faces = torch.from_numpy(faces.astype(np.int64))
+        corner = [self.shell[self.faces[:, k]] for k in range(3)]
+        normal = torch.linalg.cross(corner[1] - corner[0], corner[2] - corner[0])
+        self.twice_area = normal.norm(dim=1)
+        normal = normal / self.twice_area[:, None]
+        self.normal, self.corner = normal, corner
+        self.side = [corner[(k + 1) % 3] - corner[k] for k in range(3)]
+        self.size = [side.norm(dim=1) for side in self.side]
+        # normal . (a x b) of the vectors to two corners, linear in the point: value and slope.
+        self.height = []
+        for k in range(3):
+            a, b = corner[(k + 1) % 3], corner[(k - 1) % 3]
+            value = (torch.linalg.cross(a, b) * normal).sum(1)
+            slope = torch.linalg.cross(b, normal) + torch.linalg.cross(normal, a)
+            self.height.append((value, slope))
+
+    def elements(self, points: Tensor) -> list[Tensor]:
+        """Return the integrals over the three elements of every triangle, (n_points, n_faces)."""
+        length = torch.cdist(points, self.shell, compute_mode="donot_use_mm_for_euclid_dist")
+        reach = [length[:, self.faces[:, k]] for k in range(3)]
+        # Vectors to corner k, times side k (which leaves it); to corner k + 1 it is longer by size.
+        along = [(self.corner[k] * self.side[k]).sum(1) - points @ self.side[k].T for k in range(3)]
+        level = (self.corner[0] * self.normal).sum(1) - points @ self.normal.T
+        triple = level * self.twice_area
+        product = reach[0] * reach[1] * reach[2]
+        for k in range(3):
+            after = (k + 1) % 3
+            dot = (reach[k].square() + reach[after].square() - self.size[k].square()) / 2
+            product += dot * reach[(k + 2) % 3]
+        half = torch.atan2(triple, product)
+        seen = half.abs() >= math.pi / 1e6
+        beta = []
+        for k in range(3):
+            size = self.size[k]
+            above = reach[k] + along[k] / size
+            below = reach[(k + 1) % 3] + along[k] / size + size
+            ratio = torch.where(seen, above / below, 1.0)
+            beta.append(ratio.log() / size)
+        turn = [beta[2] - beta[0], beta[0] - beta[1], beta[1] - beta[2]]
+        out = []
+        for k in range(3):
+            value, slope = self.height[k]
+            height = value - points @ slope.T
+            # The side opposite to corner k, from the one after it to the one before it.
+            j = (k + 1) % 3
+            opposite = self.side[j]
+            first = along[j]
+            magic = turn[j] * first + turn[(j + 1) % 3] * (first + self.size[j].square())
+            third = first + ((self.corner[k] - self.corner[j]) * opposite).sum(1)
+            magic += turn[k] * third
+            element = 2.0 * height * half / self.twice_area - triple * magic / self.twice_area**2
+            out.append(torch.where(seen, element, 0.0))
+        return out
 
 
 def _complete_own(block: np.ndarray, faces: np.ndarray) -> None:
@@ -242,16 +271,7 @@ def electrode_weights(points: np.ndarray, scalp: np.ndarray, faces: np.ndarray) 
         Linear in the nearest triangle's plane.
     """
     _, index = nearest_triangles(points, scalp, faces)
-    corner = scalp[faces[index]]
-    sides = np.stack([corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]], axis=2)
-    away = points - corner[:, 0]
-    normal = np.cross(sides[:, :, 0], sides[:, :, 1])
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    flat = away - (away * normal).sum(1, keepdims=True) * normal
-    gram = np.einsum("nik,nil->nkl", sides, sides)
-    right = np.einsum("nik,ni->nk", sides, flat)
-    u = np.linalg.solve(gram, right[..., None])[..., 0]
-    share = np.concatenate([1.0 - u.sum(1, keepdims=True), u], axis=1)
+    share = barycentric(points, scalp[faces[index]])
     rows = np.repeat(np.arange(len(points)), 3)
     return csr_array((share.ravel(), (rows, faces[index].ravel())), shape=(len(points), len(scalp)))
 

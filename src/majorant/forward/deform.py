@@ -13,7 +13,15 @@ import numpy as np
 from majorant.forward.mesh import cast_rays_near
 from majorant.forward.surfaces import vertex_normals
 
-__all__ = ["Deformed", "deform_cortex", "smooth_field", "thicken", "turned_by"]
+__all__ = [
+    "Deformed",
+    "deform_cortex",
+    "keep_inside",
+    "rotation_between",
+    "smooth_field",
+    "thicken",
+    "turned_by",
+]
 
 MOVE_LENGTH = 0.040
 TURN_LENGTH = 0.015
@@ -94,7 +102,7 @@ def deform_cortex(
     moved = _under(positions, step, *shell)
     # The mesh's own normals before and after: a foreign normal (a region's) turns as the mesh does.
     own, new = vertex_normals(positions, faces), vertex_normals(moved, faces)
-    turned = _rotate(normals, _rotation_between(own, new))
+    turned = _rotate(normals, rotation_between(own, new))
     lacking = np.deg2rad(turned_deg) ** 2 - turned_by(normals, turned) ** 2
     if lacking > 0:
         turn = smooth_field(positions, TURN_LENGTH, 3, rng)
@@ -103,6 +111,23 @@ def deform_cortex(
         turn *= np.sqrt(lacking / (across**2).sum(1).mean())
         turned = _rotate(turned, turn)
     return moved, turned
+
+
+def keep_inside(positions: np.ndarray, shell: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Bring places that lie outside a shell, or hardly under it, to 1 mm under it.
+
+    Parameters
+    ----------
+    positions : ndarray, shape (n, 3)
+        Metres; moved along the ray from the shell's centre.
+    shell, faces : ndarray, shape (m, 3), (n_faces, 3)
+    """
+    centre = shell.mean(axis=0)
+    away = positions - centre
+    radius = np.linalg.norm(away, axis=1, keepdims=True)
+    ray = away / radius
+    limit = cast_rays_near(centre, ray, shell, faces)[:, None] - MIN_DEPTH
+    return centre + ray * np.minimum(radius, limit)
 
 
 def turned_by(before: np.ndarray, after: np.ndarray) -> float:
@@ -123,14 +148,10 @@ def _under(
     room = np.maximum(room, 1e-6)
     outward = (step * ray).sum(1, keepdims=True)
     damped = np.where(outward > 0, room * -np.expm1(-np.maximum(outward, 0) / room), outward)
-    moved = start + step + (damped - outward) * ray
-    radius = np.linalg.norm(moved, axis=1, keepdims=True)
-    ray = moved / radius
-    limit = cast_rays_near(centre, ray, shell, faces)[:, None] - MIN_DEPTH
-    return centre + ray * np.minimum(radius, limit)
+    return keep_inside(positions + step + (damped - outward) * ray, shell, faces)
 
 
-def _rotation_between(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def rotation_between(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Return the smallest rotations that take unit vectors to others, as rotation vectors."""
     axis = np.cross(before, after)
     sine = np.linalg.norm(axis, axis=1, keepdims=True)

@@ -23,6 +23,7 @@ __all__ = [
     "digitised_electrodes",
     "montage_electrodes",
     "montage_names",
+    "rigid_to_template",
 ]
 
 STANDARD_90_DROPS = ("T3", "T4", "T5", "T6")
@@ -78,8 +79,15 @@ class Alignment:
         Factors along left-right, back-front, down-up.
     shift_mm : tuple of float, length 3
         Shift that came with the scaling.
-    by : {"fiducials", "head frame"}
-        What the first step went by.
+    by : {"fiducials", "head frame", "warp"}
+        What the first step went by; "warp" where the template was warped to them afterwards, see
+        `majorant.forward.template_warp`.
+    before_mm : ndarray or None, shape (n,)
+        With a warp: the distance from the template rotated, scaled and shifted as a whole.
+    n_shape : int
+        With a warp: further points of the head's shape.
+    bent : bool
+        With a warp: whether there is more to it than scale and shear.
     """
 
     name: str
@@ -89,11 +97,19 @@ class Alignment:
     scale: tuple[float, float, float]
     shift_mm: tuple[float, float, float]
     by: str
+    before_mm: np.ndarray | None = None
+    n_shape: int = 0
+    bent: bool = False
 
     @property
     def median_mm(self) -> float:
         """Median distance to the scalp before projection, mm."""
         return float(np.median(self.residual_mm))
+
+    @property
+    def before_median_mm(self) -> float | None:
+        """Median distance to the scalp before it was warped, mm; None where it was not."""
+        return None if self.before_mm is None else float(np.median(self.before_mm))
 
     @property
     def max_mm(self) -> float:
@@ -102,6 +118,8 @@ class Alignment:
 
     def sentence(self) -> str:
         """Say what was done, in one sentence."""
+        if self.before_median_mm is not None:
+            return self._warped(self.before_median_mm)
         how = (
             "aligned by their fiducials"
             if self.by == "fiducials"
@@ -113,6 +131,21 @@ class Alignment:
             f"{len(self.ch_names)} electrodes ({self.name}) were {how}, scaled by {factors} and "
             "projected onto the template’s scalp; before projection they stood "
             f"{self.median_mm:.1f} mm off (median; {self.max_mm:.1f} mm at {worst})."
+        )
+
+    def _warped(self, before: float) -> str:
+        factors = " × ".join(f"{factor:.2f}" for factor in self.scale)
+        more = f" and {self.n_shape} points of the head’s shape" if self.n_shape else ""
+        how = (
+            f"scaled by {factors}, then bent smoothly: the electrodes stand {self.median_mm:.1f} "
+            f"mm off its scalp, {before:.1f} mm before it was bent"
+            if self.bent
+            else f"scaled by {factors}: the electrodes stand {self.median_mm:.1f} mm off its "
+            "scalp, and bending it brought none nearer"
+        )
+        return (
+            f"The template was warped to the fiducials, {len(self.ch_names)} electrodes{more}, "
+            f"{how} (medians, each electrode judged by the others)."
         )
 
 
@@ -255,13 +288,8 @@ def align(electrodes: Electrodes, head: Head) -> Alignment:
     of the head cannot distort it. Against fsaverage's own 10-05 positions it lowers the median
     error of the BioSemi and Easycap montages from 7 to 4 mm.
     """
-    if electrodes.fiducials is None:
-        by, rigid = "head frame", head.head_to_mri
-    else:
-        from mne.coreg import fit_matched_points
-
-        by = "fiducials"
-        rigid = np.asarray(fit_matched_points(electrodes.fiducials, head.fiducials, out="trans"))
+    by = "head frame" if electrodes.fiducials is None else "fiducials"
+    rigid = rigid_to_template(electrodes, head)
     start = electrodes.positions @ rigid[:3, :3].T + rigid[:3, 3]
     origin = (head.fiducials[0] + head.fiducials[2]) / 2
     scale, shift = _fit_scale(start - origin, origin, head, SHIFT_SD[by])
@@ -276,6 +304,20 @@ def align(electrodes: Electrodes, head: Head) -> Alignment:
         shift_mm=(float(shift[0] * 1e3), float(shift[1] * 1e3), float(shift[2] * 1e3)),
         by=by,
     )
+
+
+def rigid_to_template(electrodes: Electrodes, head: Head) -> np.ndarray:
+    """Return the rotation and shift to the template, by the fiducials or else the head frame's.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+    """
+    if electrodes.fiducials is None:
+        return head.head_to_mri
+    from mne.coreg import fit_matched_points
+
+    return np.asarray(fit_matched_points(electrodes.fiducials, head.fiducials, out="trans"))
 
 
 def _fit_scale(

@@ -20,15 +20,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from majorant.errors import DamagedFile
+from majorant.files.archive import read_archive, write_archive
 from majorant.forward import graph
 from majorant.forward.checks import as_float, as_int, check_indices, check_parts
-from majorant.forward.leadfield_file import read_leadfield, write_leadfield
-from majorant.forward.regions import sum_regions
 from majorant.geometry import SourceGeometry
 from majorant.problem import MajorantError, MatrixOperator
 
 __all__ = ["Leadfield", "average_reference"]
 
+KIND, VERSION = "leadfield", 1
+"""Of the file: tensors and a record in one `.safetensors`, checked when it is read."""
 MAX_DENSE = 6000
 """Locations up to which distances between all pairs are held in memory at once."""
 
@@ -213,7 +215,41 @@ class Leadfield:
         MajorantError
             If a region has no member among the locations.
         """
-        return sum_regions(self, parcels, weights)
+        table = as_int(parcels)
+        if table.ndim != 2 or table.shape[0] != 2:
+            raise MajorantError(f"parcels has shape {tuple(table.shape)}; expected (2, vertices)")
+        check_indices("vertices", self.vertices, 0, table.shape[1])
+        check_indices("hemisphere", self.hemisphere, 0, 2)
+        labels = table[self.hemisphere, self.vertices]
+        n_regions, n_locations = int(table.max()) + 1, self.n_locations
+        inside = labels >= 0
+        members = torch.bincount(labels[inside], minlength=n_regions)
+        if n_regions == 0 or bool((members == 0).any()):
+            empty = (members == 0).nonzero().flatten().tolist()[:8]
+            raise MajorantError(
+                f"regions {empty} have no member among the {n_locations} locations; use a denser "
+                "source space or number the regions without gaps"
+            )
+        factor = torch.ones(n_locations) if weights is None else torch.as_tensor(weights)
+        kept = labels[inside]
+        columns = (self.fixed().gain * as_float(factor))[:, inside]
+        gain = columns.new_zeros(self.n_sensors, n_regions).index_add_(1, kept, columns)
+        normal = torch.zeros(n_regions, 3, dtype=torch.float64)
+        normal.index_add_(0, kept, self.normals[inside])
+        central = graph.nearest_to_centroid(self.positions[inside], kept)
+        nearest = inside.nonzero().flatten()[central]
+        return dataclasses.replace(
+            self,
+            gain=gain,
+            n_orient=1,
+            positions=self.positions[nearest],
+            normals=torch.nn.functional.normalize(normal, dim=1),
+            edges=graph.contract_edges(self.edges, labels),
+            hemisphere=self.hemisphere[nearest],
+            vertices=self.vertices[nearest],
+            kind="regions",
+            parcels=table,
+        )
 
     def subset(
         self, index: Tensor | np.ndarray | Sequence[int], edges: Tensor | None = None
@@ -365,7 +401,25 @@ class Leadfield:
         dtype : torch.dtype
             Of the gain and the geometry in the file: float64, or float32 for half the size.
         """
-        return write_leadfield(self, path, dtype)
+        tensors = {
+            "gain": self.gain.to(dtype),
+            "positions": self.positions.to(dtype),
+            "normals": self.normals.to(dtype),
+            "edges": self.edges.to(torch.int32),
+            "hemisphere": self.hemisphere.to(torch.int16),
+            "vertices": self.vertices.to(torch.int32),
+        }
+        if self.parcels is not None:
+            tensors["parcels"] = self.parcels.to(
+                torch.int16 if self.n_locations < 2**15 else torch.int32
+            )
+        info = {
+            "ch_names": list(self.ch_names),
+            "n_orient": self.n_orient,
+            "kind": self.kind,
+            "subject": self.subject,
+        }
+        return write_archive(path, tensors, info, kind=KIND, version=VERSION)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Leadfield:
@@ -378,7 +432,16 @@ class Leadfield:
         DamagedFile
             If it is truncated, altered, of another kind or of another version.
         """
-        return read_leadfield(path, cls.from_arrays)
+        try:
+            tensors, info = read_archive(path, kind=KIND, version=VERSION)
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise MajorantError(f"there is no lead field file at {path}; check the path") from error
+        try:
+            return cls.from_arrays(**tensors, **info)
+        except (TypeError, MajorantError) as error:
+            raise DamagedFile(
+                f"{path} cannot be used: it does not hold a lead field ({error})."
+            ) from error
 
     @classmethod
     def template_small(cls) -> Leadfield:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 __all__ = [
+    "barycentric",
     "cast_rays",
     "cast_rays_near",
     "coarser_faces",
@@ -94,6 +95,27 @@ def nearest_on_surface(
     See `nearest_triangles`.
     """
     return nearest_triangles(points, vertices, faces, n_candidates)[0]
+
+
+def barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Return coordinates in triangles, of the feet of points on their planes.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n, 3)
+    corners : ndarray, shape (n, 3, 3)
+        Of each point's triangle.
+
+    Returns
+    -------
+    ndarray, shape (n, 3)
+        They add to one, and are positive inside.
+    """
+    sides = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=2)
+    gram = np.einsum("nik,nil->nkl", sides, sides)
+    right = np.einsum("nik,ni->nk", sides, points - corners[:, 0])
+    u = np.linalg.solve(gram, right[..., None])[..., 0]
+    return np.concatenate([1.0 - u.sum(1, keepdims=True), u], axis=1)
 
 
 def nearest_triangles(

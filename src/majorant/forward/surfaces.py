@@ -15,7 +15,7 @@ import numpy as np
 
 from majorant.problem import MajorantError
 
-__all__ = ["Surfaces", "read_surfaces", "vertex_normals"]
+__all__ = ["Surfaces", "package_folder", "read_gifti", "read_surfaces", "vertex_normals"]
 
 MESHES = {"pial": "pial", "white": "white", "inflated": "infl", "sphere": "sphere"}
 MAPS = {"sulc": "sulc", "thickness": "thick"}
@@ -88,23 +88,24 @@ def read_surfaces() -> Surfaces:
     folder = package_folder("nilearn") / "datasets" / "data" / "fsaverage5"
     arrays: dict[str, np.ndarray] = {}
     for name, stem in MESHES.items():
-        pair = [_gifti(folder / f"{stem}_{side}.gii.gz") for side in ("left", "right")]
+        pair = [read_gifti(folder / f"{stem}_{side}.gii.gz") for side in ("left", "right")]
         arrays[name] = np.stack([data[0] for data in pair]).astype(np.float32) / np.float32(1e3)
         arrays["faces"] = np.stack([data[1] for data in pair]).astype(np.int32)
     for name, stem in MAPS.items():
-        pair = [_gifti(folder / f"{stem}_{side}.gii.gz")[0] for side in ("left", "right")]
+        pair = [read_gifti(folder / f"{stem}_{side}.gii.gz")[0] for side in ("left", "right")]
         arrays[name] = np.stack(pair).astype(np.float32)
     return Surfaces(**arrays)
 
 
-def _gifti(path: Path) -> list[np.ndarray]:
+def read_gifti(path: Path) -> list[np.ndarray]:
+    """Return the arrays of a GIFTI file: of a surface its vertices (as stored) and triangles."""
     import nibabel.gifti
     import nibabel.loadsave
 
     if not path.is_file():
         raise MajorantError(
-            f"{path} is not there: this version of nilearn does not carry fsaverage5; install "
-            "another one"
+            f"{path} is not there: the installed version of its package does not carry this "
+            "surface; install another one"
         )
     image = nibabel.loadsave.load(path)
     assert isinstance(image, nibabel.gifti.gifti.GiftiImage)

@@ -34,6 +34,7 @@ __all__ = [
     "CONDUCTIVITY",
     "SPACES",
     "build_small",
+    "octahedral",
     "read_electrodes",
     "template_alignment",
     "template_head",
@@ -356,7 +357,7 @@ def _leadfield(
     if space == "ico5":
         return full
     chosen, edges = (
-        _octahedral(surfaces, int(space[3:]), full.edges)
+        octahedral(surfaces, int(space[3:]), full.edges)
         if space.startswith("oct")
         else _icosahedral(surfaces, N_ICO[space])
     )
@@ -376,7 +377,7 @@ def _icosahedral(surfaces: Surfaces, n_kept: int) -> tuple[Tensor, Tensor]:
     return torch.cat([index, index + n_vertices]), torch.cat(pairs)
 
 
-def _octahedral(surfaces: Surfaces, depth: int, edges: Tensor) -> tuple[Tensor, Tensor]:
+def octahedral(surfaces: Surfaces, depth: int, edges: Tensor) -> tuple[Tensor, Tensor]:
     """Return the vertices nearest an octahedral mesh, and those whose cells touch as neighbours."""
     points = octahedron(depth)
     n_vertices = surfaces.pial.shape[1]

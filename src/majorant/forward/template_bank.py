@@ -6,10 +6,13 @@ that was saved is read without them.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import torch
 
+from majorant.files.cache import Cache, Content
 from majorant.forward import electrodes as electrode_room
 from majorant.forward.anatomy import Anatomy
 from majorant.forward.bank import BELIEVED_SKULL, HeadBank
@@ -35,16 +38,27 @@ def template_anatomy(progress: Progress = None) -> Anatomy:
     progress : callable, optional
         Takes a line of text for every step that takes time.
     """
-    head, surfaces = template_head(progress=progress), template_surfaces(progress)
+    head, surfaces, store = (
+        template_head(progress=progress),
+        template_surfaces(progress),
+        Cache(progress),
+    )
+
+    def build() -> Content:
+        pial = surfaces.pial.reshape(-1, 3).astype(np.float64)
+        normals = torch.from_numpy(surfaces.normals.reshape(-1, 3))
+        return {"positions": torch.from_numpy(move_inside(pial, head)[0]), "normals": normals}, {}
+
+    digest = hashlib.sha256(surfaces.pial.tobytes() + head.shells.tobytes()).hexdigest()
+    cortex = store.get("cortex", 1, digest, build)[0]
     n = surfaces.pial.shape[1]
-    positions, _ = move_inside(surfaces.pial.reshape(-1, 3).astype(np.float64), head)
     return Anatomy(
         shells=head.shells,
         shell_faces=head.shell_faces.astype(np.int64),
         scalp=head.scalp,
         scalp_faces=head.scalp_faces.astype(np.int64),
-        positions=positions,
-        normals=surfaces.normals.reshape(-1, 3),
+        positions=cortex["positions"].numpy(),
+        normals=cortex["normals"].numpy(),
         faces=np.concatenate([surfaces.faces[0], surfaces.faces[1] + n]).astype(np.int64),
         hemisphere=np.repeat(np.arange(2), n),
         vertices=np.tile(np.arange(n), 2),

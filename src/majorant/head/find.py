@@ -11,7 +11,7 @@ from majorant.forward.electrodes import Alignment
 from majorant.forward.leadfield import Leadfield
 from majorant.head.coregistration import Coregistration
 from majorant.head.spaces import SourceSpace
-from majorant.head.template import template_forward
+from majorant.head.template import head_scale, template_forward
 from majorant.registry import SolverSpec
 
 __all__ = ["Head", "find_head", "subjects_folder"]
@@ -56,6 +56,10 @@ class HeadRequest:
         See :class:`majorant.SourceImager`.
     subject, subjects_dir, trans : str or None
         A FreeSurfer subject, where subjects are, and its file from head to MRI coordinates.
+    head : {"auto", "template", "warped"}
+        Without a subject; see :func:`majorant.head.template.template_forward`.
+    circumference : float or None
+        Of the head, cm.
     """
 
     solver: SolverSpec
@@ -63,6 +67,8 @@ class HeadRequest:
     subject: str | None = None
     subjects_dir: str | None = None
     trans: str | None = None
+    head: str = "auto"
+    circumference: float | None = None
 
 
 def find_head(
@@ -79,10 +85,11 @@ def find_head(
     MajorantError
         If it cannot be had; the sentence says what would do.
     """
-    wanted, regions_only = request.space, request.solver.space == "regions"
+    wanted, regions_only = request.space, request.solver.abilities.space == "regions"
     regions = wanted == "regions" or (wanted == "auto" and regions_only)
     if forward is None and request.subject is None:
-        return _template(info, "regions" if regions else wanted, progress, account)
+        space = "regions" if regions else wanted
+        return _template(info, space, request, progress, account)
     coregistration, root = None, subjects_folder(request.subjects_dir)
     if forward is None:
         from majorant.head.subject import subject_forward
@@ -113,10 +120,33 @@ def subjects_folder(given: str | None) -> str | None:
 
 
 def _template(
-    info: Any, space: str, progress: Callable[[str], None] | None, account: Account
+    info: Any,
+    space: str,
+    request: HeadRequest,
+    progress: Callable[[str], None] | None,
+    account: Account,
 ) -> Head:
-    made = template_forward(info, SURFACE_SPACE if space == "auto" else space, progress)
+    made = template_forward(
+        info,
+        SURFACE_SPACE if space == "auto" else space,
+        progress,
+        head=request.head,
+        circumference=request.circumference,
+    )
     lead = made.leadfield
     where = SourceSpace.of_regions(lead) if lead.kind == "regions" else None
     account.note(made.alignment.sentence())
+    if request.circumference is not None:
+        account.note(_size(made.alignment, request.circumference))
     return Head(made.forward, lead, where, made.alignment)
+
+
+def _size(alignment: Alignment, circumference: float) -> str:
+    """What a circumference did."""
+    if alignment.by == "warp":
+        return "The circumference was not needed: what was digitised says how large the head is."
+    factor = head_scale(circumference)
+    return (
+        f"A circumference of {circumference:g} cm makes the head {factor:.2f} times as large as "
+        f"the template: amplitudes were multiplied by {factor**2:.2f}, places stay."
+    )

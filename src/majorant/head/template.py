@@ -6,6 +6,7 @@ imager can be handed to any function of MNE.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,20 @@ from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
 from majorant.recording.system import measured_fiducials
 
-__all__ = ["TemplateForward", "dressed", "electrode_places", "template_forward"]
+__all__ = [
+    "TemplateForward",
+    "digitised",
+    "dressed",
+    "electrode_places",
+    "head_scale",
+    "shape_points",
+    "template_forward",
+]
+
+FEWEST_TO_WARP = 32
+"""Electrodes and further points from which the template is warped unless told otherwise."""
+DRAWN_MM = 0.5
+"""Electrodes that lie this near to a standard montage, up to turn and size, were not measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +54,12 @@ class TemplateForward:
 
 
 def template_forward(
-    info: Any, space: str = "ico4", progress: Callable[[str], None] | None = None
+    info: Any,
+    space: str = "ico4",
+    progress: Callable[[str], None] | None = None,
+    *,
+    head: str = "template",
+    circumference: float | None = None,
 ) -> TemplateForward:
     """Compute the lead field of the electrodes of `info` on the template head.
 
@@ -52,17 +71,40 @@ def template_forward(
         "ico5", "ico4", "ico3", "oct6", "oct5", "oct4", or "regions" (the 994).
     progress : callable, optional
         Called with a line of text for every step that takes time.
+    head : {"template", "warped", "auto"}
+        The template as it stands, or warped to electrodes, fiducials and points of the head's
+        shape; "auto" warps where these were measured (`digitised`).
+    circumference : float, optional
+        Of the head, cm: scales a template that is not warped. Potentials fall with the square of
+        the size; topographies stay.
 
     Raises
     ------
     MajorantError
-        If there are no EEG channels, or they have no positions.
+        If there are no EEG channels, they have no positions, or a warp is asked for without
+        fiducials.
     """
     from majorant.forward.template import template_alignment, template_leadfield
 
     places, fiducials = electrode_places(info)
+    if head == "warped" and not _measured(fiducials):
+        raise MajorantError(
+            "the template is warped by fiducials and electrodes, and the recording has no "
+            "fiducials; give them with the montage, or take --head template"
+        )
+    if head == "warped" or (head == "auto" and digitised(info)):
+        from majorant.forward.template_warp import warped_leadfield
+
+        assert fiducials is not None
+        lead, alignment = warped_leadfield(
+            places, fiducials, shape_points(info), space=space, progress=progress
+        )
+        return TemplateForward(dressed(lead, info), lead, alignment)
     leadfield = template_leadfield(places, space=space, fiducials=fiducials, progress=progress)
     alignment = template_alignment(places, fiducials=fiducials, progress=progress)
+    if circumference is not None:
+        factor = head_scale(circumference)
+        leadfield = dataclasses.replace(leadfield, gain=leadfield.gain / factor**2)
     return TemplateForward(dressed(leadfield, info), leadfield, alignment)
 
 
@@ -77,6 +119,83 @@ def electrode_places(
         raise MajorantError("there are no EEG channels to place on the template head")
     places = {info["ch_names"][i]: np.array(info["chs"][i]["loc"][:3], float) for i in picks}
     return places, measured_fiducials(info)
+
+
+def head_scale(circumference: float) -> float:
+    """How many times as large as the template a head of some circumference (cm) is.
+
+    Raises
+    ------
+    MajorantError
+        If it is none of a head.
+    """
+    from majorant.forward.template import template_head
+    from majorant.forward.warp import circumference as measured
+
+    own = template_head()
+    factor = 1e-2 * circumference / measured(own.scalp, own.scalp_faces)
+    if not 0.5 < factor < 1.5:
+        raise MajorantError(
+            f"a circumference of {circumference:g} cm is none of a head; give it in cm, about 56 "
+            "for an adult"
+        )
+    return factor
+
+
+def shape_points(info: Any) -> NDArray[np.float64]:
+    """Further digitised points of the head's shape, head frame, metres, (n_points, 3)."""
+    from mne.io.constants import FIFF
+
+    kind = FIFF.FIFFV_POINT_EXTRA
+    points = [np.array(p["r"], float) for p in info["dig"] or () if p["kind"] == kind]
+    return np.array(points).reshape(-1, 3)
+
+
+def digitised(info: Any) -> bool:
+    """Whether electrodes were measured on this head: enough points, and no montage's drawing.
+
+    Three fiducials and, electrodes and further points together, 32 points are asked for.
+    Electrodes whose names and places are those of a standard montage, up to turn and size, say
+    nothing of a person.
+    """
+    places, fiducials = electrode_places(info)
+    if not _measured(fiducials) or len(places) + len(shape_points(info)) < FEWEST_TO_WARP:
+        return False
+    return not _drawn(places)
+
+
+def _measured(fiducials: dict[str, NDArray[np.float64]] | None) -> bool:
+    """Whether there are fiducials, and not those that MNE makes up (all at one distance)."""
+    if fiducials is None:
+        return False
+    radius = np.linalg.norm(list(fiducials.values()), axis=1)
+    return bool(radius.std() > 1e-3 * radius.mean())
+
+
+def _drawn(places: dict[str, NDArray[np.float64]]) -> bool:
+    """Whether places are those of one of MNE's montages, up to turn, shift and size."""
+    import mne
+
+    folded = {name.casefold(): place for name, place in places.items()}
+    for name in mne.channels.get_builtin_montages():
+        listed = mne.channels.make_standard_montage(name).get_positions()["ch_pos"]
+        common = [(folded[k.casefold()], v) for k, v in listed.items() if k.casefold() in folded]
+        if len(common) < max(4, 0.8 * len(folded)):
+            continue
+        ours, theirs = (np.array(part, float) for part in zip(*common, strict=True))
+        if _misfit(ours, theirs) < 1e-3 * DRAWN_MM:
+            return True
+    return False
+
+
+def _misfit(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Median distance of points after the best similarity (Umeyama, 1991), metres."""
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    u, s, vt = np.linalg.svd(b.T @ a)
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    size = float((s * sign).sum() / max((b**2).sum(), 1e-12))
+    turned = size * b @ (u * sign) @ vt
+    return float(np.median(np.linalg.norm(turned - a, axis=1)))
 
 
 def dressed(leadfield: Leadfield, info: Any) -> Any:

@@ -9,11 +9,12 @@ from typing import Any
 from majorant.head.spaces import SourceSpace
 from majorant.imager.estimate import PICKS
 from majorant.problem import MajorantError
-from majorant.registry import Orientation, SolverSpec, able
+from majorant.registry import SolverSpec, able
+from majorant.solvers.abilities import Orientation
 
 __all__ = ["check_able", "check_options", "check_words", "options_of"]
 
-HEADS = ("template",)
+HEADS = ("auto", "template", "warped")
 
 
 def options_of(solver: SolverSpec) -> tuple[str, ...]:
@@ -37,7 +38,8 @@ def check_words(pick_ori: str | None, reference: str | None, head: str) -> None:
         raise MajorantError(f"reference is {reference!r}; expected 'average' or None")
     if head not in HEADS:
         raise MajorantError(
-            f"there is no head {head!r}; use 'template', name a subject, or give fit an mne.Forward"
+            f"there is no head {head!r}; use 'auto', 'template' or 'warped', name a subject, or "
+            "give fit an mne.Forward"
         )
 
 
@@ -62,12 +64,12 @@ def check_options(solver: SolverSpec, options: Mapping[str, Any], snr: float | s
             raise MajorantError(
                 f"snr is {snr!r}; expected a positive ratio of amplitudes, 'gcv' or 'evidence'"
             )
-        if not solver.snr:
+        if not solver.abilities.snr:
             raise MajorantError(
                 f"{solver.title} learns its regularisation itself, so there is no snr to choose; "
                 f"leave snr out, or take one of {able(lambda s: s.snr)}"
             )
-    own = {"snr": snr} if solver.snr and not isinstance(snr, str) else {}
+    own = {"snr": snr} if solver.abilities.snr and not isinstance(snr, str) else {}
     solver.make(**{**own, **options})
 
 
@@ -110,10 +112,10 @@ def check_able(
         Naming the solvers that can.
     """
     anywhere = able(lambda s: s.space == "any")
-    if orientation is not None and orientation not in solver.orientations:
+    if orientation is not None and orientation not in solver.abilities.orientations:
         raise MajorantError(
             f"{solver.title} cannot treat {orientation} orientation, only "
-            f"{', '.join(solver.orientations)}; set loose accordingly, or take one of "
+            f"{', '.join(solver.abilities.orientations)}; set loose accordingly, or take one of "
             f"{able(lambda s: orientation in s.orientations)}"
         )
     if forward is not None and subject is not None:
@@ -121,12 +123,12 @@ def check_able(
             f"a forward solution and the subject {subject!r} were both given; a forward has its "
             "own head, so leave one of them out"
         )
-    if data_cov is not None and not solver.adaptive:
+    if data_cov is not None and not solver.abilities.adaptive:
         raise MajorantError(
             f"{solver.title} does not adapt to a covariance of the data; leave data_cov out, or "
             f"take one of {able(lambda s: s.adaptive)}"
         )
-    if solver.space != "regions":
+    if solver.abilities.space != "regions":
         return
     if space not in ("auto", "regions"):
         raise MajorantError(

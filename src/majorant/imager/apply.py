@@ -128,7 +128,7 @@ def solve(imager: SourceImager, evoked: Any, progress: Progress = None) -> Solut
 def _average(imager: SourceImager, evoked: Any, progress: Progress) -> Any:
     inverse, nave = imager.inverse, max(int(evoked.nave), 1)
     sfreq, tmin = float(evoked.info["sfreq"]), float(evoked.times[0])
-    if not (inverse.spec.linear or inverse.spec.adaptive):
+    if not inverse.spec.abilities.kernel:
         solution = imager.solve(evoked, progress)
         values = combined(solution.estimate[0].numpy(), imager.model, imager.pick_ori)
         return as_estimate(values, imager.model, tmin, sfreq)
@@ -191,7 +191,7 @@ def _each_trial(
 
 
 def _has_kernel(inverse: Inverse) -> bool:
-    return inverse.spec.linear or inverse.spec.adaptive
+    return inverse.spec.abilities.kernel
 
 
 def _moment_of_trials(inverse: Inverse, epochs: Any, rows: Any) -> Tensor:
@@ -285,7 +285,7 @@ def stream(
             "pick_ori='max-power' chooses a direction from all of the data, and a stream has not "
             "seen them; use None, 'normal' or 'vector'"
         )
-    if window is not None and inverse.spec.window is None:
+    if window is not None and inverse.spec.abilities.window is None:
         raise MajorantError(
             f"{inverse.spec.title} treats every sample for itself and has no windows; leave window "
             f"out, or take one of {able(lambda s: s.window is not None)}"

@@ -95,10 +95,16 @@ def fitted(
     elif placed and imager.rank is None:
         info = _without_sums(info, noise_cov, account)
     request = HeadRequest(
-        imager.spec_, imager.space, imager.subject, imager.subjects_dir, imager.trans
+        imager.spec_,
+        imager.space,
+        imager.subject,
+        imager.subjects_dir,
+        imager.trans,
+        imager.head,
+        imager.circumference,
     )
     head = find_head(request, info, forward, progress, account)
-    depth = imager.spec_.depth if imager.depth == "auto" else imager.depth
+    depth = imager.spec_.abilities.depth if imager.depth == "auto" else imager.depth
     if isinstance(depth, str):
         raise MajorantError(f"depth is {depth!r}; expected 'auto', None, a number or a dict")
     model, used = source_model(

@@ -48,7 +48,11 @@ class SourceImager:
         "oct4", or "regions" (994); "auto" is what the solver asks for. With a head of one's own,
         "auto" is its whole source space, and "regions" carries the 994 over.
     head : str
-        "template"; a subject, or an `mne.Forward` given to :meth:`fit`, takes its place.
+        "template", "warped" to what was digitised, or "auto": warped where electrodes, fiducials
+        and points of the head's shape were measured (32 or more). A subject, or an `mne.Forward`
+        given to :meth:`fit`, takes its place.
+    circumference : float or None
+        Of the head, cm; scales a template that is not warped.
     rank : None, "info", "full" or dict
         As for `mne.compute_rank`.
     reference : "average" or None
@@ -104,7 +108,8 @@ class SourceImager:
         depth: float | Mapping[str, Any] | str | None = "auto",
         pick_ori: str | None = None,
         space: str = "auto",
-        head: str = "template",
+        head: str = "auto",
+        circumference: float | None = None,
         rank: Any = None,
         reference: str | None = "average",
         subject: str | None = None,
@@ -119,6 +124,7 @@ class SourceImager:
         self.pick_ori = pick_ori
         self.space = space
         self.head = head
+        self.circumference = circumference
         self.rank = rank
         self.reference = reference
         self.subject = subject

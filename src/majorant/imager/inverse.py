@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from majorant.head.model import SourceModel, as_tensor
-from majorant.learned.mmnet import MMNet
-from majorant.learned.overlap import solve_long, solve_windows
 from majorant.linalg import spd_power
 from majorant.problem import MajorantError, MatrixOperator, Operator, Problem, Solution
 from majorant.recording.sensors import pick_rows
@@ -123,11 +121,13 @@ class Inverse:
     @property
     def needs_moment(self) -> bool:
         """Whether something is to be learned from all data before the first estimate."""
-        return isinstance(self.snr, str) or (self.spec.adaptive and self.data_moment is None)
+        return isinstance(self.snr, str) or (
+            self.spec.abilities.adaptive and self.data_moment is None
+        )
 
     def chosen_snr(self, moment: Tensor | None, nave: int) -> float | None:
         """The ratio as given, or chosen for data of this second moment."""
-        if not self.spec.snr:
+        if not self.spec.abilities.snr:
             return None
         if not isinstance(self.snr, str):
             return float(self.snr)
@@ -156,7 +156,7 @@ class Inverse:
         solver = self.solver(job.snr)
         if not isinstance(solver, KernelSolver):
             return None
-        if self.spec.adaptive:
+        if self.spec.abilities.adaptive:
             moment = moment if self.data_moment is None else job.nave * self.data_moment
             assert moment is not None
             return solver.kernel(self.problem(root(moment), job.nave))
@@ -168,29 +168,29 @@ class Inverse:
         return self._kernels[key]
 
     def window(self, job: Job) -> float:
-        """Length of the windows of continuous data, s: that of the training, or the registry's."""
-        solver = self.solver(job.snr)
-        own = solver.window if isinstance(solver, MMNet) else self.spec.window
+        """Length of the windows of continuous data, s."""
+        own = self.solver(job.snr).abilities.window
         assert own is not None
         return own
 
     def solve(self, y: Tensor, job: Job, progress: Progress = None) -> Solution:
         """Solve windows of any length (n_batch, rank, n_times), each for itself."""
-        problem, solver = self.problem(y, job.nave), self.solver(job.snr)
-        if isinstance(solver, MMNet):
-            return solve_long(problem, solver.with_sfreq(job.sfreq), progress=progress)
-        return solve(problem, solver, progress=progress)
+        return solve(
+            self.problem(y, job.nave), self.solver(job.snr).at(job.sfreq), progress=progress
+        )
 
     def solve_windows(self, y: Tensor, job: Job) -> Solution:
-        """Solve windows of the solver's own length, which overlap; nothing is joined here.
+        """Solve windows of the solver's own length, as a stream makes them.
 
-        Networks run in single precision, in which they were trained: hours of data need it.
+        Where the solver says so, in single precision: hours of data need it.
         """
-        solver = self.solver(job.snr)
-        if isinstance(solver, MMNet):
-            problem = Problem(self._single(job.nave), y.to(torch.float32))
-            return solve_windows(problem, solver.with_sfreq(job.sfreq))
-        return solve(self.problem(y, job.nave), solver)
+        solver, problem = self.solver(job.snr).at(job.sfreq), self.problem(y, job.nave)
+        if solver.abilities.single:
+            operator = self._single(job.nave)
+            prior = problem.source_prior
+            prior = None if prior is None else prior.to(torch.float32)
+            problem = Problem(operator, y.to(torch.float32), source_prior=prior)
+        return solve(problem, solver)
 
     def _single(self, nave: int) -> Operator:
         """The whitened lead field in single precision."""
@@ -207,13 +207,12 @@ class Inverse:
         """Refuse sources that the solver was not trained on."""
         if isinstance(self.options.get("snr"), int | float):
             return
-        solver = self.solver(None) if not self.spec.snr else None
-        if isinstance(solver, MMNet):
-            solver.require(self.model.leadfield)
+        if not self.spec.abilities.snr:
+            self.solver(None).require(self.model.leadfield.operator())
 
     def refuse_covariance(self) -> None:
         """Refuse to image a covariance with a solver that needs to see the time courses."""
-        if not self.spec.covariance:
+        if not self.spec.abilities.covariance:
             raise MajorantError(
                 f"{self.spec.title} looks at time courses, and a covariance has none; image it "
                 f"with one of {able(lambda s: s.covariance)}"

@@ -3,7 +3,7 @@
 Solvers with a kernel treat every sample for itself: any cut gives the same estimate. Solvers whose
 norms couple times (the cosine energy, the evidence) are given windows of one length that overlap by
 half, and their estimates are cross-faded with Hann weights, so the estimate depends on where the
-windows lie and on nothing else; :func:`majorant.learned.overlap.cut_starts` lays them out.
+windows lie and on nothing else; :func:`majorant.solvers.windows.cut_starts` lays them out.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from torch import Tensor
 
 from majorant.imager.inverse import Inverse, Job
 from majorant.imager.tally import Tally
-from majorant.learned.overlap import cut_starts
 from majorant.problem import MajorantError
 from majorant.recording.events import find_marks
 from majorant.recording.file import UNREADABLE
 from majorant.recording.sensors import pick_rows
+from majorant.solvers.windows import cut_starts, window_length
 
 __all__ = ["Conditioning", "Piece", "Reader", "span_of", "span_of_seconds", "stream_columns"]
 
@@ -259,12 +259,7 @@ def stream_columns(
         If a window is shorter than two samples.
     """
     seconds = inverse.window(job) if window is None else window
-    length = round(seconds * job.sfreq)
-    if length < 2:
-        raise MajorantError(
-            f"a window of {seconds} s holds {length} samples at {job.sfreq:g} Hz; give a longer one"
-        )
-    starts, length = cut_starts(len(reader), length)
+    starts, length = cut_starts(len(reader), window_length(seconds, job.sfreq))
     n_columns = inverse.model.leadfield.n_columns
     most = max(1, GROUP_BYTES // (8 * n_columns * length))
     if chunk is not None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from majorant.learned.overlap import worst_status
 from majorant.problem import Certificate, Solution, Status
+from majorant.solvers.windows import worst_status
 
 __all__ = ["Tally"]
 

@@ -279,7 +279,7 @@ def _columns(imager: SourceImager, reader: Reader) -> Iterator[tuple[int, Tensor
     moment = reader.moment(inverse) if inverse.needs_moment else None
     job = Job(1, reader.sfreq, inverse.chosen_snr(moment, 1))
     imager.record(tally, job.snr)
-    kernel = inverse.kernel(job, moment) if inverse.spec.linear or inverse.spec.adaptive else None
+    kernel = inverse.kernel(job, moment) if inverse.spec.abilities.kernel else None
     if kernel is None:
         for piece in stream_columns(inverse, job, reader, tally):
             yield piece.start, piece.columns
@@ -294,7 +294,7 @@ def _columns(imager: SourceImager, reader: Reader) -> Iterator[tuple[int, Tensor
 def _say_windows(imager: SourceImager, account: Account) -> None:
     tally = imager._tally
     title = imager.spec_.title
-    if imager.spec_.window is None:
+    if imager.spec_.abilities.window is None:
         account.note(f"{title}: every sample for itself, {tally.windows} pieces.")
         return
     account.note(

@@ -230,7 +230,7 @@ def _data_covariance(
     if settings.data_cov not in ("auto", "average"):
         path = Path(settings.data_cov).expanduser()
         return read_covariance(path, prepared.renamed or {}, account, "data")
-    if not imager.spec_.adaptive:
+    if not imager.spec_.abilities.adaptive:
         return None
     found = data_covariance(prepared) if settings.data_cov == "auto" else None
     if found is None:
@@ -332,7 +332,7 @@ def _snr(asked: float | str, used: float | None) -> float | str:
 def _settings(prepared: Prepared, settings: ImageSettings, imager: SourceImager) -> dict[str, Any]:
     """Settings as the page lists them: what was asked for, and what "auto" became."""
     auto = settings.depth == "auto"
-    depth = (imager.spec_.depth if auto else settings.depth) or "none"
+    depth = (imager.spec_.abilities.depth if auto else settings.depth) or "none"
     loose = imager.model.loose
     own = {
         "solver": settings.solver,

@@ -41,7 +41,9 @@ class ImageSettings:
     loose : float or "auto"
     depth : float, "auto" or None
     space : str
-    head : str
+    head : {"auto", "template", "warped"}
+    circumference : float or None
+        Of the head, cm.
     forward : str or None
         File of an `mne.Forward`; None computes one, on the subject's head or the template.
     subject : str or None
@@ -67,7 +69,8 @@ class ImageSettings:
     loose: float | str = "auto"
     depth: float | str | None = "auto"
     space: str = "auto"
-    head: str = "template"
+    head: str = "auto"
+    circumference: float | None = None
     forward: str | None = None
     subject: str | None = None
     subjects_dir: str | None = None
@@ -108,6 +111,7 @@ class ImageSettings:
             depth=self.depth,
             space=self.space,
             head=self.head,
+            circumference=self.circumference,
             subject=self.subject,
             subjects_dir=self.subjects_dir,
             trans=self.trans,
@@ -198,6 +202,7 @@ class ImageResult:
                 else {
                     "median": imager.alignment_.median_mm,
                     "max": imager.alignment_.max_mm,
+                    "median_before_warp": imager.alignment_.before_median_mm,
                 },
             },
             "solver": dict(content.solver),

@@ -25,7 +25,6 @@ from torch import Tensor
 
 from majorant.energies.cosine import CosineEnergy, SourceState
 from majorant.energies.lengths import inverse, norm
-from majorant.forward.leadfield import Leadfield
 from majorant.learned.fused import suits
 from majorant.learned.limits import Limit, Limited, check_limit, limiting
 from majorant.learned.network import Geometry, UnrolledNetwork
@@ -38,7 +37,8 @@ from majorant.majorants.prior import LayerNorms
 from majorant.majorants.quadratic import QuadraticSurrogate
 from majorant.networks.autoencoder import Conv
 from majorant.networks.card import Card
-from majorant.problem import MajorantError, Operator, Problem
+from majorant.problem import MajorantError, Operator, Problem, Status
+from majorant.solvers.abilities import Abilities
 from majorant.solvers.base import IterativeSolver, Proposal, Reading
 
 if TYPE_CHECKING:  # the compiler of their loops is imported where it is needed
@@ -127,6 +127,9 @@ class MMNet(IterativeSolver[SourceState]):
         and faster; False takes the plain ones for every batch.
     card : Card or None
         What the weights are.
+    recordings : bool
+        Treat data as recordings: longer ones are cut into windows as long as those of the
+        training, and a network that was trained on outward currents is shown them both ways.
 
     Raises
     ------
@@ -134,6 +137,16 @@ class MMNet(IterativeSolver[SourceState]):
         If the prior holds NaN, the sampling rate is not positive, the limit is unknown, the
         network predicts no curvature to be limited, or a bound stands beside a limit.
     """
+
+    abilities = Abilities(
+        covariance=False,
+        orientations=("fixed",),
+        space="regions",
+        window=MMNetSettings.window,
+        single=True,
+        live=4,  # most of the training of the general weights unrolled as many
+    )
+    sfreq: float
 
     def __init__(
         self,
@@ -146,6 +159,7 @@ class MMNet(IterativeSolver[SourceState]):
         limit: Limit | None = None,
         fused: bool = True,
         card: Card | None = None,
+        recordings: bool = False,
     ) -> None:
         check_limit(limit)
         if limit is not None and bound is not None:
@@ -171,6 +185,9 @@ class MMNet(IterativeSolver[SourceState]):
         self.sfreq = settings.rate if sfreq is None else float(sfreq)
         self.max_iter = settings.iterations if max_iter is None else max_iter
         self.guard = guard or (Guard(window=WINDOW) if settings.positive else free)
+        self.cuts, self.either = recordings, recordings and not settings.signed
+        own = settings.window if isinstance(settings, MMNetSettings) else MMNetSettings.window
+        self.abilities = replace(MMNet.abilities, window=own)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -190,34 +207,37 @@ class MMNet(IterativeSolver[SourceState]):
         vars(self).update(state)
         self._prepare()
 
-    @property
-    def window(self) -> float:
-        """Length of the training windows, s: longer recordings are cut into such."""
-        settings = self.network.settings
-        return settings.window if isinstance(settings, MMNetSettings) else MMNetSettings.window
-
     def changed(self, **changes: Any) -> MMNet:
         """Return the same solver with other settings, by the names of the parameters."""
         own = {
             name: getattr(self, name)
             for name in ("sfreq", "max_iter", "guard", "bound", "limit", "fused", "card")
         }
-        return MMNet(self.network, **{**own, **changes})
+        return MMNet(self.network, **{**own, "recordings": self.cuts, **changes})
 
-    def with_sfreq(self, sfreq: float) -> MMNet:
+    def at(self, sfreq: float) -> MMNet:
         """Return the same solver for data of another sampling rate, Hz."""
         return self.changed(sfreq=sfreq)
 
-    def require(self, leadfield: Leadfield) -> None:
-        """Refuse a lead field of other sources than those of the training.
+    def require(self, operator: Operator) -> None:
+        """Refuse an operator of other sources than those of the training.
 
         Raises
         ------
         MajorantError
-            If the card says that the sources are others.
+            If the card says that the sources are others, or the operator does not say what they
+            are.
         """
         if self.card is not None:
-            self.card.require(leadfield)
+            self.card.require(operator.geometry)
+
+    def learned(self) -> torch.nn.Module:
+        """The network, with its prior."""
+        return self.network
+
+    def ended(self, steps: int) -> Status:
+        """A network that took the steps of its training has not run into a limit."""
+        return Status.TRAINED if steps == self.network.settings.iterations else Status.LIMIT
 
     @torch.no_grad()
     def majorant(self, problem: Problem) -> CosineMajorant | HessianEstimate:

@@ -48,7 +48,7 @@ class UnrolledSettings:
         Of the prior term (``lambda``).
     signed : bool
         Whether it was trained on currents of both directions. A network that knows outward ones
-        only is shown the data and their negative, see :mod:`majorant.learned.overlap`.
+        only is shown the data and their negative, see :mod:`majorant.solvers.windows`.
     """
 
     n_sources: int = 994

@@ -48,7 +48,7 @@ def write_weights(
     name : str
         Solver they belong to.
     source_space : str
-        Fingerprint of the sources, from :func:`majorant.networks.card.source_fingerprint`.
+        Fingerprint of the sources; see :attr:`majorant.geometry.SourceGeometry.fingerprint`.
     recipe, metrics : mapping
         How they were trained and what they reached; JSON.
     half : bool

@@ -1,9 +1,9 @@
 """From chunks of sensor data to time courses of regions, chunk by chunk.
 
 A solver with a kernel treats every sample for itself: kernel, whitening and the mean over regions
-are one small matrix. MM-Net sees a window that ends with the newest sample, and of its estimate the
-part is kept that is new; whoever feeds it hands over all that has come in the meantime, so a slow
-machine takes longer steps and no queue can grow.
+are one small matrix. A network sees a window that ends with the newest sample, and of its estimate
+the part is kept that is new; whoever feeds it hands over all that has come in the meantime, so a
+slow machine takes longer steps and no queue can grow.
 """
 
 from __future__ import annotations
@@ -19,19 +19,13 @@ from numpy.typing import NDArray
 from majorant.imager.imager import SourceImager
 from majorant.imager.inverse import Inverse, Job
 from majorant.imager.tally import Tally
-from majorant.learned.mmnet import MMNet
-from majorant.learned.overlap import solve_windows
 from majorant.live.regions import Regions
-from majorant.problem import Certificate, MajorantError, Problem
+from majorant.problem import Certificate, MajorantError, Problem, Solution
 from majorant.registry import SolverSpec, able
+from majorant.solvers.base import IterativeSolver
+from majorant.solvers.loop import solve
 
 __all__ = ["Engine", "KernelEngine", "WindowEngine", "check_follows", "engine_for", "one_thread"]
-
-STEPS = 4
-"""Steps of MM-Net in a window where no other number is asked for.
-
-Most of the training of the general weights unrolled as many; the certificate holds for any number.
-"""
 
 
 @contextmanager
@@ -122,12 +116,12 @@ class KernelEngine(Engine):
 
 
 class WindowEngine(Engine):
-    """MM-Net on a window that slides; :data:`STEPS` steps unless the solver's settings say others.
+    """A windowed solver on a window that slides, in as many steps as it says or is told.
 
     Parameters
     ----------
     imager : SourceImager
-        Fitted, of the solver "mm-net".
+        Fitted, of a solver that says how many steps it takes in a live window.
     regions : Regions
     sfreq : float
         Hz.
@@ -136,10 +130,13 @@ class WindowEngine(Engine):
     def __init__(self, imager: SourceImager, regions: Regions, sfreq: float) -> None:
         inverse = imager.inverse
         solver = inverse.solver(None)
-        assert isinstance(solver, MMNet)
+        assert isinstance(solver, IterativeSolver)
+        live = solver.abilities.live
+        assert live is not None
         self.regions, self.unit = regions, "Am"
         asked = "max_iter" in inverse.options
-        self._network = solver if asked else solver.changed(max_iter=min(STEPS, solver.max_iter))
+        self._own = solver
+        self._steps = solver.max_iter if asked else min(live, solver.max_iter)
         self._whitener = torch.as_tensor(inverse.whitener, dtype=torch.float32)
         white = torch.as_tensor(inverse.whitener, dtype=torch.float64)
         # Single precision: the network was trained in it, and a window is solved in half the time.
@@ -150,15 +147,17 @@ class WindowEngine(Engine):
         self.retune(sfreq)
 
     def retune(self, sfreq: float) -> None:
-        """Take as many samples as the network's window has at this rate."""
-        self._solver = self._network.with_sfreq(sfreq)
-        self.length = max(2, round(self._solver.window * sfreq))
+        """Take as many samples as the solver's window has at this rate."""
+        self._solver = self._own.at(sfreq)
+        window = self._solver.abilities.window
+        assert window is not None
+        self.length = max(2, round(window * sfreq))
         self.reset()
         # The first window costs ten times the others: nobody should wait for it live.
         noise = torch.randn(
             1, len(self._whitener), self.length, generator=torch.Generator().manual_seed(0)
         )
-        solve_windows(Problem(self._operator, noise), self._solver)
+        self._solve(noise)
 
     def reset(self) -> None:
         """Empty the window."""
@@ -171,10 +170,13 @@ class WindowEngine(Engine):
         self._held = torch.cat([self._held, new], dim=1)[:, -self.length :]
         if self._held.shape[1] < self.length:
             return np.zeros((len(self.regions.names), 0))
-        solution = solve_windows(Problem(self._operator, self._held[None]), self._solver)
+        solution = self._solve(self._held[None])
         self._tally.add_solution(solution)
         fresh = min(data.shape[1], self.length)
         return (self._mean @ solution.estimate[0, :, -fresh:]).numpy().astype(np.float64)
+
+    def _solve(self, y: torch.Tensor) -> Solution:
+        return solve(Problem(self._operator, y), self._solver, max_iter=self._steps)
 
     def certificate(self) -> Certificate | None:
         """Of all windows so far."""
@@ -190,9 +192,10 @@ def engine_for(imager: SourceImager, regions: Regions, sfreq: float) -> Engine:
         If the solver cannot keep up with a stream; the sentence names those that can.
     """
     inverse = imager.inverse
-    if inverse.spec.linear or (inverse.spec.adaptive and inverse.data_moment is not None):
+    can = inverse.spec.abilities
+    if can.linear or (can.adaptive and inverse.data_moment is not None):
         return KernelEngine(imager, regions)
-    if isinstance(inverse.solver(None), MMNet):
+    if can.live is not None:
         return WindowEngine(imager, regions, sfreq)
     raise _does_not_follow(inverse.spec)
 
@@ -203,17 +206,17 @@ def check_follows(own: SolverSpec) -> None:
     Raises
     ------
     MajorantError
-        If it is neither linear nor a recurrent network; the sentence names those that are.
+        If it is neither linear nor quick in a window; the sentence names those that are.
     """
-    if not (own.linear or own.load() is MMNet):
+    if not (own.abilities.linear or own.abilities.live):
         raise _does_not_follow(own)
 
 
 def _does_not_follow(own: SolverSpec) -> MajorantError:
     return MajorantError(
         f"{own.title} does not follow a stream; take one of "
-        f"{able(lambda spec: spec.linear)}, mm-net"
-        + (", or fit it with data_cov first" if own.adaptive else "")
+        f"{able(lambda s: s.linear or s.live)}"
+        + (", or fit it with data_cov first" if own.abilities.adaptive else "")
     )
 
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from majorant.forward.leadfield import Leadfield
-from majorant.problem import DamagedFile, MajorantError
+from majorant.errors import DamagedFile, MajorantError
+from majorant.geometry import SourceGeometry
 
 FASTEST = 1e5
 """Hz; no amplifier is faster, and data would be resampled to it."""
@@ -29,7 +29,8 @@ class Card:
     settings : dict
         Sizes and rules of the network.
     source_space : str
-        Fingerprint of the sources they were trained on, from :func:`source_fingerprint`.
+        Fingerprint of the sources they were trained on; see
+        :class:`majorant.geometry.SourceGeometry`.
     sfreq : float
         Sampling rate of the networks, Hz; data are resampled to it and back.
     recipe : dict
@@ -79,26 +80,24 @@ class Card:
         known = {f.name for f in dataclasses.fields(cls)}
         return cls(**{key: value for key, value in values.items() if key in known})
 
-    def require(self, leadfield: Leadfield) -> None:
-        """Refuse a lead field of other sources.
+    def require(self, geometry: SourceGeometry | None) -> None:
+        """Refuse other sources.
 
         Raises
         ------
         MajorantError
-            If the sources are not those of the training.
+            If the sources are not those of the training, or it is not known what they are.
         """
-        found = source_fingerprint(leadfield)
-        if found != self.source_space:
+        if geometry is None:
+            raise MajorantError(
+                f"{self.name} knows its sources by number, and nothing says what the columns of "
+                "this operator are; make it from a lead field, as Leadfield.operator() does, or "
+                "give MatrixOperator(..., geometry=)"
+            )
+        if geometry.fingerprint != self.source_space:
             raise MajorantError(
                 f"{self.name} was trained on the source space {self.source_space[:12]} and this "
-                f"lead field has {found[:12]} ({leadfield.n_locations} {leadfield.kind}); image "
-                "on the template's 994 regions, or train on this lead field"
+                f"lead field has {geometry.fingerprint[:12]} ({geometry.n_locations} "
+                f"{geometry.kind}); image on the template's 994 regions, or train on this lead "
+                "field"
             )
-
-
-def source_fingerprint(leadfield: Leadfield) -> str:
-    """Return the sha256 of a source space: positions to 0.1 mm, orientation count, parcels.
-
-    Sensors do not enter, so every montage on the same sources has the same fingerprint.
-    """
-    return leadfield.geometry.fingerprint

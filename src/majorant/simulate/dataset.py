@@ -240,7 +240,8 @@ class SimulatedPairs(ABC):
 
     def operator(self) -> MatrixOperator:
         """Return the operator that belongs to ``y``, on the device of the batches."""
-        return MatrixOperator(self.leadfield.gain.to(self.device, self.dtype))
+        gain = self.leadfield.gain.to(self.device, self.dtype)
+        return MatrixOperator(gain, self.leadfield.n_orient, self.leadfield.geometry)
 
     @property
     def turns(self) -> int:

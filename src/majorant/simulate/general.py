@@ -114,7 +114,8 @@ class OneHead(SimulatedPairs):
         patch = self.settings.patch
         super().__init__(head.true, n, seed, part, patch, "none", redraw, device, dtype)
         self.leadfield = head.believed
-        self._operator = MatrixOperator(head.believed.gain.to(self.device, self.dtype))
+        gain = head.believed.gain.to(self.device, self.dtype)
+        self._operator = MatrixOperator(gain, geometry=head.believed.geometry)
 
     @property
     def sfreq(self) -> float:

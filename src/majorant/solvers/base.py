@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,7 +19,8 @@ from majorant.energies.base import StateT
 from majorant.linalg import cholesky, squared_norm
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.guard import Guard
-from majorant.problem import Certificate, MajorantError, Problem, Solution, Status
+from majorant.problem import Certificate, MajorantError, Operator, Problem, Solution, Status
+from majorant.solvers.abilities import Abilities
 
 MemoryT = TypeVar("MemoryT")
 
@@ -109,7 +110,39 @@ class Reading:
     parts: tuple[Certificate, ...] = ()
 
 
-class IterativeSolver(ABC, Generic[StateT]):
+class Said:
+    """What a solver says of itself, so that no door need know its class.
+
+    Attributes
+    ----------
+    abilities : Abilities
+        What it can do, and needs.
+    sfreq : float or None
+        Sampling rate of the data, Hz, where it matters to the solver.
+    """
+
+    abilities: Abilities
+    sfreq: float | None = None
+
+    def at(self, sfreq: float) -> Self:
+        """The same solver for data of a sampling rate, Hz; itself where that is nothing to it."""
+        return self
+
+    def require(self, operator: Operator) -> None:
+        """Refuse an operator whose sources it cannot treat; none is refused by default.
+
+        Raises
+        ------
+        MajorantError
+            One sentence.
+        """
+
+    def learned(self) -> torch.nn.Module | None:
+        """What was learned from data; None for a classical solver."""
+        return None
+
+
+class IterativeSolver(Said, ABC, Generic[StateT]):
     """The parts of an iterative solver; every method is per sample.
 
     Attributes
@@ -120,11 +153,24 @@ class IterativeSolver(ABC, Generic[StateT]):
         The guard used unless the caller gives another.
     layered : bool
         Whether ``max_iter`` steps are all there is: ending there is no early stop.
+    cuts : bool
+        Whether data longer than one and a half of its windows are cut into such, as a network
+        needs that was trained on windows; :func:`majorant.solvers.loop.solve` cuts and joins.
+    either : bool
+        Whether it knows outward currents only: the data are then solved as they are and turned,
+        and the direction of the lower energy is kept.
     """
 
     max_iter: int
     guard: Guard
     layered: bool = False
+    abilities = Abilities(window=1.0)
+    cuts: bool = False
+    either: bool = False
+
+    def ended(self, steps: int) -> Status:
+        """How a sample ends that took so many steps and did not converge."""
+        return Status.COMPLETE if self.layered and steps >= self.max_iter else Status.LIMIT
 
     @abstractmethod
     def majorant(self, problem: Problem) -> Majorant[StateT]:
@@ -259,8 +305,10 @@ class Kernel:
         return self.lambda2 * squared_norm(white)
 
 
-class KernelSolver(ABC):
+class KernelSolver(Said, ABC):
     """A solver whose estimate is linear in the data."""
+
+    abilities = Abilities(linear=True)
 
     @abstractmethod
     def kernel(self, problem: Problem) -> Kernel:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from majorant.linalg import ENERGY_DTYPE, pseudo_power
 from majorant.problem import MajorantError, Problem, Status
+from majorant.solvers.abilities import Abilities
 from majorant.solvers.base import Kernel, KernelSolver
 from majorant.solvers.tikhonov import (
     Tikhonov,
@@ -76,6 +77,8 @@ class ELORETA(KernelSolver):
     Pascual-Marqui (2007), arXiv:0710.3341. A block whose smallest eigenvalues vanish (a radial
     source and MEG) is inverted on its range.
     """
+
+    abilities = Abilities(linear=True, snr=True)
 
     snr: float = 3.0
     rank: int | None = None

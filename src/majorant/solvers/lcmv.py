@@ -17,6 +17,7 @@ from torch import Tensor
 
 from majorant.linalg import pseudo_power
 from majorant.problem import MajorantError, Problem
+from majorant.solvers.abilities import Abilities
 from majorant.solvers.base import Kernel, KernelSolver
 from majorant.solvers.tikhonov import (
     Whitened,
@@ -50,6 +51,8 @@ class LCMV(KernelSolver):
     -----
     Van Veen et al. (1997), IEEE Trans Biomed Eng 44:867-880; Sekihara & Nagarajan (2008).
     """
+
+    abilities = Abilities(adaptive=True)
 
     reg: float = 0.05
     weight_norm: WeightNorm = "unit-noise-gain-invariant"

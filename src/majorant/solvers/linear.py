@@ -16,6 +16,7 @@ from torch import Tensor
 
 from majorant.linalg import ENERGY_DTYPE, pseudo_power
 from majorant.problem import Problem
+from majorant.solvers.abilities import Abilities
 from majorant.solvers.base import Kernel, KernelSolver
 from majorant.solvers.tikhonov import (
     Tikhonov,
@@ -66,6 +67,8 @@ class MinimumNorm(KernelSolver):
     Hämäläinen & Ilmoniemi (1994), Med Biol Eng Comput 32:35-42.
     """
 
+    abilities = Abilities(linear=True, snr=True, depth=0.8)
+
     snr: float = 3.0
     rank: int | None = None
     normalise: bool = True
@@ -95,6 +98,8 @@ class DSPM(KernelSolver):
     -----
     Dale et al. (2000), Neuron 26:55-67.
     """
+
+    abilities = Abilities(linear=True, snr=True, depth=0.8)
 
     snr: float = 3.0
     rank: int | None = None
@@ -133,6 +138,8 @@ class SLORETA(KernelSolver):
     -----
     Pascual-Marqui (2002), Methods Find Exp Clin Pharmacol 24D:5-12.
     """
+
+    abilities = Abilities(linear=True, snr=True)
 
     snr: float = 3.0
     rank: int | None = None

@@ -17,6 +17,7 @@ from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.guard import VIOLATION, Guard, GuardTest
 from majorant.problem import Certificate, MajorantError, Problem, Solution, Status
 from majorant.solvers.base import IterativeSolver, KernelSolver, Solver
+from majorant.solvers.windows import both_ways, cut, cut_starts, joined, lower, window_length
 
 
 def solve(
@@ -35,14 +36,15 @@ def solve(
     problem : Problem
         What is to be solved; samples are independent, and stay so.
     solver : KernelSolver or IterativeSolver
-        What solves it.
+        What solves it. Where it works on windows, longer data are cut, and the estimates
+        cross-faded (:mod:`majorant.solvers.windows`).
     max_iter : int or None
         Iteration limit; None takes the solver's.
     guard : Guard, its test as a word, or None
         Overrides the solver's guard. Under any but ``"off"`` the answer is the accepted iterate
         of lowest energy, which is the last one unless the bound that was tested is none.
     keep_trace : bool
-        Whether to return every accepted state.
+        Whether to return every accepted state (of every window, where data are cut).
     progress : callable or None
         Called with (iterations done, iteration limit).
 
@@ -56,6 +58,7 @@ def solve(
         If the limit is no number of iterations, the solver's guard is no guard, or the solver
         cannot treat the problem.
     """
+    solver.require(problem.operator)
     if isinstance(solver, KernelSolver):
         return solver.kernel(problem).apply(problem)
     limit = solver.max_iter if max_iter is None else max_iter
@@ -66,7 +69,18 @@ def solve(
             f"the solver's guard is {solver.guard!r}; give Guard({solver.guard!r}), or name the "
             "test to solve(guard=...)"
         )
-    return _iterate(problem, solver, limit, _guard(solver.guard, guard), keep_trace, progress)
+    own = _guard(solver.guard, guard)
+
+    def whole(shown: Problem) -> Solution:
+        if not solver.either:
+            return _iterate(shown, solver, limit, own, keep_trace, progress)
+        return lower(_iterate(both_ways(shown), solver, limit, own, keep_trace, progress))
+
+    window, sfreq = solver.abilities.window, solver.sfreq
+    if not solver.cuts or window is None or sfreq is None:
+        return whole(problem)
+    starts, length = cut_starts(problem.n_times, window_length(window, sfreq))
+    return joined(whole(cut(problem, starts, length)), starts, problem.n_times)
 
 
 def _guard(own: Guard, asked: Guard | GuardTest | None) -> Guard:
@@ -123,7 +137,7 @@ def _iterate(
     reading = solver.read(problem, lowest)
     return Solution(
         estimate=reading.estimate,
-        status=_status(silent, broken, reading.unexplained, converged, _end(solver, limit)),
+        status=_status(silent, broken, reading.unexplained, converged, solver.ended(limit)),
         certificate=_certificate(majorant, guard, torch.stack(energies), counts, reading.parts),
         trace=tuple(trace),
         state=lowest.state,
@@ -172,11 +186,6 @@ def count_rises(energy: Tensor) -> Tensor:
     """
     allowed = energy[:-1] + VIOLATION * energy[:-1].abs().clamp_min(1.0)
     return (~(energy[1:] <= allowed)).sum(0)
-
-
-def _end(solver: IterativeSolver[Any], limit: int) -> Status:
-    """How samples end that did not converge: a solver made of layers has run them all."""
-    return Status.COMPLETE if solver.layered and limit >= solver.max_iter else Status.LIMIT
 
 
 def _status(

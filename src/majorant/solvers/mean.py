@@ -24,7 +24,7 @@ those of the mean, and so are their violations, so that no member can hide one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -36,7 +36,8 @@ from majorant.energies.lengths import inverse, norm
 from majorant.linalg import ENERGY_DTYPE, squared_norm, total
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.guard import Guard
-from majorant.problem import BoundKind, MajorantError, Problem, Solution
+from majorant.problem import BoundKind, MajorantError, Operator, Problem, Solution
+from majorant.solvers.abilities import Abilities
 from majorant.solvers.base import IterativeSolver, Memoryless, Reading, Solver
 from majorant.solvers.loop import solve
 
@@ -174,6 +175,9 @@ class Mean(IterativeSolver[SourceState]):
         If there is no member, or the weights do not go with them.
     """
 
+    # Members may be networks that run in single precision.
+    abilities = Abilities(snr=True, window=1.0, precision=torch.float32)
+
     members: Mapping[str, Solver]
     weights: tuple[float, ...] | None = None
     max_iter: int = 2
@@ -190,6 +194,21 @@ class Mean(IterativeSolver[SourceState]):
                 f"the weights are {weights} for {len(self.members)} members; give one positive "
                 "number for each"
             )
+
+    def at(self, sfreq: float) -> Mean:
+        """The mean of the same members for data of a sampling rate, Hz."""
+        return replace(self, members={name: own.at(sfreq) for name, own in self.members.items()})
+
+    def require(self, operator: Operator) -> None:
+        """Refuse an operator that a member refuses."""
+        for member in self.members.values():
+            member.require(operator)
+
+    def learned(self) -> torch.nn.Module | None:
+        """What members learned from data."""
+        parts = {name: own.learned() for name, own in self.members.items()}
+        found = {name: part for name, part in parts.items() if part is not None}
+        return torch.nn.ModuleDict(found) if found else None
 
     def majorant(self, problem: Problem) -> DisagreementMajorant:
         """Solve by every member; the disagreement with them."""

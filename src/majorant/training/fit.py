@@ -26,7 +26,6 @@ from majorant.learned.mmnet import MMNet
 from majorant.learned.stored import read_weights, versions, write_weights
 from majorant.learned.unrolled import MMNetwork
 from majorant.metrics.localisation import Localisation, Scores
-from majorant.networks.card import source_fingerprint
 from majorant.problem import MajorantError
 from majorant.simulate.dataset import Part, SereegaLike, SimulatedPairs
 from majorant.simulate.general import General
@@ -131,7 +130,7 @@ class Trainer:
         say: Callable[[str], None] = print,
         heads: Heads | None = None,
     ) -> None:
-        space = source_fingerprint(leadfield)
+        space = leadfield.geometry.fingerprint
         recipe = sized(recipe, leadfield)
         self.recipe, self.folder, self.report, self.space = recipe, folder, report, space
         self.device, self.team = torch.device(device), team or Alone()

@@ -118,6 +118,7 @@ def mm_net(
         bound=bound,
         limit=limit,
         card=card,
+        recordings=True,
     )
 
 

@@ -1,0 +1,158 @@
+"""What the MNE door costs: a Raw beside `apply_inverse_raw`, and trials in batches.
+
+Each is run in a Python of its own, so that the peak of the memory is its alone; beside wall time
+stands the time of the processor, which other work on the machine disturbs less. The recording is
+random; what is done to it does not depend on what it holds.
+
+    python -m benchmarks.speed_door long      # or stream, mne, trials
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from majorant.problem import MajorantError
+
+Row = tuple[str, float, float, str, str]
+SECONDS, SFREQ, CHANNELS = 60.0, 500.0, 64
+TRIALS = 32
+
+
+def door_rows() -> Iterator[Row]:
+    """Time and memory above the recording itself: (what, ours, theirs, beside, unit)."""
+    ours, theirs = _alone("stream"), _alone("mne")
+    what = f"sLORETA over {SECONDS:.0f} s of {CHANNELS} channels at {SFREQ:.0f} Hz"
+    yield f"{what}, streamed", ours["ms"], theirs["ms"], "apply_inverse_raw", "ms"
+    cpu = ours["cpu_ms"], theirs["cpu_ms"]
+    yield f"{what}, processor", *cpu, "apply_inverse_raw", "ms"
+    yield f"{what}, memory", ours["mib"], theirs["mib"], "apply_inverse_raw", "MiB"
+    long = _alone("long")
+    yield "sLORETA over 2 h, streamed, memory", long["mib"], 2048.0, "limit", "MiB"
+    trials = _alone("trials")
+    yield f"MM-Net, {TRIALS} trials together", trials["ms"], trials["apart_ms"], "one by one", "ms"
+
+
+def _alone(job: str) -> dict[str, float]:
+    """Run one job in a Python of its own."""
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.speed_door", job]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+class Meter:
+    """Measures from when it is made: time of the wall and of the processor."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        """Times in ms, and the largest resident memory of this process so far in MiB."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {
+            "ms": 1e3 * (time.perf_counter() - self._wall),
+            "cpu_ms": 1e3 * (time.process_time() - self._cpu),
+            # Linux counts kilobytes, macOS bytes.
+            "mib": peak / (2**20 if sys.platform == "darwin" else 2**10),
+        }
+
+
+def _info() -> Any:
+    import mne
+    from mne.proj import make_eeg_average_ref_proj
+
+    names = mne.channels.make_standard_montage("biosemi64").ch_names[:CHANNELS]
+    info: Any = mne.create_info(names, SFREQ, "eeg", verbose="error")
+    info.set_montage("biosemi64")
+    with info._unlock():
+        info["projs"] = [make_eeg_average_ref_proj(info, verbose="error")]
+    return info
+
+
+def _raw(folder: Path, seconds: float) -> Any:
+    """A recording on disk, so that reading it is part of the job, and memory is not."""
+    import mne
+    import numpy as np
+
+    info = _info()
+    rng = np.random.default_rng(0)
+    minute = mne.io.RawArray(
+        1e-5 * rng.standard_normal((CHANNELS, round(60 * SFREQ))), info, verbose="error"
+    )
+    minute.save(folder / "minute_raw.fif", verbose="error")
+    files = [folder / "minute_raw.fif"] * max(1, round(seconds / 60))
+    parts = [mne.io.read_raw_fif(file, preload=False, verbose="error") for file in files]
+    return mne.concatenate_raws(parts, preload=False, verbose="error")
+
+
+def _stream(folder: Path, seconds: float, space: str = "ico4") -> dict[str, float]:
+    from majorant.imager.imager import SourceImager
+
+    raw = _raw(folder, seconds)
+    imager = SourceImager("sloreta", space=space, loose=0.2).fit(raw.info)
+    meter, checked = Meter(), 0.0
+    for piece in imager.stream(raw):
+        checked += float(piece.data[0, 0])
+    return {**meter.read(), "checked": checked}
+
+
+def _of_mne(folder: Path, seconds: float) -> dict[str, float]:
+    import mne
+    from mne.minimum_norm import apply_inverse_raw, make_inverse_operator
+
+    from majorant.head.template import template_forward
+
+    raw = _raw(folder, seconds)
+    cov = mne.make_ad_hoc_cov(raw.info, verbose="error")
+    forward = template_forward(raw.info, "ico4").forward
+    no_depth: Any = None
+    inverse = make_inverse_operator(raw.info, forward, cov, depth=no_depth, verbose="error")
+    meter = Meter()
+    stc: Any = apply_inverse_raw(raw, inverse, 1 / 9, "sLORETA", buffer_size=1000, verbose="error")
+    checked = float(stc.data[0, 0])
+    return {**meter.read(), "checked": checked}
+
+
+def _trials() -> dict[str, float]:
+    import mne
+    import numpy as np
+
+    from majorant.imager.imager import SourceImager
+
+    info, n_times = _info(), 63
+    data = 1e-5 * np.random.default_rng(0).standard_normal((TRIALS, CHANNELS, n_times))
+    epochs = mne.EpochsArray(data, info, verbose="error")
+    imager = SourceImager("mm-net").fit(info)
+    imager.apply(epochs[:2])
+    meter = Meter()
+    imager.apply(epochs)
+    together = meter.read()
+    meter = Meter()
+    for k in range(TRIALS):
+        imager.apply(epochs[k])
+    return {**together, **{f"apart_{name}": value for name, value in meter.read().items()}}
+
+
+def main(job: str) -> None:
+    """Run one job and print what it cost."""
+    jobs = {
+        "stream": lambda folder: _stream(folder, SECONDS),
+        "long": lambda folder: _stream(folder, 7200.0, "ico3"),
+        "mne": lambda folder: _of_mne(folder, SECONDS),
+        "trials": lambda folder: _trials(),
+    }
+    if job not in jobs:
+        raise MajorantError(f"there is no job {job!r}; choose one of {', '.join(jobs)}")
+    with tempfile.TemporaryDirectory(prefix="majorant-") as folder:
+        print(json.dumps(jobs[job](Path(folder))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,59 @@
+"""The template warped at the user's door: when it is, what is said, what a circumference does."""
+
+from __future__ import annotations
+
+import mne
+import numpy as np
+import pytest
+
+from majorant.head.template import digitised, head_scale, template_forward
+from majorant.imager.imager import SourceImager
+from majorant.problem import MajorantError
+
+MARKS = ("nasion", "lpa", "rpa")
+
+
+def electrodes(measured: bool, marks: bool = True) -> mne.Info:
+    """36 electrodes of the 10-20 system, as drawn, or as measured on a head of another shape."""
+    listed = mne.channels.make_standard_montage("biosemi64").get_positions()
+    names = list(listed["ch_pos"])[:36]
+    place = {name: np.array(listed["ch_pos"][name]) for name in names}
+    found = {key: np.array(listed[key]) for key in MARKS}
+    if measured:
+        rng, shape = np.random.default_rng(0), np.diag([0.95, 1.08, 1.02])
+        place = {k: v @ shape + 0.002 * rng.standard_normal(3) for k, v in place.items()}
+        found = {k: v @ shape for k, v in found.items()}
+    montage = mne.channels.make_dig_montage(place, **(found if marks else {}), coord_frame="head")
+    info = mne.create_info(names, 250.0, "eeg", verbose="error")
+    return info.set_montage(montage)
+
+
+def test_a_measured_head_is_warped_and_a_drawn_montage_is_not() -> None:
+    assert digitised(electrodes(measured=True))
+    assert not digitised(electrodes(measured=False))
+    assert not digitised(electrodes(measured=True, marks=False))
+    imager = SourceImager("sloreta", space="ico3").fit(electrodes(measured=True))
+    assert imager.alignment_ is not None
+    assert imager.alignment_.by == "warp"
+    assert any("The template was warped to the fiducials" in note for note in imager.notes_)
+    assert imager.alignment_.before_median_mm is not None
+
+
+def test_a_warp_without_fiducials_is_refused() -> None:
+    with pytest.raises(MajorantError, match="has no fiducials"):
+        template_forward(electrodes(measured=True, marks=False), "ico3", head="warped")
+    with pytest.raises(MajorantError, match="'auto', 'template' or 'warped'"):
+        SourceImager("sloreta", head="bent")
+
+
+def test_a_circumference_scales_amplitudes_alone() -> None:
+    info = electrodes(measured=False)
+    plain = template_forward(info, "ico3").leadfield
+    small = SourceImager("sloreta", space="ico3", circumference=50).fit(info)
+    factor = head_scale(50)
+    assert 0.8 < factor < 0.95
+    ratio = template_forward(info, "ico3", circumference=50).leadfield.gain / plain.gain
+    np.testing.assert_allclose(ratio.numpy(), factor**-2)
+    assert any("circumference of 50 cm" in note for note in small.notes_)
+    with pytest.raises(MajorantError, match="in cm"):
+        head_scale(0.5)
