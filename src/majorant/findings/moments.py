@@ -3,9 +3,9 @@
 The value of a map means another thing in every solver: the current of one location of thousands,
 that of every vertex of a region, a statistic. What can be compared is the dipole that the data ask
 for at the place: the free (or, where the lead field is fixed, the held) moment that fits the
-whitened data at the time of the peak best, together with the stronger peaks there are then, by least
-squares (the equivalent dipole of Scherg & von Cramon, Electroencephalogr Clin Neurophysiol 62,
-1985, at places that are given). For a patch of cortex it is the sum over its extent, less what
+whitened data at the time of the peak best, together with the stronger peaks there are then, by
+least squares (the equivalent dipole of Scherg & von Cramon, Electroencephalogr Clin Neurophysiol
+62, 1985, at places that are given). For a patch of cortex it is the sum over its extent, less what
 opposite orientations cancel.
 """
 
