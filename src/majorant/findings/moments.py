@@ -3,9 +3,9 @@
 The value of a map means another thing in every solver: the current of one location of thousands,
 that of every vertex of a region, a statistic. What can be compared is the dipole that the data ask
 for at the place: the free (or, where the lead field is fixed, the held) moment that fits the
-whitened data at the time of the peak best, together with the other peaks there are then, by least
-squares (the equivalent dipole of Scherg & von Cramon, Electroencephalogr Clin Neurophysiol 62,
-1985, at places that are given). For a patch of cortex it is the sum over its extent, less what
+whitened data at the time of the peak best, together with the stronger peaks there are then, by
+least squares (the equivalent dipole of Scherg & von Cramon, Electroencephalogr Clin Neurophysiol
+62, 1985, at places that are given). For a patch of cortex it is the sum over its extent, less what
 opposite orientations cancel.
 """
 
@@ -59,6 +59,7 @@ def with_moments(
     Parameters
     ----------
     peaks : sequence of Peak
+        The strongest first.
     times : array, shape (n_times,)
         s.
     white : array, shape (rank, n_times)
@@ -71,14 +72,14 @@ def with_moments(
         Whether columns are sums over the vertices of a region.
     """
     return tuple(
-        replace(peak, moment=_moment(peak, peaks, times, white, gain, mni, regions))
-        for peak in peaks
+        replace(peak, moment=_moment(peak, peaks[:rank], times, white, gain, mni, regions))
+        for rank, peak in enumerate(peaks)
     )
 
 
 def _moment(
     peak: Peak,
-    peaks: Sequence[Peak],
+    stronger: Sequence[Peak],
     times: NDArray[np.float64],
     white: NDArray[np.float64],
     gain: NDArray[np.float64],
@@ -87,7 +88,7 @@ def _moment(
 ) -> float:
     n_orient = gain.shape[1] // len(mni)
     chosen = [peak.location]
-    for other in peaks:
+    for other in stronger:
         apart = np.linalg.norm(mni[chosen] - mni[other.location], axis=1).min()
         if apart >= SAME_MM and abs(other.time - peak.time) <= SAME_S:
             chosen.append(other.location)
