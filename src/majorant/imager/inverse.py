@@ -175,22 +175,22 @@ class Inverse:
 
     def solve(self, y: Tensor, job: Job, progress: Progress = None) -> Solution:
         """Solve windows of any length (n_batch, rank, n_times), each for itself."""
-        return solve(
-            self.problem(y, job.nave), self.solver(job.snr).at(job.sfreq), progress=progress
-        )
+        solver = self.solver(job.snr).at(job.sfreq)
+        return solve(self._posed(y, job, solver), solver, progress=progress)
 
     def solve_windows(self, y: Tensor, job: Job) -> Solution:
-        """Solve windows of the solver's own length, as a stream makes them.
+        """Solve windows of the solver's own length, as a stream makes them."""
+        solver = self.solver(job.snr).at(job.sfreq)
+        return solve(self._posed(y, job, solver), solver)
 
-        Where the solver says so, in single precision: hours of data need it.
-        """
-        solver, problem = self.solver(job.snr).at(job.sfreq), self.problem(y, job.nave)
-        if solver.abilities.single:
-            operator = self._single(job.nave)
-            prior = problem.source_prior
-            prior = None if prior is None else prior.to(torch.float32)
-            problem = Problem(operator, y.to(torch.float32), source_prior=prior)
-        return solve(problem, solver)
+    def _posed(self, y: Tensor, job: Job, solver: Solver) -> Problem:
+        """The problem; in single precision where the solver says so."""
+        problem = self.problem(y, job.nave)
+        if not solver.abilities.single:
+            return problem
+        prior = problem.source_prior
+        prior = None if prior is None else prior.to(torch.float32)
+        return Problem(self._single(job.nave), y.to(torch.float32), source_prior=prior)
 
     def _single(self, nave: int) -> Operator:
         """The whitened lead field in single precision."""
