@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from majorant.head.model import SourceModel, as_tensor
+from majorant.imager.tally import Tally
 from majorant.linalg import spd_power
 from majorant.problem import MajorantError, MatrixOperator, Operator, Problem, Solution
 from majorant.recording.sensors import pick_rows
@@ -24,7 +25,7 @@ from majorant.solvers.base import Kernel, KernelSolver, Solver
 from majorant.solvers.choice import choose_snr
 from majorant.solvers.loop import solve
 
-__all__ = ["Inverse", "Job"]
+__all__ = ["Call", "Inverse", "Job"]
 
 Progress = Callable[[int, int], None] | None
 
@@ -117,6 +118,12 @@ class Inverse:
     def problem(self, y: Tensor, nave: int) -> Problem:
         """The problem that whitened data (n_batch, rank, n_times) pose."""
         return Problem(self.operator(nave), y, source_prior=as_tensor(self.model.prior))
+
+    def posed(self, evoked: Any) -> Problem:
+        """The whitened problem that an average poses, with its channels in any order."""
+        nave = max(int(evoked.nave), 1)
+        data = evoked.data[self.rows(list(evoked.ch_names))]
+        return self.problem(self.white(data, nave)[None], nave)
 
     @property
     def needs_moment(self) -> bool:
@@ -217,6 +224,32 @@ class Inverse:
                 f"{self.spec.title} looks at time courses, and a covariance has none; image it "
                 f"with one of {able(lambda s: s.covariance)}"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """What a call of an imager works with, and where it leaves what is to be said of it.
+
+    Attributes
+    ----------
+    inverse : Inverse
+    info : mne.Info
+        Channels in use.
+    pick_ori : None, "normal", "vector" or "max-power"
+        What is read off a location of several columns.
+    keep : callable
+        Takes the tally of the windows, the ratio of amplitudes, and what works the solution out.
+    """
+
+    inverse: Inverse
+    info: Any
+    pick_ori: str | None
+    keep: Callable[[Tally, float | None, Callable[[], Solution] | None], None]
+
+    @property
+    def model(self) -> SourceModel:
+        """Oriented lead field and prior."""
+        return self.inverse.model
 
 
 def root(moment: Tensor) -> Tensor:
