@@ -15,8 +15,11 @@ from majorant.errors import MajorantError, nearest
 
 UNFOLDED = "Unfolded sparse Bayes"
 MACHINE = "Machines"
-SBL = "sbl"
-TRAINED = ("mm-net", "r-mm-net", "4dvarnet", "meta-curvature", "modgrad", SBL)
+SHARED = "shared"
+SBL = "unfolded-sbl"
+NAMES = (SBL, "sbl")
+"""The solver's name, and a shorter one."""
+TRAINED = ("mm-net", "r-mm-net", "4dvarnet", "meta-curvature", "modgrad", *NAMES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +82,8 @@ def train(
     solver: Annotated[
         str,
         typer.Argument(
-            help="mm-net, r-mm-net, 4dvarnet, meta-curvature, modgrad, or sbl.", callback=_trained
+            help="mm-net, r-mm-net, 4dvarnet, meta-curvature, modgrad, unfolded-sbl.",
+            callback=_trained,
         ),
     ],
     *,
@@ -87,8 +91,8 @@ def train(
     preset: Annotated[
         str,
         typer.Option(
-            help="paper, cpu, refine, support, finish, polish, table, general, tiny; "
-            "sbl: montages, mover, layers, settle."
+            help="paper, cpu, refine, support, finish, polish, table, general, shared, tiny; "
+            "unfolded-sbl: montages, mover, layers, settle, everyday, patches."
         ),
     ] = "tiny",
     folder: Annotated[
@@ -113,18 +117,22 @@ def train(
     \b
     majorant train mm-net --data sereega --preset tiny
     majorant train mm-net --preset cpu --resume
+    majorant train mm-net --preset shared --budget 20min
     majorant train mm-net --preset paper --device cuda --budget 20min
-    majorant train sbl --correction mlp --mode gated --layers 10 --preset tiny
+    majorant train unfolded-sbl --correction mlp --mode gated --layers 10 --preset tiny
     """
     own = asdict(growing)
-    if solver == SBL:
+    if solver in NAMES:
         place = folder or Path("runs") / f"sbl-{preset}"
         own |= {"start": None if resume else initial, "seed": seed}
         _unfolded(place, preset, resume, own, json)
         return
     given = [name for name, value in own.items() if value is not None]
+    if preset == SHARED and solver == "mm-net":
+        _shared(folder or Path("runs") / "mm-net-shared", resume, budget, json)
+        return
     if given:
-        raise MajorantError(f"--{given[0]} belongs to the solver sbl; leave it out for {solver}")
+        raise MajorantError(f"--{given[0]} belongs to the solver {SBL}; leave it out for {solver}")
     from majorant.training.budget import process_began
     from majorant.training.command import train as run
 
@@ -162,6 +170,35 @@ def train(
         tell(f"{outcome.folder}: {outcome.step} steps{more}; {metrics}")
 
 
+def _shared(folder: Path, resume: bool, budget: str | None, json: str | None) -> None:
+    """Train MM-Net with weights shared over sources."""
+    from majorant.head.simulated import template_heads
+    from majorant.training.budget import parse_budget
+    from majorant.training.pools import RegionSettings, make_pools
+    from majorant.training.shared import SharedRecipe, train_shared
+
+    recipe, voice = SharedRecipe(), Voice()
+    minutes = None if budget is None else parse_budget(budget) / 60.0
+    run = train_shared(
+        recipe,
+        folder,
+        {
+            "train": lambda: make_pools(template_heads, RegionSettings(), "train", voice.say),
+            "validation": lambda: make_pools(
+                template_heads, RegionSettings(), "validation", voice.say
+            ),
+        },
+        resume=resume,
+        minutes=minutes,
+        say=voice.say,
+    )
+    finished = run["step"] >= recipe.steps
+    found = {"folder": str(folder), "finished": finished, **run}
+    if not deliver({"solver": "mm-net", "preset": SHARED, **found}, json):
+        more = "" if finished else f" of {recipe.steps}; go on with --resume"
+        tell(f"{folder}: {run['step']} steps{more}")
+
+
 def _packaged(initial: Path | None, solver: str) -> Path | None:
     """The file of weights: one's own, or packaged ones by what they were trained on."""
     from majorant.weights.shipped import DOMAINS, GENERAL, shipped
@@ -183,11 +220,15 @@ def _unfolded(
             if resume
             else f"{folder} holds a run; continue it with --resume, or give another --folder"
         )
-    from majorant.training.growth import ON_MANY_HEADS
+    from majorant.training.growth import ON_MANY_HEADS, PRESETS
     from majorant.weights.sbl import weights_at
 
     if own["start"] is not None:
         own["start"] = weights_at(own["start"])
+    if preset in PRESETS and PRESETS[preset].everyday:
+        from majorant.head.simulated import everyday_world
+
+        own["world"] = everyday_world()
     if preset in ON_MANY_HEADS:
         from majorant.head.sparse import training_heads
 
