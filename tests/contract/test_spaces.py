@@ -21,7 +21,10 @@ from majorant.head.model import source_model
 from majorant.problem import MajorantError
 from majorant.registry import SOLVERS, able
 
-QUICK: dict[str, dict[str, Any]] = {"champagne": {"max_iter": 5}}
+QUICK: dict[str, dict[str, Any]] = {
+    "auto": {"members": ("scan", "sloreta")},
+    "champagne": {"max_iter": 5},
+}
 CLASSES = {
     "surface": (mne.SourceEstimate, mne.VectorSourceEstimate),
     "volume": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),

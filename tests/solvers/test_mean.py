@@ -56,6 +56,21 @@ def test_the_energy_is_the_mean_disagreement_and_falls_to_its_least() -> None:
     assert set(solution.details["members"]) == set(MEMBERS)
 
 
+def test_the_variance_is_that_of_the_mixture() -> None:
+    problem = tiny_problem(n_batch=2)
+    members = {"scan": Scan(), "mne": MinimumNorm(snr=3.0)}
+    solution = solve(problem, Mean(members))
+    scan, mne = (solve(problem, member) for member in members.values())
+    assert solution.variance is not None
+    assert scan.variance is not None
+    for b in range(2):
+        one, two = (own.estimate[b] / own.estimate[b].norm() for own in (scan, mne))
+        size = solution.estimate[b].norm() / (0.5 * (one + two)).norm()
+        apart = (0.5 * size * (one - two)).square().mean(1)
+        own = 0.5 * scan.variance[b] * (size / scan.estimate[b].norm()) ** 2
+        assert torch.allclose(solution.variance[b], apart + own, rtol=1e-9)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_no_direction_disagrees_less_whatever_the_members_are(seed: int) -> None:
     members = [normal(4, 6, 3, seed=100 * seed + k) for k in range(1 + seed % 5)]
