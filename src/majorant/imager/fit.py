@@ -83,7 +83,7 @@ def fitted(
         if "eeg" in data.get_channel_types() and not meg:
             prepared = measured(data, account, noise_cov)
             info, noise_cov = prepared.evoked.info, prepared.noise_cov
-            if imager.spec_.adaptive and data_cov is None:
+            if imager.spec_.abilities.adaptive and data_cov is None:
                 data_cov = _of_trials(prepared, account)
     placed = forward is None
     info = settled_info(info, account, meg=meg, placed=placed, reference=imager.reference)
