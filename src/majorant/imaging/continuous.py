@@ -107,7 +107,7 @@ def image_continuous(
         ready.reader.conditioning,
     )
     shown = Instants(len(reader), imager)
-    kept = EstimateStore(store, imager, len(reader), reader.first / reader.sfreq, reader.sfreq)
+    kept = EstimateStore(store, imager.call, len(reader), reader.first / reader.sfreq, reader.sfreq)
     kept.mark(reader.bad)
     for start, columns in _columns(imager, reader):
         values = combined(columns.numpy(), imager.model, None)
