@@ -161,7 +161,7 @@ def test_what_makes_no_mean_is_said() -> None:
         with pytest.raises(MajorantError, match="give one positive number for each"):
             Mean(MEMBERS, weights)
     with pytest.raises(MajorantError, match="auto has no member 'mnee'"):
-        registry.make("auto", members=("mnee",))
+        registry.make("auto", members=("mnee",), weights=None)
     assert list(registry.make("auto", members=("scan", "sloreta"), weights=(2, 1)).members) == [
         "scan", "sloreta",
     ]  # fmt: skip
@@ -170,5 +170,5 @@ def test_what_makes_no_mean_is_said() -> None:
 def test_the_default_lies_between_its_members() -> None:
     problem = Problem(MatrixOperator(normal(9, 30)), normal(1, 9, 12, seed=5))
     x = solve(problem, registry.make("auto")).estimate
-    for name in ("scan", "unfolded-sbl", "sloreta"):
+    for name in ("scan", "unfolded-sbl"):
         assert float(cosine(x, solve(problem, registry.make(name)).estimate)) > 0.3

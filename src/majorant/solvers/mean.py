@@ -178,7 +178,7 @@ class Mean(IterativeSolver[SourceState]):
     """
 
     # Members may be networks that run in single precision.
-    abilities = Abilities(snr=True, window=1.0, precision=torch.float32)
+    abilities = Abilities(window=1.0, precision=torch.float32)
 
     members: Mapping[str, Solver]
     weights: tuple[float, ...] | None = None
