@@ -211,7 +211,8 @@ def dressed(leadfield: Leadfield, info: Any) -> Any:
     from mne.io.constants import FIFF
 
     fixed = leadfield.n_orient == 1
-    src = _discrete_space(leadfield) if leadfield.kind == "regions" else _surface_space(leadfield)
+    on_cortex = leadfield.kind == "vertices" and leadfield.subject == "fsaverage"
+    src = _surface_space(leadfield) if on_cortex else _discrete_space(leadfield)
     gain = leadfield.gain.numpy().copy()
     names, normals = list(leadfield.ch_names), leadfield.normals.numpy()
     picked = mne.pick_info(info, [info["ch_names"].index(name) for name in names])

@@ -15,8 +15,12 @@ from torch import Tensor
 
 from majorant.account import Account
 from majorant.errors import MajorantError
+from majorant.forward.leadfield import Leadfield
 from majorant.head.find import Head, HeadRequest, find_head
+from majorant.head.imported import of_recording
 from majorant.head.model import SourceModel, as_tensor, source_model
+from majorant.head.spaces import SourceSpace
+from majorant.head.template import dressed
 from majorant.imager.abilities import check_able
 from majorant.imager.estimate import check_pick
 from majorant.imager.inverse import Inverse
@@ -70,10 +74,13 @@ def fitted(
     """
     import mne
 
+    lead, account = None, Account()
+    if isinstance(forward, Leadfield):
+        lead = of_recording(forward, info, imager.spec_, imager.space, account)
+        forward = dressed(lead, info)
     _check_kinds(info, forward, noise_cov, data_cov)
-    account = Account()
     check_able(imager.spec_, imager.space, forward, imager.subject, data_cov)
-    only_eeg = forward is None
+    only_eeg = forward is None or lead is not None
     info = referenced(info, only_eeg=only_eeg, reference=imager.reference, account=account)
     if forward is not None:
         check_positions(forward, info, account)
@@ -89,7 +96,11 @@ def fitted(
         imager.head,
         imager.circumference,
     )
-    head = find_head(request, info, forward, progress, account)
+    if lead is None:
+        head = find_head(request, info, forward, progress, account)
+    else:
+        where = SourceSpace.of_regions(lead) if lead.kind == "regions" else None
+        head = Head(forward, lead, where)
     depth = imager.spec_.abilities.depth if imager.depth == "auto" else imager.depth
     if isinstance(depth, str):
         raise MajorantError(f"depth is {depth!r}; expected 'auto', None, a number or a dict")
