@@ -9,7 +9,8 @@ kill the next run *starts* (which sweeps, and finishes what had begun to move) a
 looked at: the files are those of the old result or those of the new, to the byte where the job is
 deterministic. After every tenth kill a run goes to its end, and after it nothing may be left over.
 
-Runs are forked from one process that has loaded everything, so that a hundred take minutes.
+Runs are forked from one process that has loaded everything, and pages are short ones unless
+``--pages`` is given, so that a hundred take minutes, and most of a run is what is tried here.
 """
 
 from __future__ import annotations
@@ -234,7 +235,7 @@ def audits(out: Path, folder: Path) -> Job:
 
     def run(seed: int) -> Callable[[], Any]:
         return command(
-            "audit", "--electrodes", 9, "--exact-head", "--solvers", "mne", "--n", 60, "--levels",
+            "audit", "--electrodes", 9, "--exact-head", "--solvers", "mne", "--n", 20, "--levels",
             1, "--seed", seed, "--out", out, "--overwrite",
         )  # fmt: skip
 
@@ -314,11 +315,15 @@ def main() -> None:
     parser.add_argument("jobs", nargs="*", help="image, raw, audit, simulate, bids; default: all")
     parser.add_argument("--kills", type=int, default=KILLS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pages", action="store_true", help="draw the pages")
     asked = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
+    # GNU's OpenMP does not bear a fork once it ran.
+    os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}
     import torch
 
     torch.set_num_threads(1)
+    if not asked.pages:
+        short_pages()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         places = material(folder)
@@ -341,6 +346,18 @@ def main() -> None:
             with suppress(SystemExit):
                 warm(made)
             trial(made, asked.kills, random.Random(f"{asked.seed} {job}"))
+
+
+def short_pages() -> None:
+    """Draw nothing: pages are written, and say nothing."""
+    import majorant.audit.run as audit
+    import majorant.report.page as page
+
+    text = "<html>" + "x" * 2_000_000 + "</html>\n"
+    page.render_page = lambda *_, **__: text
+    audit.render_audit = lambda *_, **__: text
+    audit.poster = lambda *_, **__: bytes(1_000_000)
+    audit.Shade = lambda *_, **__: None  # type: ignore[misc, assignment]
 
 
 def warm(job: Job) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from inspect import signature
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -65,8 +66,22 @@ class SolverSpec:
         return getattr(import_module(module), name)
 
     def make(self, **options: Any) -> Any:
-        """Import the class and make the solver."""
-        return self.load()(**{**self.options, **options})
+        """Import the class and make the solver.
+
+        Raises
+        ------
+        MajorantError
+            If it has no option of such a name, or a value makes no sense.
+        """
+        made = self.load()
+        known = signature(made).parameters
+        unknown = [name for name in options if name not in known]
+        if unknown and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+            raise MajorantError(
+                f"{self.name} has no option {unknown[0]!r}{nearest(unknown[0], known)}; it has "
+                f"{', '.join(known) or 'none'}"
+            )
+        return made(**{**self.options, **options})
 
 
 _CLOSED_FORM = "Closed form; the residual of the normal equations is reported."
@@ -183,6 +198,8 @@ def spec(name: str) -> SolverSpec:
     MajorantError
         If there is none of that name; the sentence lists those that exist.
     """
+    if not isinstance(name, str):
+        raise MajorantError(f"the solver is {name!r}; expected a name, one of {', '.join(SOLVERS)}")
     key = name.lower().replace("_", "-")
     if key not in SOLVERS:
         raise MajorantError(

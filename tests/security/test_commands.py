@@ -45,6 +45,8 @@ def file(tmp_path: Path) -> Path:
         (("--baseline", "nan", "0"), "--baseline is nan"),
         (("--depth", "inf"), "--depth is inf"),
         (("--scale", "inf"), "--scale is inf"),
+        (("--filter", "1e-12", "1e-11"), "longer than an hour"),
+        (("--snr", "1e-300"), "ratios of amplitudes lie between"),
         (("--option", "self=1"), "'self' is no name"),
         (("--option", "a b=1"), "is no name"),
         (("--trans", "FILE"), "no subject was given"),

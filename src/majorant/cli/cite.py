@@ -119,7 +119,8 @@ def _on_template(document: dict[str, Any]) -> bool:
     """Whether a run used the template head."""
     settings = document.get("settings", {})
     image = settings.get("image", settings) if isinstance(settings, dict) else {}
-    return {"decisions", "levels"} & set(document) != set() and image.get("forward") is None
+    own = image if isinstance(image, dict) else {}
+    return {"decisions", "levels"} & set(document) != set() and own.get("forward") is None
 
 
 def _named(document: Any) -> Iterator[str]:

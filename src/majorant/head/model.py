@@ -283,6 +283,10 @@ def _loose_parts(src: Any, value: float) -> dict[str, float]:
     return {kind: value if kind == "surface" or not mixed else 1.0 for kind in kinds}
 
 
+STEEPEST = 10.0
+"""Of a depth weighting: common exponents lie below 1."""
+
+
 def _depth_settings(depth: float | Mapping[str, Any] | None) -> dict[str, Any] | None:
     if depth is None:
         return None
@@ -295,8 +299,8 @@ def _depth_settings(depth: float | Mapping[str, Any] | None) -> dict[str, Any] |
     merged = {**DEPTH, **settings}
     if merged["exp"] is None or merged["exp"] == 0:
         return None
-    if merged["exp"] < 0:
-        raise MajorantError(f"the depth exponent is {merged['exp']}; expected 0 or more")
+    if not 0 <= merged["exp"] <= STEEPEST:
+        raise MajorantError(f"the depth exponent is {merged['exp']}; expected 0 to {STEEPEST:g}")
     return merged
 
 

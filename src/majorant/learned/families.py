@@ -120,8 +120,16 @@ def settings_from(name: str, values: Mapping[str, Any]) -> Any:
         and isinstance(kernels, list | tuple)
         and len(kernels) == 3
         and all(type(v) is int and 0 < v <= LARGEST for v in (*kernels, *sizes))
+        and all(_fits(value, fields[key]) for key, value in held.items())
     )
     if not sane:
         raise MajorantError(f"the sizes are no {family(name).title}'s ({held})")
     held["prior_kernels"] = tuple(kernels or ())
     return described(**held)
+
+
+def _fits(value: Any, usual: Any) -> bool:
+    """Whether a value of a file is of the kind of its default, and a number within reason."""
+    if isinstance(usual, float):
+        return type(value) in (int, float) and 0 <= value <= LARGEST
+    return isinstance(value, type(usual)) if isinstance(usual, bool | str) else True

@@ -14,6 +14,10 @@ __all__ = ["Preparation"]
 Baseline = tuple[float | None, float | None] | Literal["auto", "none"]
 
 
+SLOWEST = 1e-3
+"""Hz; MNE's filter of a lower edge takes some three times its period."""
+
+
 @dataclass(frozen=True)
 class Preparation:
     """Settings of :func:`majorant.recording.prepare.prepare`.
@@ -70,6 +74,7 @@ class Preparation:
     reject: float | None = None
 
     def __post_init__(self) -> None:
+        self._check_numbers()
         if self.tmin is not None and self.tmax is not None and not self.tmin < self.tmax:
             raise MajorantError(
                 f"the window from {self.tmin:g} to {self.tmax:g} s is empty; give tmin below tmax"
@@ -100,6 +105,20 @@ class Preparation:
                 raise MajorantError(
                     f"the filter edges are {low} and {high} Hz; expected positive frequencies, the "
                     "lower one first (leave one out for a high-pass or low-pass)"
+                )
+
+    def _check_numbers(self) -> None:
+        """Refuse numbers that are none, and filters that no recording is long enough for."""
+        window = self.baseline if isinstance(self.baseline, tuple) else ()
+        given = (self.tmin, self.tmax, self.reject, *(self.filter or ()), *window)
+        for value in given:
+            if value is not None and not math.isfinite(value):
+                raise MajorantError(f"a time or frequency is {value}; give finite numbers")
+        for edge in self.filter or ():
+            if edge is not None and 0 < edge < SLOWEST:
+                raise MajorantError(
+                    f"a filter edge is {edge:g} Hz; below {SLOWEST:g} Hz a filter is longer than "
+                    "an hour, so leave that edge out"
                 )
 
     @property

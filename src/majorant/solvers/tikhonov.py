@@ -23,6 +23,9 @@ from majorant.solvers.base import Kernel
 SINGULAR = 10.0 * torch.finfo(ENERGY_DTYPE).eps
 """A covariance whose smallest eigenvalue, at unit variances, is below n times this is singular."""
 
+STEEPEST = 1e6
+"""Ratio of amplitudes beyond which, either way, its square says nothing any more."""
+
 
 def check_settings(snr: float, rank: int | None) -> None:
     """Refuse a signal-to-noise ratio or a rank that means nothing.
@@ -35,6 +38,11 @@ def check_settings(snr: float, rank: int | None) -> None:
     if not (math.isfinite(snr) and snr > 0):
         raise MajorantError(
             f"snr is {snr}; expected a positive finite ratio of amplitudes, 3 for an average"
+        )
+    if not 1.0 / STEEPEST <= snr <= STEEPEST:
+        raise MajorantError(
+            f"snr is {snr}; ratios of amplitudes lie between {1 / STEEPEST:g} and {STEEPEST:g}, 3 "
+            "for an average"
         )
     if rank is not None and rank < 1:
         raise MajorantError(f"rank is {rank}; expected at least 1, or None for all sensors")
