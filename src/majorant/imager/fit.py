@@ -95,6 +95,7 @@ def fitted(
         imager.trans,
         imager.head,
         imager.circumference,
+        imager.skull,
     )
     if lead is None:
         head = find_head(request, info, forward, progress, account)

@@ -43,6 +43,8 @@ class ImageSettings:
     head : {"auto", "template", "warped"}
     circumference : float or None
         Of the head, cm.
+    skull : float or None
+        Conductivity of the template's skull, S/m.
     forward : str or None
         File of an `mne.Forward`; None computes one, on the subject's head or the template.
     subject : str or None
@@ -70,6 +72,7 @@ class ImageSettings:
     space: str = "auto"
     head: str = "auto"
     circumference: float | None = None
+    skull: float | None = None
     forward: str | None = None
     subject: str | None = None
     subjects_dir: str | None = None
@@ -111,6 +114,7 @@ class ImageSettings:
             space=self.space,
             head=self.head,
             circumference=self.circumference,
+            skull=self.skull,
             subject=self.subject,
             subjects_dir=self.subjects_dir,
             trans=self.trans,
