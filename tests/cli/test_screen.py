@@ -35,8 +35,7 @@ COMMANDS = (
     "bench figures",
     "bench sbl",
     "bench things",
-    "bench speed",
-    "bench train",
+    "bench everyday",
 )
 
 
@@ -73,8 +72,7 @@ def test_the_commands_of_a_group_are_named_in_full_beside_what_they_do() -> None
         "table1",
         "figures",
         "sbl",
-        "speed",
-        "train",
+        "everyday",
     ]
     assert "Checks on real data" in listed
 

@@ -40,7 +40,9 @@ def test_the_card_gives_deviations_a_floor_by_thirds(problem: Problem, tmp_path:
     assert matrix is not None
     order = (-matrix.square().sum(0).unflatten(0, (6, 3)).sum(1)).argsort()
     for third, floor in zip(order.tensor_split(3), floors, strict=True):
-        torch.testing.assert_close(added[:, third], torch.full((2, 2, 3), floor), rtol=1e-3, atol=0)
+        torch.testing.assert_close(
+            added[:, third], torch.full((2, 2, 3), floor).double(), rtol=1e-3, atol=0
+        )
 
 
 @pytest.mark.parametrize("held", [{"floors": [1.0]}, {"floors": [1.0, -2.0, 1.0]}, {}])

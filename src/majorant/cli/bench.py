@@ -1,4 +1,4 @@
-"""``majorant bench``: accuracy as tables, speed as ratios."""
+"""``majorant bench``: accuracy as tables and figures."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ bench.command("things", cls=Command)(things)
 
 @bench.callback()
 def root() -> None:
-    """Benchmarks: accuracy as tables, speed as ratios.
+    """Benchmarks: accuracy as tables and figures.
 
     \b
+    majorant bench everyday --quick
     majorant bench table1 --test sereega --n 500
     majorant bench sbl --figure 4 --n 40
-    majorant bench speed
     """
 
 
@@ -129,3 +129,41 @@ def sbl(
 
     points = run_sbl(figure, n, out=output, slow=slow, seed=seed, say=say)
     deliver({"points": [asdict(point) for point in points]}, json)
+
+
+@bench.command("everyday", cls=Command)
+def everyday(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="12 cells of one head and cap: below ten minutes.")
+    ] = False,
+    solvers: Annotated[
+        str | None, typer.Option(help="Solvers and references, with commas; default all.")
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option(min=1, help="Samples of a cell; default 100, quick 4.")
+    ] = None,
+    sites: Annotated[int, typer.Option(min=1, help="Heads of every kind and cap.")] = 4,
+    seed: Annotated[int, typer.Option(help="Seed of the test set.")] = 2027,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    output: Annotated[
+        Path, typer.Option("--out", help="Folder; a run in it goes on.", rich_help_panel=OUTPUT)
+    ] = Path("out/everyday"),
+    json: Json = None,
+) -> None:
+    """Every solver on what people record: any source, any cap, an unknown head.
+
+    \b
+    majorant bench everyday --quick
+    majorant bench everyday --solvers sloreta,champagne,scan --n 20
+    """
+    from majorant.bench.everyday import Plan, run_everyday
+
+    plan = Plan(n or (4 if quick else 100), seed, quick, sites)
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
+    found = run_everyday(plan, names(solvers), output, jobs=jobs, say=say)
+    if json != STDOUT:
+        typer.echo((output / "everyday.md").read_text(encoding="utf-8"))
+    deliver(found, json)

@@ -15,8 +15,10 @@ from majorant.errors import MajorantError, nearest
 
 UNFOLDED = "Unfolded sparse Bayes"
 MACHINE = "Machines"
-SBL = "sbl"
-TRAINED = ("mm-net", "r-mm-net", "4dvarnet", "meta-curvature", "modgrad", SBL)
+SBL = "unfolded-sbl"
+NAMES = (SBL, "sbl")
+"""The solver's name, and a shorter one."""
+TRAINED = ("mm-net", "r-mm-net", "4dvarnet", "meta-curvature", "modgrad", *NAMES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,8 @@ def train(
     solver: Annotated[
         str,
         typer.Argument(
-            help="mm-net, r-mm-net, 4dvarnet, meta-curvature, modgrad, or sbl.", callback=_trained
+            help="mm-net, r-mm-net, 4dvarnet, meta-curvature, modgrad, unfolded-sbl.",
+            callback=_trained,
         ),
     ],
     *,
@@ -88,7 +91,7 @@ def train(
         str,
         typer.Option(
             help="paper, cpu, refine, support, finish, polish, table, general, tiny; "
-            "sbl: montages, mover, layers, settle."
+            "unfolded-sbl: montages, mover, layers, settle, everyday, patches."
         ),
     ] = "tiny",
     folder: Annotated[
@@ -114,17 +117,17 @@ def train(
     majorant train mm-net --data sereega --preset tiny
     majorant train mm-net --preset cpu --resume
     majorant train mm-net --preset paper --device cuda --budget 20min
-    majorant train sbl --correction mlp --mode gated --layers 10 --preset tiny
+    majorant train unfolded-sbl --correction mlp --mode gated --layers 10 --preset tiny
     """
     own = asdict(growing)
-    if solver == SBL:
+    if solver in NAMES:
         place = folder or Path("runs") / f"sbl-{preset}"
         own |= {"start": None if resume else initial, "seed": seed}
         _unfolded(place, preset, resume, own, json)
         return
     given = [name for name, value in own.items() if value is not None]
     if given:
-        raise MajorantError(f"--{given[0]} belongs to the solver sbl; leave it out for {solver}")
+        raise MajorantError(f"--{given[0]} belongs to the solver {SBL}; leave it out for {solver}")
     from majorant.training.budget import process_began
     from majorant.training.command import train as run
 
@@ -183,11 +186,15 @@ def _unfolded(
             if resume
             else f"{folder} holds a run; continue it with --resume, or give another --folder"
         )
-    from majorant.training.growth import ON_MANY_HEADS
+    from majorant.training.growth import ON_MANY_HEADS, PRESETS
     from majorant.weights.sbl import weights_at
 
     if own["start"] is not None:
         own["start"] = weights_at(own["start"])
+    if preset in PRESETS and PRESETS[preset].everyday:
+        from majorant.head.simulated import everyday_world
+
+        own["world"] = everyday_world()
     if preset in ON_MANY_HEADS:
         from majorant.head.sparse import training_heads
 

@@ -153,6 +153,9 @@ class Evidence:
             x = projected * model.spread(gamma).to(projected.dtype)[:, :, None]
         if model.scale is not None:
             x = x * model.scale[:, None]
+        if model.expanded is not None:
+            expanded = model.expanded.to(x.dtype)
+            x = torch.stack([torch.sparse.mm(expanded, own) for own in x])
         return x if model.units is None else x * model.units.sources.to(x)[:, None, None]
 
     def variance(self) -> Tensor:
@@ -162,10 +165,13 @@ class Evidence:
         if isinstance(gamma, Covariance):
             both = seen.to(ENERGY_DTYPE).unflatten(2, (-1, model.group)).transpose(1, 2)
             left = gamma.matrix - gamma.matrix @ (both.mT @ both) @ gamma.matrix
-            variance = left.diagonal(dim1=2, dim2=3).flatten(1).to(model.lead.dtype)
+            variance = left.diagonal(dim1=2, dim2=3).flatten(1)
         else:
             prior = model.spread(gamma).to(model.lead.dtype)
-            variance = prior * (1 - prior * squared(seen).sum(1))
+            if model.expanded is None:
+                variance = prior * (1 - prior * squared(seen).sum(1))
+            else:
+                variance = _expanded_variance(model.expanded, prior, seen)
         variance = variance.clamp_min(0).to(ENERGY_DTYPE)
         if model.scale is not None:
             variance = variance * model.scale.square()
@@ -183,6 +189,17 @@ class Evidence:
         """Log evidence ``-T/2 (F + n log 2 pi)``, shape (n_batch,), float64."""
         model = self._model
         return -0.5 * model.n_times * (self.value + model.n_sensors * math.log(2 * math.pi))
+
+
+def _expanded_variance(expanded: Tensor, prior: Tensor, seen: Tensor) -> Tensor:
+    """Diagonal of ``E (Gamma - Gamma S'S Gamma) E'``, shape (n_batch, n_own_columns), float64."""
+    wide, square = prior.to(ENERGY_DTYPE), expanded.square()
+    total = torch.sparse.mm(square, wide.mT).mT
+    known = [
+        torch.sparse.mm(expanded, (s.to(ENERGY_DTYPE) * p).mT).square().sum(1)
+        for s, p in zip(seen, wide, strict=True)
+    ]
+    return total - torch.stack(known)
 
 
 class EvidenceEnergy(Energy[Variances]):

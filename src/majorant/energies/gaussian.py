@@ -68,6 +68,9 @@ class GaussianModel:
         What data and lead field of the problem were divided by before
         (:func:`majorant.energies.units.normalised`): variances that are learned count in these
         units; costs, estimates and noise variances that are read off come in the caller's.
+    expanded : Tensor, optional, shape (n_own_columns, n_columns), sparse, float64
+        From the columns of this problem to those of the caller's, on which estimates and their
+        variances are read off (:mod:`majorant.energies.basis`).
 
     Attributes
     ----------
@@ -95,8 +98,9 @@ class GaussianModel:
         noise: NoiseModel = "diagonal",
         shrinkage: float = 0.0,
         units: Units | None = None,
+        expanded: Tensor | None = None,
     ) -> None:
-        self.units = units
+        self.units, self.expanded = units, expanded
         matrix = check_model(problem, orientation, noise, shrinkage)
         y = problem.y
         self.n_sensors, self.n_times = int(y.shape[1]), int(y.shape[2])

@@ -160,6 +160,9 @@ class PageContent:
     uncertainty : Uncertainty or None
     faint : str or None
         One sentence where no source stands out from noise; it takes the place of the headline.
+    limit : float or None
+        Largest value of the colours, where several estimates share one scale, in the unit of the
+        estimate; None takes its own.
     doubts : tuple of str
         For each peak why it may not be the headline, as the end of a sentence, or "".
     """
@@ -184,6 +187,7 @@ class PageContent:
     uncertainty: Uncertainty | None = None
     faint: str | None = None
     doubts: tuple[str, ...] = ()
+    limit: float | None = None
 
     @property
     def leading(self) -> int | None:

@@ -177,10 +177,28 @@ def _bands(doubt: Uncertainty, seed: int) -> str:
     return f"Uncertainty: {doubt.name}{drawn}."
 
 
-def fitted_imager(prepared: Prepared, settings: ImageSettings, account: Account) -> SourceImager:
+def fitted_imager(
+    prepared: Prepared,
+    settings: ImageSettings,
+    account: Account,
+    find: Callable[[], tuple[Any, str] | None] | None = None,
+) -> SourceImager:
+    """Fit an imager to a prepared recording.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    settings : ImageSettings
+    account : Account
+    find : callable, optional
+        The covariance of the data and a sentence, for a solver that adapts to it and where the
+        settings leave it to us; the default is that of the trials of `prepared`.
+    """
     imager = settings.imager()
     forward = None if settings.forward is None else read_forward(settings.forward)
-    adapted = _data_covariance(prepared, settings, imager, account)
+    adapted = _data_covariance(
+        find or (lambda: data_covariance(prepared)), prepared, settings, imager, account
+    )
     imager.fit(
         prepared.evoked.info, forward, prepared.noise_cov, data_cov=adapted, progress=account.say
     )
@@ -205,7 +223,11 @@ def fitted_imager(prepared: Prepared, settings: ImageSettings, account: Account)
 
 
 def _data_covariance(
-    prepared: Prepared, settings: ImageSettings, imager: SourceImager, account: Account
+    find: Callable[[], tuple[Any, str] | None],
+    prepared: Prepared,
+    settings: ImageSettings,
+    imager: SourceImager,
+    account: Account,
 ) -> Any | None:
     """What a solver that adapts to the data adapts to; None is what it is given to image."""
     if settings.data_cov not in ("auto", "average"):
@@ -213,7 +235,7 @@ def _data_covariance(
         return read_covariance(path, prepared.renamed or {}, account, "data")
     if not imager.spec_.abilities.adaptive:
         return None
-    found = data_covariance(prepared) if settings.data_cov == "auto" else None
+    found = find() if settings.data_cov == "auto" else None
     if found is None:
         account.note(
             "Data covariance: from what is imaged itself, over the whole window. Trials, where "

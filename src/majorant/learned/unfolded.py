@@ -34,6 +34,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from majorant.energies.basis import Basis
 from majorant.energies.gaussian import NoiseModel, Orientation
 from majorant.energies.variances import LogVariance, Variances
 from majorant.learned.layer import CorrectedStep, Depth, Mode
@@ -91,6 +92,8 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         shares of the largest root mean square of a column, in the thirds of the columns, shallow
         first (:func:`majorant.metrics.calibration.floors_by_thirds`); None is the posterior as it
         is.
+    basis : {"points", "patches"}
+        As for :class:`majorant.solvers.champagne.Champagne`.
 
     Attributes
     ----------
@@ -122,6 +125,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         guard: Guard | None = None,
         seed: int = 0,
         floors: tuple[float, float, float] | None = None,
+        basis: Basis = "points",
     ) -> None:
         if mode not in get_args(Mode):
             raise MajorantError(
@@ -133,7 +137,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
             correction = Corrections(CorrectionSettings(correction, layers, shared), seed)
         self.corrections, self.kappa = correction, kappa
         self.mode: Mode = mode
-        self.classical = Champagne("cb", noise, orientation, tol=0.0)
+        self.classical = Champagne("cb", noise, orientation, tol=0.0, basis=basis)
         self.max_iter = correction.depth
         self.guard = GUARDS[mode] if guard is None else guard
         self.floors = floors

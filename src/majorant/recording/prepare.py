@@ -66,6 +66,8 @@ class Prepared:
     recording : Recording or None
         Where it came from.
     settings : Preparation
+    parts : tuple of (float, Prepared)
+        Of a contrast: the conditions and their weights; empty otherwise.
     """
 
     evoked: Any
@@ -80,6 +82,7 @@ class Prepared:
     renamed: dict[str, str] | None = None
     recording: Recording | None = None
     settings: Preparation = field(default_factory=Preparation)
+    parts: tuple[tuple[float, Prepared], ...] = ()
 
 
 def prepare(

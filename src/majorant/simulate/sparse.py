@@ -14,7 +14,7 @@ Source: the simulations of arXiv:2606.07196.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -238,6 +238,10 @@ class SparseLike:
         scale = known.rsqrt()[:, :, None]
         lead = scale * self._operator.matrix()
         return Problem(MatrixOperator(lead), scale * batch.y)
+
+    def held_out(self, count: int) -> SparseBatch:
+        """The first samples of the part for validation."""
+        return replace(self, part="validation", space=self.space).batch(range(count))
 
     def batch(self, index: Tensor | Sequence[int] | range) -> SparseBatch:
         """Make samples; numbers may be any from 0 up.

@@ -34,6 +34,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from majorant.energies.basis import Basis, expansion, on_patches
 from majorant.energies.evidence import Evidence, EvidenceEnergy
 from majorant.energies.gaussian import GaussianModel, NoiseModel, Orientation, check_model
 from majorant.energies.units import normalised
@@ -111,6 +112,10 @@ class Champagne(IterativeSolver[Variances]):
         sensors.
     shrinkage : float
         Full noise only: share of ``problem.noise`` that stays whatever the data say.
+    basis : {"points", "patches"}
+        What has a variance: every location, or patches of a few sizes as well
+        (:mod:`majorant.energies.basis`), where the operator says which locations are neighbours.
+        Estimates and their variances are on the cortex either way.
     guard : Guard
         Each step is tested by the cost itself. The published rules are monotone by theorem, so
         none of their steps is ever refused but for a broken rule.
@@ -127,6 +132,7 @@ class Champagne(IterativeSolver[Variances]):
     max_iter: int = 300
     tol: float = 1e-6
     shrinkage: float = 0.0
+    basis: Basis = "points"
     guard: Guard = field(default_factory=lambda: Guard("energy", window=1, sufficient=0.0))
 
     def __post_init__(self) -> None:
@@ -134,6 +140,7 @@ class Champagne(IterativeSolver[Variances]):
             ("rule", self.rule, (None, *get_args(Rule))),
             ("noise", self.noise, get_args(NoiseModel)),
             ("orientation", self.orientation, (None, *get_args(Orientation))),
+            ("basis", self.basis, get_args(Basis)),
         ):
             if value not in allowed:
                 choices = ", ".join(str(a) for a in allowed)
@@ -142,6 +149,11 @@ class Champagne(IterativeSolver[Variances]):
             what = "full noise" if self.noise == "full" else "block orientation"
             raise MajorantError(
                 f"rule {self.rule!r} has no form for {what}; use rule='cb', which has"
+            )
+        if self.basis == "patches" and self.orientation == "block":
+            raise MajorantError(
+                "patches have one variance, or one for each direction, and orientation 'block' "
+                "asks for a matrix; choose 'tied' or 'fixed', or basis='points'"
             )
         if not self.tol >= 0:
             raise MajorantError(f"a tolerance of {self.tol} is not possible; give 0 or more")
@@ -211,11 +223,14 @@ class Champagne(IterativeSolver[Variances]):
 
     def _model(self, problem: Problem) -> GaussianModel:
         check_model(problem, self.orientation or "tied", self.noise, self.shrinkage)
-        own, units = normalised(problem, learned=self.noise in ("diagonal", "scalar"))
+        expanded = expansion(problem) if self.basis == "patches" else None
+        posed = problem if expanded is None else on_patches(problem, expanded)
+        own, units = normalised(posed, learned=self.noise in ("diagonal", "scalar"))
         return GaussianModel(
             own,
             orientation=self.orientation or "tied",
             noise=self.noise,
             shrinkage=self.shrinkage,
             units=units,
+            expanded=expanded,
         )

@@ -16,10 +16,12 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from majorant.energies.basis import Basis
 from majorant.learned.unfolded import Mode
 from majorant.majorants.evidence import EvidenceSurrogate
 from majorant.networks.corrections import CorrectionSettings
 from majorant.problem import MajorantError
+from majorant.simulate.everyday import EverydayBatch
 from majorant.simulate.sparse import SparseBatch, SparseSettings
 from majorant.training.ground import Ground
 
@@ -70,6 +72,10 @@ class LayerwiseSettings:
         smooth, see :func:`misordered`; 0 in the paper.
     widths_mm : tuple of float
         Widths of its kernels.
+    basis : {"points", "patches"}
+        Columns of the solver, see :mod:`majorant.energies.basis`.
+    everyday : bool
+        Whether to train on everyday data (``training/sessions.py``) instead of ``data``.
     clip : float
         Largest norm of a gradient.
     validation : int
@@ -99,6 +105,8 @@ class LayerwiseSettings:
     mover_weight: float = 0.0
     ranking_weight: float = 0.0
     widths_mm: tuple[float, ...] = (5.0, 10.0, 20.0, 40.0)
+    basis: Basis = "points"
+    everyday: bool = False
     clip: float = 1.0
     validation: int = 32
     worthwhile: float = 1e-3
@@ -134,8 +142,29 @@ LAYERS = LayerwiseSettings(
 )
 """Attention with weights of its own in every layer: a preset, and what the next one changes."""
 
+EVERYDAY = LayerwiseSettings(
+    correction=CorrectionSettings(shared=True),
+    batch=4,
+    steps_new=10,
+    steps_all=0,
+    steps_last=400,
+    rate=2e-3,
+    noise_weight=0.0,
+    error_weight=0.1,
+    cosine_weight=1.0,
+    mover_weight=1.0,
+    ranking_weight=0.3,
+    validation=2,
+    save_every=20,
+    everyday=True,
+    seed=555,
+)
+"""On everyday data, going on from weights: a preset, and what its relative on patches changes."""
+
 PRESETS: Mapping[str, LayerwiseSettings] = MappingProxyType(
     {
+        "everyday": EVERYDAY,
+        "patches": replace(EVERYDAY, basis="patches"),
         "tiny": LayerwiseSettings(
             correction=CorrectionSettings(layers=5, shared=True),
             batch=4,
@@ -269,7 +298,7 @@ def recomputes(settings: LayerwiseSettings, n_sources: int, layers: int) -> bool
 
 def layer_loss(
     surrogate: EvidenceSurrogate,
-    batch: SparseBatch,
+    batch: SparseBatch | EverydayBatch,
     settings: LayerwiseSettings,
     ground: Ground | None = None,
 ) -> Tensor:
@@ -281,7 +310,8 @@ def layer_loss(
     Parameters
     ----------
     surrogate : EvidenceSurrogate
-    batch : SparseBatch
+    batch : SparseBatch or EverydayBatch
+        The noise of everyday data is whitened, and its variances are nothing to be learned from.
     settings : LayerwiseSettings
         For the weights.
     ground : Ground or None
@@ -295,7 +325,7 @@ def layer_loss(
     loss = loss + settings.cosine_weight * unlike.mean()
     if settings.ranking_weight:
         loss = loss + settings.ranking_weight * misordered(real, found).mean()
-    if settings.noise_weight:
+    if settings.noise_weight and isinstance(batch, SparseBatch):
         miss = surrogate.evidence.noise_variance().log() - batch.noise.double().log()
         loss = loss + settings.noise_weight * miss.square().mean()
     if ground is not None and settings.transport_weight:

@@ -33,6 +33,7 @@ from majorant.majorants.evidence import EvidenceSurrogate
 from majorant.networks.corrections import Corrections
 from majorant.networks.widening import sighted, unshared, widened
 from majorant.problem import MajorantError
+from majorant.simulate.everyday import EverydayBatch
 from majorant.simulate.sparse import SparseBatch, SparseLike
 from majorant.training.growth import (
     Ground,
@@ -42,6 +43,10 @@ from majorant.training.growth import (
     recomputes,
     stages,
 )
+from majorant.training.sessions import Sessions
+
+Stream = SparseLike | Sessions
+"""Where samples come from, by their numbers."""
 
 PATIENCE = 10
 """Steps on end without a finite gradient after which a run gives up."""
@@ -79,7 +84,7 @@ class Layerwise:
     Parameters
     ----------
     settings : LayerwiseSettings
-    heads : sequence of SparseLike
+    heads : sequence of SparseLike or Sessions
         Training data, one stream per head; taken in turns.
     folder : path
         For the checkpoint, the log and the weights. A run of the same settings goes on from its
@@ -99,18 +104,16 @@ class Layerwise:
     def __init__(
         self,
         settings: LayerwiseSettings,
-        heads: Sequence[SparseLike],
+        heads: Sequence[Stream],
         folder: str | os.PathLike[str],
         start: Corrections | None = None,
     ) -> None:
         if not heads:
             raise MajorantError("there is no head to train on; give at least one")
         self.settings, self.heads, self.folder = settings, list(heads), Path(folder)
-        self.held_out = [
-            replace(head, part="validation", space=head.space).batch(range(settings.validation))
-            for head in heads
-        ]
-        self.grounds = _grounds(self.heads, settings.widths_mm)
+        self.held_out = [head.held_out(settings.validation) for head in heads]
+        widths = settings.widths_mm if settings.transport_weight else ()
+        self.grounds = _grounds(self.heads, widths)
         self.plan = list(stages(settings))
         self.corrections = Corrections(settings.correction, settings.seed, grown=0)
         self.at = Progress(limit=settings.correction.layers)
@@ -166,7 +169,7 @@ class Layerwise:
     def solver(self) -> UnfoldedSBL:
         """The network as a solver, in the mode it is trained in."""
         mode: Mode = "free" if self.settings.mode == "exact" else self.settings.mode
-        return UnfoldedSBL(self.corrections, mode)
+        return UnfoldedSBL(self.corrections, mode, basis=self.settings.basis)
 
     def validate(self, layers: int) -> float:
         """Loss of the last layer on the held-out samples."""
@@ -221,7 +224,9 @@ class Layerwise:
             self.optimiser.step()
         return float(loss.detach())
 
-    def _loss(self, surrogate: EvidenceSurrogate, batch: SparseBatch, head: int) -> Tensor:
+    def _loss(
+        self, surrogate: EvidenceSurrogate, batch: SparseBatch | EverydayBatch, head: int
+    ) -> Tensor:
         return layer_loss(surrogate, batch, self.settings, self.grounds[head])
 
     def _decay(self, stage: Stage) -> float:
@@ -338,7 +343,7 @@ def held_seed(folder: str | os.PathLike[str]) -> int | None:
     return int(read_archive(path, kind=KIND, version=VERSION)[1]["settings"]["seed"])
 
 
-def _grounds(heads: Sequence[SparseLike], widths: Sequence[float]) -> list[Ground]:
+def _grounds(heads: Sequence[Stream], widths: Sequence[float]) -> list[Ground]:
     """Ground of every head; heads on one source space share it."""
     made: list[Ground] = []
     for i, head in enumerate(heads):

@@ -12,10 +12,12 @@ from majorant.errors import MajorantError, nearest
 from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.learned.unfolded import Mode
 from majorant.networks.corrections import CorrectionKind, Corrections
+from majorant.simulate.everyday import World
 from majorant.simulate.sparse import SparseLike
 from majorant.training.command import check_asked
 from majorant.training.growth import PRESETS, LayerwiseSettings
-from majorant.training.layerwise import Layerwise, held_seed
+from majorant.training.layerwise import Layerwise, Stream, held_seed
+from majorant.training.sessions import everyday_sessions
 
 
 def train_sbl(
@@ -27,6 +29,7 @@ def train_sbl(
     layers: int | None = None,
     shared: bool | None = None,
     heads: Sequence[tuple[Leadfield, Leadfield | None]] | None = None,
+    world: World | None = None,
     seed: int | None = None,
     start: str | os.PathLike[str] | None = None,
     minutes: float | None = None,
@@ -38,7 +41,8 @@ def train_sbl(
     ----------
     folder : path
         Of the run: ``weights.safetensors``, ``checkpoint.safetensors``, ``log.csv``.
-    preset : {"tiny", "cpu", "montages", "mover", "layers", "settle", "paper"}
+    preset : str
+        A name of :data:`majorant.training.growth.PRESETS`.
     correction : {"bias", "mlp", "attention"}, optional
     mode : {"gated", "theta", "free", "exact"}, optional
     layers : int, optional
@@ -47,6 +51,8 @@ def train_sbl(
     heads : sequence of (inverting, generating) lead fields, optional
         Referenced as :func:`referenced` does it; the generating one may be None, for the same. By
         default four montages of 19 to 90 electrodes are picked from the packaged template.
+    world : World, optional
+        Heads of everyday data, for the presets "everyday" and "patches".
     seed : int, optional
         Of samples and order; by default that of the run in the folder, or the preset's.
     start : path, optional
@@ -80,7 +86,17 @@ def train_sbl(
         base, correction=chosen, mode=mode or base.mode, seed=base.seed if seed is None else seed
     )
     begin = None if start is None else Corrections.load(start)[0]
-    run = Layerwise(settings, streams_of(heads or template_heads(), settings), folder, begin)
+    if settings.everyday and world is None:
+        raise MajorantError(
+            f"the preset {preset!r} trains on everyday data; give world=everyday_world() of "
+            "majorant.head.simulated"
+        )
+    streams: Sequence[Stream] = (
+        streams_of(heads or template_heads(), settings)
+        if world is None
+        else [everyday_sessions(world, settings.seed, settings.batch)]
+    )
+    run = Layerwise(settings, streams, folder, begin)
     run.run(minutes=minutes, progress=progress)
     return run
 

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from majorant.energies.basis import Basis
 from majorant.energies.gaussian import NoiseModel, Orientation
 from majorant.learned.unfolded import Mode, UnfoldedSBL
 from majorant.majorants.guard import Guard
@@ -89,6 +90,7 @@ def unfolded_sbl(
     kappa: float = 1.0,
     guard: Guard | None = None,
     recalibrated: bool = True,
+    basis: Basis = "points",
 ) -> UnfoldedSBL:
     """The unfolded solver with trained corrections.
 
@@ -106,6 +108,8 @@ def unfolded_sbl(
     recalibrated : bool
         Give the posterior standard deviation the floors of the card, so that 90 % intervals of
         active locations hold 90 % of the truth on simulations; False is the posterior as it is.
+    basis : {"points", "patches"}
+        See :class:`majorant.learned.unfolded.UnfoldedSBL`.
     """
     corrections, card = load_unfolded(weights, mode, correction)
     return UnfoldedSBL(
@@ -116,6 +120,7 @@ def unfolded_sbl(
         kappa=kappa,
         guard=guard,
         floors=floors_of(card) if recalibrated else None,
+        basis=basis,
     )
 
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
 
-import numpy as np
 import torch
 
+from majorant.forward.bank import HeadBank, HeadSpread
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
 from majorant.simulate.everyday.cortex import FineCortex
@@ -23,48 +22,14 @@ from majorant.simulate.everyday.world import EverydayHead, World
 from majorant.simulate.heads import spread_out
 from majorant.simulate.sparse import homes
 
-__all__ = ["Bank", "bank_world", "fine_cortex", "world_of"]
+__all__ = ["bank_world", "fine_cortex", "world_of"]
 
 Progress = Callable[[int, int], None] | None
 FEWEST = 16
 
 
-class Drawn(Protocol):
-    """A head of a bank."""
-
-    @property
-    def fine(self) -> Leadfield:
-        """What the electrodes see of the fine mesh, along its true normals."""
-        ...
-
-
-class Bank(Protocol):
-    """What is asked of a bank of heads, see :class:`majorant.forward.bank.HeadBank`."""
-
-    ch_names: tuple[str, ...]
-    electrodes: np.ndarray
-
-    @property
-    def believed(self) -> Leadfield:
-        """What solvers invert."""
-        ...
-
-    @property
-    def believed_fine(self) -> Leadfield:
-        """The same on the fine mesh."""
-        ...
-
-    def pick(self, ch_names: Sequence[str]) -> Any:
-        """The bank of some of the electrodes."""
-        ...
-
-    def draw(self, n: int, seed: int, *, split: Any, spread: Any = None, start: int = 0) -> Any:
-        """Draw heads of a split."""
-        ...
-
-
 def bank_world(
-    bank: Bank,
+    bank: HeadBank,
     n: int,
     seed: int,
     part: Part = "train",
@@ -72,7 +37,7 @@ def bank_world(
     electrodes: tuple[int, int] = (19, 256),
     missing: float = 0.1,
     fixed: bool = True,
-    spread: Any = None,
+    spread: HeadSpread | None = None,
     progress: Progress = None,
 ) -> World:
     """Draw heads from a bank, each with a cap of its own.
@@ -113,13 +78,13 @@ def bank_world(
 
 
 def world_of(
-    bank: Bank,
+    bank: HeadBank,
     caps: Sequence[Sequence[str]],
     seed: int,
     part: Part,
     *,
     fixed: bool = True,
-    spread: Any = None,
+    spread: HeadSpread | None = None,
     progress: Progress = None,
 ) -> World:
     """Draw a head from a bank for every cap, given by the names of its electrodes.

@@ -255,6 +255,8 @@ class Everyday:
         Random shapes of every seed, for patches grown at random.
     seeds : int or None
         Seeds that patches are tabulated for, spread over the cortex; None takes all of the part.
+    lists : Lists, optional
+        Of another stream of the same cortex and part, so that they need not be tabulated again.
     dtype : torch.dtype
 
     Raises
@@ -273,6 +275,7 @@ class Everyday:
         sessions: int | None = None,
         shapes: int = 3,
         seeds: int | None = None,
+        lists: Lists | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.world, self.seed = world, seed
@@ -281,8 +284,8 @@ class Everyday:
         if self.settings.on_regions:
             self.drawer: VertexSources | RegionSources = _region_sources(world, self)
         else:
-            lists = Lists.grow(world.cortex, self.part, shapes, seeds)
-            self.drawer = VertexSources(world.cortex, lists)
+            grown = lists or Lists.grow(world.cortex, self.part, shapes, seeds)
+            self.drawer = VertexSources(world.cortex, grown)
         self._known: OrderedDict[int, Session] = OrderedDict()
         self._resting: dict[int, Tensor] = {}
 
