@@ -163,8 +163,8 @@ def _small(e: Evidence) -> str | None:
     if e.alignment is None or (e.alignment.size or 1.0) > e.settings.small_head:
         return None
     return (
-        f"The head is small ({percent(e.alignment.size or 1.0)} of the template’s size). If it is a "
-        "child’s, its skull is thinner and conducts more than the adult’s that is assumed, and "
+        f"The head is small ({percent(e.alignment.size or 1.0)} of the template’s size). If it is "
+        "a child’s, its skull is thinner and conducts more than the adult’s that is assumed, and "
         "depths and amplitudes are biased: give --skull-conductivity if you know it."
     )
 
