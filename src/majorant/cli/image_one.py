@@ -158,6 +158,7 @@ def tell_result(result: ImageResult) -> None:
             number(scale.factor * peak.amplitude),
             _deviation(content.deviation_at(peak), scale.factor),
             f"{100 * peak.share:.0f} %",
+            "" if peak.moment is None else number(1e9 * peak.moment, 2),
         )
         for peak in content.peaks
     ]
@@ -169,6 +170,7 @@ def tell_result(result: ImageResult) -> None:
         scale.label.strip("()"),
         "±",
         "share",
+        "dipole, nAm",
     )
     out.print(_plain(headline(content)[0]))
     show_table("Peaks, strongest first", columns, rows)

@@ -36,6 +36,9 @@ class Peak:
         Value there, in the estimate's unit.
     share : float
         Share of the estimate's energy at that time within 30 mm of the peak, 0 to 1.
+    moment : float or None
+        Of the dipole there that the data ask for at that time, A m, whatever the estimate's unit;
+        see :mod:`majorant.findings.moments`.
     """
 
     time: float
@@ -45,6 +48,7 @@ class Peak:
     location: int
     amplitude: float
     share: float
+    moment: float | None = None
 
 
 @dataclass(frozen=True)

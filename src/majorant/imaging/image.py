@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from majorant.account import Account
 from majorant.findings.cautions import find_cautions
 from majorant.findings.evidence import Evidence
-from majorant.findings.facts import PageContent, SourceMaps, Uncertainty
+from majorant.findings.facts import PageContent, Peak, SourceMaps, Uncertainty
 from majorant.findings.faint import faint, strongest_ratio
+from majorant.findings.moments import with_moments
 from majorant.findings.peaks import find_peaks
 from majorant.findings.standing import doubts
 from majorant.findings.uncertainty_choice import assess
@@ -27,6 +28,7 @@ from majorant.memory import available, fits
 from majorant.problem import MajorantError, Problem, Solution
 from majorant.recording.noise import read_covariance
 from majorant.recording.prepare import Prepared
+from majorant.recording.rank import projection
 from majorant.recording.trials import data_covariance
 from majorant.words import written
 
@@ -87,8 +89,8 @@ def imaged(
     account.note(f"{imager.spec_.title}: {solution.status[0].value}.")
     values = combined(solution.estimate[0].numpy(), imager.model, None)
     data = evoked.data[[evoked.ch_names.index(name) for name in imager.info_["ch_names"]]]
-    data = data - data.mean(axis=0)
-    predicted = predict(imager, problem, solution, account)
+    data = projection(imager.info_) @ data
+    predicted = predict(imager, solution, data, account)
     places = locate(imager.leadfield_)
     doubt = assess(
         imager,
@@ -130,7 +132,7 @@ def page_content(
     window = times is None
     if times is None:
         times = np.asarray(prepared.evoked.times, float)
-    peaks = find_peaks(values, times, places)
+    peaks = _peaks(values, times, places, problem, imager)
     explained = _explained(data, predicted)
     evidence = Evidence(
         prepared=prepared,
@@ -169,6 +171,23 @@ def page_content(
         faint=faint(evidence),
         doubts=doubts(evidence),
     )
+
+
+def _peaks(
+    values: NDArray[np.float64],
+    times: NDArray[np.float64],
+    places: Places,
+    problem: Problem,
+    imager: SourceImager,
+) -> tuple[Peak, ...]:
+    """Peaks, each with the moment of its dipole."""
+    gain = problem.operator.matrix()
+    found = find_peaks(values, times, places)
+    if gain is None:
+        return found
+    regions = imager.leadfield_.kind == "regions"
+    white = problem.y[0].numpy()
+    return with_moments(found, times, white, gain.numpy(), places.mni, regions=regions)
 
 
 def _bands(doubt: Uncertainty, seed: int) -> str:
@@ -266,22 +285,23 @@ def _refuse_too_long(n_columns: int, n_times: int) -> None:
 
 
 def predict(
-    imager: SourceImager, problem: Problem, solution: Solution, account: Account
+    imager: SourceImager, solution: Solution, data: NDArray[np.float64], account: Account
 ) -> NDArray[np.float64]:
-    """Potentials that the estimated currents would give, V, average reference."""
-    currents = solution.estimate[0]
-    if solution.unit != "Am":
-        from majorant.solvers.linear import MinimumNorm
-        from majorant.solvers.loop import solve
+    """Potentials that the map would give, V, under the projectors of the data.
 
-        behind = solve(problem, MinimumNorm(snr=imager.snr_ or 3.0))
-        currents = behind.estimate[0]
-        account.note(
-            f"{imager.spec_.title} is a statistic, not a current: what it explains of the data is "
-            "what the minimum-norm currents with the same prior and regularisation explain."
-        )
-    potentials = (imager.leadfield_.gain @ as_tensor(currents.numpy())).numpy()
-    return potentials - potentials.mean(axis=0)
+    A statistic has no unit of current: its map is taken for currents at the one scale, for the
+    whole window, at which it explains the data best.
+    """
+    currents = as_tensor(solution.estimate[0].numpy())
+    potentials = projection(imager.info_) @ (imager.leadfield_.gain @ currents).numpy()
+    if solution.unit == "Am":
+        return potentials
+    power = float((potentials**2).sum())
+    account.note(
+        f"{imager.spec_.title} is a statistic, not a current: what it explains of the data is what "
+        "its map explains as currents, at the one scale that fits the window best."
+    )
+    return potentials * (float((potentials * data).sum()) / power if power > 0 else 0.0)
 
 
 def _explained(data: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[np.float64]:
