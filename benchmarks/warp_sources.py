@@ -25,6 +25,7 @@ from majorant.forward.template_bank import template_anatomy
 from majorant.forward.template_warp import warp_anatomy, warped_leadfield
 from majorant.problem import Problem
 from majorant.solvers.linear import SLORETA
+from majorant.solvers.loop import solve
 
 NOISE = 0.002
 SPREAD = HeadSpread(moved_mm=(0, 0), cap_deg=(0, 0), shapes=1)
@@ -93,7 +94,7 @@ def _strongest(lead: Leadfield, data: torch.Tensor) -> np.ndarray:
     """The strongest location of sLORETA, for each column of the data."""
     rows = average_reference(lead.n_sensors)
     problem = Problem(lead.transformed(rows).operator(), (rows @ data)[None])
-    estimate = SLORETA().solve(problem).estimate[0]
+    estimate = solve(problem, SLORETA()).estimate[0]
     return estimate.abs().argmax(dim=0).numpy()
 
 
