@@ -61,9 +61,7 @@ def image(
 
     \b
     majorant image rec.set --montage caps.locs --event square --filter 1 40
-    majorant image --bids DIR --task visual --jobs 2
     majorant image rec-ave.fif --condition A --condition B --contrast A-B
-    majorant image --demo
     """
     preparation = recording.settings()
     imaging = sources.settings(solver, option=option, uncertainty=uncertainty)

@@ -23,15 +23,16 @@ RECORDING, SOURCES, OUTPUT = "Recording", "Sources", "Output"
 Event = Annotated[
     list[str] | None,
     typer.Option(
-        help="An event to average; several (repeated, or with commas) are several conditions, and "
-        "A+B is one.",
+        metavar="NAME",
+        help="An event; several are conditions, A+B is one.",
         rich_help_panel=RECORDING,
     ),
 ]
 Condition = Annotated[
     list[str] | None,
     typer.Option(
-        help="Which average of the file; may be repeated, for one page of all.",
+        metavar="NAME",
+        help="Which average of the file, or which ones.",
         rich_help_panel=RECORDING,
     ),
 ]
@@ -39,8 +40,8 @@ Contrast = Annotated[
     str | None,
     typer.Option(
         metavar="A-B",
-        help="Image the difference of two of the conditions too.",
-        rich_help_panel=RECORDING,
+        help="Image a difference of conditions too.",
+        rich_help_panel=RARE,
     ),
 ]
 Start = Annotated[
