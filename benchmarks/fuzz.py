@@ -1,7 +1,7 @@
 """Throw damaged and hostile files and words at our readers: each answers, or refuses in a sentence.
 
-    python benchmarks/fuzz.py                  # 100,000 inputs
-    python benchmarks/fuzz.py --n 1000 cards
+    python -m benchmarks.fuzz                # 100,000 inputs
+    python -m benchmarks.fuzz --n 1000 cards
 
 Readers: archives, cards of weights, imagers, lead fields, JSON of ours, records of BIDS studies,
 lists of clips, sessions of THINGS-EEG2, options of commands. An input is drawn from a whole file

@@ -1,7 +1,7 @@
 """Kill runs at random instants: what is left is the old result or the new one, and nothing else.
 
-    python benchmarks/kills.py                 # five jobs, 100 kills each
-    python benchmarks/kills.py --kills 10 image audit
+    python -m benchmarks.kills               # five jobs, 100 kills each
+    python -m benchmarks.kills --kills 10 image audit
 
 Every job has an old result and makes a new one over it. A run is a process of its own, killed by
 SIGKILL, half of the time anywhere and half of the time near its end, where it writes. After every
@@ -229,15 +229,27 @@ def two(name: str, out: Path, words: list[object], old: str, new: str) -> Job:
     return Job(name, out, run(old), run(new), lambda: check_output(out, overwrite=True), state)
 
 
-def audits(out: Path, folder: Path) -> Job:
-    """An audit over an earlier one of another seed."""
-    from majorant.audit.store import check_folder
+def audits(out: Path) -> Job:
+    """An audit over an earlier one of another seed; on a sphere, for the head is not tried."""
+    from majorant.account import Account
+    from majorant.audit.run import Prepared, run
+    from majorant.audit.settings import AuditSettings
+    from majorant.audit.store import check_folder, finish, open_folder
 
-    def run(seed: int) -> Callable[[], Any]:
-        return command(
-            "audit", "--electrodes", 9, "--exact-head", "--solvers", "mne", "--n", 20, "--levels",
-            1, "--seed", seed, "--out", out, "--overwrite",
-        )  # fmt: skip
+    head, cap = sphere_audit()
+
+    def made(seed: int) -> Callable[[], Any]:
+        settings = AuditSettings(n=160, levels=2, solvers=("mne", "sloreta"), seed=seed)
+
+        def one() -> None:
+            prepared = Prepared(settings, cap, head, Account())
+            chunks, _ = open_folder(out, prepared.plan(), overwrite=True)
+            run(prepared, chunks, lambda done, total: None)
+            summary = {"kind": "audit", "headline": "", "version": "0", "seed": seed}
+            page = "<html>" + "x" * 2_000_000
+            finish(out, {"audit.html": page, "summary.json": json.dumps(summary)})
+
+        return one
 
     def state() -> str:
         try:
@@ -245,14 +257,51 @@ def audits(out: Path, folder: Path) -> Job:
         except (OSError, ValueError) as error:
             return f"no summary ({error})"
         there = {path.name for path in out.iterdir()} - {"unfinished"}
-        if there != set(summary["files"]) | {"summary.json"}:
+        if there != {"audit.html", "summary.json"}:
             return f"files {sorted(there)}"
-        return {0: "old", 1: "new"}[summary["settings"]["seed"]]
+        return {0: "old", 1: "new"}[summary["seed"]]
 
-    return Job("audit", out, run(0), run(1), lambda: check_folder(out, overwrite=True), state)
+    return Job("audit", out, made(0), made(1), lambda: check_folder(out, overwrite=True), state)
 
 
-def clips(out: Path, folder: Path) -> Job:
+def sphere_audit() -> tuple[Any, Any]:
+    """A cap on a sphere of 300 places."""
+    import numpy as np
+
+    from majorant.audit.cap import Cap
+    from majorant.audit.heads import AuditHead
+    from majorant.forward.leadfield import Leadfield
+    from majorant.head.places import Places
+
+    rng, n = np.random.default_rng(0), 300
+    turn = np.pi * (3 - np.sqrt(5)) * np.arange(n)
+    z = 1 - 2 * (np.arange(n) + 0.5) / n
+    flat = np.sqrt(1 - z**2)
+    normals = np.c_[flat * np.cos(turn), flat * np.sin(turn), z]
+    places = 0.08 * normals
+    apart = np.linalg.norm(places[:, None] - places[None], axis=2)
+    first, second = np.nonzero(np.triu(apart < 0.014, 1))
+    away = rng.standard_normal((40, 3))
+    away[:, 2] = np.abs(away[:, 2])
+    away = 0.1 * away / np.linalg.norm(away, axis=1, keepdims=True)
+    gap = away[:, None] - places[None]
+    gain = (gap * normals).sum(2) / np.linalg.norm(gap, axis=2) ** 3
+    lead = Leadfield.from_arrays(
+        gain - gain.mean(0), positions=places, normals=normals, edges=np.c_[first, second]
+    )
+    head = AuditHead(
+        believed=lead, gain=lead.gain, vertices=places, edges=lead.edges.numpy(),
+        area=np.full(n, 1e4 * 4 * np.pi * 0.08**2 / n), home=np.arange(n),
+        places=Places(
+            1e3 * places, (places[:, 0] > 0).astype(np.int64), np.arange(n) * 34,
+            lead.edges.numpy(), None, True,
+        ),
+        depth=90.0 - 1e3 * places[:, 2], depth_word="below the top", differs="They are one.",
+    )  # fmt: skip
+    return head, Cap("a cap", lead.ch_names, away, 20, 40)
+
+
+def clips(out: Path) -> Job:
     """A collection of several shards that is extended."""
     from majorant.files.write import sweep
     from majorant.simulate.neural_mass_clips import ClipSettings, Recipe
@@ -273,7 +322,7 @@ def clips(out: Path, folder: Path) -> Job:
     )
 
 
-def studies(out: Path, folder: Path, places: dict[str, Path]) -> Job:
+def studies(out: Path, places: dict[str, Path]) -> Job:
     """A data set imaged over an earlier study with another solver."""
 
     def run(solver: str) -> Callable[[], Any]:
@@ -322,25 +371,26 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    if not asked.pages:
-        short_pages()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        places = material(folder)
-        head = ["--forward", places["head-fwd.fif"], "--uncertainty", "none"]
+        asked.jobs = asked.jobs or ["simulate", "image", "raw", "bids", "audit"]
+        if not asked.pages and {"image", "raw", "bids"} & set(asked.jobs):
+            short_pages()
+        places = material(folder) if {"image", "raw", "bids"} & set(asked.jobs) else {}
+        head = ["--forward", folder / "head-fwd.fif", "--uncertainty", "none"]
         rooms = {job: folder / job for job in ("image", "raw", "audit", "simulate", "bids")}
         for room in rooms.values():
             room.mkdir()
-        average = [places["rec-ave.fif"], *head]
-        continuous = [places["rec-raw.fif"], "--raw", *head]
+        average = [folder / "rec-ave.fif", *head]
+        continuous = [folder / "rec-raw.fif", "--raw", *head]
         jobs = {
             "image": lambda: two("image", rooms["image"] / "out", average, "mne", "sloreta"),
             "raw": lambda: two("raw", rooms["raw"] / "out", continuous, "mne", "sloreta"),
-            "audit": lambda: audits(rooms["audit"] / "out", folder),
-            "simulate": lambda: clips(rooms["simulate"] / "out", folder),
-            "bids": lambda: studies(rooms["bids"] / "out", folder, places),
+            "audit": lambda: audits(rooms["audit"] / "out"),
+            "simulate": lambda: clips(rooms["simulate"] / "out"),
+            "bids": lambda: studies(rooms["bids"] / "out", places),
         }
-        for job in asked.jobs or jobs:
+        for job in asked.jobs:
             # Loaded and made once, here: what is forked has it.
             made = jobs[job]()
             with suppress(SystemExit):
@@ -350,14 +400,10 @@ def main() -> None:
 
 def short_pages() -> None:
     """Draw nothing: pages are written, and say nothing."""
-    import majorant.audit.run as audit
     import majorant.report.page as page
 
     text = "<html>" + "x" * 2_000_000 + "</html>\n"
     page.render_page = lambda *_, **__: text
-    audit.render_audit = lambda *_, **__: text
-    audit.poster = lambda *_, **__: bytes(1_000_000)
-    audit.Shade = lambda *_, **__: None  # type: ignore[misc, assignment]
 
 
 def warm(job: Job) -> None:

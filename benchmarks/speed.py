@@ -80,6 +80,29 @@ def import_rows() -> Iterator[Timing]:
     yield Timing("import majorant, over bare Python", max(ours - bare, 1e-3), 60.0, "limit")
 
 
+def slip_rows() -> Iterator[Timing]:
+    """Processor time of help, and of mistakes that need no numerical library."""
+    for words, limit in (
+        (["--help"], 400.0),
+        (["image", "--nope"], 600.0),
+        (["image", "nowhere.fif"], 600.0),
+        (["image", "nowhere.fif", "--solver", "nope"], 600.0),
+        (["audit", "--solvers", "nope"], 600.0),
+    ):
+        times = [_processor_ms([sys.executable, "-m", "majorant", *words]) for _ in range(5)]
+        name = f"majorant {' '.join(words)}"
+        yield Timing(name, statistics.median(times), limit, "limit, processor time")
+
+
+def _processor_ms(command: list[str]) -> float:
+    """Processor time of a command, milliseconds, however it ends."""
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return 1e3 * (usage.ru_utime + usage.ru_stime)
+
+
 def head_rows() -> Iterator[Timing]:
     """The template head, made for the first time and from the cache."""
     code = (
@@ -137,6 +160,7 @@ def rows() -> Iterator[Timing]:
     from benchmarks.speed_unfolded import batch_seconds, calibrain_rows, unfolded_rows
 
     yield from import_rows()
+    yield from slip_rows()
     yield from head_rows()
     yield from image_rows()
     for name, ours, theirs, _ in champagne_rows():

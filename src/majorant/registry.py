@@ -92,9 +92,9 @@ _SOLVERS: dict[str, SolverSpec] = {
         SolverSpec(
             "auto",
             "majorant.weights.auto:auto",
-            "Mean of three",
-            "The patch scan, unfolded SBL and sLORETA, each to unit norm, averaged: they make "
-            "different mistakes.",
+            "Scan and SBL",
+            "The mean of the patch scan and unfolded SBL, each to unit norm, the scan counting "
+            "twice: they make different mistakes.",
             "The mean disagrees less with all members together than any of them does, and each "
             "member keeps its own guarantee.",
             "Its members",

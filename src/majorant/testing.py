@@ -32,7 +32,9 @@ TOLERANCE: Mapping[torch.dtype, float] = MappingProxyType(
 """Of a comparison, relative to the largest value of the estimate. Iterative solvers carry rounding
 from step to step, so single precision is compared loosely."""
 
-QUICK: Mapping[str, Mapping[str, Any]] = MappingProxyType({"champagne": {"max_iter": 33}})
+QUICK: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {"auto": {"members": ("scan", "sloreta"), "weights": None}, "champagne": {"max_iter": 33}}
+)
 """Settings with which a solver keeps the same and takes less time."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ __all__ = [
     "calm",
     "clock",
     "escape",
+    "file_labels",
     "instant",
     "mni",
     "nearest",
@@ -119,3 +122,22 @@ def nearest(times: NDArray[np.floating], time: float) -> int:
 def mni(position: tuple[float, float, float]) -> str:
     """Return MNI coordinates, whole millimetres."""
     return ", ".join(written(v, ".0f") for v in position)
+
+
+def file_labels(names: Sequence[str]) -> list[str]:
+    """Names as they may stand in those of files, no two alike whatever their case.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of conditions, events or solvers; untrusted.
+    """
+    labels: list[str] = []
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:40].strip("-") or "condition"
+        label, k = plain, 1
+        while label.casefold() in {other.casefold() for other in labels}:
+            k += 1
+            label = f"{plain}-{k}"
+        labels.append(label)
+    return labels

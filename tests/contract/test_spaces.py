@@ -21,7 +21,10 @@ from majorant.head.model import source_model
 from majorant.problem import MajorantError
 from majorant.registry import SOLVERS, able
 
-QUICK: dict[str, dict[str, Any]] = {"champagne": {"max_iter": 5}}
+QUICK: dict[str, dict[str, Any]] = {
+    "auto": {"members": ("scan", "sloreta"), "weights": None},
+    "champagne": {"max_iter": 5},
+}
 CLASSES = {
     "surface": (mne.SourceEstimate, mne.VectorSourceEstimate),
     "volume": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
@@ -118,7 +121,8 @@ def test_trials_are_imaged_together_as_they_are_alone(solver: str) -> None:
     data = 1e-5 * rng.standard_normal((3, 19, 10)) * np.array([1.0, 3.0, 0.2])[:, None, None]
     epochs = mne.EpochsArray(data, evoked.info, verbose="error")
     # LCMV adapts to the data at hand, so it is given theirs.
-    cov = mne.compute_covariance(epochs, verbose="error") if SOLVERS[solver].adaptive else None
+    adaptive = SOLVERS[solver].abilities.adaptive
+    cov = mne.compute_covariance(epochs, verbose="error") if adaptive else None
     imager = SourceImager(solver, loose=1.0, **QUICK.get(solver, {}))
     imager.fit(evoked.info, forward("mixed"), data_cov=cov)
     for trial, together in zip(data, imager.apply(epochs), strict=True):

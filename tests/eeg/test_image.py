@@ -117,9 +117,15 @@ def test_what_is_shared_names_files_and_not_where_they_lie(result: ImageResult) 
     assert asked.named()["montage"] == "cap.locs"
 
 
-def test_a_statistic_is_not_taken_for_a_current(demo: Demo, result: ImageResult) -> None:
-    behind = image(demo.prepared, ImageSettings("mne", depth=None))
-    assert np.abs(result.content.predicted - behind.content.predicted).max() < 1e-12
+def test_a_statistic_explains_what_its_map_does_at_one_scale(result: ImageResult) -> None:
+    columns = result.imager.solution_.estimate[0].numpy()
+    shape = result.imager.leadfield_.gain.numpy() @ columns
+    shape -= shape.mean(axis=0)
+    data, predicted = result.content.data, result.content.predicted
+    assert np.abs(predicted - shape * (shape * data).sum() / (shape**2).sum()).max() < 1e-12
+    # No other scale explains more.
+    left = [((data - scale * predicted) ** 2).sum() for scale in (0.98, 1.0, 1.02)]
+    assert left[1] < min(left[0], left[2])
     assert any("is a statistic, not a current" in text for text in result.content.decisions)
 
 
@@ -325,3 +331,39 @@ def test_the_number_of_peaks_is_limited() -> None:
 
 def test_the_default_demo_is_strong_enough_to_be_seen() -> None:
     assert DemoSettings().moment <= 50e-9
+
+
+def test_the_moment_of_a_peak_is_that_of_its_dipole_whatever_the_map() -> None:
+    from majorant.findings.facts import Peak
+    from majorant.findings.moments import with_moments
+    from majorant.head.registration import MEMBERS
+
+    rng = np.random.default_rng(0)
+    gain, mni = rng.standard_normal((40, 60)), 100.0 * rng.standard_normal((20, 3))
+    moments = np.zeros(60)
+    moments[9:12], moments[30:33] = 40e-9 * np.array([0.6, 0.0, 0.8]), [0.0, 10e-9, 0.0]
+    white = np.c_[np.zeros(40), gain @ moments]
+    peaks = [Peak(0.1, "left", "frontal", (0, 0, 0), k, a, 0.5) for k, a in ((3, 8.0), (10, 5.0))]
+    times = np.array([0.0, 0.1])
+    found = with_moments(peaks, times, white, gain, mni, regions=False)
+    # The weaker one is fitted beside the stronger one, which is fitted as if it were alone.
+    assert found[1].moment == pytest.approx(10e-9)
+    assert found[0].moment == pytest.approx(40e-9, rel=0.2)
+    alone = with_moments(peaks[:1], times, gain[:, 9:12] @ moments[9:12, None], gain, mni,
+                         regions=True)  # fmt: skip
+    assert alone[0].moment == pytest.approx(MEMBERS * 40e-9)
+
+
+def test_the_demo_shows_the_moment_that_was_simulated(demo: Demo, result: ImageResult) -> None:
+    truth = np.array([peak.mni for peak in demo.truth.peaks])
+    near = [
+        peak.moment
+        for peak in result.peaks
+        if np.linalg.norm(truth - np.array(peak.mni), axis=1).min() < 20
+    ]
+    assert near
+    for moment in near[:1]:
+        assert moment is not None
+        assert 20e-9 < moment < 60e-9
+    assert result.summary()["peaks"][0]["moment"] == result.peaks[0].moment
+    assert "one location" in result.summary()["amplitude_is"] or result.unit != "Am"

@@ -68,7 +68,8 @@ def test_every_standard_montage_is_imaged(name: str) -> None:
     imager = SourceImager("sloreta").fit(evoked.info, dressed(lead, evoked.info))
     whole = imager.leadfield_.gain.numpy()
     whole = whole - whole.mean(0)
-    seen = mne.EvokedArray(whole, evoked.info, nave=1, verbose="error")
+    # Sources of 10 nAm each.
+    seen = mne.EvokedArray(1e-8 * whole, evoked.info, nave=1, verbose="error")
     stc = imager.apply(seen)
     assert imager.rank_ == len(evoked.ch_names) - 1
     # One source at a time and no noise: sLORETA finds every one, whatever the montage.

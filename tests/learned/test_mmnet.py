@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,8 @@ from majorant.learned.mmnet import MMNet
 from majorant.learned.timegrid import TimeGrid
 from majorant.learned.unrolled import MMNetSettings, MMNetwork
 from majorant.majorants.guard import Guard
+from majorant.majorants.prior import LayerNorms
+from majorant.networks.autoencoder import Autoencoder
 from majorant.networks.convlstm import square_parameters
 from majorant.problem import MajorantError, MatrixOperator, Problem, Status
 from majorant.solvers.loop import solve
@@ -133,7 +136,7 @@ def test_statuses_say_what_happened() -> None:
     solution = solve(Problem(given.operator, y), MMNet(network(6)))
     assert solution.status[0] is Status.NO_DATA
     assert solution.estimate[0].eq(0).all()
-    assert set(solution.status[1:]) == {Status.LIMIT}
+    assert set(solution.status[1:]) == {Status.TRAINED}
     lost = solve(given, MMNet(network(6, start="noise")), max_iter=0)
     assert Status.NO_SOURCE in lost.status
     assert lost.estimate[[s is Status.NO_SOURCE for s in lost.status]].eq(0).all()
@@ -173,3 +176,28 @@ def test_another_source_space_is_refused() -> None:
         solve(given, MMNet(network()))
     with pytest.raises(MajorantError, match="sampling rate"):
         MMNet(network(), sfreq=0.0)
+
+
+def test_what_was_made_of_weights_survives_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A solver is told another rate at every call of a door, and measures no layer again."""
+    counted: list[int] = []
+    measure = LayerNorms.of.__func__  # type: ignore[attr-defined]
+
+    def counting(cls: type[LayerNorms], prior: Autoencoder) -> LayerNorms:
+        counted.append(1)
+        return measure(cls, prior)
+
+    monkeypatch.setattr(LayerNorms, "of", classmethod(counting))
+    solver, given = MMNet(network(scale=30.0)), problem()
+    for rate in (512.0, 256.0, 512.0):
+        solution = solve(given, solver.at(rate))
+        assert int(solution.certificate.fallbacks.sum())  # the analytic step needs the norms
+    assert counted == [1]
+    assert solver.at(256.0).prepared.like(given) is solver.prepared.like(given)
+
+
+def test_copies_make_their_own() -> None:
+    solver = MMNet(network())
+    solver.prepared.norms()
+    other = pickle.loads(pickle.dumps(solver))
+    assert torch.equal(solve(problem(), other).estimate, solve(problem(), solver).estimate)

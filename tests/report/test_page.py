@@ -333,7 +333,7 @@ def test_is_written_whole_or_not_at_all(make, tmp_path: Path, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("majorant.report.page.os.replace", fail)
+    monkeypatch.setattr("majorant.files.write.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_page(content, tmp_path / "other.html")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

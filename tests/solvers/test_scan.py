@@ -54,7 +54,7 @@ def test_the_energy_never_rises_and_is_that_of_its_definition(n_orient: int, sca
     columns = columns + 3.0 * columns[:, :1]
     y = scale * normal(4, 12, 9, seed=5)
     problem = Problem(MatrixOperator(columns, n_orient), y)
-    solution = solve(problem, Scan(n_most=6, penalty=0.0, max_iter=40), keep_trace=True)
+    solution = solve(problem, Scan(n_most=6, penalty=0.0, patience=6, max_iter=40), keep_trace=True)
     energy = solution.certificate.energy
     assert bool((energy[1:] <= energy[:-1]).all())
     assert bool((energy[-1] < energy[0] - 1).all())
@@ -105,13 +105,15 @@ class Sabotaged(Scan):
 def test_a_spoiled_projection_raises_the_energy_where_nobody_guards(how: str) -> None:
     columns = normal(12, 20, seed=3)
     problem = Problem(MatrixOperator(columns), normal(3, 12, 9, seed=5))
-    solver = Sabotaged(n_most=3, max_iter=12, how=how)
+    solver = Sabotaged(n_most=3, penalty=0.0, patience=3, max_iter=12, how=how)
     free = solve(problem, solver, guard="off").certificate
     assert int(free.violations.sum()) > 0
     guarded = solve(problem, solver).certificate
     assert guarded.holds()
     assert int(guarded.refused.sum()) > 0
-    honest = solve(problem, Scan(n_most=3, max_iter=12), guard="off").certificate
+    honest = solve(
+        problem, Scan(n_most=3, penalty=0.0, patience=3, max_iter=12), guard="off"
+    ).certificate
     assert honest.holds()
 
 
@@ -170,6 +172,14 @@ def test_the_number_of_sources_is_found_and_noise_has_none(sphere: Leadfield) ->
     ]  # fmt: skip
     # What noise gives is one uncertain source, and the details say that none is supported.
     assert float(solution.estimate[3].abs().max()) > 0
+
+
+def test_few_times_do_not_make_sources_of_noise(sphere: Leadfield) -> None:
+    for n_times in (1, 3, 10):
+        y = normal(20, 40, n_times, seed=n_times)
+        found = solve(posed(sphere, y - y.mean(1, keepdim=True)), Scan(radii_mm=RADII))
+        assert sum(n > 0 for n in found.details["n_sources"]) <= 1
+        assert bool(torch.isfinite(found.estimate).all())
 
 
 def test_amplitudes_are_those_of_the_currents(sphere: Leadfield) -> None:

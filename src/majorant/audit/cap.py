@@ -20,16 +20,10 @@ from majorant.audit.settings import FEWEST, AuditSettings
 from majorant.errors import MajorantError, nearest
 from majorant.forward.electrodes import align, digitised_electrodes, montage_electrodes
 from majorant.forward.shells import Head
-from majorant.recording.channels import mark_bads, set_types_by_name
+from majorant.recording.electrodes import settle
 from majorant.recording.file import load_recording
-from majorant.recording.montage import (
-    ALIASES,
-    CUSTOM,
-    DIGITISED,
-    check_places,
-    read_montage,
-    replace_idealised,
-)
+from majorant.recording.montage import ALIASES, CUSTOM, DIGITISED, read_montage
+from majorant.recording.settings import Preparation
 
 __all__ = ["Cap", "choose_cap", "forward_cap", "spread"]
 
@@ -265,10 +259,7 @@ def _settled(inst: Any, account: Account) -> Any:
             "of EEG, or a montage"
         )
     bare = mne.EvokedArray(np.zeros((len(picks), 1)), mne.pick_info(info, picks), verbose="error")
-    set_types_by_name(bare, account)
-    mark_bads(bare, (), account)
-    check_places(bare, account)
-    replace_idealised(bare, account)
+    settle(bare, Preparation(), account)
     return bare.info
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from majorant.account import Account, listening
 from majorant.bench.things_file import TARGET, Session, find_sessions, read_session
 from majorant.problem import MajorantError
-from majorant.recording.montage import standard_name
+from majorant.recording.names import standard_name
 
 __all__ = ["Trials", "load_things", "session_trials"]
 

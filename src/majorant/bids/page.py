@@ -85,7 +85,7 @@ def _count(n: int, what: str) -> str:
 def _row(folder: Path, key: str, entry: Mapping[str, Any]) -> tuple[str, list[str]]:
     """Link and cells of an estimate."""
     peak = entry["peaks"][0] if entry["peaks"] else None
-    place = "no peak" if peak is None else (
+    place = "no peak to rely on" if peak is None else (
         f"{peak['hemisphere']} {peak['lobe']}, {written(1e3 * peak['time'], '.0f')} ms"
     )  # fmt: skip
     unit, factor = ("nAm", 1e9) if entry["unit"] == "Am" else ("", 1.0)

@@ -259,12 +259,13 @@ def _write(result: ImageResult, room: Path, stem: str, label: str, study: Study)
 
 
 def _gist(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """What the group page says of an estimate."""
+    """What the group page says of an estimate: of its peaks the one that may be the headline."""
+    leading = summary["leading"]
     return {
         "title": summary["title"],
         "nave": summary["data"]["nave"],
         "channels": len(summary["data"]["channels"]),
-        "peaks": summary["peaks"][:1],
+        "peaks": [] if leading is None else summary["peaks"][leading : leading + 1],
         "unit": summary["unit"],
         "explained": summary["explained_variance"],
         "status": summary["status"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,17 @@ from majorant.cli import options as own
 from majorant.cli.answer import Json
 from majorant.cli.given import there
 from majorant.cli.image_bids import Selection, run_bids
-from majorant.cli.image_one import run_one
+from majorant.cli.image_conditions import run_conditions
+from majorant.cli.image_one import loaded, run_one
 from majorant.cli.options import RECORDING
 from majorant.cli.records import spread
 from majorant.cli.typed import shared
 from majorant.cli.voice import Voice
 from majorant.errors import MajorantError
+
+if TYPE_CHECKING:
+    from majorant.imaging.result import ImageSettings
+    from majorant.recording.settings import Preparation
 
 
 @spread
@@ -29,6 +34,7 @@ def image(
     *,
     demo: Annotated[bool, typer.Option("--demo", help="Image a simulated response.")] = False,
     recording: own.Recording,
+    contrast: own.Contrast = None,
     solver: own.Solver = "sloreta",
     sources: own.Sources,
     option: own.Option = None,
@@ -55,8 +61,7 @@ def image(
 
     \b
     majorant image rec.set --montage caps.locs --event square --filter 1 40
-    majorant image --bids DIR --task visual --jobs 2
-    majorant image --demo
+    majorant image rec-ave.fif --condition A --condition B --contrast A-B
     """
     preparation = recording.settings()
     imaging = sources.settings(solver, option=option, uncertainty=uncertainty)
@@ -64,6 +69,8 @@ def image(
     if bids is not None:
         if demo or file is not None:
             raise MajorantError("--bids images a data set; leave the recording or --demo out")
+        if contrast is not None:
+            raise MajorantError("--contrast is of one recording; leave it out with --bids")
         run_bids(
             bids, selection, preparation, imaging, output, continuous=raw, overwrite=overwrite,
             command=shared(sys.argv), voice=voice, json=json,
@@ -79,11 +86,45 @@ def image(
         )
     if raw and file is None:
         raise MajorantError("--raw images a recording, and --demo is none; name a file")
-    target = output if output is not None else Path("out") / (_stem(file) if file else "demo")
+    target = (
+        output if output is not None else Path("out") / _folder(file, preparation, imaging, raw)
+    )
+    recording = None
+    if file is not None and not raw and (contrast is not None or _several(preparation)):
+        from majorant.recording.average import separate
+
+        recording = loaded(file, voice)
+        if len(separate(recording, preparation)) > 1:
+            run_conditions(
+                recording, preparation, imaging, contrast, target, overwrite=overwrite,
+                voice=voice, json=json,
+            )  # fmt: skip
+            return
+    if contrast is not None:
+        raise MajorantError(
+            f"the contrast {contrast!r} needs two conditions; name both with --event or "
+            "--condition, each once"
+        )
     run_one(
-        file, preparation, imaging, target, continuous=raw, overwrite=overwrite, voice=voice,
-        json=json,
+        file, preparation, imaging, target, recording=recording, continuous=raw,
+        overwrite=overwrite, voice=voice, json=json,
     )  # fmt: skip
+
+
+def _several(preparation: Preparation) -> bool:
+    """Whether several conditions may have been asked for; a name may hold a comma."""
+    return isinstance(preparation.choice, tuple) or "," in (preparation.choice or "")
+
+
+def _folder(file: Path | None, preparation: Preparation, imaging: ImageSettings, raw: bool) -> str:
+    """Name of the results: recording, conditions and solver, so that runs do not collide."""
+    from majorant.words import file_labels
+
+    choice = preparation.choice
+    asked = [] if choice is None else [choice] if isinstance(choice, str) else list(choice)
+    conditions = "-".join(file_labels(asked))[:80].strip("-")
+    parts = [_stem(file) if file else "demo", conditions, "raw" if raw else "", imaging.solver]
+    return "-".join(part for part in parts if part)
 
 
 def _stem(file: Path) -> str:

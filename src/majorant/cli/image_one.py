@@ -16,6 +16,7 @@ from majorant.registry import SOLVERS
 
 if TYPE_CHECKING:
     from majorant.imaging.result import ImageResult, ImageSettings
+    from majorant.recording.file import Recording
     from majorant.recording.prepare import Prepared
     from majorant.recording.settings import Preparation
 
@@ -26,12 +27,16 @@ def run_one(
     imaging: ImageSettings,
     target: Path,
     *,
+    recording: Recording | None = None,
     continuous: bool = False,
     overwrite: bool = False,
     voice: Voice,
     json: str | None = None,
 ) -> None:
-    """Run the main job: prepare, image, write, tell; continuous data go piece by piece."""
+    """Run the main job: prepare, image, write, tell; continuous data go piece by piece.
+
+    `recording` is what the file holds, where it has been read already.
+    """
     from majorant.files.output import check_output
     from majorant.files.write import beside
     from majorant.imaging.write import save_results
@@ -42,20 +47,32 @@ def run_one(
         if file is not None and room is not None:
             result = _continuous(file, preparation, imaging, room, voice)
         else:
-            result = _average(file, preparation, imaging, voice)
+            result = _average(file, recording, preparation, imaging, voice)
         voice.step("Writing")
         with voice.waiting("report.html"):
             save_results(result, target, overwrite=overwrite, command=shared(sys.argv))
         _answer(result, target, seconds(), voice, json)
 
 
+def loaded(file: Path, voice: Voice) -> Recording:
+    """Read a recording, said aloud."""
+    from majorant.recording.file import load_recording
+
+    voice.step(f"Reading {file.name}")
+    return load_recording(file, voice.say)
+
+
 def _average(
-    file: Path | None, preparation: Preparation, imaging: ImageSettings, voice: Voice
+    file: Path | None,
+    recording: Recording | None,
+    preparation: Preparation,
+    imaging: ImageSettings,
+    voice: Voice,
 ) -> ImageResult:
     """Image the window of an average, or the simulated response where there is no file."""
     from majorant.imaging.image import image
 
-    prepared, judge = _prepared(file, preparation, voice)
+    prepared, judge = _prepared(file, recording, preparation, voice)
     voice.step("Imaging")
     with voice.waiting(SOLVERS[imaging.solver].title) as move:
         result = image(prepared, imaging, voice.say, move)
@@ -67,10 +84,8 @@ def _continuous(
 ) -> ImageResult:
     """Image all of a recording; the estimate grows in a folder beside the one to come."""
     from majorant.imaging.continuous import image_continuous
-    from majorant.recording.file import load_recording
 
-    voice.step(f"Reading {file.name}")
-    recording = load_recording(file, voice.say)
+    recording = loaded(file, voice)
     voice.step("Imaging")
     with voice.waiting(SOLVERS[imaging.solver].title) as move:
         return image_continuous(
@@ -96,7 +111,9 @@ def _refuse_beside_demo(preparation: Preparation) -> None:
         raise MajorantError(f"--demo simulates its recording; leave {beside} out, or name a file")
 
 
-def _prepared(file: Path | None, preparation: Preparation, voice: Voice) -> tuple[Prepared, Any]:
+def _prepared(
+    file: Path | None, recording: Recording | None, preparation: Preparation, voice: Voice
+) -> tuple[Prepared, Any]:
     """The recording or the simulated response, and what adds the errors where truth is known."""
     if file is None:
         from majorant.imaging.demo import demo_recording, judged
@@ -105,17 +122,22 @@ def _prepared(file: Path | None, preparation: Preparation, voice: Voice) -> tupl
         voice.step("Simulating")
         simulated = demo_recording(say=voice.say)
         return simulated.prepared, lambda result: judged(result, simulated)
-    from majorant.recording.file import load_recording
     from majorant.recording.prepare import prepare
 
-    voice.step(f"Reading {file.name}")
-    recording = load_recording(file, voice.say)
+    recording = recording or loaded(file, voice)
     return prepare(recording, preparation, voice.say), lambda result: result
 
 
 def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> None:
-    """Print the peaks, the errors of a demonstration, the certificate, the cautions."""
-    from majorant.report.headline import source_scale
+    """Print what was found, where it lies and how long it took."""
+    tell_result(result)
+    tell(f"\n{target / 'report.html'}", "bold")
+    voice.say(f"{seconds:.1f} s")
+
+
+def tell_result(result: ImageResult) -> None:
+    """Print the headline, the peaks, the errors of a demonstration, certificate and cautions."""
+    from majorant.report.headline import headline, source_scale
     from majorant.words import (
         clock,
         mni,
@@ -136,6 +158,7 @@ def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> No
             number(scale.factor * peak.amplitude),
             _deviation(content.deviation_at(peak), scale.factor),
             f"{100 * peak.share:.0f} %",
+            "" if peak.moment is None else number(1e9 * peak.moment, 2),
         )
         for peak in content.peaks
     ]
@@ -147,7 +170,9 @@ def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> No
         scale.label.strip("()"),
         "±",
         "share",
+        "dipole, nAm",
     )
+    out.print(_plain(headline(content)[0]))
     show_table("Peaks, strongest first", columns, rows)
     if content.errors:
         errors = [(name, number(value)) for name, value in content.errors.items()]
@@ -156,8 +181,6 @@ def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> No
     out.print(content.certificate.sentence())
     for caution in content.cautions:
         out.print(f"[yellow]Caution:[/] {_plain(caution)}")
-    tell(f"\n{target / 'report.html'}", "bold")
-    voice.say(f"{seconds:.1f} s")
 
 
 def _deviation(value: float | None, factor: float) -> str:

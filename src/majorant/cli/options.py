@@ -21,11 +21,28 @@ RECORDING, SOURCES, OUTPUT = "Recording", "Sources", "Output"
 """Panels of the help."""
 
 Event = Annotated[
-    str | None,
-    typer.Option(help="Events to average; several with commas.", rich_help_panel=RECORDING),
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="An event; several are conditions, A+B is one.",
+        rich_help_panel=RECORDING,
+    ),
 ]
 Condition = Annotated[
-    str | None, typer.Option(help="Which average of the file.", rich_help_panel=RECORDING)
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Which average of the file, or which ones.",
+        rich_help_panel=RECORDING,
+    ),
+]
+Contrast = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A-B",
+        help="Image a difference of conditions too.",
+        rich_help_panel=RARE,
+    ),
 ]
 Start = Annotated[
     float | None, typer.Option(help="Start of the window, s.", rich_help_panel=RECORDING)
@@ -219,8 +236,8 @@ class Recording:
         from majorant.recording.settings import Preparation
 
         return Preparation(
-            event=self.event,
-            condition=self.condition,
+            event=_one_or_more(self.event),
+            condition=_one_or_more(self.condition),
             tmin=self.tmin,
             tmax=self.tmax,
             baseline="auto" if self.baseline is None else self.baseline,
@@ -288,6 +305,13 @@ class Sources:
             options=dict(_pair(text) for text in option or ()),
             uncertainty=uncertainty,
         )
+
+
+def _one_or_more(names: list[str] | None) -> str | tuple[str, ...] | None:
+    """One name as it is; several as several conditions."""
+    if not names:
+        return None
+    return names[0] if len(names) == 1 else tuple(names)
 
 
 def edges(band: tuple[float, float]) -> tuple[float | None, float | None]:

@@ -15,6 +15,7 @@ from majorant.errors import MajorantError, nearest
 
 UNFOLDED = "Unfolded sparse Bayes"
 MACHINE = "Machines"
+SHARED = "shared"
 SBL = "unfolded-sbl"
 NAMES = (SBL, "sbl")
 """The solver's name, and a shorter one."""
@@ -90,7 +91,7 @@ def train(
     preset: Annotated[
         str,
         typer.Option(
-            help="paper, cpu, refine, support, finish, polish, table, general, tiny; "
+            help="paper, cpu, refine, support, finish, polish, table, general, shared, tiny; "
             "unfolded-sbl: montages, mover, layers, settle, everyday, patches."
         ),
     ] = "tiny",
@@ -116,6 +117,7 @@ def train(
     \b
     majorant train mm-net --data sereega --preset tiny
     majorant train mm-net --preset cpu --resume
+    majorant train mm-net --preset shared --budget 20min
     majorant train mm-net --preset paper --device cuda --budget 20min
     majorant train unfolded-sbl --correction mlp --mode gated --layers 10 --preset tiny
     """
@@ -126,6 +128,9 @@ def train(
         _unfolded(place, preset, resume, own, json)
         return
     given = [name for name, value in own.items() if value is not None]
+    if preset == SHARED and solver == "mm-net":
+        _shared(folder or Path("runs") / "mm-net-shared", resume, budget, json)
+        return
     if given:
         raise MajorantError(f"--{given[0]} belongs to the solver {SBL}; leave it out for {solver}")
     from majorant.training.budget import process_began
@@ -163,6 +168,35 @@ def train(
     if not deliver({"solver": solver, "data": data, "preset": preset, **found}, json):
         more = "" if outcome.finished else f" of {outcome.steps}; go on with --resume"
         tell(f"{outcome.folder}: {outcome.step} steps{more}; {metrics}")
+
+
+def _shared(folder: Path, resume: bool, budget: str | None, json: str | None) -> None:
+    """Train MM-Net with weights shared over sources."""
+    from majorant.head.simulated import template_heads
+    from majorant.training.budget import parse_budget
+    from majorant.training.pools import RegionSettings, make_pools
+    from majorant.training.shared import SharedRecipe, train_shared
+
+    recipe, voice = SharedRecipe(), Voice()
+    minutes = None if budget is None else parse_budget(budget) / 60.0
+    run = train_shared(
+        recipe,
+        folder,
+        {
+            "train": lambda: make_pools(template_heads, RegionSettings(), "train", voice.say),
+            "validation": lambda: make_pools(
+                template_heads, RegionSettings(), "validation", voice.say
+            ),
+        },
+        resume=resume,
+        minutes=minutes,
+        say=voice.say,
+    )
+    finished = run["step"] >= recipe.steps
+    found = {"folder": str(folder), "finished": finished, **run}
+    if not deliver({"solver": "mm-net", "preset": SHARED, **found}, json):
+        more = "" if finished else f" of {recipe.steps}; go on with --resume"
+        tell(f"{folder}: {run['step']} steps{more}")
 
 
 def _packaged(initial: Path | None, solver: str) -> Path | None:

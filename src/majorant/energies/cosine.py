@@ -23,7 +23,7 @@ from torch import Tensor
 from majorant.energies.base import Energy, State
 from majorant.energies.lengths import apart, difference, dot, finite, inverse, like, looks, norm
 from majorant.linalg import ENERGY_DTYPE
-from majorant.networks.autoencoder import Autoencoder, Pass
+from majorant.networks.autoencoder import Pass, Prior
 from majorant.problem import MajorantError, Problem
 
 SIZE_LIMIT = 10.0
@@ -160,7 +160,7 @@ class CosineEnergy(Energy[SourceState]):
     ----------
     problem : Problem
         The operator and the data, (n_batch, n_sensors, n_times); whitened data are unitless.
-    prior : Autoencoder or None
+    prior : Prior or None
         The manifold prior; None leaves the data term alone.
     weight : float
         Of the prior (``lambda``); 1 in the paper.
@@ -178,7 +178,7 @@ class CosineEnergy(Energy[SourceState]):
     def __init__(
         self,
         problem: Problem,
-        prior: Autoencoder | None = None,
+        prior: Prior | None = None,
         weight: float = 1.0,
         tikhonov: float = 0.0,
     ) -> None:
@@ -304,7 +304,7 @@ class CosineEnergy(Energy[SourceState]):
         return _Angle(size, over, 1.0 - distance, distance)
 
     @staticmethod
-    def _phi(prior: Autoencoder, x: Tensor) -> Pass:
+    def _phi(prior: Prior, x: Tensor) -> Pass:
         """The network's pass, with zeros for the samples in which it overflows."""
         kept = prior.trace(x)
         whole = finite(kept.output.detach())
@@ -328,7 +328,7 @@ class CosineEnergy(Energy[SourceState]):
 
     def _prior_slope(
         self,
-        prior: Autoencoder,
+        prior: Prior,
         x: Tensor,
         kept: Pass,
         over_x: Tensor,

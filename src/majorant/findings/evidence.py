@@ -90,6 +90,9 @@ class Evidence:
     uncertainty : Uncertainty or None
     strongest : float
         Largest ratio of the estimate and its deviation.
+    leaked : tuple of (float, int)
+        For every peak the share that leakage of a stronger one explains, and which, from 0; empty
+        where the solver is not linear.
     window : bool
         Whether the times are a window around something; False for instants of a long recording.
     settings : CautionSettings
@@ -109,6 +112,7 @@ class Evidence:
     rank: int = 0
     uncertainty: Uncertainty | None = None
     strongest: float = 0.0
+    leaked: tuple[tuple[float, int], ...] = ()
     window: bool = True
     settings: CautionSettings = field(default_factory=CautionSettings)
 

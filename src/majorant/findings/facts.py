@@ -36,6 +36,9 @@ class Peak:
         Value there, in the estimate's unit.
     share : float
         Share of the estimate's energy at that time within 30 mm of the peak, 0 to 1.
+    moment : float or None
+        Of the dipole there that the data ask for at that time, A m, whatever the estimate's unit;
+        see :mod:`majorant.findings.moments`.
     """
 
     time: float
@@ -45,6 +48,7 @@ class Peak:
     location: int
     amplitude: float
     share: float
+    moment: float | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,9 @@ class PageContent:
     uncertainty : Uncertainty or None
     faint : str or None
         One sentence where no source stands out from noise; it takes the place of the headline.
+    limit : float or None
+        Largest value of the colours, where several estimates share one scale, in the unit of the
+        estimate; None takes its own.
     doubts : tuple of str
         For each peak why it may not be the headline, as the end of a sentence, or "".
     """
@@ -184,6 +191,7 @@ class PageContent:
     uncertainty: Uncertainty | None = None
     faint: str | None = None
     doubts: tuple[str, ...] = ()
+    limit: float | None = None
 
     @property
     def leading(self) -> int | None:

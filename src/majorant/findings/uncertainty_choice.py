@@ -145,6 +145,10 @@ def _case(
 
 
 def _n_trials(prepared: Prepared) -> int:
+    """Trials that can be redrawn; of a contrast those of both sides, or none."""
+    if prepared.parts:
+        counts = [_n_trials(part) for _, part in prepared.parts]
+        return sum(counts) if min(counts) > 1 else 0
     return 0 if prepared.epochs is None else len(prepared.epochs)
 
 
@@ -200,8 +204,15 @@ def _changes(
 ) -> Iterator[NDArray[np.float64]]:
     """How averages of redrawn trials differ from that of all, (n_channels, n_times), V.
 
-    Baseline and window are those of the average; its reference is in the whitener.
+    Baseline and window are those of the average; its reference is in the whitener. The two sides of
+    a contrast are redrawn each for itself.
     """
+    if prepared.parts:
+        sides = [_changes(part, ch_names, n, generator) for _, part in prepared.parts]
+        for drawn in zip(*sides, strict=True):
+            pairs = zip(prepared.parts, drawn, strict=True)
+            yield np.sum([weight * change for (weight, _), change in pairs], axis=0)
+        return
     epochs: Any = prepared.epochs
     times, count = epochs.times, len(epochs)
     data = epochs.get_data(picks=ch_names, copy=False)

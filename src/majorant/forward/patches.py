@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array, vstack
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
@@ -96,14 +97,20 @@ def patch_basis(
         Single locations first, then balls by size. Balls of fewer than two locations, and those
         equal to the next smaller one around the same centre, are left out.
     """
-    singles = csr_array(np.eye(1) if n_locations == 1 else _identity(n_locations))
-    parts, centres, radii = [singles], [np.arange(n_locations)], [np.zeros(n_locations)]
+    each = np.arange(n_locations)
+    parts = [_sparse(np.ones(n_locations), each, each, n_locations)]
+    centres, radii = [each], [np.zeros(n_locations)]
     graph = None if geometry is None else _graph(geometry)
-    if graph is not None:
+    if graph is not None and len(radii_mm):
+        # From every location no farther than centres are thinned by; wide balls grow from the few
+        # centres that are left.
+        reach = SPACING * 1e-3 * max(radii_mm)
+        near = _near(graph, each, reach)
         before = np.ones(n_locations, dtype=np.int64)
         for radius in sorted(1e-3 * r for r in radii_mm):
-            chosen = _spread(graph, SPACING * radius)
-            balls = _balls(graph, chosen, radius)
+            chosen = _spread(_within(near, SPACING * radius))
+            wide = radius > reach
+            balls = _within(_near(graph, chosen, radius) if wide else near[chosen], radius)
             sizes = np.diff(balls.indptr)
             kept = sizes > before[chosen]
             before[chosen] = sizes
@@ -149,9 +156,11 @@ def nearest_edges(positions: Tensor, hemisphere: Tensor | None = None) -> Tensor
     return edges[(first == second) | (first < 0) | (second < 0)]
 
 
-def _identity(n: int) -> coo_array:
-    each = np.arange(n)
-    return coo_array((np.ones(n), (each, each)), shape=(n, n))
+def _sparse(
+    values: NDArray[np.float64], row: NDArray[np.int64], column: NDArray[np.int64], n: int
+) -> csr_array:
+    """A square sparse matrix of n rows."""
+    return csr_array(coo_array((values, (row, column)), shape=(n, n)))
 
 
 def _graph(geometry: SourceGeometry) -> csr_array | None:
@@ -165,29 +174,33 @@ def _graph(geometry: SourceGeometry) -> csr_array | None:
     first, second = edges.numpy().T
     # Dijkstra takes a length of zero for no edge at all.
     length = np.linalg.norm(places[first] - places[second], axis=1).clip(1e-9)
-    both = (np.r_[first, second], np.r_[second, first])
-    return csr_array(coo_array((np.r_[length, length], both), shape=(n, n)))
+    return _sparse(np.r_[length, length], np.r_[first, second], np.r_[second, first], n)
 
 
-def _balls(graph: csr_array, centres: np.ndarray, radius: float) -> csr_array:
-    """Which locations lie within a radius of some centres, (n_centres, n_locations)."""
+def _near(graph: csr_array, centres: NDArray[np.int64], reach: float) -> csr_array:
+    """Distances along the graph up to a reach; 1 nm is added, for zeros are not kept."""
     parts = []
     for start in range(0, len(centres), ROWS):
-        rows = centres[start : start + ROWS]
-        near = np.isfinite(dijkstra(graph, indices=rows, limit=radius))
-        parts.append(csr_array(near.astype(np.float64)))
+        apart = dijkstra(graph, indices=centres[start : start + ROWS], limit=reach)
+        apart[~np.isfinite(apart)] = -1e-9
+        parts.append(csr_array(apart + 1e-9))
     return csr_array(vstack(parts, format="csr"))
 
 
-def _spread(graph: csr_array, spacing: float) -> np.ndarray:
-    """Locations none of which lies within the spacing of one before it, and that reach all."""
-    n = len(graph.indptr) - 1
-    if spacing < float(np.median(graph.data)):
-        return np.arange(n)
-    near = _balls(graph, np.arange(n), spacing)
+def _within(near: csr_array, radius: float) -> csr_array:
+    """Ones where the distance is at most a radius, in the shape of ``near``."""
+    inside = near.data <= radius + 2e-9
+    before = np.r_[0, np.cumsum(inside)]
+    parts = np.ones(int(before[-1])), near.indices[inside], before[near.indptr]
+    return csr_array(parts, shape=near.shape)
+
+
+def _spread(balls: csr_array) -> NDArray[np.int64]:
+    """Locations none of which lies in the ball of one before it, and that reach all."""
+    n = len(balls.indptr) - 1
     reached, chosen = np.zeros(n, dtype=bool), []
-    for k in range(n):
+    for k, ball in enumerate(np.split(balls.indices, balls.indptr[1:-1])):
         if not reached[k]:
             chosen.append(k)
-            reached[near.indices[near.indptr[k] : near.indptr[k + 1]]] = True
-    return np.array(chosen)
+            reached[ball] = True
+    return np.array(chosen, dtype=np.int64)

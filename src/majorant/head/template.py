@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from majorant.forward.electrodes import Alignment
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
+from majorant.recording.system import measured_fiducials
 
 __all__ = [
     "TemplateForward",
@@ -110,22 +111,14 @@ def template_forward(
 def electrode_places(
     info: Any,
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]] | None]:
-    """Positions of the EEG channels and the fiducials, head frame, metres."""
+    """Positions of the EEG channels and measured fiducials, head frame, metres."""
     import mne
-    from mne.io.constants import FIFF
 
     picks = mne.pick_types(info, meg=False, eeg=True, exclude="bads")
     if len(picks) == 0:
         raise MajorantError("there are no EEG channels to place on the template head")
     places = {info["ch_names"][i]: np.array(info["chs"][i]["loc"][:3], float) for i in picks}
-    marks = {FIFF.FIFFV_POINT_LPA: "lpa", FIFF.FIFFV_POINT_NASION: "nasion"}
-    marks[FIFF.FIFFV_POINT_RPA] = "rpa"
-    found = {
-        marks[point["ident"]]: np.array(point["r"], float)
-        for point in info["dig"] or ()
-        if point["kind"] == FIFF.FIFFV_POINT_CARDINAL and point["ident"] in marks
-    }
-    return places, found if len(found) == 3 else None
+    return places, measured_fiducials(info)
 
 
 def head_scale(circumference: float) -> float:
@@ -234,7 +227,11 @@ def dressed(leadfield: Leadfield, info: Any) -> Any:
         "_orig_sol_grad": None,
     }
     with picked._unlock():
-        picked["mri_file"] = picked["mri_id"] = picked["meas_file"] = None
+        # What mne.write_forward_solution writes of a measurement and an MRI.
+        picked["mri_file"] = picked["meas_file"] = picked["command_line"] = ""
+        picked["mri_id"] = picked["meas_id"] = None
+        picked["working_dir"] = ""
+        picked["mri_head_t"] = mne.transforms.Transform("mri", "head")
     return mne.Forward(parts)
 
 

@@ -9,34 +9,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from majorant.imager.estimate import as_estimate, combined, picked_rows
-from majorant.imager.inverse import Inverse, Job, root
+from majorant.imager.inverse import Call, Inverse, Job, root
 from majorant.imager.streams import Reader, span_of, stream_columns
 from majorant.imager.tally import Tally
 from majorant.memory import available, fits
 from majorant.problem import MajorantError, Solution
+from majorant.recording.channels import check_units
+from majorant.recording.reference import check_compensation, check_same_reference
 from majorant.registry import able
 from majorant.solvers.base import Kernel
-
-if TYPE_CHECKING:
-    from majorant.imager.imager import SourceImager
 
 __all__ = ["apply", "solve", "stream"]
 
 AT_ONCE = 128_000_000
 """Bytes of estimates that are solved in one batch."""
 
+LOOKED_AT, GLIMPSE, FIFFV_EEG_CH = 5, 2000, 2
+"""Trials and samples whose amplitudes are looked at; and MNE's number for EEG."""
+
 Progress = Callable[[int, int], None] | None
 
 
 def apply(
-    imager: SourceImager,
+    call: Call,
     inst: Any,
     progress: Progress,
     *,
@@ -48,26 +50,63 @@ def apply(
     import mne
 
     if isinstance(inst, mne.Covariance):
-        return _covariance(imager, inst)
+        return _covariance(call, inst)
+    if isinstance(inst, mne.io.BaseRaw | mne.BaseEpochs | mne.Evoked):
+        check_data(call, inst)
     if isinstance(inst, mne.io.BaseRaw):
-        return _whole(imager, inst, start, stop, progress)
+        return _whole(call, inst, start, stop, progress)
     if start is not None or stop is not None:
         raise MajorantError(
             "start and stop cut continuous data; crop an average or trials before imaging them"
         )
     if isinstance(inst, mne.BaseEpochs):
-        trials = _trials(imager, inst, progress)
+        trials = _trials(call, inst, progress)
         return trials if return_generator else list(trials)
     if isinstance(inst, mne.Evoked):
-        return _average(imager, inst, progress)
+        return _average(call, inst, progress)
     raise MajorantError(
         f"a {type(inst).__name__} cannot be imaged; give an mne.Evoked, Epochs, Raw or Covariance"
     )
 
 
-def solve(imager: SourceImager, evoked: Any, progress: Progress = None) -> Solution:
+def check_data(call: Call, inst: Any) -> None:
+    """Refuse data that are not what the imager was fitted to, or in another unit.
+
+    Of trials the first few are looked at, of continuous data some seconds.
+
+    Raises
+    ------
+    MajorantError
+        If reference or compensation differ from those of the fit, or amplitudes are not in V.
+    """
+    import mne
+
+    names = list(call.inverse.ch_names)
+    check_same_reference(inst.info, names)
+    check_compensation(inst.info, call.info, "the channels that the imager was fitted to")
+    rows = [
+        inst.ch_names.index(channel["ch_name"])
+        for channel in call.info["chs"]
+        if channel["kind"] == FIFFV_EEG_CH and channel["ch_name"] in inst.ch_names
+    ]
+    if not rows:
+        return
+    if isinstance(inst, mne.Evoked):
+        seen = inst.data[rows]
+    elif isinstance(inst, mne.BaseEpochs):
+        if inst.preload and len(inst):
+            seen = np.concatenate(list(inst.get_data(picks=rows, item=slice(LOOKED_AT))), axis=1)
+        else:
+            return
+    else:
+        middle = len(inst.times) // 2
+        seen = inst[rows, middle : middle + GLIMPSE][0]
+    check_units(seen, [inst.ch_names[k] for k in rows])
+
+
+def solve(call: Call, evoked: Any, progress: Progress = None) -> Solution:
     """Solve for an average; see :meth:`majorant.imager.imager.SourceImager.solve`."""
-    problem, inverse = imager.problem(evoked), imager.inverse
+    problem, inverse = call.inverse.posed(evoked), call.inverse
     nave, y = max(int(evoked.nave), 1), problem.y
     snr = inverse.chosen_snr(y[0] @ y[0].mT / y.shape[2], nave)
     job = Job(nave, float(evoked.info["sfreq"]), snr)
@@ -79,18 +118,18 @@ def solve(imager: SourceImager, evoked: Any, progress: Progress = None) -> Solut
         solution = inverse.solve(y, job, progress)
     tally = Tally()
     tally.add_solution(solution)
-    imager.record(tally, snr, lambda: solution)
+    call.keep(tally, snr, lambda: solution)
     return solution
 
 
-def _average(imager: SourceImager, evoked: Any, progress: Progress) -> Any:
-    inverse, nave = imager.inverse, max(int(evoked.nave), 1)
+def _average(call: Call, evoked: Any, progress: Progress) -> Any:
+    inverse, nave = call.inverse, max(int(evoked.nave), 1)
     sfreq, tmin = float(evoked.info["sfreq"]), float(evoked.times[0])
     if not inverse.spec.abilities.kernel:
-        solution = imager.solve(evoked, progress)
-        values = combined(solution.estimate[0].numpy(), imager.model, imager.pick_ori)
-        return as_estimate(values, imager.model, tmin, sfreq)
-    problem = imager.problem(evoked)
+        solution = solve(call, evoked, progress)
+        values = combined(solution.estimate[0].numpy(), call.model, call.pick_ori)
+        return as_estimate(values, call.model, tmin, sfreq)
+    problem = call.inverse.posed(evoked)
     y = problem.y
     moment = y[0] @ y[0].mT / y.shape[2]
     job = Job(nave, sfreq, inverse.chosen_snr(moment, nave))
@@ -98,37 +137,37 @@ def _average(imager: SourceImager, evoked: Any, progress: Progress) -> Any:
     assert kernel is not None
     tally = Tally()
     tally.add(kernel.certificate(problem), kernel.statuses(problem), kernel.unit)
-    imager.record(tally, job.snr, lambda: kernel.apply(problem))
-    return _linear(imager, kernel, y[0], tmin, sfreq)
+    call.keep(tally, job.snr, lambda: kernel.apply(problem))
+    return _linear(call, kernel, y[0], tmin, sfreq)
 
 
-def _linear(imager: SourceImager, kernel: Kernel, y: Tensor, tmin: float, sfreq: float) -> Any:
+def _linear(call: Call, kernel: Kernel, y: Tensor, tmin: float, sfreq: float) -> Any:
     """The estimate of a kernel: lazy where there is one row for every value."""
     matrix = kernel.matrix[0] if kernel.matrix.ndim == 3 else kernel.matrix
-    rows = picked_rows(matrix, imager.model, imager.pick_ori)
+    rows = picked_rows(matrix, call.model, call.pick_ori)
     if rows is not None:
-        return as_estimate((rows.contiguous().numpy(), y.numpy()), imager.model, tmin, sfreq)
-    values = combined((matrix @ y).numpy(), imager.model, imager.pick_ori)
-    return as_estimate(values, imager.model, tmin, sfreq)
+        return as_estimate((rows.contiguous().numpy(), y.numpy()), call.model, tmin, sfreq)
+    values = combined((matrix @ y).numpy(), call.model, call.pick_ori)
+    return as_estimate(values, call.model, tmin, sfreq)
 
 
-def _trials(imager: SourceImager, epochs: Any, progress: Progress) -> Iterator[Any]:
+def _trials(call: Call, epochs: Any, progress: Progress) -> Iterator[Any]:
     """Check what can be checked, then hand out trial after trial."""
-    inverse = imager.inverse
+    inverse = call.inverse
     rows = np.array(inverse.rows(list(epochs.ch_names)))
-    return _each_trial(imager, inverse, epochs, rows, progress)
+    return _each_trial(call, inverse, epochs, rows, progress)
 
 
 def _each_trial(
-    imager: SourceImager, inverse: Inverse, epochs: Any, rows: Any, progress: Progress
+    call: Call, inverse: Inverse, epochs: Any, rows: Any, progress: Progress
 ) -> Iterator[Any]:
     sfreq, tmin, n_times = float(epochs.info["sfreq"]), float(epochs.times[0]), len(epochs.times)
     moment = _moment_of_trials(inverse, epochs, rows) if inverse.needs_moment else None
     job = Job(1, sfreq, inverse.chosen_snr(moment, 1))
     kernel = inverse.kernel(job, moment) if _has_kernel(inverse) else None
     tally, total, done = Tally(), len(epochs.events), 0
-    imager.record(tally, job.snr)
-    most = max(1, min(32, AT_ONCE // (8 * imager.leadfield_.n_columns * n_times)))
+    call.keep(tally, job.snr, None)
+    most = max(1, min(32, AT_ONCE // (8 * call.model.leadfield.n_columns * n_times)))
     # MNE's trials begin anew with every iter(), which islice calls.
     waiting = (trial for trial in epochs)
     while group := list(islice(waiting, 1 if kernel is not None else most)):
@@ -136,13 +175,13 @@ def _each_trial(
         if kernel is not None:
             problem = inverse.problem(y, 1)
             tally.add(kernel.certificate(problem), kernel.statuses(problem), kernel.unit)
-            yield _linear(imager, kernel, y[0], tmin, sfreq)
+            yield _linear(call, kernel, y[0], tmin, sfreq)
         else:
             solution = inverse.solve(y, job)
             tally.add_solution(solution)
             for estimate in solution.estimate:
-                values = combined(estimate.numpy(), imager.model, imager.pick_ori)
-                yield as_estimate(values, imager.model, tmin, sfreq)
+                values = combined(estimate.numpy(), call.model, call.pick_ori)
+                yield as_estimate(values, call.model, tmin, sfreq)
         done += len(group)
         if progress is not None:
             progress(done, total)
@@ -163,13 +202,13 @@ def _moment_of_trials(inverse: Inverse, epochs: Any, rows: Any) -> Tensor:
     return total / max(count, 1)
 
 
-def _covariance(imager: SourceImager, cov: Any) -> Any:
+def _covariance(call: Call, cov: Any) -> Any:
     """Power of every location that a covariance of the data stands for."""
-    inverse = imager.inverse
+    inverse = call.inverse
     inverse.refuse_covariance()
-    if imager.pick_ori in ("vector", "max-power"):
+    if call.pick_ori in ("vector", "max-power"):
         raise MajorantError(
-            f"a covariance gives power, so pick_ori={imager.pick_ori!r} cannot be had of it; use "
+            f"a covariance gives power, so pick_ori={call.pick_ori!r} cannot be had of it; use "
             "None or 'normal'"
         )
     rows = inverse.rows(list(cov["names"]))
@@ -186,24 +225,22 @@ def _covariance(imager: SourceImager, cov: Any) -> Any:
         solution = inverse.solve(root(moment), job)
     tally = Tally()
     tally.add_solution(solution)
-    imager.record(tally, job.snr, lambda: solution)
+    call.keep(tally, job.snr, lambda: solution)
     power = solution.estimate[0].square().mean(1, keepdim=True)
-    n_orient = imager.leadfield_.n_orient
+    n_orient = call.model.leadfield.n_orient
     grouped = power.unflatten(0, (-1, n_orient))
-    picked = grouped[:, 2] if imager.pick_ori == "normal" else grouped.sum(1)
-    return as_estimate(picked.numpy(), imager.model, 0.0, 1.0)
+    picked = grouped[:, 2] if call.pick_ori == "normal" else grouped.sum(1)
+    return as_estimate(picked.numpy(), call.model, 0.0, 1.0)
 
 
-def _whole(
-    imager: SourceImager, raw: Any, start: int | None, stop: int | None, progress: Progress
-) -> Any:
+def _whole(call: Call, raw: Any, start: int | None, stop: int | None, progress: Progress) -> Any:
     """One estimate for a window of continuous data, where it fits."""
-    inverse = imager.inverse
+    inverse = call.inverse
     first, last = span_of(raw, start, stop)
-    scalar = imager.leadfield_.n_orient == 1 or imager.pick_ori == "normal"
+    scalar = call.model.leadfield.n_orient == 1 or call.pick_ori == "normal"
     lazy = _has_kernel(inverse) and scalar
-    width = len(inverse.whitener) if lazy else imager.leadfield_.n_locations
-    width *= 3 if imager.pick_ori == "vector" else 1
+    width = len(inverse.whitener) if lazy else call.model.leadfield.n_locations
+    width *= 3 if call.pick_ori == "vector" else 1
     needed = 8 * width * (last - first)
     if not fits(needed):
         raise MajorantError(
@@ -211,7 +248,7 @@ def _whole(
             f"and the machine has {available() / 1e9:.1f} GB left; take stream(raw) or write(raw, "
             "path), or a window with start and stop"
         )
-    pieces = list(stream(imager, raw, start, stop, None, None, progress))
+    pieces = list(stream(call, raw, start, stop, None, None, progress))
     if len(pieces) == 1:
         return pieces[0]
     tmin, sfreq = float(pieces[0].tmin), float(raw.info["sfreq"])
@@ -226,7 +263,7 @@ def _whole(
 
 
 def stream(
-    imager: SourceImager,
+    call: Call,
     raw: Any,
     start: int | None,
     stop: int | None,
@@ -235,10 +272,10 @@ def stream(
     progress: Progress,
 ) -> Iterator[Any]:
     """Check what can be checked, then hand out piece after piece; see `SourceImager.stream`."""
-    inverse = imager.inverse
+    inverse = call.inverse
     first, last = span_of(raw, start, stop)
     reader = Reader(raw, list(inverse.ch_names), first, last)
-    if imager.pick_ori == "max-power":
+    if call.pick_ori == "max-power":
         raise MajorantError(
             "pick_ori='max-power' chooses a direction from all of the data, and a stream has not "
             "seen them; use None, 'normal' or 'vector'"
@@ -248,11 +285,11 @@ def stream(
             f"{inverse.spec.title} treats every sample for itself and has no windows; leave window "
             f"out, or take one of {able(lambda s: s.window is not None)}"
         )
-    return _each_piece(imager, inverse, reader, window, chunk, progress)
+    return _each_piece(call, inverse, reader, window, chunk, progress)
 
 
 def _each_piece(
-    imager: SourceImager,
+    call: Call,
     inverse: Inverse,
     reader: Reader,
     window: float | None,
@@ -262,20 +299,20 @@ def _each_piece(
     tally = Tally()
     moment = reader.moment(inverse) if inverse.needs_moment else None
     job = Job(1, reader.sfreq, inverse.chosen_snr(moment, 1))
-    imager.record(tally, job.snr)
+    call.keep(tally, job.snr, None)
     kernel = inverse.kernel(job, moment) if _has_kernel(inverse) else None
     offset = reader.first / reader.sfreq
     if kernel is not None:
-        for a, y in reader.white(inverse, chunk or reader.piece(imager.leadfield_.n_columns)):
+        for a, y in reader.white(inverse, chunk or reader.piece(call.model.leadfield.n_columns)):
             problem = inverse.problem(y[None], 1)
             tally.add(kernel.certificate(problem), kernel.statuses(problem), kernel.unit)
-            yield _linear(imager, kernel, y, offset + a / reader.sfreq, reader.sfreq)
+            yield _linear(call, kernel, y, offset + a / reader.sfreq, reader.sfreq)
             _report(progress, a + y.shape[1], len(reader))
         return
     for piece in stream_columns(inverse, job, reader, tally, window, chunk):
-        values = combined(piece.columns.numpy(), imager.model, imager.pick_ori)
+        values = combined(piece.columns.numpy(), call.model, call.pick_ori)
         tmin = offset + piece.start / reader.sfreq
-        yield as_estimate(values, imager.model, tmin, reader.sfreq)
+        yield as_estimate(values, call.model, tmin, reader.sfreq)
         _report(progress, piece.start + values.shape[-1], len(reader))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -20,11 +20,15 @@ from majorant.head.model import SourceModel, as_tensor, source_model
 from majorant.imager.abilities import check_able
 from majorant.imager.estimate import check_pick
 from majorant.imager.inverse import Inverse
-from majorant.recording.noise import AD_HOC_STD, check_covariance
-from majorant.recording.sensors import check_positions, referenced, whitener
-
-if TYPE_CHECKING:
-    from majorant.imager.imager import SourceImager
+from majorant.imager.settings import ImagerSettings
+from majorant.recording.channels import MEG
+from majorant.recording.electrodes import settled_info
+from majorant.recording.noise import check_covariance, default_covariance
+from majorant.recording.prepare import Prepared, measured
+from majorant.recording.rank import data_space, interpolated, projection, say_interpolated
+from majorant.recording.reference import check_compensation
+from majorant.recording.sensors import check_positions, whitener
+from majorant.recording.trials import data_covariance
 
 __all__ = ["Fitted", "fitted"]
 
@@ -54,7 +58,7 @@ class Fitted:
 
 
 def fitted(
-    imager: SourceImager,
+    settings: ImagerSettings,
     info: Any,
     forward: Any | None,
     noise_cov: Any | None,
@@ -68,36 +72,44 @@ def fitted(
     MajorantError
         If channels, orientation, source space and solver do not fit together.
     """
-    import mne
-
     _check_kinds(info, forward, noise_cov, data_cov)
     account = Account()
-    check_able(imager.spec_, imager.space, forward, imager.subject, data_cov)
-    only_eeg = forward is None
-    info = referenced(info, only_eeg=only_eeg, reference=imager.reference, account=account)
+    check_able(settings.spec, settings.space, forward, settings.subject, data_cov)
+    meg = _inverts_meg(info if _is_info(info) else info.info, forward)
+    if not _is_info(info):
+        data, info = info, info.info
+        if "eeg" in data.get_channel_types() and not meg:
+            prepared = measured(data, account, noise_cov)
+            info, noise_cov = prepared.evoked.info, prepared.noise_cov
+            if settings.spec.abilities.adaptive and data_cov is None:
+                data_cov = _of_trials(prepared, account)
+    placed = forward is None
+    info = settled_info(info, account, meg=meg, placed=placed, reference=settings.reference)
     if forward is not None:
+        check_compensation(info, forward["info"])
         check_positions(forward, info, account)
     if noise_cov is None:
-        noise_cov = mne.make_ad_hoc_cov(info, std={"eeg": AD_HOC_STD}, verbose="error")
-        account.note("No noise covariance was given; independent noise was assumed.")
+        noise_cov = default_covariance(info, account, "none was given")
+    elif placed and settings.rank is None:
+        info = _without_sums(info, noise_cov, account)
     request = HeadRequest(
-        imager.spec_,
-        imager.space,
-        imager.subject,
-        imager.subjects_dir,
-        imager.trans,
-        imager.head,
-        imager.circumference,
+        settings.spec,
+        settings.space,
+        settings.subject,
+        settings.subjects_dir,
+        settings.trans,
+        settings.head,
+        settings.circumference,
     )
     head = find_head(request, info, forward, progress, account)
-    depth = imager.spec_.abilities.depth if imager.depth == "auto" else imager.depth
+    depth = settings.spec.abilities.depth if settings.depth == "auto" else settings.depth
     if isinstance(depth, str):
         raise MajorantError(f"depth is {depth!r}; expected 'auto', None, a number or a dict")
     model, used = source_model(
         head.forward,
         info,
         noise_cov,
-        loose=imager.loose,
+        loose=settings.loose,
         depth=depth,
         leadfield=head.leadfield,
         space=head.space,
@@ -105,16 +117,60 @@ def fitted(
     lost = [name for name in info["ch_names"] if name not in used["ch_names"]]
     if lost:
         account.note(f"Left out, for the forward or the covariance lacks them: {', '.join(lost)}.")
-    inverse, cov = _whitened(imager, model, used, noise_cov, data_cov, account)
+    inverse, cov = _whitened(settings, model, used, noise_cov, data_cov, account)
     return Fitted(inverse, used, cov, head, tuple(account.decisions))
+
+
+def _is_info(given: Any) -> bool:
+    import mne
+
+    return isinstance(given, mne.Info)
+
+
+def _of_trials(prepared: Prepared, account: Account) -> Any | None:
+    """What a beamformer adapts to, where there are trials."""
+    found = data_covariance(prepared)
+    if found is None:
+        return None
+    account.note(found[1])
+    return found[0]
+
+
+def _inverts_meg(info: Any, forward: Any | None) -> bool:
+    """Whether a forward has sensors of MEG that the data have, too."""
+    if forward is None:
+        return False
+    kinds = dict(zip(info["ch_names"], info.get_channel_types(), strict=True))
+    return any(kinds.get(name) in MEG for name in forward["sol"]["row_names"])
+
+
+def _without_sums(info: Any, noise_cov: Any, account: Account) -> Any:
+    """Leave electrodes out that the covariance shows to be sums of others."""
+    import mne
+
+    values = np.asarray(noise_cov["data"], float)
+    if values.ndim == 1 or not set(info["ch_names"]) <= set(noise_cov["names"]):
+        return info
+    cov = mne.pick_channels_cov(noise_cov, list(info["ch_names"]), ordered=True)
+    project = projection(info)
+    moment = project @ np.asarray(cov["data"], float) @ project.T
+    if not np.isfinite(moment).all():
+        return info
+    sums = interpolated(moment, data_space(moment, info, np.inf), info)
+    if not sums:
+        return info
+    say_interpolated(sums, account)
+    kept = [k for k, name in enumerate(info["ch_names"]) if name not in sums]
+    return mne.pick_info(info, kept)
 
 
 def _check_kinds(info: Any, forward: Any, noise_cov: Any, data_cov: Any) -> None:
     """Refuse what is not of MNE's kinds, and say how to come by these."""
     import mne
 
+    data = (mne.Evoked, mne.BaseEpochs, mne.io.BaseRaw)
     kinds = (
-        ("info", info, mne.Info, "give evoked.info, or raw.info"),
+        ("info", info, (mne.Info, *data), "give evoked.info, or the data themselves"),
         ("forward", forward, mne.Forward, "read one with mne.read_forward_solution"),
         ("noise_cov", noise_cov, mne.Covariance, "read one with mne.read_cov"),
         ("data_cov", data_cov, mne.Covariance, "compute one with mne.compute_covariance"),
@@ -122,12 +178,16 @@ def _check_kinds(info: Any, forward: Any, noise_cov: Any, data_cov: Any) -> None
     for name, given, kind, how in kinds:
         if not (isinstance(given, kind) or (given is None and name != "info")):
             raise MajorantError(
-                f"{name} is a {type(given).__name__}; expected an mne.{kind.__name__}: {how}"
+                f"{name} is a {type(given).__name__}; expected an mne.{_name(kind)}: {how}"
             )
 
 
+def _name(kind: type | tuple[type, ...]) -> str:
+    return kind[0].__name__ if isinstance(kind, tuple) else kind.__name__
+
+
 def _whitened(
-    imager: SourceImager,
+    settings: ImagerSettings,
     model: SourceModel,
     info: Any,
     noise_cov: Any,
@@ -137,20 +197,20 @@ def _whitened(
     """Whiten and check; returns the inverse, and the noise covariance of its channels."""
     import mne
 
-    check_able(imager.spec_, orientation=model.orientation)
-    check_pick(model, imager.pick_ori)
+    check_able(settings.spec, orientation=model.orientation)
+    check_pick(model, settings.pick_ori)
     names = list(info["ch_names"])
     cov = mne.pick_channels_cov(noise_cov, names, ordered=True)
     check_covariance(cov, info)
     # A location's columns cannot be told apart in fewer dimensions than there are of them.
-    matrix = whitener(cov, info, imager.rank, model.leadfield.n_orient + 1)
+    matrix = whitener(cov, info, settings.rank, model.leadfield.n_orient + 1)
     moment: Tensor | None = None
     if data_cov is not None:
         check_covariance(data_cov, info)
         picked = np.asarray(mne.pick_channels_cov(data_cov, names, ordered=True).data)
         moment = as_tensor(matrix @ (picked if picked.ndim == 2 else np.diag(picked)) @ matrix.T)
     inverse = Inverse(
-        imager.spec_, imager.solver_options, imager.snr, model, matrix, tuple(names), moment
+        settings.spec, settings.options, settings.snr, model, matrix, tuple(names), moment
     )
     inverse.require()
     account.note(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self, final
@@ -13,7 +14,8 @@ from majorant.head.model import SourceModel
 from majorant.imager import apply as doors
 from majorant.imager.abilities import check_options, check_words, options_of
 from majorant.imager.fit import fitted
-from majorant.imager.inverse import Inverse
+from majorant.imager.inverse import Call, Inverse
+from majorant.imager.settings import ImagerSettings
 from majorant.imager.tally import Tally
 from majorant.problem import Certificate, MajorantError, Problem, Solution, Status
 from majorant.registry import SolverSpec, spec
@@ -158,6 +160,18 @@ class SourceImager:
         return f"SourceImager({', '.join([repr(self.solver), *changed])})"
 
     @property
+    def settings(self) -> ImagerSettings:
+        """All of them, as one record."""
+        names = [own.name for own in fields(ImagerSettings) if own.name != "options"]
+        own = {name: getattr(self, name) for name in names}
+        return ImagerSettings(**own, options=dict(self.solver_options))
+
+    @property
+    def call(self) -> Call:
+        """What a call of the fitted imager works with."""
+        return Call(self.inverse, self.info_, self.pick_ori, self.record)
+
+    @property
     def inverse(self) -> Inverse:
         """Solver, lead field and whitening, once fitted."""
         if self._inverse is None:
@@ -217,12 +231,14 @@ class SourceImager:
 
         Parameters
         ----------
-        info : mne.Info
-            Of the data; bad channels are left out.
+        info : mne.Info, mne.Evoked, mne.BaseEpochs or mne.io.BaseRaw
+            Of the data, or the data themselves, which say more: their rank, which electrodes were
+            interpolated, their unit, and the noise of the baseline. Bad channels are left out.
         forward : mne.Forward or None
             None computes one for the electrodes, on the subject's head or the template.
         noise_cov : mne.Covariance or None
-            Of a single trial, as everywhere in MNE. None assumes independent noise.
+            Of a single trial, as everywhere in MNE. None takes the baseline, where `info` are data
+            that have one, and assumes independent noise elsewhere.
         data_cov : mne.Covariance or None
             For solvers that adapt to the covariance of the data (LCMV): that of single trials.
             None takes the data that are imaged.
@@ -238,7 +254,7 @@ class SourceImager:
         MajorantError
             If channels, orientation, source space and solver do not fit together.
         """
-        found = fitted(self, info, forward, noise_cov, data_cov, progress)
+        found = fitted(self.settings, info, forward, noise_cov, data_cov, progress)
         self.info_, self.noise_cov_, head = found.info, found.noise_cov, found.head
         self.alignment_, self.coregistration_ = head.alignment, head.coregistration
         self._keep(found.inverse, found.notes)
@@ -264,9 +280,7 @@ class SourceImager:
         MajorantError
             If the imager is not fitted, or channels are missing.
         """
-        inverse, nave = self.inverse, max(int(evoked.nave), 1)
-        data = evoked.data[inverse.rows(evoked.ch_names)]
-        return inverse.problem(inverse.white(data, nave)[None], nave)
+        return self.inverse.posed(evoked)
 
     def solve(self, evoked: Any, progress: Callable[[int, int], None] | None = None) -> Solution:
         """Solve for an average and keep the solution as ``solution_``.
@@ -277,7 +291,7 @@ class SourceImager:
         progress : callable, optional
             Called with (iterations done, iteration limit).
         """
-        return doors.solve(self, evoked, progress)
+        return doors.solve(self.call, evoked, progress)
 
     def apply(
         self,
@@ -317,7 +331,7 @@ class SourceImager:
             memory.
         """
         return doors.apply(
-            self, inst, progress, return_generator=return_generator, start=start, stop=stop
+            self.call, inst, progress, return_generator=return_generator, start=start, stop=stop
         )
 
     def stream(
@@ -352,7 +366,7 @@ class SourceImager:
         mne.SourceEstimate
             Of consecutive stretches, without gap or overlap.
         """
-        return doors.stream(self, raw, start, stop, window, chunk, progress)
+        return doors.stream(self.call, raw, start, stop, window, chunk, progress)
 
     def write(
         self,
@@ -372,13 +386,24 @@ class SourceImager:
         from majorant.imager.store import write_stream
 
         pieces = self.stream(raw, start=start, stop=stop, window=window, progress=progress)
-        return write_stream(self, raw, pieces, Path(path), start, stop, overwrite=overwrite)
+        return write_stream(
+            self.call,
+            raw,
+            pieces,
+            Path(path),
+            start,
+            stop,
+            unit=lambda: self.unit_,
+            overwrite=overwrite,
+        )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the fitted imager to one file; see :mod:`majorant.imager.stored`."""
-        from majorant.imager.stored import save_imager
+        from majorant.imager.stored import Stored, save_imager
 
-        return save_imager(self, path)
+        inverse = self.inverse
+        stored = Stored(self.get_params(), inverse, self.info_, self.noise_cov_, self.notes_)
+        return save_imager(stored, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SourceImager:
@@ -391,7 +416,16 @@ class SourceImager:
         """
         from majorant.imager.stored import load_imager
 
-        return load_imager(path)
+        def make(settings: Mapping[str, Any]) -> ImagerSettings:
+            made.append(cls(**settings))
+            return made[0].settings
+
+        made: list[SourceImager] = []
+        stored, imager = load_imager(path, make), made[0]
+        imager.info_, imager.noise_cov_ = stored.info, stored.noise_cov
+        imager.alignment_ = imager.coregistration_ = None
+        imager._keep(stored.inverse, stored.notes)
+        return imager
 
     def add_to_report(self, report: Any, evoked: Any, title: str = "Source estimate") -> None:
         """Image an average and add the interactive page to an `mne.Report` as a section.

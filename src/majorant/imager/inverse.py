@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from majorant.head.model import SourceModel, as_tensor
+from majorant.imager.tally import Tally
 from majorant.linalg import spd_power
 from majorant.problem import MajorantError, MatrixOperator, Operator, Problem, Solution
 from majorant.recording.sensors import pick_rows
@@ -24,7 +25,7 @@ from majorant.solvers.base import Kernel, KernelSolver, Solver
 from majorant.solvers.choice import choose_snr
 from majorant.solvers.loop import solve
 
-__all__ = ["Inverse", "Job"]
+__all__ = ["Call", "Inverse", "Job"]
 
 Progress = Callable[[int, int], None] | None
 
@@ -118,6 +119,12 @@ class Inverse:
         """The problem that whitened data (n_batch, rank, n_times) pose."""
         return Problem(self.operator(nave), y, source_prior=as_tensor(self.model.prior))
 
+    def posed(self, evoked: Any) -> Problem:
+        """The whitened problem that an average poses, with its channels in any order."""
+        nave = max(int(evoked.nave), 1)
+        data = evoked.data[self.rows(list(evoked.ch_names))]
+        return self.problem(self.white(data, nave)[None], nave)
+
     @property
     def needs_moment(self) -> bool:
         """Whether something is to be learned from all data before the first estimate."""
@@ -175,22 +182,22 @@ class Inverse:
 
     def solve(self, y: Tensor, job: Job, progress: Progress = None) -> Solution:
         """Solve windows of any length (n_batch, rank, n_times), each for itself."""
-        return solve(
-            self.problem(y, job.nave), self.solver(job.snr).at(job.sfreq), progress=progress
-        )
+        solver = self.solver(job.snr).at(job.sfreq)
+        return solve(self._posed(y, job, solver), solver, progress=progress)
 
     def solve_windows(self, y: Tensor, job: Job) -> Solution:
-        """Solve windows of the solver's own length, as a stream makes them.
+        """Solve windows of the solver's own length, as a stream makes them."""
+        solver = self.solver(job.snr).at(job.sfreq)
+        return solve(self._posed(y, job, solver), solver)
 
-        Where the solver says so, in single precision: hours of data need it.
-        """
-        solver, problem = self.solver(job.snr).at(job.sfreq), self.problem(y, job.nave)
-        if solver.abilities.single:
-            operator = self._single(job.nave)
-            prior = problem.source_prior
-            prior = None if prior is None else prior.to(torch.float32)
-            problem = Problem(operator, y.to(torch.float32), source_prior=prior)
-        return solve(problem, solver)
+    def _posed(self, y: Tensor, job: Job, solver: Solver) -> Problem:
+        """The problem; in single precision where the solver says so."""
+        problem = self.problem(y, job.nave)
+        if not solver.abilities.single:
+            return problem
+        prior = problem.source_prior
+        prior = None if prior is None else prior.to(torch.float32)
+        return Problem(self._single(job.nave), y.to(torch.float32), source_prior=prior)
 
     def _single(self, nave: int) -> Operator:
         """The whitened lead field in single precision."""
@@ -217,6 +224,32 @@ class Inverse:
                 f"{self.spec.title} looks at time courses, and a covariance has none; image it "
                 f"with one of {able(lambda s: s.covariance)}"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """What a call of an imager works with, and where it leaves what is to be said of it.
+
+    Attributes
+    ----------
+    inverse : Inverse
+    info : mne.Info
+        Channels in use.
+    pick_ori : None, "normal", "vector" or "max-power"
+        What is read off a location of several columns.
+    keep : callable
+        Takes the tally of the windows, the ratio of amplitudes, and what works the solution out.
+    """
+
+    inverse: Inverse
+    info: Any
+    pick_ori: str | None
+    keep: Callable[[Tally, float | None, Callable[[], Solution] | None], None]
+
+    @property
+    def model(self) -> SourceModel:
+        """Oriented lead field and prior."""
+        return self.inverse.model
 
 
 def root(moment: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ written beside its target and moved into place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,10 @@ from numpy.typing import NDArray
 from majorant.files.output import check_output, is_store
 from majorant.files.write import beside, exchange, require_room
 from majorant.head.spaces import SourceSpace
+from majorant.imager.inverse import Call
 from majorant.imager.streams import span_of
 from majorant.problem import DamagedFile, MajorantError
 from majorant.recording.events import bad_samples
-
-if TYPE_CHECKING:
-    from majorant.imager.imager import SourceImager
 
 __all__ = ["EstimateStore", "read_window", "write_stream"]
 
@@ -39,8 +37,8 @@ class EstimateStore:
     ----------
     folder : Path
         Must not exist.
-    imager : SourceImager
-        Fitted.
+    call : Call
+        Of a fitted imager.
     n_times : int
     tmin : float
         s.
@@ -53,13 +51,11 @@ class EstimateStore:
         If the disk has no room for it.
     """
 
-    def __init__(
-        self, folder: Path, imager: SourceImager, n_times: int, tmin: float, sfreq: float
-    ) -> None:
+    def __init__(self, folder: Path, call: Call, n_times: int, tmin: float, sfreq: float) -> None:
         import zarr
 
-        space, lead = imager.model.space, imager.leadfield_
-        vector = imager.pick_ori == "vector"
+        space, lead = call.model.space, call.model.leadfield
+        vector = call.pick_ori == "vector"
         shape = (lead.n_locations, *([3] if vector else []), n_times)
         width = int(np.prod(shape[:-1]))
         require_room(
@@ -86,7 +82,7 @@ class EstimateStore:
             space=space.kind,
             parts=len(space.vertices),
             subject=space.subject,
-            solver=imager.spec_.name,
+            solver=call.inverse.spec.name,
             tmin=float(tmin),
             sfreq=float(sfreq),
             complete=False,
@@ -127,16 +123,17 @@ class EstimateStore:
 
 
 def write_stream(
-    imager: SourceImager,
+    call: Call,
     raw: Any,
     pieces: Iterable[Any],
     path: Path,
     start: int | None,
     stop: int | None,
     *,
+    unit: Callable[[], str],
     overwrite: bool,
 ) -> Path:
-    """Write a stream of estimates; see `SourceImager.write`.
+    """Write a stream of estimates, and their unit once it is known; see `SourceImager.write`.
 
     Raises
     ------
@@ -147,11 +144,11 @@ def write_stream(
     first, last = span_of(raw, start, stop)
     sfreq = float(raw.info["sfreq"])
     with beside(target) as folder:
-        store = EstimateStore(folder, imager, last - first, first / sfreq, sfreq)
+        store = EstimateStore(folder, call, last - first, first / sfreq, sfreq)
         store.mark(bad_samples(raw, first, last))
         for piece in pieces:
-            store.add(_of_locations(imager.model.space, piece.data))
-        store.close(imager.unit_)
+            store.add(_of_locations(call.model.space, piece.data))
+        store.close(unit())
         exchange(folder, target)
     return target
 

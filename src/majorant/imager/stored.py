@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,19 +25,45 @@ from majorant.head.model import SourceModel, as_tensor
 from majorant.head.spaces import SourceSpace
 from majorant.imager.estimate import check_pick
 from majorant.imager.inverse import Inverse
+from majorant.imager.settings import ImagerSettings
 from majorant.problem import DamagedFile, MajorantError
 
-if TYPE_CHECKING:
-    from majorant.imager.imager import SourceImager
-
-__all__ = ["load_imager", "save_imager"]
+__all__ = ["Stored", "load_imager", "save_imager"]
 
 KIND, VERSION = "imager", 1
 TYPES = ("eeg", "mag", "grad")
+LARGEST = 1e30
+"""Of a number in a prior or a whitener; its square must not overflow."""
+FASTEST = 1e6
+"""Hz."""
 LEAD = ("gain", "positions", "normals", "edges", "hemisphere", "vertices")
 
 
-def save_imager(imager: SourceImager, path: str | os.PathLike[str]) -> Path:
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a file holds of a fitted imager.
+
+    Attributes
+    ----------
+    settings : mapping
+        Its arguments, those of the solver among them.
+    inverse : Inverse
+    info : mne.Info
+        Channels in use.
+    noise_cov : mne.Covariance
+        Of a single trial.
+    notes : tuple of str
+        What was found and done while fitting.
+    """
+
+    settings: Mapping[str, Any]
+    inverse: Inverse
+    info: Any
+    noise_cov: Any
+    notes: tuple[str, ...]
+
+
+def save_imager(stored: Stored, path: str | os.PathLike[str]) -> Path:
     """Write a fitted imager, atomically.
 
     Raises
@@ -43,8 +71,7 @@ def save_imager(imager: SourceImager, path: str | os.PathLike[str]) -> Path:
     MajorantError
         If it is not fitted, an option is no plain value, or the folder cannot be written.
     """
-    inverse, info = imager.inverse, imager.info_
-    settings = imager.get_params()
+    inverse, info, settings = stored.inverse, stored.info, dict(stored.settings)
     try:
         json.dumps(settings)
     except TypeError as error:
@@ -57,7 +84,7 @@ def save_imager(imager: SourceImager, path: str | os.PathLike[str]) -> Path:
         "prior": as_tensor(inverse.model.prior),
         "axes": as_tensor(inverse.model.axes),
         "whitener": as_tensor(inverse.whitener),
-        "noise_cov": as_tensor(np.atleast_1d(imager.noise_cov_.data)),
+        "noise_cov": as_tensor(np.atleast_1d(stored.noise_cov.data)),
         "locations": as_tensor(np.stack([channel["loc"] for channel in info["chs"]])),
         **{
             f"vertices.{k}": torch.from_numpy(np.ascontiguousarray(part))
@@ -77,7 +104,7 @@ def save_imager(imager: SourceImager, path: str | os.PathLike[str]) -> Path:
         "lead": {"n_orient": lead.n_orient, "kind": lead.kind, "subject": lead.subject},
         "loose": inverse.model.loose,
         "space": {"kind": space.kind, "subject": space.subject, "parts": len(space.vertices)},
-        "notes": list(imager.notes_),
+        "notes": list(stored.notes),
     }
     try:
         return write_archive(path, tensors, record, kind=KIND, version=VERSION)
@@ -88,8 +115,16 @@ def save_imager(imager: SourceImager, path: str | os.PathLike[str]) -> Path:
         ) from error
 
 
-def load_imager(path: str | os.PathLike[str]) -> SourceImager:
+def load_imager(
+    path: str | os.PathLike[str], make: Callable[[Mapping[str, Any]], ImagerSettings]
+) -> Stored:
     """Read an imager.
+
+    Parameters
+    ----------
+    path : path
+    make : callable
+        Checks the arguments of an imager and gives its settings.
 
     Raises
     ------
@@ -103,20 +138,22 @@ def load_imager(path: str | os.PathLike[str]) -> SourceImager:
     except (FileNotFoundError, IsADirectoryError) as error:
         raise MajorantError(f"there is no imager file at {path}; check the path") from error
     try:
-        return _rebuilt(tensors, record)
+        return _rebuilt(tensors, record, make)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, MajorantError) as error:
         raise DamagedFile(
             f"{path} cannot be used: it does not hold a fitted imager ({error}); make it again"
         ) from error
 
 
-def _rebuilt(tensors: dict[str, Tensor], record: dict[str, Any]) -> SourceImager:
+def _rebuilt(
+    tensors: dict[str, Tensor],
+    record: dict[str, Any],
+    make: Callable[[Mapping[str, Any]], ImagerSettings],
+) -> Stored:
     """Put the parts together; whatever does not fit raises."""
     import mne
 
-    from majorant.imager.imager import SourceImager
-
-    imager = SourceImager(**record["settings"])
+    settings = make(record["settings"])
     names: list[str] = list(record["ch_names"])
     kinds: Any = list(record["ch_types"])
     if not set(kinds) <= set(TYPES) or not all(isinstance(name, str) for name in names):
@@ -137,20 +174,19 @@ def _rebuilt(tensors: dict[str, Tensor], record: dict[str, Any]) -> SourceImager
         _space(tensors, record["space"]),
     )
     _check(model, whitener, tensors, len(names))
+    if not 0 < float(record["sfreq"]) <= FASTEST:
+        raise ValueError(f"a sampling rate of {record['sfreq']} Hz")
     info = mne.create_info(names, float(record["sfreq"]), kinds, verbose="error")
     for channel, place in zip(info["chs"], tensors["locations"].numpy(), strict=True):
         channel["loc"][:] = place
-    check_pick(model, imager.pick_ori)
+    check_pick(model, settings.pick_ori)
     moment = tensors.get("data_moment")
     inverse = Inverse(
-        imager.spec_, imager.solver_options, imager.snr, model, whitener, tuple(names), moment
+        settings.spec, settings.options, settings.snr, model, whitener, tuple(names), moment
     )
     inverse.require()
-    imager.info_ = info
-    imager.noise_cov_ = mne.Covariance(cov, names, [], [], 0)
-    imager.alignment_ = imager.coregistration_ = None
-    imager._keep(inverse, tuple(str(note) for note in record["notes"]))
-    return imager
+    notes = tuple(str(note) for note in record["notes"])
+    return Stored(record["settings"], inverse, info, mne.Covariance(cov, names, [], [], 0), notes)
 
 
 def _space(tensors: dict[str, Tensor], record: dict[str, Any]) -> SourceSpace:
@@ -182,6 +218,13 @@ def _check(model: SourceModel, whitener: Any, tensors: dict[str, Tensor], n_chan
             raise ValueError(f"{name} of shape {tuple(tensors[name].shape)}, not {shape}")
         if name != "locations" and not bool(torch.isfinite(tensors[name]).all()):
             raise ValueError(f"{name} with values that are not finite")
+    if not 0 <= model.loose <= 1:
+        raise ValueError(f"a loose of {model.loose}")
+    prior, noise = tensors["prior"], tensors["noise_cov"]
+    if not bool((prior >= 0).all()) or not bool((prior > 0).any()) or float(prior.max()) > LARGEST:
+        raise ValueError("a source prior that is negative, zero or without bounds")
+    if not bool(torch.isfinite(noise).all()) or float(tensors["whitener"].abs().max()) > LARGEST:
+        raise ValueError("a noise covariance that is none")
     if not 0 < len(whitener) <= n_channels:
         raise ValueError(f"a whitener of rank {len(whitener)} for {n_channels} channels")
     if space.index is None:

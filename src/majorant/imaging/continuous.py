@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from majorant.account import Account, listening
+from majorant.account import Account
 from majorant.head.places import locate
 from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
@@ -29,24 +29,17 @@ from majorant.imaging.image import fitted_imager, page_content, predict, regular
 from majorant.imaging.instants import Instants
 from majorant.imaging.result import ImageResult, ImageSettings
 from majorant.problem import MajorantError, Solution
-from majorant.recording.channels import (
-    FEWEST,
-    check_samples,
-    eeg_names,
-    mark_bads,
-    require_eeg,
-    set_types_by_name,
-    too_few,
-)
+from majorant.recording.channels import check_samples, eeg_names, require_eeg
+from majorant.recording.electrodes import settle
 from majorant.recording.file import Recording
-from majorant.recording.montage import check_places, place, read_montage, replace_idealised
 from majorant.recording.noise import (
-    ad_hoc_covariance,
     baseline_covariance,
-    covariance_bads,
+    default_covariance,
     read_covariance,
+    within,
 )
-from majorant.recording.prepare import Prepared, has_average_reference
+from majorant.recording.prepare import Prepared, reference
+from majorant.recording.rank import Space
 from majorant.recording.settings import Preparation
 from majorant.words import written
 
@@ -114,7 +107,7 @@ def image_continuous(
         ready.reader.conditioning,
     )
     shown = Instants(len(reader), imager)
-    kept = EstimateStore(store, imager, len(reader), reader.first / reader.sfreq, reader.sfreq)
+    kept = EstimateStore(store, imager.call, len(reader), reader.first / reader.sfreq, reader.sfreq)
     kept.mark(reader.bad)
     for start, columns in _columns(imager, reader):
         values = combined(columns.numpy(), imager.model, None)
@@ -134,31 +127,18 @@ def _prepare(recording: Recording, settings: Preparation, account: Account) -> C
     _refuse(recording, settings)
     require_eeg(recording.info.get_channel_types(), account)
     raw = recording.data.copy()
-    with listening(account, "choosing channels"):
-        set_types_by_name(raw, account)
-    renamed: dict[str, str] = {}
-    if settings.montage is not None:
-        renamed = place(raw, read_montage(settings.montage), account)
-    unknown = covariance_bads(settings.noise_cov, raw.ch_names, renamed, account)
-    mark_bads(raw, (*settings.bads, *unknown), account)
-    check_places(raw, account)
-    replace_idealised(raw, account)
+    renamed = settle(raw, settings, account)
     raw.pick("eeg", exclude=[], verbose="error")
     names = eeg_names(raw)
-    if len(names) < FEWEST:
-        raise too_few(names)
     first, last = span_of_seconds(raw, settings.tmin, settings.tmax)
     conditioning = Conditioning(settings.scale or 1.0, _fir(raw, settings, account))
     reader = Reader(raw, names, first, last, conditioning)
     _say_bad(reader, account)
     check_samples(_glimpses(reader), names)
-    with raw.info._unlock():
-        raw.info["custom_ref_applied"] = 0
-    if not has_average_reference(raw.info):
-        with listening(account, "referencing"):
-            raw.set_eeg_reference("average", projection=True)
-    account.note(f"Average reference over {len(names)} electrodes.")
-    kind, cov = _noise(reader, raw.info, settings, renamed, account)
+    space = _referenced(raw, reader, account)
+    names = eeg_names(raw)
+    reader = Reader(raw, names, first, last, conditioning)
+    kind, cov = _noise(reader, raw.info, space, settings, renamed, account)
     import mne
 
     empty = mne.EvokedArray(np.zeros((len(names), 1)), raw.info, nave=1, verbose="error")
@@ -247,12 +227,36 @@ def _glimpses(reader: Reader) -> NDArray[np.float64]:
     return np.concatenate(parts, axis=1)
 
 
+def _referenced(raw: Any, reader: Reader, account: Account) -> Space:
+    """Bring the channels to the average reference; sums of others are dropped of them."""
+    import mne
+
+    data = _glimpses(reader)
+    seen = mne.EvokedArray(
+        data - data.mean(axis=1, keepdims=True), raw.info.copy(), verbose="error"
+    )
+    space = reference(seen, lambda _: None, account)
+    dropped = [name for name in raw.ch_names if name not in seen.ch_names]
+    if dropped:
+        raw.drop_channels(dropped)
+    with raw.info._unlock():
+        raw.info["custom_ref_applied"] = 0
+        raw.info["projs"] = seen.info["projs"]
+    return space
+
+
 def _noise(
-    reader: Reader, info: Any, settings: Preparation, renamed: dict[str, str], account: Account
+    reader: Reader,
+    info: Any,
+    space: Space,
+    settings: Preparation,
+    renamed: dict[str, str],
+    account: Account,
 ) -> tuple[str, Any]:
     """From a file, from a stretch that the user calls baseline, or assumed."""
     if settings.noise_cov is not None:
-        return "file", read_covariance(Path(settings.noise_cov).expanduser(), renamed, account)
+        given = read_covariance(Path(settings.noise_cov).expanduser(), renamed, account)
+        return "file", within(given, info, space)
     if isinstance(settings.baseline, tuple):
         first, last = span_of_seconds(reader.raw, *settings.baseline)
         quiet = Reader(reader.raw, list(info["ch_names"]), first, last, reader.conditioning)
@@ -262,8 +266,11 @@ def _noise(
             )
         data = quiet.read(0, len(quiet))[None][..., ~quiet.bad]
         window = (first / reader.sfreq, last / reader.sfreq)
-        return "baseline", baseline_covariance(data, info, nave=1, window=window, note=account)
-    return "ad hoc", ad_hoc_covariance(info, 1, account, "continuous data have no baseline")
+        return "baseline", baseline_covariance(
+            data, info, nave=1, window=window, note=account, space=space
+        )
+    assumed = default_covariance(info, account, "continuous data have no baseline")
+    return "ad hoc", within(assumed, info, space)
 
 
 def _columns(imager: SourceImager, reader: Reader) -> Iterator[tuple[int, Tensor]]:
@@ -332,7 +339,7 @@ def _result(
         f"The page shows {len(times)} instants: of every {written(seconds)} s the one at which the "
         "estimate is strongest. The whole estimate is in estimate.zarr."
     )
-    predicted = predict(imager, problem, solution, account)
+    predicted = predict(imager, solution, data, account)
     places = locate(imager.leadfield_)
     page = page_content(
         prepared, settings, imager, places, values, data, predicted, problem, None,

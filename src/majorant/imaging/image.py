@@ -13,20 +13,24 @@ from numpy.typing import NDArray
 from majorant.account import Account
 from majorant.findings.cautions import find_cautions
 from majorant.findings.evidence import Evidence
-from majorant.findings.facts import PageContent, SourceMaps, Uncertainty
+from majorant.findings.facts import PageContent, Peak, SourceMaps, Uncertainty
 from majorant.findings.faint import faint, strongest_ratio
+from majorant.findings.moments import with_moments
 from majorant.findings.peaks import find_peaks
+from majorant.findings.shadows import leaked
 from majorant.findings.standing import doubts
 from majorant.findings.uncertainty_choice import assess
 from majorant.head.model import as_tensor, read_forward
 from majorant.head.places import Places, locate
 from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
+from majorant.imager.inverse import Job
 from majorant.imaging.result import ImageResult, ImageSettings, citations, versions
 from majorant.memory import available, fits
 from majorant.problem import MajorantError, Problem, Solution
 from majorant.recording.noise import read_covariance
 from majorant.recording.prepare import Prepared
+from majorant.recording.rank import projection
 from majorant.recording.trials import data_covariance
 from majorant.words import written
 
@@ -87,8 +91,8 @@ def imaged(
     account.note(f"{imager.spec_.title}: {solution.status[0].value}.")
     values = combined(solution.estimate[0].numpy(), imager.model, None)
     data = evoked.data[[evoked.ch_names.index(name) for name in imager.info_["ch_names"]]]
-    data = data - data.mean(axis=0)
-    predicted = predict(imager, problem, solution, account)
+    data = projection(imager.info_) @ data
+    predicted = predict(imager, solution, data, account)
     places = locate(imager.leadfield_)
     doubt = assess(
         imager,
@@ -130,7 +134,7 @@ def page_content(
     window = times is None
     if times is None:
         times = np.asarray(prepared.evoked.times, float)
-    peaks = find_peaks(values, times, places)
+    peaks = _peaks(values, times, places, problem, imager)
     explained = _explained(data, predicted)
     evidence = Evidence(
         prepared=prepared,
@@ -147,6 +151,9 @@ def page_content(
         rank=imager.rank_,
         uncertainty=doubt,
         window=window,
+        leaked=_leaked(prepared, imager, problem, peaks, times)
+        if window and solution.unit != "Am"
+        else (),
         strongest=0.0 if doubt is None else strongest_ratio(values, doubt.deviation),
     )
     return PageContent(
@@ -171,16 +178,68 @@ def page_content(
     )
 
 
+def _leaked(
+    prepared: Prepared,
+    imager: SourceImager,
+    problem: Problem,
+    peaks: tuple[Peak, ...],
+    times: NDArray[np.float64],
+) -> tuple[tuple[float, int], ...]:
+    """What leakage makes of the peaks, where a solver is a matrix."""
+    y, nave = problem.y[0], max(int(prepared.evoked.nave), 1)
+    job = Job(nave, float(prepared.evoked.info["sfreq"]), imager.snr_)
+    kernel, gain = imager.inverse.kernel(job, y @ y.mT / y.shape[1]), problem.operator.matrix()
+    if kernel is None or gain is None:
+        return ()
+    matrix = kernel.matrix[0] if kernel.matrix.ndim == 3 else kernel.matrix
+    return leaked(matrix, gain, y, peaks, times, imager.leadfield_.n_orient)
+
+
+def _peaks(
+    values: NDArray[np.float64],
+    times: NDArray[np.float64],
+    places: Places,
+    problem: Problem,
+    imager: SourceImager,
+) -> tuple[Peak, ...]:
+    """Peaks, each with the moment of its dipole."""
+    gain = problem.operator.matrix()
+    found = find_peaks(values, times, places)
+    if gain is None:
+        return found
+    regions = imager.leadfield_.kind == "regions"
+    white = problem.y[0].numpy()
+    return with_moments(found, times, white, gain.numpy(), places.mni, regions=regions)
+
+
 def _bands(doubt: Uncertainty, seed: int) -> str:
     """How the standard deviations came about, for the account."""
     drawn = f" ({doubt.draws} draws, seed {seed})" if doubt.draws else ""
     return f"Uncertainty: {doubt.name}{drawn}."
 
 
-def fitted_imager(prepared: Prepared, settings: ImageSettings, account: Account) -> SourceImager:
+def fitted_imager(
+    prepared: Prepared,
+    settings: ImageSettings,
+    account: Account,
+    find: Callable[[], tuple[Any, str] | None] | None = None,
+) -> SourceImager:
+    """Fit an imager to a prepared recording.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    settings : ImageSettings
+    account : Account
+    find : callable, optional
+        The covariance of the data and a sentence, for a solver that adapts to it and where the
+        settings leave it to us; the default is that of the trials of `prepared`.
+    """
     imager = settings.imager()
     forward = None if settings.forward is None else read_forward(settings.forward)
-    adapted = _data_covariance(prepared, settings, imager, account)
+    adapted = _data_covariance(
+        find or (lambda: data_covariance(prepared)), prepared, settings, imager, account
+    )
     imager.fit(
         prepared.evoked.info, forward, prepared.noise_cov, data_cov=adapted, progress=account.say
     )
@@ -205,7 +264,11 @@ def fitted_imager(prepared: Prepared, settings: ImageSettings, account: Account)
 
 
 def _data_covariance(
-    prepared: Prepared, settings: ImageSettings, imager: SourceImager, account: Account
+    find: Callable[[], tuple[Any, str] | None],
+    prepared: Prepared,
+    settings: ImageSettings,
+    imager: SourceImager,
+    account: Account,
 ) -> Any | None:
     """What a solver that adapts to the data adapts to; None is what it is given to image."""
     if settings.data_cov not in ("auto", "average"):
@@ -213,7 +276,7 @@ def _data_covariance(
         return read_covariance(path, prepared.renamed or {}, account, "data")
     if not imager.spec_.abilities.adaptive:
         return None
-    found = data_covariance(prepared) if settings.data_cov == "auto" else None
+    found = find() if settings.data_cov == "auto" else None
     if found is None:
         account.note(
             "Data covariance: from what is imaged itself, over the whole window. Trials, where "
@@ -244,22 +307,23 @@ def _refuse_too_long(n_columns: int, n_times: int) -> None:
 
 
 def predict(
-    imager: SourceImager, problem: Problem, solution: Solution, account: Account
+    imager: SourceImager, solution: Solution, data: NDArray[np.float64], account: Account
 ) -> NDArray[np.float64]:
-    """Potentials that the estimated currents would give, V, average reference."""
-    currents = solution.estimate[0]
-    if solution.unit != "Am":
-        from majorant.solvers.linear import MinimumNorm
-        from majorant.solvers.loop import solve
+    """Potentials that the map would give, V, under the projectors of the data.
 
-        behind = solve(problem, MinimumNorm(snr=imager.snr_ or 3.0))
-        currents = behind.estimate[0]
-        account.note(
-            f"{imager.spec_.title} is a statistic, not a current: what it explains of the data is "
-            "what the minimum-norm currents with the same prior and regularisation explain."
-        )
-    potentials = (imager.leadfield_.gain @ as_tensor(currents.numpy())).numpy()
-    return potentials - potentials.mean(axis=0)
+    A statistic has no unit of current: its map is taken for currents at the one scale, for the
+    whole window, at which it explains the data best.
+    """
+    currents = as_tensor(solution.estimate[0].numpy())
+    potentials = projection(imager.info_) @ (imager.leadfield_.gain @ currents).numpy()
+    if solution.unit == "Am":
+        return potentials
+    power = float((potentials**2).sum())
+    account.note(
+        f"{imager.spec_.title} is a statistic, not a current: what it explains of the data is what "
+        "its map explains as currents, at the one scale that fits the window best."
+    )
+    return potentials * (float((potentials * data).sum()) / power if power > 0 else 0.0)
 
 
 def _explained(data: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[np.float64]:

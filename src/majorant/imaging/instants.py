@@ -8,6 +8,7 @@ from torch import Tensor
 
 from majorant.imager.imager import SourceImager
 from majorant.imager.streams import Reader
+from majorant.recording.rank import projection
 
 __all__ = ["STRETCHES", "Instants"]
 
@@ -33,6 +34,7 @@ class Instants:
     def __init__(self, n_times: int, imager: SourceImager) -> None:
         self.length = -(-n_times // STRETCHES)
         n, lead = -(-n_times // self.length), imager.leadfield_
+        self._project = projection(imager.info_)
         self._height = np.full(n, -1.0)
         self._sample = np.zeros(n, np.int64)
         self._values = np.zeros((lead.n_locations, n))
@@ -85,6 +87,6 @@ class Instants:
         return self._columns[:, self._shown]
 
     def read(self, reader: Reader) -> NDArray[np.float64]:
-        """Read the data of these instants, average reference, shape (n_channels, n_shown)."""
+        """Read the data of these instants, projected, shape (n_channels, n_shown)."""
         data = np.stack([reader.read(int(k), int(k) + 1)[:, 0] for k in self.sample], axis=1)
-        return data - data.mean(axis=0)
+        return self._project @ data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from inspect import signature
 from itertools import zip_longest
@@ -13,9 +13,11 @@ from typing import Any
 
 from majorant import __version__
 from majorant.findings.facts import PageContent, Peak
+from majorant.findings.moments import meaning
 from majorant.findings.uncertainty_choice import check_asked
 from majorant.head.places import Places
 from majorant.imager.imager import SourceImager
+from majorant.imager.settings import ImagerSettings
 from majorant.problem import MajorantError
 from majorant.recording.prepare import Prepared
 from majorant.report.headline import headline
@@ -30,52 +32,25 @@ TEMPLATE_CITATION += "(fsaverage), doi:10.1002/(SICI)1097-0193(1999)8:4<272::AID
 
 
 @dataclass(frozen=True)
-class ImageSettings:
-    """How a prepared recording is imaged; see :class:`majorant.imager.imager.SourceImager`.
+class ImageSettings(ImagerSettings):
+    """How a prepared recording is imaged: the imager, and what is asked of its estimate.
 
     Attributes
     ----------
-    solver : str
-    snr : float, "gcv" or "evidence"
-    loose : float or "auto"
-    depth : float, "auto" or None
-    space : str
-    head : {"auto", "template", "warped"}
-    circumference : float or None
-        Of the head, cm.
     forward : str or None
         File of an `mne.Forward`; None computes one, on the subject's head or the template.
-    subject : str or None
-        A FreeSurfer subject.
-    subjects_dir : str or None
-        Where subjects are.
-    trans : str or None
-        File of the transformation from head to MRI coordinates.
     data_cov : str
         What a beamformer adapts to: "auto" is the covariance of the trials over the active window
         (from the event on), where there are trials, else that of what is imaged; "average" is
         always the latter; or the file of a covariance of single trials.
-    options : mapping
-        Options of the solver.
     uncertainty : "none", "auto" or int
         Standard deviations: none, what fits the solver, or over so many resampled data sets.
     seed : int
         Of the resampling.
     """
 
-    solver: str = "sloreta"
-    snr: float | str = 3.0
-    loose: float | str = "auto"
-    depth: float | str | None = "auto"
-    space: str = "auto"
-    head: str = "auto"
-    circumference: float | None = None
     forward: str | None = None
-    subject: str | None = None
-    subjects_dir: str | None = None
-    trans: str | None = None
     data_cov: str = "auto"
-    options: Mapping[str, Any] = field(default_factory=dict)
     uncertainty: int | str = "auto"
     seed: int = 0
 
@@ -103,19 +78,7 @@ class ImageSettings:
                 f"{', '.join(sorted(ours))} is a setting of its own and cannot be given as an "
                 f"option of {self.solver}"
             )
-        return SourceImager(
-            self.solver,
-            snr=self.snr,
-            loose=self.loose,
-            depth=self.depth,
-            space=self.space,
-            head=self.head,
-            circumference=self.circumference,
-            subject=self.subject,
-            subjects_dir=self.subjects_dir,
-            trans=self.trans,
-            **self.options,
-        )
+        return SourceImager(**self.of_imager(), **self.options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +170,7 @@ class ImageResult:
             "solver": dict(content.solver),
             "status": imager.solution_.status[0].value,
             "unit": self.unit,
+            "amplitude_is": meaning(self.unit, lead.kind == "regions"),
             "explained_variance": self.explained,
             "headline": " ".join(headline(content)).replace(THIN, " "),
             "peaks": [

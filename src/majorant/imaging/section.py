@@ -48,13 +48,9 @@ def add_section(imager: SourceImager, report: Any, evoked: Any, title: str) -> N
     prepared = Prepared(
         average, imager.noise_cov_, "file", tuple(imager.notes_), evoked.comment or title
     )
+    own = imager.settings
     settings = ImageSettings(
-        solver=imager.solver,
-        snr=imager.snr,
-        loose=imager.model.loose,
-        depth=imager.depth if isinstance(imager.depth, float | int | str | None) else "auto",
-        space=imager.space,
-        options=dict(imager.solver_options),
+        **{**own.of_imager(), "loose": imager.model.loose}, options=dict(own.options)
     )
     page = render_page(imaged(imager, prepared, settings).content)
     report.add_html(as_frame(page, title), title=title)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from majorant.files.output import check_output
-from majorant.files.write import beside, exchange
+from majorant.files.write import beside, exchange, write_file
+from majorant.imaging.conditions import Conditions
 from majorant.imaging.result import ImageResult
+from majorant.words import file_labels
 
-__all__ = ["save_results"]
+__all__ = ["save_conditions", "save_results"]
 
 STEM = "estimate"
 
@@ -64,11 +66,46 @@ def save_results(
         else:
             os.rename(result.store, folder / f"{STEM}.zarr")
         summary["files"] = sorted([*(f.name for f in folder.iterdir()), "report.html"])
-        text = json.dumps(summary, indent=2, ensure_ascii=False, default=_plain) + "\n"
-        (folder / "summary.json").write_text(text, encoding="utf-8")
+        _write_summary(folder, summary)
         write_page(result.content, folder / "report.html", progress)
         exchange(folder, target)
     return target
+
+
+def save_conditions(
+    conditions: Conditions,
+    out_dir: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    command: Sequence[str] | str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Path:
+    """Write the estimates of several conditions, one `summary.json` and one `report.html`.
+
+    Parameters and errors as of :func:`save_results`; the estimates are called
+    ``estimate-NAME``, with what of a condition's name may stand in that of a file.
+    """
+    from majorant.report.conditions import render_conditions
+
+    target = check_output(out_dir, overwrite=overwrite)
+    summary = {**conditions.summary(), "command": command}
+    labels = file_labels(conditions.names)
+    with beside(target) as folder:
+        for label, result in zip(labels, conditions.results, strict=True):
+            result.stc.save(folder / f"{STEM}-{label}", overwrite=True, verbose="error")
+        summary["estimates"] = [f"{STEM}-{label}" for label in labels]
+        summary["files"] = sorted([*(f.name for f in folder.iterdir()), "report.html"])
+        _write_summary(folder, summary)
+        contents = [result.content for result in conditions.results]
+        page = render_conditions(conditions.title, conditions.names, contents, progress)
+        write_file(folder / "report.html", page)
+        exchange(folder, target)
+    return target
+
+
+def _write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
+    text = json.dumps(summary, indent=2, ensure_ascii=False, default=_plain) + "\n"
+    (folder / "summary.json").write_text(text, encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:

@@ -24,7 +24,7 @@ from majorant.energies.cosine import CosineEnergy, SourceState
 from majorant.linalg import squared_norm
 from majorant.majorants.base import Surrogate
 from majorant.majorants.cosine import CosineMajorant, HessianEstimate
-from majorant.majorants.prior import LayerNorms
+from majorant.majorants.prior import Norms
 from majorant.majorants.quadratic import QuadraticSurrogate
 from majorant.problem import MajorantError, Problem
 from majorant.solvers.base import Proposal
@@ -52,7 +52,7 @@ def check_limit(limit: Limit | None) -> None:
 
 
 def limiting(
-    energy: CosineEnergy, limit: Limit, norms: LayerNorms | None = None
+    energy: CosineEnergy, limit: Limit, norms: Norms | None = None
 ) -> CosineMajorant | HessianEstimate:
     """Return the bound that a limit is the inverse of.
 
@@ -60,8 +60,8 @@ def limiting(
     ----------
     energy : CosineEnergy
     limit : {"v1", "v2", "hvp"}
-    norms : LayerNorms or None
-        Norms of the prior's layers, if they have been measured.
+    norms : LayerNorms, callable or None
+        Norms of the prior's layers, or what gives them; None measures them.
     """
     if limit == "hvp":
         return HessianEstimate(CosineMajorant(energy, "v2", norms))

@@ -15,10 +15,8 @@ Source: the MM-Net paper (arXiv 2026), equations 12 and 13, algorithm 2; ``docs/
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeGuard
-from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor
@@ -28,22 +26,20 @@ from majorant.energies.lengths import inverse, norm
 from majorant.learned.fused import suits
 from majorant.learned.limits import Limit, Limited, check_limit, limiting
 from majorant.learned.network import Geometry, UnrolledNetwork
+from majorant.learned.prepared import Prepared
 from majorant.learned.timegrid import TimeGrid
 from majorant.learned.unrolled import MMNetSettings, MMNetwork
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.cosine import CosineMajorant, HessianEstimate
 from majorant.majorants.guard import Guard
-from majorant.majorants.prior import LayerNorms
 from majorant.majorants.quadratic import QuadraticSurrogate
-from majorant.networks.autoencoder import Conv
 from majorant.networks.card import Card
 from majorant.problem import MajorantError, Operator, Problem, Status
 from majorant.solvers.abilities import Abilities
 from majorant.solvers.base import IterativeSolver, Proposal, Reading
 
 if TYPE_CHECKING:  # the compiler of their loops is imported where it is needed
-    from majorant.learned.fused.energy import Layers
-    from majorant.learned.fused.proposal import FusedProposal, FusedStep
+    from majorant.learned.fused.proposal import FusedProposal
 
 WINDOW = 2
 """Steps between two decisions of the guard: trained networks overshoot every other step."""
@@ -130,6 +126,8 @@ class MMNet(IterativeSolver[SourceState]):
     recordings : bool
         Treat data as recordings: longer ones are cut into windows as long as those of the
         training, and a network that was trained on outward currents is shown them both ways.
+    prepared : Prepared or None
+        What was made of the same network before; None begins anew.
 
     Raises
     ------
@@ -160,6 +158,7 @@ class MMNet(IterativeSolver[SourceState]):
         fused: bool = True,
         card: Card | None = None,
         recordings: bool = False,
+        prepared: Prepared | None = None,
     ) -> None:
         check_limit(limit)
         if limit is not None and bound is not None:
@@ -173,7 +172,9 @@ class MMNet(IterativeSolver[SourceState]):
             )
         if sfreq is not None and not sfreq > 0:
             raise MajorantError(f"the sampling rate is {sfreq} Hz; give a positive number")
-        if not all(bool(torch.isfinite(w).all()) for w in network.prior.parameters()):
+        if prepared is None and not all(
+            bool(torch.isfinite(w).all()) for w in network.prior.parameters()
+        ):
             raise MajorantError(
                 "the prior holds NaN or infinite weights, so there is no energy to minimise; take "
                 "the weights anew"
@@ -188,31 +189,12 @@ class MMNet(IterativeSolver[SourceState]):
         self.cuts, self.either = recordings, recordings and not settings.signed
         own = settings.window if isinstance(settings, MMNetSettings) else MMNetSettings.window
         self.abilities = replace(MMNet.abilities, window=own)
-        self._prepare()
-
-    def _prepare(self) -> None:
-        """Begin with nothing made for networks and operators; it is made when it is asked for."""
-        self._norms: LayerNorms | None = None
-        self._layers: WeakKeyDictionary[Operator, Layers] = WeakKeyDictionary()
-        self._step: FusedStep | None = None
-        self._seen: tuple[ref[Problem], Problem] | None = None
-        self._copies: dict[tuple[torch.dtype, torch.device], UnrolledNetwork[Any]] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What copies and other processes get: all but what was prepared."""
-        made = ("_norms", "_layers", "_step", "_seen", "_copies")
-        return {name: value for name, value in vars(self).items() if name not in made}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._prepare()
+        self.prepared = Prepared(network) if prepared is None else prepared
 
     def changed(self, **changes: Any) -> MMNet:
         """Return the same solver with other settings, by the names of the parameters."""
-        own = {
-            name: getattr(self, name)
-            for name in ("sfreq", "max_iter", "guard", "bound", "limit", "fused", "card")
-        }
+        names = ("sfreq", "max_iter", "guard", "bound", "limit", "fused", "card", "prepared")
+        own = {name: getattr(self, name) for name in names}
         return MMNet(self.network, **{**own, "recordings": self.cuts, **changes})
 
     def at(self, sfreq: float) -> MMNet:
@@ -243,30 +225,26 @@ class MMNet(IterativeSolver[SourceState]):
     def majorant(self, problem: Problem) -> CosineMajorant | HessianEstimate:
         """The cosine energy with the network's prior, and the analytic bound of it."""
         coarse = self._coarse(problem)
-        network = self._network(coarse)
-        energy = self._energy(coarse, network)
-        if self._norms is None:
-            self._norms = LayerNorms.of(self.network.prior)
+        energy, made = self._energy(coarse, self.prepared.like(coarse)), self.prepared
         if self.limit is not None:
-            return limiting(energy, self.limit, self._norms)
+            return limiting(energy, self.limit, made.norms)
         matrix = coarse.operator.svd() is not None
-        return CosineMajorant(energy, self.bound or ("gram" if matrix else "v2"), self._norms)
+        return CosineMajorant(energy, self.bound or ("gram" if matrix else "v2"), made.norms)
 
     @torch.no_grad()
     def start(self, problem: Problem) -> SourceState:
         """The network's start; the same for every sample, or linear in its data."""
         coarse = self._coarse(problem)
-        return SourceState(self._network(coarse).start(coarse))
+        return SourceState(self.prepared.like(coarse).start(coarse))
 
     def proposal(self, problem: Problem) -> CurvatureProposal | FusedProposal | Limited:
         """The network's step on this operator."""
         coarse = self._coarse(problem)
-        network = self._network(coarse)
+        network = self.prepared.like(coarse)
         if self._fuses(network, coarse):
-            from majorant.learned.fused.proposal import FusedProposal, FusedStep
+            from majorant.learned.fused.proposal import FusedProposal
 
-            self._step = self._step or FusedStep(network)
-            return FusedProposal(self._step)
+            return FusedProposal(self.prepared.step())
         step = CurvatureProposal(network, network.geometry(coarse.operator, coarse.y.dtype))
         return step if self.limit is None else Limited(step, network.settings.gamma)
 
@@ -281,7 +259,6 @@ class MMNet(IterativeSolver[SourceState]):
         point, grid = surrogate.point, self._grid(problem)
         # <L x, y> / |L x|^2
         scale = point.cos_data * norm(self._coarse(problem).y) * inverse(point.norm_data)
-        self._seen = None  # the last look at this problem: its data need not be kept
         positive = torch.isfinite(scale) & (scale > 0)
         estimate = point.x * scale.to(point.x.dtype)[:, None, None]
         if not bool(positive.all()):
@@ -294,14 +271,13 @@ class MMNet(IterativeSolver[SourceState]):
 
     def _energy(self, coarse: Problem, network: UnrolledNetwork[Any]) -> CosineEnergy:
         """The energy, by the formulas that suit the problem."""
-        weight, operator = network.settings.weight, coarse.operator
+        weight = network.settings.weight
         if not self._fuses(network, coarse):
             return CosineEnergy(coarse, network.prior, weight)
-        from majorant.learned.fused.energy import FusedEnergy, Layers
+        from majorant.learned.fused.energy import FusedEnergy
 
-        if operator not in self._layers:
-            self._layers[operator] = Layers(operator, network)
-        return FusedEnergy(coarse, network.prior, weight, self._layers[operator])
+        layers = self.prepared.layers(coarse.operator)
+        return FusedEnergy(coarse, network.prior, weight, layers)
 
     def _fuses(self, network: UnrolledNetwork[Any], coarse: Problem) -> TypeGuard[MMNetwork]:
         """Whether energy and steps are the compiled ones: both, or neither."""
@@ -311,13 +287,7 @@ class MMNet(IterativeSolver[SourceState]):
         return TimeGrid.between(problem.n_times, self.sfreq, self.network.settings.rate)
 
     def _coarse(self, problem: Problem) -> Problem:
-        """The problem at the network's rate, in the dtype of its operator; made once a solve."""
-        seen = self._seen
-        if seen is None or seen[0]() is not problem:
-            self._seen = seen = (ref(problem), self._resampled(problem))
-        return seen[1]
-
-    def _resampled(self, problem: Problem) -> Problem:
+        """The problem at the network's rate, in the dtype of its operator."""
         n, expected = problem.operator.n_columns, self.network.settings.n_sources
         if n != expected:
             raise MajorantError(
@@ -334,14 +304,3 @@ class MMNet(IterativeSolver[SourceState]):
         grid = self._grid(problem)
         y = y if grid is None else y @ grid.down.to(y)
         return replace(problem, y=y)
-
-    def _network(self, problem: Problem) -> UnrolledNetwork[Any]:
-        """The network in the dtype and on the device of the data."""
-        key = (problem.y.dtype, problem.y.device)
-        if key not in self._copies:
-            frozen = copy.deepcopy(self.network).to(device=key[1], dtype=key[0])
-            for layer in frozen.requires_grad_(False).modules():
-                if isinstance(layer, Conv):
-                    layer.settle()
-            self._copies[key] = frozen.eval()
-        return self._copies[key]

@@ -8,20 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from majorant.account import Account, listening, silent
+from majorant.account import Account, silent
 from majorant.errors import MajorantError
 from majorant.head.model import read_forward
 from majorant.imager.imager import SourceImager
-from majorant.recording.channels import (
-    FEWEST,
-    check_samples,
-    eeg_names,
-    mark_bads,
-    set_types_by_name,
-    too_few,
-)
-from majorant.recording.montage import check_places, place, read_montage, replace_idealised
+from majorant.recording.channels import check_samples, set_types_by_name
+from majorant.recording.electrodes import settle
 from majorant.recording.noise import read_covariance
+from majorant.recording.settings import Preparation
 
 __all__ = ["fitted", "looked_at", "stream_names"]
 
@@ -63,20 +57,12 @@ def fitted(
 
     account = Account(say)
     raw: Any = mne.io.RawArray(np.zeros((len(info["ch_names"]), 1)), info, verbose="error")
-    with listening(account, "choosing channels"):
-        set_types_by_name(raw, account)
+    set_types_by_name(raw, account)
     if "eeg" not in raw.get_channel_types():
         kinds = ", ".join(sorted(set(raw.get_channel_types())))
         raise MajorantError(f"the stream has no EEG channels (it has {kinds}); name another")
-    renamed = {} if montage is None else place(raw, read_montage(montage), account)
-    mark_bads(raw, bads, account)
-    check_places(raw, account)
-    replace_idealised(raw, account)
+    renamed = settle(raw, Preparation(montage=montage, bads=tuple(bads)), account)
     raw.pick("eeg", exclude=[], verbose="error")
-    if len(eeg_names(raw)) < FEWEST:
-        raise too_few(eeg_names(raw))
-    with raw.info._unlock():
-        raw.info["custom_ref_applied"] = 0
     cov = None if noise_cov is None else read_covariance(Path(noise_cov), renamed, account)
     imager.fit(raw.info, None if forward is None else read_forward(forward), cov)
     for sentence in imager.notes_:

@@ -25,7 +25,7 @@ from majorant.energies.cosine import CosineEnergy, CosinePoint, SourceState
 from majorant.errors import MajorantError
 from majorant.linalg import ENERGY_DTYPE
 from majorant.majorants.base import Majorant
-from majorant.majorants.prior import COSINE_CURVATURE, LayerNorms, PriorBounds
+from majorant.majorants.prior import COSINE_CURVATURE, Norms, PriorBounds
 from majorant.majorants.quadratic import (
     Curvature,
     DiagonalCurvature,
@@ -118,8 +118,9 @@ class CosineMajorant(Majorant[SourceState]):
         A name of :data:`BOUNDS`. ``"global"`` and ``"gram-global"`` are majorants for every step;
         the others bound the Hessian at the current point, and steps along them go through the
         guard. Without a prior ``"gram"`` is global too.
-    norms : LayerNorms or None
-        Norms of the prior's layers, if they have been measured; None measures them.
+    norms : LayerNorms, callable or None
+        Norms of the prior's layers, or what gives them; None measures them. Nothing is measured
+        before the curvature is first asked for.
 
     Raises
     ------
@@ -128,7 +129,7 @@ class CosineMajorant(Majorant[SourceState]):
     """
 
     def __init__(
-        self, energy: CosineEnergy, bound: str = "global", norms: LayerNorms | None = None
+        self, energy: CosineEnergy, bound: str = "global", norms: Norms | None = None
     ) -> None:
         if bound not in BOUNDS:
             raise MajorantError(f"there is no bound {bound!r}; choose one of {', '.join(BOUNDS)}")

@@ -17,8 +17,9 @@ fail. Source: the MM-Net paper (arXiv 2026), version 1 (Proposition 1) and versi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +29,7 @@ from majorant.energies.cosine import CosinePoint
 from majorant.errors import MajorantError
 from majorant.linalg import ENERGY_DTYPE
 from majorant.majorants.spectral import column_sum_bound, conv_norm_bound, expand
-from majorant.networks.autoencoder import Autoencoder, Pass, soft_relu_curvature
+from majorant.networks.autoencoder import Autoencoder, Pass, Prior
 
 COSINE_CURVATURE = 2.0 / math.sqrt(3.0)
 """Largest eigenvalue of the Hessian of the cosine distance, times the squared norm."""
@@ -44,40 +45,44 @@ class LayerNorms:
     ----------
     spectral : tuple of float
         Upper bounds of the spectral norms, first layer first.
+    bends : tuple of float
+        Upper bounds of the second derivatives of the non-linearities, first one first.
     columns : tuple of float
-        Upper bounds of the largest column sums of absolute values.
-    eps : float
-        Of the SoftReLU.
+        Upper bounds of the largest column sums of absolute values; empty where nobody needs them.
     """
 
     spectral: tuple[float, ...]
-    columns: tuple[float, ...]
-    eps: float
+    bends: tuple[float, ...]
+    columns: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, prior: Autoencoder) -> LayerNorms:
         """Measure the layers of ``prior``."""
         return cls(
             tuple(float(conv_norm_bound(w)) for w in prior.weights),
+            (1.0 / (2.0 * prior.eps),) * (len(prior.weights) - 1),
             tuple(float(column_sum_bound(w)) for w in prior.weights),
-            prior.eps,
         )
 
     @property
     def lipschitz(self) -> float:
-        """Upper bound of ``|J|`` everywhere: the slopes of the SoftReLU are below 1."""
+        """Upper bound of ``|J|`` everywhere: the slopes of the non-linearities are below 1."""
         return math.prod(self.spectral)
 
     @property
     def bending(self) -> float:
         """Upper bound of ``|D2 Phi[d, d]| / |d|^2`` everywhere.
 
-        A layer bends by ``s'' <= 1 / (2 eps)`` what reaches it, and passes it on.
+        A layer bends what reaches it, by at most ``bends``, and passes it on.
         """
         return sum(
-            math.prod(self.spectral[:i]) ** 2 * math.prod(self.spectral[i:]) / (2 * self.eps)
-            for i in range(1, len(self.spectral))
+            math.prod(self.spectral[:i]) ** 2 * math.prod(self.spectral[i:]) * bend
+            for i, bend in enumerate(self.bends, 1)
         )
+
+
+Norms = LayerNorms | Callable[[], LayerNorms]
+"""Norms, or what gives them when they are asked for."""
 
 
 class PriorBounds:
@@ -85,14 +90,21 @@ class PriorBounds:
 
     Parameters
     ----------
-    prior : Autoencoder
-    norms : LayerNorms or None
-        None measures the layers now.
+    prior : Prior
+        Version 1, the diagonal and the structured matrix are made for an :class:`Autoencoder`.
+    norms : LayerNorms, callable or None
+        What gives them is called, and None measures the layers of an autoencoder, when a bound
+        first needs them: a solve whose proposals all pass the guard never does.
     """
 
-    def __init__(self, prior: Autoencoder, norms: LayerNorms | None = None) -> None:
+    def __init__(self, prior: Prior, norms: Norms | None = None) -> None:
         self.prior = prior
-        self.norms = LayerNorms.of(prior) if norms is None else norms
+        self._norms = (lambda: LayerNorms.of(self._autoencoder())) if norms is None else norms
+
+    @cached_property
+    def norms(self) -> LayerNorms:
+        """Norms of the layers."""
+        return self._norms if isinstance(self._norms, LayerNorms) else self._norms()
 
     def jacobian_norm(self, point: CosinePoint) -> Tensor:
         """Upper bound of ``|J(x)|``: layer norms times the largest slopes, (n_batch,)."""
@@ -125,7 +137,7 @@ class PriorBounds:
                 f"{len(self.norms.spectral)}; choose the bound 'v2' or 'global'"
             )
         one, two, three = self.norms.spectral
-        alpha = three * (one**2 * two**2 + self.norms.columns[1] * one**2) / (2 * self.norms.eps)
+        alpha = three * (one**2 * two**2 + self.norms.columns[1] * one**2) * self.norms.bends[0]
         rho, root = self.jacobian_norm(point), math.sqrt(point.x[0].numel())
         over_beta, over_x = 1.0 / point.norm_phi, 1.0 / point.norm_x
         return _finite(
@@ -157,13 +169,13 @@ class PriorBounds:
         ``A' D A <= Diag(|A|' D |A| 1)`` for a diagonal ``D >= 0``, with ``|A|`` replaced by the
         product of the layers' absolute values.
         """
-        weights = [w.detach().to(ENERGY_DTYPE).abs() for w in self.prior.weights]
+        weights = [w.detach().to(ENERGY_DTYPE).abs() for w in self._autoencoder().weights]
         ones = torch.ones_like(point.x, dtype=ENERGY_DTYPE)
         return _finite(self._sandwich(point, weights, ones))
 
     def product(self, point: CosinePoint, step: Tensor) -> Tensor:
         """Version 2 as a structured matrix (equations 17 and 20) times ``step``, like ``x``."""
-        return self._sandwich(point, self.prior.weights, step)
+        return self._sandwich(point, self._autoencoder().weights, step)
 
     def _sandwich(self, point: CosinePoint, weights: Sequence[Tensor], v: Tensor) -> Tensor:
         """``(i I + o J'J + sum_i J_i' D_i J_i) v`` for a network with these weights.
@@ -195,15 +207,22 @@ class PriorBounds:
         return bound
 
     def _bends(self, point: CosinePoint) -> list[Tensor]:
-        """``max(r_i s''(z_i), 0)``, what the residual adds at each layer, first layer first.
+        """What the residual adds at each layer, from above, first layer first."""
+        return self.prior.bends(_network(point), point.slope.arrived)
 
-        The negative part only lowers the curvature.
+    def _autoencoder(self) -> Autoencoder:
+        """The prior, where a bound is made for layers of convolutions.
+
+        Raises
+        ------
+        MajorantError
+            If the prior is another.
         """
-        before, eps = _network(point).before, self.prior.eps
-        return [
-            (r * soft_relu_curvature(z, eps)).clamp_min(0)
-            for r, z in zip(point.slope.arrived, before, strict=True)
-        ]
+        if not isinstance(self.prior, Autoencoder):
+            raise MajorantError(
+                "this bound is made for an autoencoder; choose 'gram', 'v2' or 'global'"
+            )
+        return self.prior
 
 
 def gauss_newton(point: CosinePoint, jacobian: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -158,6 +159,27 @@ class Pass:
     slopes: tuple[Tensor, ...]
 
 
+class Prior(Protocol):
+    """What the energy and its bounds ask of a prior: ``Phi`` with explicit Jacobian products."""
+
+    @property
+    def n_sources(self) -> int:
+        """Rows in and out."""
+        ...
+
+    def trace(self, x: Tensor) -> Pass:
+        """Run forward and keep what Jacobian products need."""
+        ...
+
+    def pullback(self, kept: Pass, v: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return ``J(x)' v``, and ``v`` pulled back to what leaves the non-linearities."""
+        ...
+
+    def bends(self, kept: Pass, arrived: tuple[Tensor, ...]) -> list[Tensor]:
+        """Return what the residual adds to the curvature at each layer, from above."""
+        ...
+
+
 class Autoencoder(nn.Module):
     """The prior network ``Phi``.
 
@@ -251,6 +273,16 @@ class Autoencoder(nn.Module):
             arrived.append(v)
             v = v * slope
         return layers[0].adjoint(v), tuple(reversed(arrived))
+
+    def bends(self, kept: Pass, arrived: tuple[Tensor, ...]) -> list[Tensor]:
+        """Return ``max(r s''(z), 0)`` of every non-linearity, first layer first.
+
+        The negative part only lowers the curvature.
+        """
+        return [
+            (r * soft_relu_curvature(z, self.eps)).clamp_min(0)
+            for r, z in zip(arrived, kept.before, strict=True)
+        ]
 
     def pushforward(self, kept: Pass, v: Tensor) -> Tensor:
         """Return ``J(x) v``, (n_batch, n_sources, n_times)."""

@@ -19,6 +19,7 @@ from majorant.problem import MajorantError
 __all__ = [
     "FEWEST",
     "check_samples",
+    "check_units",
     "eeg_names",
     "interpolate_bads",
     "mark_bads",
@@ -46,8 +47,9 @@ IN_PYTHON = "in Python SourceImager(...).fit(info, forward, noise_cov) takes all
 LARGEST, SMALLEST = 5e-3, 1e-9
 """Median amplitude of a channel (V) above or below which the file is in another unit."""
 
-MIXED = 2000.0
-"""Ratio of a channel's amplitude to the median one above which it is in another unit."""
+MIXED = 250.0
+"""Ratio of a channel's amplitude to the median one above which it is in another unit, or dead: a
+thousand, less what electrodes differ by."""
 
 
 def eeg_names(inst: Any) -> list[str]:
@@ -154,15 +156,20 @@ def mark_bads(
 
 
 def interpolate_bads(inst: Any, account: Account) -> None:
-    """Replace bad electrodes by what their neighbours say (spherical splines, MNE)."""
+    """Replace bad electrodes by what their neighbours say (spherical splines, MNE).
+
+    They stay marked as bad: their row of the lead field does not follow the splines, so an
+    estimate that took them for measurements would be pulled toward them.
+    """
     bads = [name for name in eeg_names(inst) if name in inst.info["bads"]]
     if not bads:
         return
     with listening(account, "interpolating"):
-        inst.interpolate_bads(reset_bads=True)
+        inst.interpolate_bads(reset_bads=False)
     account.note(
         f"Interpolated from their neighbours: {', '.join(bads)}. They say nothing that the "
-        f"{len(eeg_names(inst)) - len(bads)} electrodes that were recorded do not."
+        f"{len(eeg_names(inst)) - len(bads)} electrodes that were recorded do not, and sources are "
+        "imaged without them."
     )
 
 
@@ -203,19 +210,45 @@ def check_samples(
             "all electrodes record the same, so nothing is left against their average; check the "
             "reference and the cables, or give another file"
         )
+    _refuse_units(
+        spread, names, "give the factor to volts as the scale", ", or 1 if they are right"
+    )
+
+
+def check_units(samples: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Refuse data in memory whose amplitudes are in another unit than V.
+
+    Parameters
+    ----------
+    samples : array, shape (n_channels, n_samples)
+        Of electrodes.
+    names : sequence of str
+
+    Raises
+    ------
+    MajorantError
+        Naming the unit that the data are probably in.
+    """
+    if samples.size and np.isfinite(samples).all():
+        _refuse_units(_spread(samples), names, "multiply them by the factor to volts", "")
+
+
+def _refuse_units(
+    spread: NDArray[np.float64], names: Sequence[str], mend: str, otherwise: str
+) -> None:
+    """Refuse amplitudes that no EEG has, and channels that differ by a unit's factor."""
     typical = float(np.median(spread[spread > 0])) if (spread > 0).any() else 0.0
     _refuse_mixed(spread, names, typical)
     if typical > LARGEST:
         raise MajorantError(
-            f"the amplitudes are around {typical:.3g} V, and EEG is around 1e-5 V: the file seems "
-            "to be in another unit; give the factor to volts as the scale (1e-6 for microvolts, "
-            "1e-3 for millivolts), or 1 if they are right"
+            f"the amplitudes are around {typical:.3g} V, and EEG is around 1e-5 V: they seem to be "
+            f"in another unit; {mend} (1e-6 for microvolts, 1e-3 for millivolts){otherwise}"
         )
     if 0 < typical < SMALLEST:
         raise MajorantError(
-            f"the amplitudes are around {typical:.3g} V, and EEG is around 1e-5 V: the file seems "
-            "to have been divided once too often; give the factor to volts as the scale (1e6 "
-            "undoes a second conversion from microvolts), or 1 if they are right"
+            f"the amplitudes are around {typical:.3g} V, and EEG is around 1e-5 V: they seem to "
+            f"have been divided once too often; {mend} (1e6 undoes a second conversion from "
+            f"microvolts){otherwise}"
         )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,15 @@ from majorant.account import Account, listening
 from majorant.errors import MajorantError, nearest
 from majorant.recording.channels import FEWEST, eeg_names, set_types_by_name, some
 from majorant.recording.file import UNREADABLE
+from majorant.recording.names import builtin_montages, matches, standard_names
+from majorant.recording.system import contradiction
 
-__all__ = ["PlacedMontage", "check_places", "place", "read_montage", "replace_idealised"]
+__all__ = [
+    "PlacedMontage",
+    "check_places",
+    "place",
+    "read_montage",
+]
 
 ALIASES: Mapping[str, str] = {
     f"standard_{name}": f"colin27_{name}"
@@ -46,12 +52,6 @@ class PlacedMontage:
     from_file: bool
 
 
-def _builtin() -> list[str]:
-    import mne
-
-    return [str(name) for name in mne.channels.get_builtin_montages()]
-
-
 def read_montage(name: str) -> PlacedMontage:
     """Read a montage by the name that MNE gives it, or from a file.
 
@@ -62,7 +62,7 @@ def read_montage(name: str) -> PlacedMontage:
     """
     import mne
 
-    builtin = {known.casefold(): known for known in _builtin()}
+    builtin = {known.casefold(): known for known in builtin_montages()}
     swapped = {**ALIASES, **{new: old for old, new in ALIASES.items()}}
     for wanted in (name.casefold(), swapped.get(name.casefold(), "").casefold()):
         if wanted in builtin:
@@ -130,14 +130,14 @@ def place(inst: Any, placed: PlacedMontage, account: Account) -> dict[str, str]:
         If fewer than eight electrodes find a place.
     """
     names = eeg_names(inst)
-    found = _matches(names, placed.montage.ch_names)
+    found = matches(names, placed.montage.ch_names)
     renamed: dict[str, str] = {}
     if len(found) < FEWEST and placed.from_file:
         renamed = _rename_in_order(inst, placed, account)
         if renamed:
             set_types_by_name(inst, account)
             names = eeg_names(inst)
-            found = _matches(names, placed.montage.ch_names)
+            found = matches(names, placed.montage.ch_names)
     if len(found) < min(FEWEST, max(len(names), 1)):
         raise MajorantError(
             f"{_how_many(len(found))} of the {len(names)} electrodes ({some(names)}) are in the "
@@ -170,6 +170,7 @@ def _rename_in_order(inst: Any, placed: PlacedMontage, account: Account) -> dict
     else:
         return {}
     renamed = {a: b for a, b in zip(old, listed, strict=True) if a != b}
+    _refuse_other_order(dict(zip(old, listed, strict=True)), placed)
     inst.rename_channels(renamed)
     account.note(
         f"The channels are named otherwise than in {placed.title} but are as many, so they were "
@@ -179,24 +180,15 @@ def _rename_in_order(inst: Any, placed: PlacedMontage, account: Account) -> dict
     return renamed
 
 
-def _plain(name: str) -> str:
-    """A channel name without what recording systems put around it."""
-    short = re.sub(r"^eeg[\s_:-]*", "", name.strip().casefold())
-    return re.sub(r"[\s_-]+(ref|le|avg|ar|a1|a2)$", "", short).rstrip(".").strip()
-
-
-def _matches(names: Sequence[str], listed: Sequence[str]) -> dict[str, str]:
-    """The montage's name of every channel that it lists."""
-    found: dict[str, str] = {}
-    for simplify in (str, str.casefold, _plain):
-        table = {simplify(theirs): theirs for theirs in reversed(listed)}
-        taken = set(found.values())
-        for ours in names:
-            theirs = table.get(simplify(ours))
-            if ours not in found and theirs is not None and theirs not in taken:
-                found[ours] = theirs
-                taken.add(theirs)
-    return {name: found[name] for name in names if name in found}
+def _refuse_other_order(order: Mapping[str, str], placed: PlacedMontage) -> None:
+    """Refuse an order that the names of the recording, where they say anything, contradict."""
+    places = placed.montage.get_positions()["ch_pos"]
+    found = contradiction({ours: places[theirs] for ours, theirs in order.items()})
+    if found is not None:
+        raise MajorantError(
+            f"the channels are named otherwise than in {placed.title}, and in its order {found}; "
+            "give a file with the names of the recording"
+        )
 
 
 def placed_electrodes(info: Any) -> NDArray[np.bool_]:
@@ -213,8 +205,6 @@ def check_places(inst: Any, account: Account) -> None:
     MajorantError
         If no electrode has a position.
     """
-    import mne
-
     names = eeg_names(inst)
     known = dict(zip(inst.ch_names, placed_electrodes(inst.info), strict=True))
     lost = [name for name in names if not known[name]]
@@ -223,8 +213,7 @@ def check_places(inst: Any, account: Account) -> None:
             inst.drop_channels(lost)
             account.note(f"Set aside, for the file gives them no position: {', '.join(lost)}.")
         return
-    listed = mne.channels.make_standard_montage(standard_name()).ch_names
-    n_known = len(_matches(names, listed))
+    n_known = len(matches(names, standard_names()))
     if n_known < FEWEST:
         raise MajorantError(
             f"the recording has no electrode positions, and the names ({some(names)}) are not "
@@ -237,70 +226,3 @@ def check_places(inst: Any, account: Account) -> None:
         f"the recording has no electrode positions ({some(names)}); give them with a montage, "
         f"by name (standard_1005{hint}) or from a file"
     )
-
-
-def standard_name() -> str:
-    """The name of the best 10-05 montage in the MNE at hand: on fsaverage since 1.13."""
-    known = _builtin()
-    return next(n for n in ("fsaverage_1005", "colin27_1005", "standard_1005") if n in known)
-
-
-def replace_idealised(inst: Any, account: Account) -> None:
-    """Take the 10-05 positions for electrodes that were placed on a perfect sphere by name.
-
-    Files of electrode names often carry positions on a sphere whose equator runs through FPz, T7
-    and Oz, and no fiducials. Read literally they put the nasion at FPz, some 3 cm too high.
-    Where all names belong to the 10-05 system and lie in its directions, the positions that the
-    system has on a real head say more.
-    """
-    import mne
-
-    names = eeg_names(inst)
-    rows = [inst.ch_names.index(name) for name in names]
-    places = np.array([inst.info["chs"][i]["loc"][:3] for i in rows], float)
-    if not _on_a_sphere(places) or not _without_fiducials(inst.info):
-        return
-    standard = mne.channels.make_standard_montage(standard_name())
-    found = _matches(names, standard.ch_names)
-    if len(found) < len(names):
-        return
-    real = standard.get_positions()["ch_pos"]
-    if not _same_directions(places, np.array([real[found[name]] for name in names])):
-        return
-    standard.rename_channels({theirs: ours for ours, theirs in found.items() if ours != theirs})
-    with listening(account, "placing electrodes"):
-        inst.set_montage(standard, on_missing="ignore")
-    account.note(
-        "The positions lie on a perfect sphere and come without fiducials, so they are a drawing, "
-        "not a measurement; the places of these names in the 10-05 system were taken instead."
-    )
-
-
-def _on_a_sphere(places: NDArray[np.float64]) -> bool:
-    radius = np.linalg.norm(places, axis=1)
-    return bool(radius.std() < 1e-3 * radius.mean())
-
-
-def _without_fiducials(info: Any) -> bool:
-    """Whether fiducials are absent, or made up: on the axes, at one distance from the origin."""
-    from mne.io.constants import FIFF
-
-    points = [p["r"] for p in info["dig"] or () if p["kind"] == FIFF.FIFFV_POINT_CARDINAL]
-    if len(points) < 3:
-        return True
-    radius = np.linalg.norm(points, axis=1)
-    return bool(radius.std() < 1e-3 * radius.mean())
-
-
-def _same_directions(
-    ideal: NDArray[np.float64], real: NDArray[np.float64], largest: float = 35.0
-) -> bool:
-    """Whether two sets of positions agree in direction (degrees) after the best rotation."""
-    squares = (real**2).sum(axis=1)
-    centre = np.linalg.lstsq(np.c_[2 * real, np.ones(len(real))], squares, rcond=None)[0][:3]
-    a, b = ideal, real - centre
-    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
-    u, _, vt = np.linalg.svd(a.T @ b)
-    turn = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
-    angles = np.degrees(np.arccos(np.clip(((a @ turn) * b).sum(axis=1), -1, 1)))
-    return bool(angles.max() < largest)

@@ -23,28 +23,37 @@ from majorant.covariance import independent_samples, shrink
 from majorant.problem import MajorantError
 from majorant.recording.channels import LARGEST, some
 from majorant.recording.file import UNREADABLE
-from majorant.words import written
+from majorant.recording.rank import Space, signal_space
+from majorant.words import number, written
 
 __all__ = [
     "AD_HOC_STD",
-    "ad_hoc_covariance",
     "baseline_covariance",
     "check_covariance",
     "covariance_bads",
+    "default_covariance",
     "independent_samples",
+    "noise_of",
     "read_covariance",
     "shrink",
+    "within",
 ]
 
 AD_HOC_STD = 0.2e-6
-"""Standard deviation of assumed noise in an average, V (the value MNE assumes for EEG)."""
+"""Standard deviation of assumed noise in a single trial, V (the value MNE assumes for EEG)."""
 
 ENOUGH = 5
 """Samples of baseline below which no covariance is computed from it."""
 
 
 def baseline_covariance(
-    trials: NDArray[np.float64], info: Any, *, nave: int, window: tuple[float, float], note: Account
+    trials: NDArray[np.float64],
+    info: Any,
+    *,
+    nave: int,
+    window: tuple[float, float],
+    note: Account,
+    space: Space | None = None,
 ) -> Any:
     """Noise covariance of a single trial from the baseline.
 
@@ -59,6 +68,8 @@ def baseline_covariance(
     window : tuple of float
         First and last time of the baseline, for the sentence, s.
     note : Account
+    space : Space, optional
+        Where the data are, in which the noise is; what the projectors leave unless told otherwise.
 
     Returns
     -------
@@ -67,7 +78,7 @@ def baseline_covariance(
     import mne
 
     centred = trials - trials.mean(axis=2, keepdims=True)
-    basis = signal_space(info)
+    basis = signal_space(info) if space is None else space.basis
     reduced = np.einsum("cr,ncs->nrs", basis, centred)
     n_trials, rank, n_times = reduced.shape
     flat = reduced.transpose(1, 0, 2).reshape(rank, -1)
@@ -95,26 +106,108 @@ def baseline_covariance(
     )
 
 
-def signal_space(info: Any) -> NDArray[np.float64]:
-    """Orthonormal basis of what the projectors of `info` leave, shape (n_channels, rank)."""
-    from mne.proj import make_projector
+def noise_of(
+    trials: NDArray[np.float64],
+    times: NDArray[np.float64],
+    info: Any,
+    behind: int,
+    nave: int,
+    window: tuple[float, float] | None,
+    space: Space,
+    note: Account,
+) -> tuple[str, Any]:
+    """Noise of a single trial: from the baseline where there is one, else assumed.
 
-    projector, n_removed, _ = make_projector(info["projs"], info["ch_names"])
-    _, vectors = np.linalg.eigh((projector + projector.T) / 2)
-    return vectors[:, n_removed:]
+    Parameters
+    ----------
+    trials : array, shape (n_trials, n_channels, n_times)
+        V; the average itself as its only one where there are no others.
+    times : array, shape (n_times,)
+        s.
+    info : mne.Info
+        Of these channels.
+    behind : int
+        Trials that each of ``trials`` averages.
+    nave : int
+        Trials of the average that is imaged.
+    window : tuple of float or None
+        The baseline, s.
+    space : Space
+        Where the data are.
+    note : Account
+
+    Returns
+    -------
+    kind : {"baseline", "ad hoc"}
+    cov : mne.Covariance
+    """
+    why = "there is no baseline"
+    if window is not None:
+        inside = (times >= window[0] - 1e-9) & (times <= window[1] + 1e-9)
+        quiet = trials[:, :, inside]
+        why = f"the baseline has only {inside.sum()} samples"
+        if inside.sum() >= ENOUGH:
+            why = "the baseline is zero"
+            if np.ptp(quiet, axis=2).max() > 0:
+                return "baseline", baseline_covariance(
+                    quiet, info, nave=behind, window=window, note=note, space=space
+                )
+    return "ad hoc", within(default_covariance(info, note, why, nave), info, space)
 
 
-def ad_hoc_covariance(info: Any, nave: int, note: Account, why: str) -> Any:
-    """Assumed noise: independent, and 0.2 microvolts at every electrode of the average."""
+def default_covariance(info: Any, note: Account, why: str, nave: int = 1) -> Any:
+    """Assumed noise: independent, and 0.2 microvolts at every electrode in a single trial.
+
+    The one default of every door, and MNE's (`mne.make_ad_hoc_cov`): a covariance of single trials,
+    which whoever images an average divides by the number of its trials, once.
+
+    Parameters
+    ----------
+    info : mne.Info
+        Of the channels in use.
+    note : Account
+    why : str
+        Why noise has to be assumed, for the sentence.
+    nave : int
+        Trials of the average, for the sentence.
+
+    Returns
+    -------
+    mne.Covariance
+    """
     import mne
 
     with listening(note, "assuming noise"):
-        cov = mne.make_ad_hoc_cov(info, std={"eeg": AD_HOC_STD * np.sqrt(nave)})
-    note.note(
-        f"Noise covariance assumed (ad hoc): independent, {AD_HOC_STD * 1e6:.1f} µV at "
-        f"every electrode, because {why}."
-    )
+        cov = mne.make_ad_hoc_cov(info, std={"eeg": AD_HOC_STD})
+    size = f"{AD_HOC_STD * 1e6:.1f} µV at every electrode"
+    if nave > 1:
+        size += f" in a trial, {number(1e6 * AD_HOC_STD / nave**0.5, 2)} in the average of {nave}"
+    note.note(f"Noise covariance assumed (ad hoc): independent, {size}, because {why}.")
     return cov
+
+
+def within(cov: Any, info: Any, space: Space) -> Any:
+    """A covariance of the channels of `info`, held to where data are.
+
+    Parameters
+    ----------
+    cov : mne.Covariance
+    info : mne.Info
+    space : Space
+        Of the data of these channels.
+    """
+    import mne
+
+    if not space.lost:
+        return cov
+    picked = mne.pick_channels_cov(cov, list(info["ch_names"]), ordered=True)
+    values = np.asarray(picked["data"], float)
+    values = np.diag(values) if values.ndim == 1 else values
+    held = space.basis @ space.basis.T
+    matrix = held @ values @ held
+    return mne.Covariance(
+        (matrix + matrix.T) / 2, list(info["ch_names"]), [], picked["projs"], picked["nfree"]
+    )
 
 
 def read_covariance(

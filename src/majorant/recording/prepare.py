@@ -11,32 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.account import Account, listening
+from majorant.covariance import independent_samples
 from majorant.problem import MajorantError
 from majorant.recording.average import Averaged, average, chosen, filtered, picked
-from majorant.recording.channels import (
-    FEWEST,
-    check_samples,
-    eeg_names,
-    interpolate_bads,
-    mark_bads,
-    require_eeg,
-    set_types_by_name,
-    too_few,
-)
+from majorant.recording.channels import check_samples, eeg_names, require_eeg
+from majorant.recording.electrodes import settle
 from majorant.recording.file import UNREADABLE, Recording
-from majorant.recording.montage import check_places, place, read_montage, replace_idealised
+from majorant.recording.montage import read_montage
 from majorant.recording.noise import (
-    ENOUGH,
-    ad_hoc_covariance,
-    baseline_covariance,
     check_covariance,
-    covariance_bads,
+    noise_of,
     read_covariance,
+    within,
 )
+from majorant.recording.rank import (
+    Space,
+    data_space,
+    interpolated,
+    projection,
+    say_interpolated,
+    say_space,
+)
+from majorant.recording.reference import average_reference, check_reference_names
 from majorant.recording.settings import Preparation
 from majorant.words import written
 
-__all__ = ["Prepared", "has_average_reference", "prepare"]
+__all__ = ["Prepared", "good_info", "measured", "prepare", "reference"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +66,8 @@ class Prepared:
     recording : Recording or None
         Where it came from.
     settings : Preparation
+    parts : tuple of (float, Prepared)
+        Of a contrast: the conditions and their weights; empty otherwise.
     """
 
     evoked: Any
@@ -80,6 +82,7 @@ class Prepared:
     renamed: dict[str, str] | None = None
     recording: Recording | None = None
     settings: Preparation = field(default_factory=Preparation)
+    parts: tuple[tuple[float, Prepared], ...] = ()
 
 
 def prepare(
@@ -117,16 +120,15 @@ def prepare(
     require_eeg(recording.info.get_channel_types(), account)
     names = chosen(recording, settings)
     inst = _working_copy(recording, names, account)
-    inst, renamed, silent = _electrodes(inst, settings, account)
+    inst, renamed = _electrodes(inst, settings, account)
     inst = filtered(inst, settings, account, padded=recording.kind == "raw")
     averaged = average(recording, inst, names, settings, account)
     evoked = averaged.evoked
     window = _remove_baseline(averaged, settings, account)
-    _reference(evoked, account, silent)
     eog, eog_names = _take_eog(evoked)
-    noise_kind, cov = _noise(averaged, evoked, window, settings, renamed, account)
+    space = reference(evoked, averaged.trials, account)
+    noise_kind, cov = _noise(averaged, evoked, space, window, settings, renamed, account)
     _crop(evoked, settings, account)
-    check_covariance(cov, evoked.info, _data_rank(averaged, evoked))
     return Prepared(
         evoked=evoked,
         noise_cov=cov,
@@ -141,6 +143,61 @@ def prepare(
         recording=recording,
         settings=settings,
     )
+
+
+def measured(inst: Any, account: Account, noise_cov: Any | None = None) -> Prepared:
+    """What data in memory say of their electrodes and their noise, as :func:`prepare` finds it.
+
+    Parameters
+    ----------
+    inst : mne.Evoked, mne.BaseEpochs or mne.io.BaseRaw
+        With EEG, as it will be imaged; left as it is.
+    account : Account
+    noise_cov : mne.Covariance or None
+        Of a single trial; None takes it from the baseline, or assumes it.
+
+    Returns
+    -------
+    Prepared
+        Its average is that of the trials; of continuous data, samples from here and there.
+    """
+    import mne
+
+    settings = Preparation()
+    with listening(account, "choosing channels"):
+        own = inst.copy().pick("eeg", exclude=[])
+    settle(own, settings, account)
+    epochs = own if isinstance(inst, mne.BaseEpochs) else None
+    if isinstance(inst, mne.io.BaseRaw):
+        own = mne.EvokedArray(_glimpses(own), own.info, tmin=1.0, nave=1, verbose="error")
+    check_samples(_samples(own), own.ch_names)
+    averaged = Averaged(own if epochs is None else epochs.average(picks="eeg"), epochs)
+    evoked = averaged.evoked
+    window = _remove_baseline(averaged, settings, account)
+    space = reference(evoked, averaged.trials, account)
+    kind, cov = "file", noise_cov
+    if noise_cov is None:
+        kind, cov = _noise(averaged, evoked, space, window, settings, {}, account)
+    elif set(good_info(evoked)["ch_names"]) <= set(noise_cov["names"]):
+        cov = within(noise_cov, good_info(evoked), space)
+    return Prepared(evoked, cov, kind, tuple(account.decisions), "data", epochs=epochs)
+
+
+def _glimpses(raw: Any, pieces: int = 20, length: int = 2000) -> NDArray[np.float64]:
+    """Samples of continuous data from all over, shape (n_channels, n), V; means removed."""
+    last = max(0, len(raw.times) - length)
+    starts = np.unique(np.linspace(0, last, pieces).astype(int))
+    ends = [min(int(a) + length, len(raw.times)) for a in starts]
+    parts = [
+        raw.get_data(start=int(a), stop=b, reject_by_annotation="omit", verbose="error")
+        for a, b in zip(starts, ends, strict=True)
+    ]
+    kept = [part - part.mean(axis=1, keepdims=True) for part in parts if part.shape[1]]
+    if not kept:
+        raise MajorantError(
+            "all of the recording is marked as bad by its annotations; there is nothing to image"
+        )
+    return np.concatenate(kept, axis=1)
 
 
 def _working_copy(recording: Recording, names: tuple[str, ...], account: Account) -> Any:
@@ -163,25 +220,23 @@ def _working_copy(recording: Recording, names: tuple[str, ...], account: Account
     return inst
 
 
-def _electrodes(
-    inst: Any, settings: Preparation, account: Account
-) -> tuple[Any, dict[str, str], tuple[str, ...]]:
-    """Type, scale, place and check the electrodes.
+def _electrodes(inst: Any, settings: Preparation, account: Account) -> tuple[Any, dict[str, str]]:
+    """Scale, complete, settle and check the electrodes.
 
     Returns
     -------
-    inst, renamed, silent
-        `silent` are reference electrodes that were added as zeros.
+    inst, renamed
     """
     import mne
 
-    set_types_by_name(inst, account)
     if settings.scale is not None and settings.scale != 1.0:
         with listening(account, "scaling"):
             inst.apply_function(lambda x: x * settings.scale, picks="all", channel_wise=False)
         account.note(f"Amplitudes multiplied by {settings.scale:g}.")
     added = _missing_references(inst, settings)
     if added:
+        listed = () if settings.montage is None else read_montage(settings.montage).montage.ch_names
+        check_reference_names(added, inst, listed)
         try:
             with listening(account, "adding the reference electrode"):
                 inst = mne.add_reference_channels(inst, list(added))
@@ -190,22 +245,13 @@ def _electrodes(
                 f"{', '.join(added)} cannot have been the reference: the file is already against "
                 "the average of its electrodes; leave the reference out"
             ) from error
-    renamed: dict[str, str] = {}
-    if settings.montage is not None:
-        renamed = place(inst, read_montage(settings.montage), account)
-    unknown = covariance_bads(settings.noise_cov, inst.ch_names, renamed, account)
-    mark_bads(inst, (*settings.bads, *unknown), account, interpolate=settings.interpolate)
-    check_places(inst, account)
-    replace_idealised(inst, account)
-    interpolate_bads(inst, account)
+    renamed = settle(inst, settings, account)
     references = tuple(name for name in added if name in inst.ch_names)
     names = eeg_names(inst)
-    if len(names) < FEWEST:
-        raise too_few(names)
     check_samples(_samples(inst), names, reference=(*references, *_listed_references(settings)))
     if references:
         account.note(f"Added the reference electrode as zeros: {', '.join(references)}.")
-    return inst, renamed, references
+    return inst, renamed
 
 
 def _listed_references(settings: Preparation) -> tuple[str, ...]:
@@ -274,30 +320,68 @@ def _remove_baseline(
     return start, stop
 
 
-def has_average_reference(info: Any) -> bool:
-    """Whether `info` holds an average-reference projector."""
-    from mne.io.constants import FIFF
-
-    return any(p["kind"] == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF for p in info["projs"])
-
-
-def _reference(evoked: Any, account: Account, added: tuple[str, ...]) -> None:
-    """Bring an average to the average reference, as an applied projector.
+def reference(
+    evoked: Any, trials: Callable[[list[str]], NDArray[np.float64] | None], account: Account
+) -> Space:
+    """Bring an average to the average reference, as applied projectors, and find where it is.
 
     Sources are computed from data and a lead field under the same reference; against the average
     of all electrodes it does not matter which one the recording was made with.
+
+    Parameters
+    ----------
+    evoked : mne.Evoked
+        EEG, settled; changed in place. Electrodes that turn out to be sums of others are dropped.
+    trials : callable
+        Takes names, and returns the trials behind the average, V, or None.
+    account : Account
+
+    Returns
+    -------
+    Space
+        Of the good electrodes.
     """
+    average_reference(evoked, account)
     with listening(account, "referencing"):
         evoked.apply_proj()
-        with evoked.info._unlock():
-            evoked.info["custom_ref_applied"] = 0
-        if not has_average_reference(evoked.info):
-            evoked.set_eeg_reference("average", projection=True)
-        evoked.apply_proj()
-    rows = [i for i, kind in enumerate(evoked.get_channel_types()) if kind == "eeg"]
-    evoked.data[rows] -= evoked.data[rows].mean(axis=0)
-    extra = f", {', '.join(added)} among them" if added else ""
-    account.note(f"Average reference over {len(rows)} electrodes{extra}.")
+    _centre(evoked)
+    space, moment = _space_of(evoked, trials)
+    sums = interpolated(moment, space, good_info(evoked))
+    if sums:
+        evoked.drop_channels(sums)
+        say_interpolated(sums, account)
+        _centre(evoked)
+        space, _ = _space_of(evoked, trials)
+    say_space(space, account)
+    return space
+
+
+def good_info(inst: Any) -> Any:
+    """Info of the channels that are not marked as bad."""
+    import mne
+
+    names = inst.ch_names
+    return mne.pick_info(inst.info, [k for k, n in enumerate(names) if n not in inst.info["bads"]])
+
+
+def _centre(evoked: Any) -> None:
+    """Take the mean over the good electrodes off, to the last digit."""
+    rows = [k for k, name in enumerate(evoked.ch_names) if name not in evoked.info["bads"]]
+    evoked.data -= evoked.data[rows].mean(axis=0)
+
+
+def _space_of(
+    evoked: Any, trials: Callable[[list[str]], NDArray[np.float64] | None]
+) -> tuple[Space, NDArray[np.float64]]:
+    """Where the data of the good electrodes are, and their second moment, V^2."""
+    info = good_info(evoked)
+    cut, nave = trials(info["ch_names"]), 1
+    if cut is None:
+        cut, nave = evoked.get_data(picks=info["ch_names"])[None], int(evoked.nave)
+    cut = projection(info) @ (cut - cut.mean(axis=2, keepdims=True))
+    flat = cut.transpose(1, 0, 2).reshape(cut.shape[1], -1)
+    moment = flat @ flat.T / max(flat.shape[1], 1)
+    return data_space(moment, info, independent_samples(cut), nave), moment
 
 
 def _take_eog(evoked: Any) -> tuple[Any | None, tuple[str, ...]]:
@@ -314,30 +398,21 @@ def _take_eog(evoked: Any) -> tuple[Any | None, tuple[str, ...]]:
 def _noise(
     averaged: Averaged,
     evoked: Any,
+    space: Space,
     window: tuple[float, float] | None,
     settings: Preparation,
     renamed: dict[str, str],
     account: Account,
 ) -> tuple[str, Any]:
+    info = good_info(evoked)
     if settings.noise_cov is not None:
-        return "file", read_covariance(Path(settings.noise_cov).expanduser(), renamed, account)
-    nave = int(evoked.nave)
-    if window is None:
-        why = "there is no baseline"
-        return "ad hoc", ad_hoc_covariance(evoked.info, nave, account, why)
-    inside = (evoked.times >= window[0] - 1e-9) & (evoked.times <= window[1] + 1e-9)
-    if inside.sum() < ENOUGH:
-        why = f"the baseline has only {inside.sum()} samples"
-        return "ad hoc", ad_hoc_covariance(evoked.info, nave, account, why)
-    trials, behind = averaged.trials(evoked.ch_names), 1
+        given = read_covariance(Path(settings.noise_cov).expanduser(), renamed, account)
+        check_covariance(given, info, space.rank if space.lost else None)
+        return "file", within(given, info, space)
+    trials, behind = averaged.trials(info["ch_names"]), 1
     if trials is None:
-        trials, behind = evoked.data[None], nave
-    cov = baseline_covariance(
-        trials[:, :, inside], evoked.info, nave=behind, window=window, note=account
-    )
-    if not np.diag(cov["data"]).max() > 0:
-        return "ad hoc", ad_hoc_covariance(evoked.info, nave, account, "the baseline is zero")
-    return "baseline", cov
+        trials, behind = evoked.get_data(picks=info["ch_names"])[None], int(evoked.nave)
+    return noise_of(trials, evoked.times, info, behind, int(evoked.nave), window, space, account)
 
 
 def _crop(evoked: Any, settings: Preparation, account: Account) -> None:
@@ -357,18 +432,6 @@ def _crop(evoked: Any, settings: Preparation, account: Account) -> None:
     evoked.crop(max(tmin, first), min(tmax, last))
     start, stop = written(evoked.times[0]), written(evoked.times[-1])
     account.note(f"Window: {start} to {stop} s.")
-
-
-def _data_rank(averaged: Averaged, evoked: Any) -> int | None:
-    """Rank of the data, where there are samples enough to tell."""
-    data, trials = evoked.data, averaged.trials(evoked.ch_names)
-    if trials is not None:
-        data = trials.transpose(1, 0, 2).reshape(len(evoked.ch_names), -1)
-        data = data - data.mean(axis=0)
-    if data.shape[1] < 2 * data.shape[0]:
-        return None
-    values = np.linalg.eigvalsh(data @ data.T)
-    return int((values > 1e-12 * values[-1]).sum())
 
 
 def _swings(averaged: Averaged, evoked: Any) -> NDArray[np.float64] | None:

@@ -14,67 +14,11 @@ from numpy.typing import NDArray
 from majorant.account import Account
 from majorant.problem import MajorantError
 from majorant.recording.channels import some
-from majorant.recording.prepare import has_average_reference
 
-__all__ = ["check_positions", "pick_rows", "referenced", "whitener"]
+__all__ = ["check_positions", "pick_rows", "whitener"]
 
 CLOSE_MM, APART_MM = 5.0, 20.0
 """Median distance of electrodes from where the forward has them: worth saying, and too much."""
-
-
-def referenced(info: Any, *, only_eeg: bool, reference: str | None, account: Account) -> Any:
-    """A copy of `info` with the channels to invert and an average-reference projector.
-
-    Parameters
-    ----------
-    info : mne.Info
-    only_eeg : bool
-        Leave MEG out: the template head has no sensors of it.
-    reference : "average" or None
-        Whether a projector is added where the EEG has none.
-    account : Account
-
-    Raises
-    ------
-    MajorantError
-        If there is nothing to invert, or no projector and none may be added.
-    """
-    import mne
-    from mne.proj import make_eeg_average_ref_proj
-
-    without: Any = False
-    picks = mne.pick_types(info, meg=not only_eeg, eeg=True, ref_meg=without, exclude="bads")
-    if len(picks) == 0:
-        raise MajorantError(
-            "there are no good EEG channels to image; check types and bads of the info"
-            if only_eeg
-            else "there are no good EEG or MEG channels to image; check types and bads of the info"
-        )
-    if info["bads"]:
-        account.note(f"Left out as bad: {', '.join(info['bads'])}.")
-    info = mne.pick_info(info, picks)
-    if len(mne.pick_types(info, meg=False, eeg=True)) == 0:
-        return info
-    if has_average_reference(info):
-        account.note(
-            "The EEG has an average-reference projector; it acts on data and lead field alike."
-        )
-        return info
-    if reference is None:
-        raise MajorantError(
-            "the EEG has no average-reference projector, and its lead field is against infinity; "
-            "add one with inst.set_eeg_reference('average', projection=True), or let "
-            "reference='average' do it"
-        )
-    with info._unlock():
-        info["custom_ref_applied"] = 0
-        projector = make_eeg_average_ref_proj(info, activate=False, verbose="error")
-        info["projs"] = [*info["projs"], projector]
-    account.note(
-        "The EEG had no average-reference projector; one was added, for data and lead field "
-        "alike, so that the recording's own reference does not matter."
-    )
-    return info
 
 
 def whitener(noise_cov: Any, info: Any, rank: Any, least: int) -> NDArray[np.float64]:

@@ -56,7 +56,9 @@ def live_section(content: PageContent, cells: Cells, surfaces: Surfaces) -> Sect
     return Section("explore", "Explore", explorer(content, cells, surfaces))
 
 
-def explorer(content: PageContent, cells: Cells, surfaces: Surfaces) -> str:
+def explorer(
+    content: PageContent, cells: Cells, surfaces: Surfaces, most: int = MOST_SAMPLES
+) -> str:
     """Return one explorer; a page may hold several, with one :func:`surface_block`.
 
     Parameters
@@ -65,8 +67,10 @@ def explorer(content: PageContent, cells: Cells, surfaces: Surfaces) -> str:
         Whose estimate is not zero everywhere.
     cells : Cells
     surfaces : Surfaces
+    most : int
+        Samples that it holds.
     """
-    data = explorer_data(content, cells, surfaces)
+    data = explorer_data(content, cells, surfaces, most)
     with_heads = data["head"] is not None
     still = len(content.times) == 1
     return (
@@ -75,7 +79,7 @@ def explorer(content: PageContent, cells: Cells, surfaces: Surfaces) -> str:
         f'<div class="explorer" hidden><script type="application/json">{safe_json(data)}</script>\n'
         f'<div class="board{"" if with_heads else " alone"}">{_stage()}'
         f"{_heads() if with_heads else ''}</div>\n{_time(still)}{_choices(content)}"
-        f"{_region(still)}{_notes(content, cells, data)}</div>\n"
+        f"{_region(still)}{_notes(content, cells, data, most)}</div>\n"
     )
 
 
@@ -194,7 +198,7 @@ def _region(still: bool) -> str:
     )
 
 
-def _notes(content: PageContent, cells: Cells, data: dict[str, object]) -> str:
+def _notes(content: PageContent, cells: Cells, data: dict[str, object], most: int) -> str:
     """Return what is drawn, what was left out, and the keys."""
     maps, notes = content.sources, []
     if maps.parcels is None and len(cells.location) < len(maps.values):
@@ -206,7 +210,7 @@ def _notes(content: PageContent, cells: Cells, data: dict[str, object]) -> str:
     kept = len(data["times"]) if isinstance(data["times"], list) else 0
     if kept < len(content.times):
         notes.append(
-            f"Of {len(content.times):,} samples, {kept} are shown (evenly spread, {MOST_SAMPLES} "
+            f"Of {len(content.times):,} samples, {kept} are shown (evenly spread, {most} "
             "at most, and the peaks); the files hold all of them."
         )
     if content.uncertainty is not None:

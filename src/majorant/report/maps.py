@@ -45,7 +45,7 @@ def cortex_section(content: PageContent, cortex: Cortex) -> Section:
     if limit == 0:
         when = "everywhere" if not np.any(maps.values) else "when the data vary most"
         return Section("cortex", title, f"<p>There is no map: the estimate is zero {when}.</p>")
-    scale = Scale(limit, maps.signed)
+    scale = Scale(content.limit or limit, maps.signed)
     on_mesh = spread(maps, columns, cortex.surfaces.faces)
     shown = [
         _moment(content, cortex, moment, on_mesh[..., i], scale, large=i == 0)

@@ -7,7 +7,7 @@ all else, and knows the script by its hash, so that not even a hostile channel n
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -22,11 +22,11 @@ from majorant.report.parts import Section
 from majorant.report.sections import header, sections
 from majorant.words import escape
 
-__all__ = ["as_frame", "render_page", "write_page"]
+__all__ = ["as_frame", "framed", "render_page", "write_page"]
 
 CORTEX_HEIGHT = 440
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
-_STYLES = ("page.css", "explorer.css")
+_STYLES = ("page.css", "explorer.css", "tabs.css")
 
 
 def render_page(
@@ -52,12 +52,38 @@ def render_page(
         parts.append(section)
         if progress is not None:
             progress(section.title)
+    return framed(content.title, header(content), parts, surfaces, content.versions, live)
+
+
+def framed(
+    title: str,
+    top: str,
+    parts: Sequence[Section],
+    surfaces: Surfaces,
+    versions: Mapping[str, str],
+    live: bool,
+) -> str:
+    """Return a page around its sections.
+
+    Parameters
+    ----------
+    title : str
+        Untrusted.
+    top : str
+        HTML of the header element.
+    parts : sequence of Section
+    surfaces : Surfaces
+        That the explorers share.
+    versions : mapping
+    live : bool
+        Whether there is an explorer among the sections.
+    """
     links = "".join(f'<li><a href="#{part.key}">{escape(part.title)}</a></li>' for part in parts)
-    version = escape(content.versions.get("majorant", ""))
+    version = escape(versions.get("majorant", ""))
     runs = "runs no script but its own" if live else "runs no script"
     return (
-        f"{_head(content.title, live)}"
-        f'<body>\n{header(content)}<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
+        f"{_head(title, live)}"
+        f'<body>\n{top}<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
         f"<main>\n{''.join(part.html() for part in parts)}</main>\n"
         f"<footer>Made by Majorant {version}. This page is one file; it loads nothing and {runs}."
         f"</footer>\n{_scripts(surfaces) if live else ''}</body>\n</html>\n"

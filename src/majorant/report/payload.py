@@ -75,7 +75,9 @@ def surface_data(surfaces: Surfaces) -> dict[str, Any]:
     }
 
 
-def explorer_data(content: PageContent, cells: Cells, surfaces: Surfaces) -> dict[str, Any]:
+def explorer_data(
+    content: PageContent, cells: Cells, surfaces: Surfaces, most: int = MOST_SAMPLES
+) -> dict[str, Any]:
     """Return one estimate as plain values.
 
     Parameters
@@ -84,11 +86,14 @@ def explorer_data(content: PageContent, cells: Cells, surfaces: Surfaces) -> dic
     cells : Cells
         The regions.
     surfaces : Surfaces
+    most : int
+        Samples that are held, beside the peaks.
     """
-    kept, maps = samples(content), content.sources
+    kept, maps = samples(content, most), content.sources
     times = content.times[kept]
     values = maps.values[cells.location][:, kept]
-    unit, clk = source_scale(maps, float(np.abs(values).max(initial=0.0))), clock(content.times)
+    largest = content.limit or float(np.abs(values).max(initial=0.0))
+    unit, clk = source_scale(maps, largest), clock(content.times)
     peaks = [
         {
             "rank": rank,
@@ -105,6 +110,7 @@ def explorer_data(content: PageContent, cells: Cells, surfaces: Surfaces) -> dic
         "clock": {"factor": clk.factor, "label": clk.label, "axis": clk.axis},
         "unit": {"factor": unit.factor, "label": unit.label, "axis": unit.axis},
         "signed": maps.signed,
+        "limit": content.limit,
         "regions": [_region(content, int(location)) for location in cells.location],
         "cells": packed(np.where(cells.vertex < 0, 65535, cells.vertex).ravel(), "u16"),
         "values": packed(values.ravel()),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from majorant.findings.facts import PageContent, Peak
+from majorant.findings.moments import meaning
 from majorant.report import figures
 from majorant.report.cortex import Cortex
 from majorant.report.doubt import doubt_section
@@ -65,6 +66,7 @@ def _facts(content: PageContent) -> str:
             ("Strongest peak" if k == 0 else f"Peak {k + 1}", instant(peak.time, clk)),
             ("Place", place(peak)),
             ("Amplitude", scale.say(peak.amplitude)),
+            *_dipole(peak),
             ("Variance explained then", percent(float(explained))),
         ]
     if proof.residual is not None:
@@ -77,6 +79,11 @@ def _facts(content: PageContent) -> str:
             ("Certificate", "energy never rose" if rises == 0 else f"energy rose {rises} times")
         )
     return facts(pairs)
+
+
+def _dipole(peak: Peak) -> list[tuple[str, str]]:
+    """The moment of the strongest peak, where it is known."""
+    return [] if peak.moment is None else [("As one dipole", f"{number(1e9 * peak.moment, 2)} nAm")]
 
 
 def _cautions(content: PageContent) -> str:
@@ -111,6 +118,7 @@ def _peaks(content: PageContent) -> Section:
     clk, peaks = clock(content.times), content.peaks
     scale = source_scale(content.sources, max(abs(peak.amplitude) for peak in peaks))
     heads = ["Rank", clk.axis, "Hemisphere", "Lobe", "MNI x, y, z (mm)", scale.axis, "Share (%)"]
+    heads.append("Dipole (nAm)")
     rows = [
         (
             str(rank),
@@ -120,24 +128,30 @@ def _peaks(content: PageContent) -> Section:
             mni(peak.mni),
             _amplitude(content, peak, scale),
             percent(peak.share).removesuffix("\u202f%"),
+            "" if peak.moment is None else number(1e9 * peak.moment, 2),
         )
         for rank, peak in enumerate(peaks, 1)
     ]
     caption = (
         "Local maxima over space and time, the strongest first. MNI152 coordinates; lobes by boxes "
         "in these, so only a guide near their borders. Share: of the estimate’s energy at that "
-        "time, within 30 mm of the peak."
+        "time, within 30 mm of the peak. Dipole: the moment of the one dipole there that the data "
+        f"ask for, comparable between solvers; the amplitude is {_meaning(content)}."
     )
     if content.uncertainty is not None:
         caption += f" Behind ±: one {content.uncertainty.name}."
     if any(content.doubts):
         heads.append("What speaks against it")
         rows = [(*row, _sentence(why)) for row, why in zip(rows, content.doubts, strict=True)]
-    return Section("peaks", "Peaks", table(heads, rows, caption, numeric=(1, 4, 5, 6)))
+    return Section("peaks", "Peaks", table(heads, rows, caption, numeric=(1, 4, 5, 6, 7)))
 
 
 def _sentence(doubt: str) -> str:
     return doubt[:1].upper() + doubt[1:]
+
+
+def _meaning(content: PageContent) -> str:
+    return meaning(content.sources.unit, content.sources.parcels is not None)
 
 
 def _amplitude(content: PageContent, peak: Peak, scale: Scaled) -> str:

@@ -30,7 +30,9 @@ def render_sheet(title: str, header: str, sections: Sequence[Section]) -> str:
     sections : sequence of Section
     """
     folder = resources.files("majorant.report")
-    style = "".join(folder.joinpath(n).read_text("utf-8") for n in ("page.css", "sheet.css"))
+    style = "".join(
+        folder.joinpath(n).read_text("utf-8") for n in ("page.css", "tabs.css", "sheet.css")
+    )
     links = "".join(f'<li><a href="#{s.key}">{escape(s.title)}</a></li>' for s in sections)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -39,7 +39,7 @@ class Abilities:
     precision : torch.dtype or None
         In which its network runs, whatever the data's; None follows the data.
     single : bool
-        Hours of data are solved in single precision, in which its network was trained.
+        Recordings are solved in single precision, in which its network was trained.
     live : int or None
         Steps of a window that is solved while a stream runs; None where it cannot keep up with
         one, or needs no window.

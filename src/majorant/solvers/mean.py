@@ -17,7 +17,8 @@ of ``E(u_k)`` over the weights is ``1 - <m, m>``, and the least of some numbers 
 mean. And ``1 - |m| <= 1 - |m|^2`` since ``|m| <= 1``. ∎
 
 It says nothing of accuracy. Where members err independently their mean errs less; that they do is
-measured (``docs/choosing.md``). The members' own certificates are kept: their refusals are added to
+measured (``docs/choosing.md``). The variance is that of the mixture: what the members say of
+themselves, and how far apart they are. Their own certificates are kept: their refusals are added to
 those of the mean, and so are their violations, so that no member can hide one.
 """
 
@@ -58,6 +59,7 @@ class Disagreement(Energy[SourceState]):
     name = "disagreement with the members"
 
     def __init__(self, members: Sequence[Tensor], weights: Tensor) -> None:
+        self.sizes = tuple(norm(x) for x in members)
         self.members = tuple(x * _scale(x) for x in members)
         self.weights = weights
         parts = zip(self.members, weights.tolist(), strict=True)
@@ -176,7 +178,7 @@ class Mean(IterativeSolver[SourceState]):
     """
 
     # Members may be networks that run in single precision.
-    abilities = Abilities(snr=True, window=1.0, precision=torch.float32)
+    abilities = Abilities(window=1.0, precision=torch.float32)
 
     members: Mapping[str, Solver]
     weights: tuple[float, ...] | None = None
@@ -240,10 +242,26 @@ class Mean(IterativeSolver[SourceState]):
         told = zip(self.members, own.solutions, strict=True)
         return Reading(
             x * unit,
+            variance=_spread(own, x) * unit[:, :, 0] ** 2,
             details={"members": {name: _told(solution) for name, solution in told}},
             unexplained=~fits,
             parts=tuple(solution.certificate for solution in own.solutions),
         )
+
+
+def _spread(own: DisagreementSurrogate, x: Tensor) -> Tensor:
+    """Variance of the mixture of members, mean over time, (n_batch, n_columns), where ``|u| = 1``.
+
+    Their own posterior variances, where they have one, and how far they lie from their mean ``x``.
+    """
+    made = x.new_zeros(x.shape[:2])
+    for k, solution in enumerate(own.solutions):
+        weight = float(own.of.weights[k])
+        made += weight * (own.of.members[k] - x).square().mean(2)
+        if solution.variance is not None:
+            scale = inverse(own.of.sizes[k])[:, None].to(x.dtype)
+            made += weight * solution.variance.to(x.dtype) * scale.square()
+    return made
 
 
 def _told(solution: Solution) -> dict[str, Any]:

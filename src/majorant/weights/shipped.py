@@ -18,6 +18,8 @@ from majorant.learned.families import as_solver, family
 from majorant.learned.limits import Limit
 from majorant.learned.mmnet import MMNet
 from majorant.learned.network import UnrolledNetwork
+from majorant.learned.shared.solver import SharedMMNet
+from majorant.learned.shared.stored import read_shared
 from majorant.learned.stored import read_weights
 from majorant.majorants.guard import Guard
 from majorant.networks.card import Card
@@ -120,6 +122,31 @@ def mm_net(
         card=card,
         recordings=True,
     )
+
+
+def mm_net_shared(
+    weights: str | Path,
+    *,
+    max_iter: int | None = None,
+    guard: Guard | None = None,
+    bound: str | None = None,
+) -> SharedMMNet:
+    """MM-Net with weights that are shared over sources, guarded: any source space.
+
+    Parameters
+    ----------
+    weights : path
+        A file of one's own training, see `majorant train mm-net --preset shared`.
+    max_iter, guard, bound
+        See :class:`majorant.learned.shared.solver.SharedMMNet`.
+
+    Raises
+    ------
+    MajorantError
+        If the weights cannot be used.
+    """
+    network, card = read_shared(Path(weights))
+    return SharedMMNet(network, max_iter=max_iter, guard=guard, bound=bound, card=card)
 
 
 def domains(name: str) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ class Explorer {
     const warm = lookup(ramps.warm);
     const cold = signed ? lookup(ramps.cold) : null;
     const scales = {
-      estimate: { limit: largest("estimate"), threshold: 0.3, warm, cold, unit },
+      estimate: { limit: this.data.limit || largest("estimate"), threshold: 0.3, warm, cold, unit },
     };
     if (this.deviation) {
       const limit = largest("ratio");
@@ -383,8 +383,27 @@ function readSurface(block) {
   return surface;
 }
 
+/** Of several conditions one is shown: the next shows the same place, moment and view. */
+function link(tabs, explorers) {
+  const inputs = [...tabs.querySelectorAll(":scope > input")];
+  const shown = inputs.map((_, i) => explorers.get(tabs.querySelector(`:scope > .panels > .panel${i} .explorer`)));
+  if (!shown.some(Boolean)) return;
+  let last = inputs.findIndex((input) => input.checked);
+  inputs.forEach((input, i) =>
+    input.addEventListener("change", () => {
+      const [from, to] = [shown[last], shown[i]];
+      last = i;
+      if (!from || !to) return;
+      to.set({ sample: to.nearest(from.times[from.state.sample]), region: from.state.region });
+      if (to.scene && from.view?.name) to.look(from.view.name);
+    }),
+  );
+}
+
 const block = document.getElementById("surface");
 if (block) {
   const surface = readSurface(block);
-  document.querySelectorAll(".explorer").forEach((root) => new Explorer(root, surface));
+  const explorers = new Map();
+  document.querySelectorAll(".explorer").forEach((root) => explorers.set(root, new Explorer(root, surface)));
+  document.querySelectorAll(".tabs").forEach((tabs) => link(tabs, explorers));
 }

@@ -106,8 +106,8 @@ class Found(State):
         Of the sets at rest so far, the one of the lowest criterion.
     criterion : Tensor, shape (n_batch,), float64
         Of ``best``; infinite before the first.
-    still : Tensor, shape (n_batch,), bool
-        Whether the last sweep changed nothing.
+    settled : Tensor, shape (n_batch, n_most), bool
+        Places whose patch was found the best one given the others as they are.
     done : Tensor, shape (n_batch,), bool
         Whether no further patch is asked for.
     """
@@ -115,8 +115,13 @@ class Found(State):
     now: Sources
     best: Sources
     criterion: Tensor
-    still: Tensor
+    settled: Tensor
     done: Tensor
+
+    @property
+    def still(self) -> Tensor:
+        """Samples in which no sweep changes anything, bool, shape (n_batch,)."""
+        return (self.settled | ~self.now.there).all(1)
 
     def finite(self) -> Tensor:
         """Which samples are finite."""
@@ -128,7 +133,7 @@ class Found(State):
             self.now.where(chosen, other.now),
             self.best.where(chosen, other.best),
             torch.where(chosen, self.criterion, other.criterion),
-            torch.where(chosen, self.still, other.still),
+            torch.where(chosen[:, None], self.settled, other.settled),
             torch.where(chosen, self.done, other.done),
         )
 

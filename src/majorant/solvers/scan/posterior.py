@@ -117,8 +117,10 @@ def _likely(search: Search, others: Others, scores: Tensor, temper: float) -> _P
     patch = (scores >= scores.max() - margin).nonzero()[:, 0]
     off, moved, left = (part[0] for part in others.pencil(search.dictionary.atoms[patch][None]))
     way = best_direction(moved, left)
-    weight = torch.softmax(temper * explained(moved, left, way), 0)
-    kept = weight > RARE * weight.max()
+    won = explained(moved, left, way)
+    weight = torch.softmax(temper * won, 0)
+    # What lies too close to the others explains nothing, and has no course.
+    kept = (weight > RARE * weight.max()) & (won > 0)
     weight, patch, way = weight[kept], patch[kept], way[kept]
     apart = (way[:, None] @ off[kept])[:, 0]
     share = apart.square().sum(1, keepdim=True)

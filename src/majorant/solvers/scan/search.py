@@ -12,12 +12,12 @@ doi:10.1016/j.bspc.2023.105796.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from majorant.linalg import ENERGY_DTYPE
 from majorant.solvers.scan.dictionary import Dictionary
 from majorant.solvers.scan.likelihood import Found, Likelihood, Sources
 from majorant.solvers.scan.pencil import (
@@ -146,29 +146,45 @@ class Search:
 
 @dataclass(frozen=True)
 class Order:
-    """How many patches: the Bayesian information criterion.
+    """How many patches: the Bayesian information criterion, extended by what choosing costs.
+
+    Each of K patches was chosen among P, which ``2 K log P`` stands for: where there are few times
+    the best of thousands of patches explains much of any noise. Source: Chen and Chen (2008),
+    doi:10.1093/biomet/asn034.
 
     Attributes
     ----------
     measured : int
         Numbers in the data, ``m = n T``.
+    choices : int
+        Patches to choose from, ``P``.
     per_patch : float
         Numbers that a patch adds to the model.
     penalty : float
-        Factor of the criterion's own penalty.
+        Factor of what a number costs, ``log m``.
     patience : int
         Patches beyond the best number so far that are still tried.
     """
 
     measured: int
+    choices: int
     per_patch: float
     penalty: float
     patience: int
 
     def criterion(self, energy: Tensor, count: Tensor) -> Tensor:
-        """``m log(RSS / m) + K (T + 2) log m`` up to a constant, float64, shape (n_batch,)."""
-        log = torch.tensor(float(self.measured), dtype=ENERGY_DTYPE).log()
-        return 2.0 * energy + self.penalty * self.per_patch * count * log
+        """``m log(RSS / m) + K (penalty (T + 2) log m + 2 log P)`` up to a constant.
+
+        Parameters
+        ----------
+        energy, count : Tensor, shape (n_batch,)
+
+        Returns
+        -------
+        Tensor, shape (n_batch,), float64
+        """
+        each = self.penalty * self.per_patch * math.log(self.measured)
+        return 2.0 * energy + (each + 2.0 * math.log(self.choices)) * count.to(energy.dtype)
 
 
 @dataclass(frozen=True)
@@ -188,17 +204,17 @@ class Sweep:
         """The state after the sweep, and the products that belong to it."""
         state, grow = self._judged(state, energy)
         sources, kept = self._grown(state.now, self.search.renewed(kept, state.now), grow)
-        count = sources.count
-        at_work = grow | ~(state.still | state.done)
-        changed = torch.zeros_like(at_work)
-        for place in range(int(count.max())):
-            # A single patch that was just chosen from all is the best there is.
-            asked = (at_work & (count > max(1, place))).nonzero()[:, 0]
-            if len(asked):
-                sources, kept, rows = self._replaced(sources, kept, place, asked)
-                changed[rows] = True
-        still = torch.where(at_work, ~changed, state.still)
-        return replace(state, now=sources, still=still), kept
+        # A patch that was just chosen given the others is settled; the others no longer are.
+        added = sources.there & ~state.now.there
+        settled = torch.where(added.any(1)[:, None], added, state.settled)
+        open_ = sources.there & ~state.done[:, None]
+        for place in range(int(sources.count.max())):
+            rows = (open_ & ~settled)[:, place].nonzero()[:, 0]
+            if len(rows):
+                sources, kept, changed = self._replaced(sources, kept, place, rows)
+                settled[changed] = False
+                settled[rows, place] = True
+        return replace(state, now=sources, settled=settled), kept
 
     def _judged(self, state: Found, energy: Tensor) -> tuple[Found, Tensor]:
         """Compare the sets at rest, end the samples that are done, say which are to grow."""

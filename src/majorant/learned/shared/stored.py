@@ -1,0 +1,112 @@
+"""Weights shared over sources in a file: verified tensors with their card.
+
+The card's source space is ``"any"``: no source has a number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from majorant.errors import DamagedFile, MajorantError
+from majorant.files.archive import read_archive, write_archive
+from majorant.learned.shared.network import SharedNetwork, SharedSettings
+from majorant.learned.stored import tensor_hash, versions
+from majorant.networks.card import Card
+
+KIND, VERSION = "set of weights shared over sources", 1
+ANY = "any"
+"""Source space of these weights."""
+
+LARGEST = 1_000
+"""Widths and steps beyond this are no network of this kind."""
+
+
+def write_shared(
+    path: Path,
+    network: SharedNetwork,
+    *,
+    recipe: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+) -> Card:
+    """Write weights with their card, and the card once more as JSON beside them.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.safetensors`` file.
+    network : SharedNetwork
+    recipe, metrics : mapping
+        How they were trained and what they reached; JSON.
+    """
+    tensors = {name: value.detach().float() for name, value in network.state_dict().items()}
+    card = Card(
+        name="mm-net",
+        settings=dataclasses.asdict(network.settings),
+        source_space=ANY,
+        sfreq=0.0,
+        recipe=dict(recipe),
+        metrics=dict(metrics),
+        versions=versions(),
+        sha256=tensor_hash(tensors),
+    )
+    write_archive(path, tensors, card.to_dict(), kind=KIND, version=VERSION)
+    text = json.dumps({**card.to_dict(), "file": path.name, "bytes": path.stat().st_size}, indent=1)
+    path.with_suffix(".json").write_text(text + "\n")
+    return card
+
+
+def read_shared(path: Path) -> tuple[SharedNetwork, Card]:
+    """Read and check weights.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    DamagedFile
+        If the file is not what it says it is.
+    MajorantError
+        If there is no such file.
+    """
+    if not path.is_file():
+        raise MajorantError(f"there are no weights at {path}; train some with `majorant train`")
+    tensors, info = read_archive(path, kind=KIND, version=VERSION)
+    card = Card.from_dict(info, path.name)
+    network = SharedNetwork(_settings(card, path))
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    whole = all(bool(torch.isfinite(value).all()) for value in tensors.values())
+    if found != expected or tensor_hash(tensors) != card.sha256 or not whole:
+        raise DamagedFile(
+            f"{path.name} does not hold the weights that its card describes; take the file anew"
+        )
+    network.load_state_dict(tensors)
+    return network.requires_grad_(False).eval(), card
+
+
+def _settings(card: Card, path: Path) -> SharedSettings:
+    """The sizes of the network; what is beyond reason is refused before it is built."""
+    held = dict(card.settings)
+    known = {field.name: field.default for field in dataclasses.fields(SharedSettings)}
+    sizes = [held.get(name) for name, default in known.items() if type(default) is int]
+    scales = held.get("scales_mm")
+    sane = (
+        set(held) <= set(known)
+        and all(type(size) is int and 0 < size <= LARGEST for size in sizes)
+        and isinstance(scales, list | tuple)
+        and len(scales) == len(SharedSettings().scales_mm)
+        and all(isinstance(s, int | float) and 0 < s <= 200 for s in scales)
+    )
+    if not sane:
+        raise DamagedFile(
+            f"the sizes on the card of {path.name} are no network's ({held}); take the file anew"
+        )
+    held["scales_mm"] = tuple(float(s) for s in scales or ())
+    return SharedSettings(**held)

@@ -1,0 +1,309 @@
+"""Training MM-Net with weights shared over sources.
+
+The solver's own steps are unrolled and differentiated through. What is asked of them: that the
+iterates come near the truth, the last one most; that the prior maps iterates to the truth; and that
+the energy falls along the steps, from one decision of the guard to the next, so that good steps are
+not refused at use.
+
+Samples are pools that are made once (:mod:`majorant.training.pools`); which of them a step sees,
+and at which moments, is a function of the step, so a run that is stopped and continued gives the
+same weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from majorant.files.archive import read_archive, write_archive
+from majorant.forward.leadfield import Leadfield
+from majorant.learned.shared.network import SharedNetwork, SharedSettings, unit
+from majorant.learned.shared.sight import Sight
+from majorant.learned.shared.stored import read_shared, write_shared
+from majorant.problem import MajorantError
+from majorant.simulate.dataset import Part
+from majorant.training.bilevel import distance
+from majorant.training.checkpoint import load_checkpoint, save_checkpoint
+from majorant.training.pools import Maker, Pool, pools
+
+REGIONS, VALIDATED = 1000, 24
+"""On larger source spaces a batch has fewer samples; samples of a validation on regions."""
+
+HELD = "pool of samples"
+LAST, BEST, LOG, POOL = "last.safetensors", "best.safetensors", "log.jsonl", "pool.safetensors"
+MARGIN = 0.03
+"""By how much the energy is to fall in a window of the guard."""
+
+
+@dataclass(frozen=True)
+class SharedRecipe:
+    """Everything a run depends on.
+
+    Attributes
+    ----------
+    network : SharedSettings
+    steps, batch : int
+    rate : float
+        Of Adam, at the top of its cosine.
+    seed : int
+    lengths : tuple of int
+        Samples of a window, equally likely.
+    validate_every : int
+    """
+
+    network: SharedSettings = field(default_factory=SharedSettings)
+    steps: int = 600
+    batch: int = 8
+    rate: float = 3e-3
+    seed: int = 0
+    lengths: tuple[int, ...] = (1, 2, 3, 4, 4, 4, 6, 8)
+    validate_every: int = 100
+
+
+@dataclass(frozen=True)
+class SharedLoss:
+    """The loss of a batch.
+
+    Attributes
+    ----------
+    total : Tensor, shape ()
+    off : Tensor, shape (n_batch,)
+        ``1 - cos(truth, last iterate)``.
+    energies : Tensor, shape (1 + n_steps, n_batch)
+    """
+
+    total: Tensor
+    off: Tensor
+    energies: Tensor
+
+
+def shared_loss(
+    network: SharedNetwork, sight: Sight, y: Tensor, truth: Tensor, start: Tensor
+) -> SharedLoss:
+    """Unroll the network and judge its iterates.
+
+    Parameters
+    ----------
+    network : SharedNetwork
+    sight : Sight
+    y : Tensor, shape (n_batch, n_sensors, k)
+        Of norm 1.
+    truth, start : Tensor, shape (n_batch, n_sources, k)
+    """
+    x, memory, weight = start, network.begin(start), network.settings.weight
+    points, images = [x], []
+    for k in range(network.settings.iterations):
+        x, memory, made = network.step(sight, x, start, y, memory, k)
+        points.append(x)
+        images.append(made)
+    images.append(network.on(sight)(x))
+    energies = torch.stack(
+        [
+            distance(sight.gain @ x, y) + weight * distance(x, made)
+            for x, made in zip(points, images, strict=True)
+        ]
+    )
+    off = [distance(truth, x) for x in points[1:]]
+    border = distance(_compressed(unit(truth)), _compressed(x)).mean()
+    steps = off[-1].mean() + 0.3 * torch.stack(off[:-1]).mean() + 0.3 * border
+    prior = 0.3 * torch.stack([distance(truth, made) for made in images]).mean()
+    rises = torch.relu(energies[2::2] - energies[:-2:2] + MARGIN).mean()
+    single = torch.relu(energies[1:] - energies[:-1]).mean()
+    total = steps + prior + rises + 0.3 * single
+    return SharedLoss(total, off[-1].detach(), energies.detach())
+
+
+def train_shared(
+    recipe: SharedRecipe,
+    folder: Path,
+    makers: Mapping[str, Maker] | None = None,
+    *,
+    initial: Path | None = None,
+    resume: bool = False,
+    minutes: float | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Train, or go on with a training; the best validation is kept as a set of weights.
+
+    Parameters
+    ----------
+    recipe : SharedRecipe
+    folder : Path
+        Run folder; pools are kept there.
+    makers : mapping of str to callable, optional
+        What makes the pools that the folder has not yet. Names begin with ``train`` or with
+        ``validation``; a step takes any pool for training with the same probability.
+    initial : Path or None
+        Weights to start from.
+    resume : bool
+        Go on with the run of the folder.
+    minutes : float or None
+        Stop after this.
+    say : callable
+        Takes lines of progress.
+
+    Returns
+    -------
+    dict
+        ``step`` and the ``metrics`` of the best validation.
+
+    Raises
+    ------
+    MajorantError
+        If the folder holds a run that is not resumed, or there are no pools.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / LAST).exists() and not resume:
+        raise MajorantError(
+            f"{folder} holds a run already; continue it with --resume, or give another folder"
+        )
+    for name, make in (makers or {}).items():
+        if not (folder / f"{name}-{POOL}").exists():
+            held, space = make()
+            space.save(folder / f"{name}-space.safetensors")
+            write_archive(folder / f"{name}-{POOL}", held, {}, kind=HELD, version=1)
+    run = _Run(recipe, folder, initial, say)
+    began = time.monotonic()
+    while run.step < recipe.steps:
+        run.update()
+        if run.step % recipe.validate_every == 0 or run.step == recipe.steps:
+            run.validate()
+        if minutes is not None and time.monotonic() - began > 60.0 * minutes:
+            break
+    run.save()
+    return {"step": run.step, "metrics": run.best}
+
+
+class _Run:
+    """A training run: network, optimiser, moving average and pools."""
+
+    def __init__(
+        self, recipe: SharedRecipe, folder: Path, initial: Path | None, say: Callable[[str], None]
+    ) -> None:
+        self.recipe, self.folder, self.say = recipe, folder, say
+        self.train, self.valid = self._pools("train"), self._pools("validation")
+        self.network = SharedNetwork(recipe.network, torch.Generator().manual_seed(recipe.seed))
+        if initial is not None:
+            self.network.load_state_dict(read_shared(initial)[0].state_dict())
+        self.optimiser = torch.optim.Adam(
+            self.network.parameters(), lr=recipe.rate, betas=(0.9, 0.99)
+        )
+        self.average = {n: p.detach().clone() for n, p in self.network.named_parameters()}
+        self.step, self.best, self.seconds = 0, {}, 0.0
+        if (folder / LAST).exists():
+            info = load_checkpoint(folder / LAST, self.network, self.optimiser, self.average)
+            self.step, self.best = int(info["step"]), dict(info["best"])
+            self.seconds = float(info["seconds"])
+
+    def _pools(self, part: Part) -> list[list[Pool]]:
+        found = []
+        for path in sorted(self.folder.glob(f"{part}*-{POOL}")):
+            held, _ = read_archive(path, kind=HELD, version=1)
+            space = path.with_name(path.name.replace(POOL, "space.safetensors"))
+            found.append(pools(dict(held), Leadfield.load(space)))
+        if not found:
+            raise MajorantError(
+                f"{self.folder} has no samples for {part}, and there is nothing to make them with; "
+                "train with `majorant train`"
+            )
+        return found
+
+    def update(self) -> None:
+        """Take a step."""
+        r, began = self.recipe, time.process_time()
+        generator = torch.Generator().manual_seed(1_000_003 * r.seed + self.step)
+
+        def drawn(n: int, size: int = 1) -> Tensor:
+            return torch.randint(n, (size,), generator=generator)
+
+        space = self.train[int(drawn(len(self.train)))]
+        pool = space[int(drawn(len(space)))]
+        size = max(2, r.batch * REGIONS // max(REGIONS, pool.spaces.shape[2]))
+        chosen = drawn(len(pool.y), size)
+        length = r.lengths[int(drawn(len(r.lengths)))]
+        samples = torch.randperm(pool.y.shape[2], generator=generator)[:length].sort().values
+        y, truth = pool.window(chosen, samples)
+        turn = 0.5 * (1.0 + math.cos(math.pi * self.step / r.steps))
+        for group in self.optimiser.param_groups:
+            group["lr"] = r.rate * min(1.0, (self.step + 1) / 30) * (turn + 0.01)
+        self.step += 1
+        if len(y):
+            loss = shared_loss(self.network, pool.sight, y, truth, first(pool.sight, y))
+            self.optimiser.zero_grad()
+            loss.total.backward()
+            size = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            if bool(torch.isfinite(size)):
+                self.optimiser.step()
+        keep = min(0.99, (1.0 + self.step) / (10.0 + self.step))
+        with torch.no_grad():
+            for name, p in self.network.named_parameters():
+                self.average[name].lerp_(p, 1.0 - keep)
+        self.seconds += time.process_time() - began
+
+    @torch.no_grad()
+    def validate(self) -> None:
+        """Judge the average on another head, keep it if it is the best, and save."""
+        averaged = SharedNetwork(self.recipe.network)
+        averaged.load_state_dict(self.average)
+        losses, starts = [], []
+        for space in self.valid:
+            for pool in space[:2]:
+                loss, start = _validated(averaged, pool)
+                losses.append(loss)
+                starts.append(start)
+        rises = [(a.energies[2::2] > a.energies[:-2:2]).double().mean() for a in losses]
+        found = {
+            "step": self.step,
+            "off": _mean([loss.off.mean() for loss in losses]),
+            "each": [round(float(loss.off.mean()), 3) for loss in losses],
+            "start": _mean(starts),
+            "windows that rise": _mean(rises),
+            "cpu minutes": round(self.seconds / 60.0, 2),
+        }
+        with (self.folder / LOG).open("a") as log:
+            log.write(json.dumps(found) + "\n")
+        self.say(json.dumps(found))
+        if found["off"] < self.best.get("off", math.inf):
+            self.best = found
+            recipe = dataclasses.asdict(self.recipe)
+            write_shared(self.folder / BEST, averaged, recipe=recipe, metrics=found)
+        self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        info = {"step": self.step, "best": self.best, "seconds": self.seconds}
+        save_checkpoint(self.folder / LAST, self.network, self.optimiser, self.average, info)
+
+
+def _validated(network: SharedNetwork, pool: Pool) -> tuple[SharedLoss, Tensor]:
+    """The loss of the first samples of a pool, at eight moments, and how far off their start is."""
+    chosen = torch.arange(min(VALIDATED * REGIONS // pool.spaces.shape[2], len(pool.y)))
+    n_times = pool.y.shape[2]
+    samples = torch.linspace(0, n_times - 1, 10).round().long()[1:-1]
+    y, truth = pool.window(chosen, samples)
+    start = first(pool.sight, y)
+    loss = shared_loss(network, pool.sight, y, truth, start)
+    return loss, distance(truth, start).mean()
+
+
+def _mean(values: Sequence[Tensor]) -> float:
+    return float(torch.stack([v.double() for v in values]).mean())
+
+
+def first(sight: Sight, y: Tensor) -> Tensor:
+    """Return the start: the standardised map of data (n_batch, n_sensors, k)."""
+    return unit(sight.look(y[:, None])[:, 0, 0])
+
+
+def _compressed(x: Tensor) -> Tensor:
+    """Rows of the square root of their length, smooth at zero: weak borders count."""
+    return x * torch.rsqrt(torch.linalg.vector_norm(x, dim=-1, keepdim=True) + 0.05)

@@ -1,0 +1,217 @@
+"""Two doors, one answer: a file through `image`, and its data through `SourceImager`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+import pytest
+from mne.io.constants import FIFF
+
+from majorant import SourceImager
+from majorant.forward.surfaces import vertex_normals
+from majorant.imaging.image import image
+from majorant.imaging.result import ImageResult, ImageSettings
+from majorant.problem import MajorantError
+from majorant.recording.file import load_recording
+from majorant.recording.prepare import prepare
+from majorant.recording.settings import Preparation
+from majorant.registry import SOLVERS
+
+QUICK: dict[str, dict[str, Any]] = {"champagne": {"max_iter": 5}}
+EXACT = 1e-12
+ABOUT_FILES = ("Read", "Condition", "Averaged", "Source space", "Regularisation", "Left out: MEG")
+"""How sentences begin that say which file and trials were read, or what a solver did then."""
+
+
+@cache
+def trials(nave: int) -> Any:
+    """Trials of 32 electrodes, 0.7 s at 100 Hz; the reference is one electrode."""
+    montage = mne.channels.make_standard_montage("biosemi32")
+    info = mne.create_info(montage.ch_names, 100.0, "eeg", verbose="error")
+    info.set_montage(montage, verbose="error")
+    rng = np.random.default_rng(nave)
+    data = 4e-6 * rng.standard_normal((nave, 32, 71))
+    shape = np.linspace(-1, 1, 32) ** 3
+    data += 1e-5 * shape[:, None] * np.exp(-(((np.arange(71) - 30) / 4) ** 2))
+    data -= data[:, [5]] * 0.5
+    events = np.c_[100 * np.arange(nave), np.zeros(nave, int), np.ones(nave, int)]
+    return mne.EpochsArray(data, info, events, tmin=-0.2, baseline=(None, 0), verbose="error")
+
+
+@cache
+def forward() -> Any:
+    """Two small hemispheres in a sphere."""
+    sphere = mne.make_sphere_model((0, 0, 0.04), 0.095, verbose="error")
+    ico = mne.surface._get_ico_surface(1)
+    sides = []
+    for x, ident in ((-0.035, 101), (0.035, 102)):
+        places, n = 0.03 * ico["rr"] + [x, 0, 0.04], len(ico["rr"])
+        sides.append(
+            {
+                "id": ident, "type": "surf", "np": n, "nuse": n, "rr": places,
+                "nn": vertex_normals(places, ico["tris"]), "vertno": np.arange(n),
+                "inuse": np.ones(n, int), "coord_frame": np.int32(4), "tris": ico["tris"],
+                "ntri": len(ico["tris"]), "nuse_tri": len(ico["tris"]), "use_tris": ico["tris"],
+                "nearest": None, "nearest_dist": None, "pinfo": None, "patch_inds": None,
+                "dist": None, "dist_limit": None, "subject_his_id": "ada",
+            }
+        )  # fmt: skip
+    return mne.make_forward_solution(
+        trials(40).info, None, mne.SourceSpaces(sides), sphere, mindist=0.0, verbose="error"
+    )
+
+
+def _average(nave: int, *, baseline: bool = True) -> Any:
+    evoked = trials(nave).average()
+    return evoked if baseline else evoked.crop(0, None)
+
+
+def _bads(evoked: Any) -> Any:
+    evoked.info["bads"] = ["Oz", "P3"]
+    return evoked
+
+
+def _projected(evoked: Any) -> Any:
+    vector = np.linspace(1, -1, 32)[None]
+    data: dict[str, Any] = {"nrow": 1, "ncol": 32, "row_names": None}
+    data.update(col_names=evoked.ch_names, data=vector / np.linalg.norm(vector))
+    kind = FIFF.FIFFV_PROJ_ITEM_FIELD
+    evoked.add_proj(mne.Projection(active=False, kind=kind, desc="one", data=data))
+    return evoked.set_eeg_reference("average", projection=True, verbose="error")
+
+
+def _of_some(evoked: Any) -> Any:
+    evoked = _bads(evoked).set_eeg_reference("average", projection=True, verbose="error")
+    evoked.info["bads"] = []
+    return evoked.apply_proj(verbose="error")
+
+
+def _interpolated(epochs: Any) -> Any:
+    epochs = _bads(epochs.copy()).interpolate_bads(reset_bads=True, verbose="error")
+    return epochs
+
+
+def _cleaned(epochs: Any) -> Any:
+    maps = np.random.default_rng(7).standard_normal((32, 4))
+    epochs = epochs.copy()
+    epochs._data = epochs._data - maps @ (np.linalg.pinv(maps) @ epochs._data)
+    return epochs
+
+
+def _with_meg(evoked: Any) -> Any:
+    info = mne.create_info(["MEG1", "MEG2"], 100.0, "mag", verbose="error")
+    meg = mne.EvokedArray(
+        np.full((2, len(evoked.times)), 1e-13), info, evoked.times[0], nave=evoked.nave,
+        baseline=evoked.baseline, verbose="error",
+    )  # fmt: skip
+    return evoked.add_channels([meg], force_update_info=True)
+
+
+def _turned(evoked: Any) -> Any:
+    places = {c["ch_name"]: [c["loc"][1], -c["loc"][0], c["loc"][2]] for c in evoked.info["chs"]}
+    return evoked.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"))
+
+
+RECORDINGS: dict[str, Callable[[], Any]] = {
+    "no baseline, one trial": lambda: _average(1, baseline=False),
+    "no baseline, forty trials": lambda: _average(40, baseline=False),
+    "a baseline, one trial": lambda: _average(1),
+    "a baseline, forty trials": lambda: _average(40),
+    "trials": lambda: trials(40),
+    "bad electrodes": lambda: _bads(_average(40)),
+    "projectors": lambda: _projected(_average(40)),
+    "a reference over some": lambda: _of_some(_average(40)),
+    "MEG beside it": lambda: _with_meg(_average(40)),
+    "interpolated": lambda: _interpolated(trials(40)),
+    "cleaned": lambda: _cleaned(trials(40)),
+}
+
+
+def _by_file(inst: Any, folder: Path, solver: str, **settings: Any) -> ImageResult:
+    """Through a file, as `majorant image` does."""
+    path = folder / ("some-epo.fif" if isinstance(inst, mne.BaseEpochs) else "some-ave.fif")
+    inst.copy().save(path, overwrite=True, verbose="error")
+    own = ImageSettings(
+        solver, options=QUICK.get(solver, {}), uncertainty="none", **settings
+    )  # fmt: skip
+    return image(prepare(load_recording(path), Preparation()), own)
+
+
+def _by_data(inst: Any, solver: str, given: Any = None) -> tuple[SourceImager, Any]:
+    """Through the data in memory, as a user of MNE does."""
+    imager = SourceImager(solver, **QUICK.get(solver, {})).fit(inst, given)
+    return imager, imager.apply(inst.average() if isinstance(inst, mne.BaseEpochs) else inst)
+
+
+def _as_saved(inst: Any, folder: Path) -> Any:
+    """The data as they come back from a file, in its precision."""
+    if isinstance(inst, mne.BaseEpochs):
+        return mne.read_epochs(folder / "some-epo.fif", verbose="error")
+    return mne.read_evokeds(folder / "some-ave.fif", 0, verbose="error")
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("head") / "some-fwd.fif"
+    mne.write_forward_solution(path, forward(), verbose="error")
+    return path
+
+
+ITERATED = ("a baseline, forty trials", "trials", "interpolated")
+"""Recordings for solvers that iterate, which have no part in the decisions."""
+
+PAIRS = [
+    (recording, name)
+    for name, own in SOLVERS.items()
+    for recording in RECORDINGS
+    if own.space == "any" and (own.linear or own.adaptive or recording in ITERATED)
+]
+
+
+@pytest.mark.parametrize(("recording", "solver"), PAIRS)
+def test_both_doors_give_one_answer(
+    recording: str, solver: str, head: Path, tmp_path: Path
+) -> None:
+    inst = RECORDINGS[recording]()
+    result = _by_file(inst, tmp_path, solver, forward=str(head))
+    given = mne.read_forward_solution(head, verbose="error")
+    imager, stc = _by_data(_as_saved(inst, tmp_path), solver, given)
+    assert imager.unit_ == result.unit
+    assert imager.info_["ch_names"] == result.imager.info_["ch_names"]
+    assert imager.rank_ == result.imager.rank_
+    ours, theirs = stc.data, result.stc.data
+    assert np.abs(ours - theirs).max() <= EXACT * np.abs(theirs).max()
+    _same_decisions(imager, result)
+
+
+def _same_decisions(imager: SourceImager, result: ImageResult) -> None:
+    """All that the data decide is decided, and said, by both."""
+    said = set(result.content.decisions)
+    assert set(imager.notes_) <= said
+    more = [
+        text
+        for text in said - set(imager.notes_)
+        if not text.startswith((*ABOUT_FILES, imager.spec_.title, "Data covariance", "No baseline"))
+    ]
+    assert not [text for text in more if "some-" not in text]
+
+
+def test_both_doors_refuse_alike(tmp_path: Path) -> None:
+    evoked = _average(40)
+    evoked.data *= 1e6
+    for door in (lambda: _by_file(evoked, tmp_path, "mne"), lambda: _by_data(evoked, "mne")):
+        with pytest.raises(MajorantError, match="in another unit"):
+            door()
+
+
+def test_assumed_noise_is_that_of_a_trial(tmp_path: Path, head: Path) -> None:
+    """The noise of an average is the covariance of a trial over nave, once, as in MNE."""
+    result = _by_file(_average(40, baseline=False), tmp_path, "dspm", forward=str(head))
+    cov = mne.make_ad_hoc_cov(result.prepared.evoked.info, {"eeg": 0.2e-6}, verbose="error")
+    assert np.allclose(result.imager.noise_cov_["data"], cov["data"])
+    assert any("0.2 µV at every electrode in a trial, 0.032" in t for t in result.content.decisions)
