@@ -23,6 +23,7 @@ from majorant.audit.solvers import depth_prior, weights_of
 from majorant.audit.store import finish, open_folder
 from majorant.audit.summary import Audit, _weights, cortex_maps
 from majorant.audit.trials import Trials, noise_scale
+from majorant.files.archive import write_archive
 from majorant.problem import MajorantError
 
 SETTINGS = AuditSettings(n=30, levels=2, solvers=("mne", "sloreta"), extent=30.0, seed=3)
@@ -186,7 +187,13 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
     for job in found.scores:
         for solver in found.solvers:
             assert np.array_equal(found.scores[job][solver], resumed.scores[job][solver])
-    # A damaged chunk is made again, and nothing else is.
+    # A chunk without scores, or of another shape, is made again, and nothing else is.
+    for tensors in ({}, {"scores": torch.zeros(1, 2, 3)}):
+        write_archive(done[0], tensors, {}, kind="audit chunk", version=1)
+        again = audited(ball, cap, tmp_path)
+        assert np.array_equal(again.scores["audit"]["mne"], found.scores["audit"]["mne"])
+    total = len(calls)
+    # So is a damaged one.
     done[0].write_bytes(done[0].read_bytes()[:-9])
     again = audited(ball, cap, tmp_path)
     assert len(calls) == total + len(SETTINGS.snr_levels)

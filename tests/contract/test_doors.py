@@ -162,14 +162,15 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-ITERATED = ("a baseline, forty trials", "trials", "interpolated")
+ITERATED = ("a baseline, forty trials",)
 """Recordings for solvers that iterate, which have no part in the decisions."""
 
 PAIRS = [
     (recording, name)
     for name, own in SOLVERS.items()
     for recording in RECORDINGS
-    if own.space == "any" and (own.linear or own.adaptive or recording in ITERATED)
+    if own.abilities.space == "any"
+    and (own.abilities.linear or own.abilities.adaptive or recording in ITERATED)
 ]
 
 

@@ -14,7 +14,9 @@ from majorant.findings.cautions import find_cautions
 from majorant.findings.evidence import Evidence
 from majorant.findings.facts import Peak, Uncertainty
 from majorant.findings.faint import level_needed
+from majorant.findings.shadows import SHADOW, leaked
 from majorant.findings.standing import doubts
+from majorant.forward.electrodes import Alignment
 from majorant.problem import Certificate, Status
 from majorant.recording.prepare import Prepared
 from majorant.recording.scalp import coverage, frontal_pole
@@ -235,3 +237,55 @@ def test_a_peak_within_its_own_noise_is_no_headline(clean: Evidence) -> None:
     assert doubts(quiet) == ("does not stand out from noise",) * 2
     assumed = replace(quiet, prepared=replace(clean.prepared, noise_kind="ad hoc"))
     assert doubts(assumed) == ("", "")
+
+
+def test_a_small_head_may_be_a_childs(clean: Evidence) -> None:
+    n = 3
+    alignment = Alignment(
+        name="digitised positions",
+        ch_names=("Cz", "Pz", "Oz"),
+        positions=np.zeros((n, 3)),
+        residual_mm=np.ones(n),
+        scale=(0.85, 0.85, 0.85),
+        shift_mm=(0.0, 0.0, 0.0),
+        by="warp",
+    )
+    small = find_cautions(replace(clean, loose=1.0, alignment=replace(alignment, size=0.85)))
+    assert any("The head is small (85 % of the template’s size)" in text for text in small)
+    assert any("a template warped to the electrodes" in text for text in small)
+    for size in (None, 1.0):
+        plain = find_cautions(replace(clean, loose=1.0, alignment=replace(alignment, size=size)))
+        assert not any("head is small" in text for text in plain)
+
+
+def test_what_leakage_of_a_stronger_peak_makes_is_a_shadow(sphere: Any) -> None:
+    """Two far sources are two; the side lobes of one are its shadows."""
+    gain = sphere.gain.double()
+    gain = gain / gain.norm(dim=0)
+    kernel = gain.mT @ torch.linalg.inv(gain @ gain.mT + 0.1 * torch.eye(len(gain)).double())
+    places = 1e3 * sphere.positions.numpy()
+    upper = np.argsort(-places[:, 2])[:60]
+    one = int(upper[0])
+    other = int(upper[np.linalg.norm(places[upper] - places[one], axis=1).argmax()])
+
+    def peaks(y: torch.Tensor) -> list[Peak]:
+        size = (kernel @ y[:, 0]).abs().numpy()
+        far = np.linalg.norm(places - places[one], axis=1) >= 30
+        second = other if size[other] > 0.5 * size[one] else int((size * far).argmax())
+        return [
+            Peak(0.0, "left", "", tuple(places[k]), k, float(size[k]), 0.0) for k in (one, second)
+        ]
+
+    single, pair = gain[:, [one]], gain[:, [one]] + 1.5 * gain[:, [other]]
+    times = np.zeros(1)
+    (first, _), (share, of) = leaked(kernel, gain, single, peaks(single), times, 1)
+    assert first == 0
+    assert (share, of) == (pytest.approx(1.0), 0)
+    (_, (share, _)) = leaked(kernel, gain, pair, peaks(pair), times, 1)
+    assert share < SHADOW
+
+
+def test_a_shadow_is_no_headline(clean: Evidence) -> None:
+    (none, why) = doubts(replace(clean, leaked=((0.0, 0), (0.93, 0))))
+    assert none == ""
+    assert why == "may be the shadow of peak 1, whose leakage alone gives 93 % of it"

@@ -96,6 +96,8 @@ def test_plain_pulses_are_those_of_mne(raw: Any) -> None:
         ("new/face", {"face/old": 1, "face/new": 2}, ("face/new",)),
         ("Event/Category, Item/2D", {"Event/Category, Item/2D": 1, "Event": 2},
          ("Event/Category, Item/2D",)),
+        ("7", {"7.0": None, "77": None}, ("7.0",)),
+        ("caf\u00e9", {"cafe\u0301": None}, ("cafe\u0301",)),
         ("nothing", {"face": 1}, None),
     ],
 )  # fmt: skip
@@ -180,6 +182,16 @@ def test_a_boundary_of_eeglab_lies_between_two_samples(tmp_path: Path, bare: Any
         marks = find_marks(load_recording(write(cut + 0.5)).data)
         assert marks.cuts.tolist() == [cut]
         assert marks.cut(np.array([80]), 71).tolist() == [touched]
+
+
+def test_marks_are_counted_from_the_first_sample_of_a_part(bare: Any) -> None:
+    marked = bare.copy()
+    marked.set_annotations(mne.Annotations([9.0, 12.0], [0.0, 0.5], ["boundary", "BAD"]))
+    part = marked.copy().crop(4.0, None)
+    assert find_marks(marked).cuts.tolist() == [900]
+    assert find_marks(part).cuts.tolist() == [500]
+    assert np.flatnonzero(find_marks(part).bad).tolist() == list(range(800, 850))
+    assert find_marks(part).cut(np.array([480, 500]), 30).tolist() == [True, False]
 
 
 def test_a_filter_sees_every_piece_for_itself(bare: Any) -> None:

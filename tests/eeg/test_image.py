@@ -349,8 +349,8 @@ def test_the_moment_of_a_peak_is_that_of_its_dipole_whatever_the_map() -> None:
     # The weaker one is fitted beside the stronger one, which is fitted as if it were alone.
     assert found[1].moment == pytest.approx(10e-9)
     assert found[0].moment == pytest.approx(40e-9, rel=0.2)
-    alone = with_moments(peaks[:1], times, gain[:, 9:12] @ moments[9:12, None], gain, mni,
-                         regions=True)  # fmt: skip
+    single = gain[:, 9:12] @ moments[9:12, None]
+    alone = with_moments(peaks[:1], times[1:], single, gain, mni, regions=True)
     assert alone[0].moment == pytest.approx(MEMBERS * 40e-9)
 
 

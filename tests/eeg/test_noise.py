@@ -49,7 +49,7 @@ def test_shrinkage_vanishes_with_samples_and_keeps_the_trace() -> None:
 def test_the_baseline_covariance_is_nearer_the_truth_than_the_empirical_one(
     files: dict[str, Path],
 ) -> None:
-    found = prepare(load_recording(files["epochs"]), Preparation(event="loud,soft"))
+    found = prepare(load_recording(files["epochs"]), Preparation(event="loud+soft"))
     epochs = mne.read_epochs(files["epochs"], verbose="error").pick("eeg", verbose="error")
     epochs.set_eeg_reference("average", projection=True, verbose="error")
     epochs.apply_proj(verbose="error").apply_baseline((None, 0), verbose="error")

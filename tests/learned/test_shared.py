@@ -12,7 +12,7 @@ from torch import Tensor
 from majorant.energies.cosine import CosineEnergy, SourceState
 from majorant.geometry import SourceGeometry
 from majorant.learned.shared.neighbourhoods import Neighbourhoods
-from majorant.learned.shared.network import SharedNetwork, SharedSettings, unit
+from majorant.learned.shared.network import SharedNetwork, SharedSettings, StartKind, unit
 from majorant.learned.shared.prior import STEEPEST, PatchLayers, PatchPrior, shrink, shrink_bend
 from majorant.learned.shared.solver import SharedMMNet
 from majorant.majorants.cosine import CosineMajorant, HessianProducts
@@ -29,8 +29,8 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def network(seed: int = 0, scale: float = 1.0) -> SharedNetwork:
-    made = SharedNetwork(SETTINGS, generator(seed))
+def network(seed: int = 0, scale: float = 1.0, start: StartKind = "both") -> SharedNetwork:
+    made = SharedNetwork(replace(SETTINGS, start=start), generator(seed))
     with torch.no_grad():
         for p in made.parameters():
             p.mul_(scale)
@@ -94,7 +94,8 @@ def test_an_adversary_does_not_raise_it_and_without_the_guard_it_does() -> None:
 
 
 def test_permuting_the_sources_permutes_the_estimate() -> None:
-    given, solver = problem(), SharedMMNet(network())
+    """From a start that permutes with them; the scan chooses among equal patches by number."""
+    given, solver = problem(), SharedMMNet(network(start="sloreta"))
     order = torch.randperm(N, generator=generator(3))
     gain, place = given.operator.matrix(), geometry()
     assert gain is not None
@@ -103,11 +104,14 @@ def test_permuting_the_sources_permutes_the_estimate() -> None:
     assert near(solve(other, solver).estimate, solve(given, solver).estimate[:, order])
 
 
-def test_turning_columns_turns_the_estimate() -> None:
-    given, solver = problem(n_orient=3), SharedMMNet(network())
+@pytest.mark.parametrize("start", ["sloreta", "both"])
+def test_turning_columns_turns_the_estimate(start: StartKind) -> None:
+    """Those of each location by itself; all alike where the scan averages over neighbours."""
+    given, solver = problem(n_orient=3), SharedMMNet(network(start=start))
     gain = given.operator.matrix()
     assert gain is not None
     q = torch.linalg.qr(torch.randn(N, 3, 3, generator=generator(5), dtype=torch.float64))[0]
+    q = q if start == "sloreta" else q[:1].expand(N, 3, 3)
     turned = torch.einsum("nso,sop->nsp", gain.unflatten(1, (N, 3)), q).flatten(1)
     other = Problem(MatrixOperator(turned, 3, geometry(3)), given.y)
     expected = torch.einsum("bsot,sop->bspt", solve(given, solver).estimate.unflatten(1, (N, 3)), q)

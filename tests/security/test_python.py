@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import torch
 
 from majorant import MajorantError, MatrixOperator, Problem, SourceImager, make, solve
 from majorant.files.archive import MAX_FILE, read_archive
+from majorant.files.cache import cache_folder
 from majorant.forward.leadfield import Leadfield
 from majorant.networks.card import Card
+from majorant.recording.file import load_recording
 
 GAIN = torch.eye(6, dtype=torch.float64)
 
@@ -64,3 +67,30 @@ def test_a_pipe_and_a_hole_are_no_archives(tmp_path: Path) -> None:
         file.truncate(MAX_FILE + 1)
     with pytest.raises(MajorantError, match="not a plausible size"):
         read_archive(tmp_path / "hole", kind="x", version=1)
+
+
+def test_a_record_without_a_plan_ends_no_study(tmp_path: Path) -> None:
+    from majorant.bids.study import GIST, KIND, read_record
+
+    entry = dict.fromkeys(GIST, 0)
+    whole = {"kind": KIND, "key": "a", "plan": "p", "input": "i", "files": [], "estimates": [entry]}
+    path = tmp_path / "a_estimates.json"
+    path.write_text(json.dumps(whole))
+    assert read_record(path) == whole
+    for name in whole:
+        path.write_text(json.dumps({key: whole[key] for key in whole if key != name}))
+        assert read_record(path) is None
+    path.write_text(json.dumps({**whole, "estimates": [{}]}))
+    assert read_record(path) is None
+
+
+def test_a_pipe_is_no_recording(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rec.fif")
+    with pytest.raises(MajorantError, match="pipe"):
+        load_recording(tmp_path / "rec.fif")
+
+
+def test_a_cache_of_nobody_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAJORANT_CACHE", "~nosuchuser/x")
+    with pytest.raises(MajorantError, match="no such user"):
+        cache_folder()

@@ -31,7 +31,13 @@ from majorant.solvers.loop import solve
 from majorant.weights.shipped import domains, trained
 
 LIMIT = "limit"
-METHODS = ("mne", "sloreta", "meta-curvature", "modgrad", "4dvarnet", "r-mm-net", "mm-net", LIMIT)
+FROM_SCAN = "mm-net-from-scan"
+"""MM-Net begun at the estimate of the patch scan. That start knows patches."""
+
+METHODS = (
+    *("mne", "sloreta", "meta-curvature", "modgrad", "4dvarnet", "r-mm-net", "mm-net"),
+    *(FROM_SCAN, LIMIT),
+)
 """Rows of the table, in its order; those that cannot be made are left out."""
 
 TESTS = ("sereega", "nmm")
@@ -165,7 +171,12 @@ def table1(
 
 def _domains(name: str) -> tuple[str, ...]:
     """Return what a method was trained on: a row for each."""
-    return domains(name) if name in FAMILIES else (NOT_TRAINED,)
+    return domains(_learned(name)) if _learned(name) in FAMILIES else (NOT_TRAINED,)
+
+
+def _learned(name: str) -> str:
+    """The method whose weights a row takes."""
+    return "mm-net" if name == FROM_SCAN else name
 
 
 def _method(name: str, domain: str, data: SimulatedPairs, equal: bool) -> Method:
@@ -174,8 +185,9 @@ def _method(name: str, domain: str, data: SimulatedPairs, equal: bool) -> Method
         search = MatchedFilter(data)
         return Method(lambda batch: Outcome(search.estimate(batch)))
     parameters, minutes = 0, None
-    if name in FAMILIES:
-        solver = trained(name, domain, equal=equal, sfreq=data.sfreq)
+    if _learned(name) in FAMILIES:
+        solver = trained(_learned(name), domain, equal=equal, sfreq=data.sfreq)
+        solver = solver.changed(scan=name == FROM_SCAN)
         solver.require(data.leadfield.operator())
         parameters = sum(p.numel() for p in solver.network.parameters())
         minutes = solver.card.metrics.get("training_minutes") if solver.card else None
@@ -193,7 +205,7 @@ def _method(name: str, domain: str, data: SimulatedPairs, equal: bool) -> Method
 def _methods(asked: Sequence[str] | None) -> list[str]:
     """Return the rows wanted, refusing names that do not exist and names given twice."""
     classical = [name for name in registry.SOLVERS if name not in FAMILIES]
-    possible = [*classical, *(name for name in FAMILIES if domains(name)), LIMIT]
+    possible = [*classical, *(name for name in FAMILIES if domains(name)), FROM_SCAN, LIMIT]
     if asked is None:
         return [name for name in METHODS if name in possible]
     if any(name not in possible for name in asked) or not asked or len(set(asked)) != len(asked):

@@ -23,15 +23,16 @@ RECORDING, SOURCES, OUTPUT = "Recording", "Sources", "Output"
 Event = Annotated[
     list[str] | None,
     typer.Option(
-        help="An event to average; several (repeated, or with commas) are several conditions, and "
-        "A+B is one.",
+        metavar="NAME",
+        help="An event; several are conditions, A+B is one.",
         rich_help_panel=RECORDING,
     ),
 ]
 Condition = Annotated[
     list[str] | None,
     typer.Option(
-        help="Which average of the file; may be repeated, for one page of all.",
+        metavar="NAME",
+        help="Which average of the file, or which ones.",
         rich_help_panel=RECORDING,
     ),
 ]
@@ -39,8 +40,8 @@ Contrast = Annotated[
     str | None,
     typer.Option(
         metavar="A-B",
-        help="Image the difference of two of the conditions too.",
-        rich_help_panel=RECORDING,
+        help="Image a difference of conditions too.",
+        rich_help_panel=RARE,
     ),
 ]
 Start = Annotated[
@@ -162,6 +163,12 @@ Circumference = Annotated[
     float | None,
     typer.Option(help="Of the head, cm, where it was not digitised.", rich_help_panel=RARE),
 ]
+Skull = Annotated[
+    float | None,
+    typer.Option(
+        "--skull-conductivity", help="Of the template's skull, S/m; 0.006.", rich_help_panel=RARE
+    ),
+]
 Subject = Annotated[
     str | None, typer.Option(help="A FreeSurfer subject, for its own head.", rich_help_panel=RARE)
 ]
@@ -262,6 +269,7 @@ class Sources:
     forward: Forward = None
     head: WhichHead = "auto"
     circumference: Circumference = None
+    skull_conductivity: Skull = None
     subject: Subject = None
     subjects_dir: SubjectsDir = None
     trans: Trans = None
@@ -297,6 +305,7 @@ class Sources:
             forward=_text(self.forward),
             head=self.head,
             circumference=self.circumference,
+            skull=self.skull_conductivity,
             subject=self.subject,
             subjects_dir=_text(self.subjects_dir),
             trans=_text(self.trans),

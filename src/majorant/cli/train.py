@@ -129,7 +129,9 @@ def train(
         return
     given = [name for name, value in own.items() if value is not None]
     if preset == SHARED and solver == "mm-net":
-        _shared(folder or Path("runs") / "mm-net-shared", resume, budget, json)
+        from majorant.cli.train_shared import shared
+
+        shared(folder or Path("runs") / "mm-net-shared", resume, budget, json)
         return
     if given:
         raise MajorantError(f"--{given[0]} belongs to the solver {SBL}; leave it out for {solver}")
@@ -168,35 +170,6 @@ def train(
     if not deliver({"solver": solver, "data": data, "preset": preset, **found}, json):
         more = "" if outcome.finished else f" of {outcome.steps}; go on with --resume"
         tell(f"{outcome.folder}: {outcome.step} steps{more}; {metrics}")
-
-
-def _shared(folder: Path, resume: bool, budget: str | None, json: str | None) -> None:
-    """Train MM-Net with weights shared over sources."""
-    from majorant.head.simulated import template_heads
-    from majorant.training.budget import parse_budget
-    from majorant.training.pools import RegionSettings, make_pools
-    from majorant.training.shared import SharedRecipe, train_shared
-
-    recipe, voice = SharedRecipe(), Voice()
-    minutes = None if budget is None else parse_budget(budget) / 60.0
-    run = train_shared(
-        recipe,
-        folder,
-        {
-            "train": lambda: make_pools(template_heads, RegionSettings(), "train", voice.say),
-            "validation": lambda: make_pools(
-                template_heads, RegionSettings(), "validation", voice.say
-            ),
-        },
-        resume=resume,
-        minutes=minutes,
-        say=voice.say,
-    )
-    finished = run["step"] >= recipe.steps
-    found = {"folder": str(folder), "finished": finished, **run}
-    if not deliver({"solver": "mm-net", "preset": SHARED, **found}, json):
-        more = "" if finished else f" of {recipe.steps}; go on with --resume"
-        tell(f"{folder}: {run['step']} steps{more}")
 
 
 def _packaged(initial: Path | None, solver: str) -> Path | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from majorant.errors import DamagedFile
+from majorant.errors import DamagedFile, MajorantError
 from majorant.files.archive import content_hash, read_archive, write_archive
 
 __all__ = ["Cache", "cache_folder"]
@@ -30,7 +30,12 @@ def cache_folder() -> Path:
     """Return the folder in which the template is kept."""
     own = os.environ.get("MAJORANT_CACHE")
     if own:
-        return Path(own).expanduser()
+        try:
+            return Path(own).expanduser()
+        except RuntimeError as error:
+            raise MajorantError(
+                f"MAJORANT_CACHE is {own}, and there is no such user; write the path out"
+            ) from error
     shared = os.environ.get("XDG_CACHE_HOME")
     return (Path(shared) if shared else Path.home() / ".cache") / "majorant"
 

@@ -39,6 +39,8 @@ class CautionSettings:
         Distance of a peak from the nearest electrode.
     misfit_mm : float
         Median distance of electrodes from the template's scalp before projection.
+    small_head : float
+        Size of a measured head relative to the template, below which it may be a child's.
     offset : float
         What does not change over the window, relative to what does, where no baseline was removed.
     enough_samples : int
@@ -58,6 +60,7 @@ class CautionSettings:
     poor_coverage: float = 0.75
     far_mm: float = 65.0
     misfit_mm: float = 8.0
+    small_head: float = 0.9
     offset: float = 3.0
     enough_samples: int = 10
     rival: float = 0.9
@@ -90,6 +93,9 @@ class Evidence:
     uncertainty : Uncertainty or None
     strongest : float
         Largest ratio of the estimate and its deviation.
+    leaked : tuple of (float, int)
+        For every peak the share that leakage of a stronger one explains, and which, from 0; empty
+        where the solver is not linear.
     window : bool
         Whether the times are a window around something; False for instants of a long recording.
     settings : CautionSettings
@@ -109,6 +115,7 @@ class Evidence:
     rank: int = 0
     uncertainty: Uncertainty | None = None
     strongest: float = 0.0
+    leaked: tuple[tuple[float, int], ...] = ()
     window: bool = True
     settings: CautionSettings = field(default_factory=CautionSettings)
 

@@ -1,7 +1,7 @@
 """Which peaks may stand in a headline, and why the others may not.
 
 The strongest place of a map is a statement about the brain only if nothing plainer explains it: the
-eyes, the end of the window, the time before the event, or noise.
+eyes, the end of the window, the time before the event, noise, or leakage of a stronger source.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from majorant.findings.blinks import eyes
-from majorant.findings.evidence import Evidence
+from majorant.findings.evidence import Evidence, percent
 from majorant.findings.faint import SURE, level_needed
+from majorant.findings.shadows import SHADOW
 from majorant.words import number
 
 __all__ = ["at_edge", "doubts"]
@@ -30,6 +31,7 @@ def doubts(e: Evidence) -> tuple[str, ...]:
         or ("is probably the eyes and not the cortex" if k in probably else "")
         or ("lies at the edge of the window" if at_edge(e, k) else "")
         or _noise(e, k)
+        or _shadow(e, k)
         for k in range(len(e.peaks))
     )
 
@@ -39,6 +41,14 @@ def at_edge(e: Evidence, k: int) -> bool:
     if len(e.times) < 3 or not e.window:
         return False
     return e.sample(e.peaks[k].time) in (0, len(e.times) - 1)
+
+
+def _shadow(e: Evidence, k: int) -> str:
+    """A peak that leakage of a stronger one makes."""
+    share, of = e.leaked[k] if e.leaked else (0.0, 0)
+    if share < SHADOW:
+        return ""
+    return f"may be the shadow of peak {of + 1}, whose leakage alone gives {percent(share)} of it"
 
 
 def _before(e: Evidence, k: int) -> str:

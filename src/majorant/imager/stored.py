@@ -32,6 +32,10 @@ __all__ = ["Stored", "load_imager", "save_imager"]
 
 KIND, VERSION = "imager", 1
 TYPES = ("eeg", "mag", "grad")
+LARGEST = 1e30
+"""Of a number in a prior or a whitener; its square must not overflow."""
+FASTEST = 1e6
+"""Hz."""
 LEAD = ("gain", "positions", "normals", "edges", "hemisphere", "vertices")
 
 
@@ -170,6 +174,8 @@ def _rebuilt(
         _space(tensors, record["space"]),
     )
     _check(model, whitener, tensors, len(names))
+    if not 0 < float(record["sfreq"]) <= FASTEST:
+        raise ValueError(f"a sampling rate of {record['sfreq']} Hz")
     info = mne.create_info(names, float(record["sfreq"]), kinds, verbose="error")
     for channel, place in zip(info["chs"], tensors["locations"].numpy(), strict=True):
         channel["loc"][:] = place
@@ -212,6 +218,13 @@ def _check(model: SourceModel, whitener: Any, tensors: dict[str, Tensor], n_chan
             raise ValueError(f"{name} of shape {tuple(tensors[name].shape)}, not {shape}")
         if name != "locations" and not bool(torch.isfinite(tensors[name]).all()):
             raise ValueError(f"{name} with values that are not finite")
+    if not 0 <= model.loose <= 1:
+        raise ValueError(f"a loose of {model.loose}")
+    prior, noise = tensors["prior"], tensors["noise_cov"]
+    if not bool((prior >= 0).all()) or not bool((prior > 0).any()) or float(prior.max()) > LARGEST:
+        raise ValueError("a source prior that is negative, zero or without bounds")
+    if not bool(torch.isfinite(noise).all()) or float(tensors["whitener"].abs().max()) > LARGEST:
+        raise ValueError("a noise covariance that is none")
     if not 0 < len(whitener) <= n_channels:
         raise ValueError(f"a whitener of rank {len(whitener)} for {n_channels} channels")
     if space.index is None:

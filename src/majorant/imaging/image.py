@@ -17,12 +17,14 @@ from majorant.findings.facts import PageContent, Peak, SourceMaps, Uncertainty
 from majorant.findings.faint import faint, strongest_ratio
 from majorant.findings.moments import with_moments
 from majorant.findings.peaks import find_peaks
+from majorant.findings.shadows import leaked
 from majorant.findings.standing import doubts
 from majorant.findings.uncertainty_choice import assess
 from majorant.head.model import as_tensor, read_forward
 from majorant.head.places import Places, locate
 from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
+from majorant.imager.inverse import Job
 from majorant.imaging.result import ImageResult, ImageSettings, citations, versions
 from majorant.memory import available, fits
 from majorant.problem import MajorantError, Problem, Solution
@@ -149,6 +151,9 @@ def page_content(
         rank=imager.rank_,
         uncertainty=doubt,
         window=window,
+        leaked=_leaked(prepared, imager, problem, peaks, times)
+        if window and solution.unit != "Am"
+        else (),
         strongest=0.0 if doubt is None else strongest_ratio(values, doubt.deviation),
     )
     return PageContent(
@@ -171,6 +176,23 @@ def page_content(
         faint=faint(evidence),
         doubts=doubts(evidence),
     )
+
+
+def _leaked(
+    prepared: Prepared,
+    imager: SourceImager,
+    problem: Problem,
+    peaks: tuple[Peak, ...],
+    times: NDArray[np.float64],
+) -> tuple[tuple[float, int], ...]:
+    """What leakage makes of the peaks, where a solver is a matrix."""
+    y, nave = problem.y[0], max(int(prepared.evoked.nave), 1)
+    job = Job(nave, float(prepared.evoked.info["sfreq"]), imager.snr_)
+    kernel, gain = imager.inverse.kernel(job, y @ y.mT / y.shape[1]), problem.operator.matrix()
+    if kernel is None or gain is None:
+        return ()
+    matrix = kernel.matrix[0] if kernel.matrix.ndim == 3 else kernel.matrix
+    return leaked(matrix, gain, y, peaks, times, imager.leadfield_.n_orient)
 
 
 def _peaks(

@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -258,16 +259,19 @@ def _one_of(name: str, alike: list[str]) -> tuple[str, ...]:
 
 
 def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
+    # One letter may be written in two ways, as itself or as a letter with an accent behind it.
+    return " ".join(normalize("NFKC", text).casefold().split())
 
 
 def _without_spaces(text: str) -> str:
-    return "".join(text.casefold().split())
+    return _folded(text).replace(" ", "")
 
 
 def _number(option: str) -> int | None:
     """The code that MNE gives an event by its name: BrainVision's S 1 is 1, and R 1 is 1001."""
-    match = re.fullmatch(r"(?:(?:stimulus/)?(s)|(?:response/)?(r))?\s*0*(\d+)", option.casefold())
+    match = re.fullmatch(
+        r"(?:(?:stimulus/)?(s)|(?:response/)?(r))?\s*0*(\d+)(?:\.0+)?", option.casefold()
+    )
     if match is None:
         return None
     return int(match[3]) + (1000 if match[2] else 0)

@@ -148,6 +148,8 @@ def load_recording(
     path = Path(path).expanduser()
     if not path.exists():
         raise MajorantError(f"there is no file {path}; check the path")
+    if not (path.is_file() or path.is_dir()):
+        raise MajorantError(f"{path} is a pipe or a device and no file; give a file")
     account = Account(say) if say else Account()
     with listening(account, "reading"):
         kind, data = _read_fif(path) if _is_fif(path) else _read_other(path)

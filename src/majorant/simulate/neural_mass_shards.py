@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from majorant.files.archive import content_hash, read_archive, write_archive
 from majorant.files.write import sweep, write_file
+from majorant.pace import Pace
 from majorant.problem import DamagedFile, MajorantError
 from majorant.simulate.neural_mass_clips import (
     Clips,
@@ -69,6 +71,8 @@ def make_clips(
         If a shard that is there is damaged.
     """
     recipe = recipe or Recipe()
+    if not 0 <= recipe.seed < 2**63:
+        raise MajorantError(f"the seed is {recipe.seed}; give a whole number from 0 to 2^63 - 1")
     plan = recipe.plan(n)
     if not show:
         return write_clips(recipe, n, folder, plan=plan)
@@ -79,9 +83,12 @@ def make_clips(
     console.print(plan.sentence())
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("clips", total=n)
+        pace = Pace("clips", lambda line: print(line, file=sys.stderr, flush=True))
 
-        def progress(done: int, _: int) -> None:
+        def progress(done: int, total: int) -> None:
             bar.update(task, completed=done)
+            if not console.is_terminal:
+                pace(done, total)
 
         clips = write_clips(recipe, n, folder, plan=plan, progress=progress)
     console.print(f"{len(clips)} clips in {Path(folder)}")

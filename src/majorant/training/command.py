@@ -17,6 +17,7 @@ import torch
 from majorant.errors import MajorantError, nearest
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.families import FAMILIES
+from majorant.pace import Pace
 from majorant.simulate.dataset import SimulatedPairs
 from majorant.simulate.heads import Heads
 from majorant.training.budget import (
@@ -273,7 +274,7 @@ def _speaker(quiet: bool) -> Callable[[str], None]:
 
 @contextmanager
 def _progress(steps: int, quiet: bool) -> Iterator[Report | None]:
-    """A bar with loss, localisation error and violations."""
+    """A bar with loss, localisation error and violations; in a pipe lines, now and then."""
     if quiet:
         yield None
         return
@@ -285,6 +286,10 @@ def _progress(steps: int, quiet: bool) -> Iterator[Report | None]:
         TimeRemainingColumn,
     )
 
+    if not sys.stderr.isatty() and not sys.stdout.isatty():
+        pace = Pace("train", lambda line: print(line, file=sys.stderr, flush=True))
+        yield lambda line: pace(line["step"], line["steps"])
+        return
     with Progress(
         TextColumn("train"),
         BarColumn(),

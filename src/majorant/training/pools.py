@@ -16,20 +16,27 @@ from torch import Tensor
 from majorant.energies.lengths import inverse, norm
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.shared.neighbourhoods import Neighbourhoods
+from majorant.learned.shared.network import StartKind
 from majorant.learned.shared.sight import Sight
-from majorant.problem import MatrixOperator
+from majorant.learned.shared.solver import first
+from majorant.problem import MatrixOperator, Problem
 from majorant.simulate.dataset import Part
 from majorant.simulate.everyday.stream import Everyday
 from majorant.simulate.everyday.world import World
 from majorant.simulate.general import GeneralSettings, OneHead
 from majorant.simulate.heads import Head, HeadRange
 from majorant.simulate.patches import PatchSettings
+from majorant.solvers.loop import solve
+from majorant.solvers.scan import Scan
 
 Heads = Callable[[int, int, HeadRange], list[Head]]
 """Makes a number of heads from a seed and a range."""
 
 Maker = Callable[[], tuple[dict[str, Tensor], Leadfield]]
 """Makes a pool: its tensors, and a lead field of its sources."""
+
+SCANNED = 16
+"""Samples that are scanned at once."""
 
 SILENT = 0.02
 """Samples are left out of windows in which their truth has less power, relative to its mean."""
@@ -54,8 +61,8 @@ class RegionSettings:
         Fewest and most of a cap.
     """
 
-    n_heads: int = 16
-    per_head: int = 128
+    n_heads: int = 10
+    per_head: int = 48
     head_seed: int = 5
     patches: tuple[PatchSettings, ...] = (
         _grown(0, 1, 2, 3, 4, 5),
@@ -77,20 +84,27 @@ class Pool:
     y : Tensor, shape (n, n_sensors, n_times)
     spaces : Tensor, shape (n, n_patches, n_sources)
     times : Tensor, shape (n, n_patches, n_times)
+    scans : Tensor, shape (n, n_sources, n_times)
+        What the patch scan makes of the data.
     """
 
     sight: Sight
     y: Tensor
     spaces: Tensor
     times: Tensor
+    scans: Tensor
 
-    def window(self, chosen: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Return data of norm 1 and truth of some samples, those left out that are silent there."""
+    def window(
+        self, chosen: Tensor, samples: Tensor, start: StartKind
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return data of norm 1, truth and start of some samples; those silent there left out."""
         y = self.y[chosen][:, :, samples]
         truth = self.truth(chosen)
         x = truth[:, :, samples]
         heard = _power(x) > SILENT * _power(truth)
-        return _normed(y[heard]), x[heard]
+        y = _normed(y[heard])
+        scanned = self.scans[chosen][heard][:, :, samples].float()
+        return y, x[heard], first(self.sight, y, start, scanned)
 
     def truth(self, chosen: Tensor) -> Tensor:
         """Return the sources of some samples, (n, n_sources, n_times)."""
@@ -123,7 +137,7 @@ def make_pools(
         settings = GeneralSettings(n_times=32 if train else 75, patch=patch)
         number = recipe.head_seed + k if train else 77
         data = OneHead(head, 100_000, number, part=part, settings=settings)
-        n, width = (recipe.per_head, 8) if train else (40, 75)
+        n, width = (recipe.per_head if train else 40), 8
         batch, generator = data.batch(range(n)), torch.Generator().manual_seed(k)
         stride = settings.n_times // width
         chosen = torch.arange(width)[None] * stride
@@ -187,10 +201,28 @@ def pools(held: dict[str, Tensor], space: Leadfield) -> list[Pool]:
     return [
         Pool(
             Sight.of(held[f"gain.{k}"].double(), near),
-            *(held[f"{name}.{k}"] for name in ("y", "spaces", "times")),
+            *(held[f"{name}.{k}"] for name in ("y", "spaces", "times", "scans")),
         )
         for k in range(count)
     ]
+
+
+def scanned(
+    held: dict[str, Tensor], space: Leadfield, say: Callable[[str], None] = print
+) -> dict[str, Tensor]:
+    """Return a pool's tensors with what the patch scan makes of its data."""
+    solver, made = Scan(), dict(held)
+    for k in range(sum(name.startswith("gain.") for name in held)):
+        operator = MatrixOperator(held[f"gain.{k}"], 1, space.geometry)
+        parts = [
+            solve(Problem(operator, y), solver).estimate for y in held[f"y.{k}"].split(SCANNED)
+        ]
+        found = torch.cat(parts)
+        size = found.abs().amax((1, 2), keepdim=True).clamp_min(1e-30)
+        whole = torch.isfinite(size)
+        made[f"scans.{k}"] = torch.where(whole, found / size, 0.0).to(torch.float16)
+        say(f"head {k + 1} scanned")
+    return made
 
 
 def _power(x: Tensor) -> Tensor:

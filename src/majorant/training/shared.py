@@ -231,13 +231,13 @@ class _Run:
         chosen = drawn(len(pool.y), size)
         length = r.lengths[int(drawn(len(r.lengths)))]
         samples = torch.randperm(pool.y.shape[2], generator=generator)[:length].sort().values
-        y, truth = pool.window(chosen, samples)
+        y, truth, start = pool.window(chosen, samples, r.network.start)
         turn = 0.5 * (1.0 + math.cos(math.pi * self.step / r.steps))
         for group in self.optimiser.param_groups:
             group["lr"] = r.rate * min(1.0, (self.step + 1) / 30) * (turn + 0.01)
         self.step += 1
         if len(y):
-            loss = shared_loss(self.network, pool.sight, y, truth, first(pool.sight, y))
+            loss = shared_loss(self.network, pool.sight, y, truth, start)
             self.optimiser.zero_grad()
             loss.total.backward()
             size = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -288,20 +288,14 @@ def _validated(network: SharedNetwork, pool: Pool) -> tuple[SharedLoss, Tensor]:
     """The loss of the first samples of a pool, at eight moments, and how far off their start is."""
     chosen = torch.arange(min(VALIDATED * REGIONS // pool.spaces.shape[2], len(pool.y)))
     n_times = pool.y.shape[2]
-    samples = torch.linspace(0, n_times - 1, 10).round().long()[1:-1]
-    y, truth = pool.window(chosen, samples)
-    start = first(pool.sight, y)
+    samples = torch.linspace(0, n_times - 1, min(8, n_times)).round().long()
+    y, truth, start = pool.window(chosen, samples, network.settings.start)
     loss = shared_loss(network, pool.sight, y, truth, start)
     return loss, distance(truth, start).mean()
 
 
 def _mean(values: Sequence[Tensor]) -> float:
     return float(torch.stack([v.double() for v in values]).mean())
-
-
-def first(sight: Sight, y: Tensor) -> Tensor:
-    """Return the start: the standardised map of data (n_batch, n_sensors, k)."""
-    return unit(sight.look(y[:, None])[:, 0, 0])
 
 
 def _compressed(x: Tensor) -> Tensor:

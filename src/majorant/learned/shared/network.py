@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +46,9 @@ GATE = (-6.0, 4.0)
 """Range of the logarithm of the factor that all of a source's next iterate has."""
 
 N_COURSES = 14
+StartKind = Literal["sloreta", "scan", "both"]
+STARTS: tuple[StartKind, ...] = get_args(StartKind)
+
 WHOLE = 6
 """Numbers that are the same for all sources of a sample, and the column norm."""
 
@@ -67,7 +70,7 @@ class SharedSettings:
     weight : float
         Of the prior term (``lambda``).
     start : {"sloreta", "scan", "both"}
-        Standardised map, patch scan, or their mean; what it was trained from.
+        Standardised map, patch scan, or the scan and half of the map; what it was trained from.
     scales_mm : tuple of float
         Standard deviations of the averages.
     """
@@ -77,7 +80,7 @@ class SharedSettings:
     channels: int = 6
     iterations: int = 4
     weight: float = 2.0
-    start: str = "sloreta"
+    start: StartKind = "both"
     scales_mm: tuple[float, ...] = tuple(1e3 * s for s in SCALES)
 
 

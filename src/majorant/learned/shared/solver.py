@@ -11,7 +11,8 @@ samples than sensors are turned onto as many as their rank, which changes no ene
 
 Where sources have free orientation, every location is given the direction in which its signal is
 largest relative to the map's own noise, one for the window, and what follows has fixed orientation:
-turning the columns of a location turns its estimate. Source: the MM-Net paper (arXiv 2026),
+turning the columns of a location turns its estimate; of all locations alike, where the start is the
+patch scan's, which averages columns over neighbours. Source: the MM-Net paper (arXiv 2026),
 equations 12 and 13; the direction is that of a scalar beamformer (Sekihara et al., IEEE Trans
 Biomed Eng 51, 2004).
 """
@@ -28,7 +29,7 @@ from torch import Tensor
 from majorant.energies.cosine import CosineEnergy, SourceState
 from majorant.energies.lengths import inverse, norm
 from majorant.learned.shared.neighbourhoods import Neighbourhoods
-from majorant.learned.shared.network import SharedNetwork, unit
+from majorant.learned.shared.network import SharedNetwork, StartKind, unit
 from majorant.learned.shared.sight import Sight, columns, inverse_root
 from majorant.linalg import spd_power
 from majorant.majorants.base import Majorant, Surrogate
@@ -39,6 +40,8 @@ from majorant.networks.card import Card
 from majorant.problem import MajorantError, MatrixOperator, Operator, Problem
 from majorant.solvers.abilities import Abilities
 from majorant.solvers.base import IterativeSolver, Proposal, Reading
+from majorant.solvers.loop import solve
+from majorant.solvers.scan import Scan
 
 WINDOW = 2
 """Steps between two decisions of the guard."""
@@ -62,6 +65,8 @@ class Prepared:
         Whitener; None where the noise is white.
     gain : Tensor, shape (n_sensors, n_columns), float64
         Whitened.
+    seen : tuple of Operator
+        The same in the dtype of the data, with the geometry: one, or one for every sample.
     sight : Sight or None
         In the dtype of the data; None where directions depend on them.
     """
@@ -71,12 +76,14 @@ class Prepared:
     near: Neighbourhoods
     white: Tensor | None
     gain: Tensor
+    seen: tuple[Operator, ...]
     sight: Sight | None
 
     def serves(self, problem: Problem) -> bool:
         """Whether it is of this problem's operator, noise and dtype."""
+        matrix = self.seen[0].matrix()
         alike = self.operator is problem.operator and self.noise is problem.noise
-        return alike and (self.sight is None or self.sight.gain.dtype == problem.y.dtype)
+        return alike and matrix is not None and matrix.dtype == problem.y.dtype
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,11 +203,13 @@ class SharedMMNet(IterativeSolver[SourceState]):
         self.guard = guard or Guard(window=WINDOW)
         self.bound, self.card = bound or "gram", card
         self._prepared: Prepared | None = None
+        self._last: tuple[Problem, Posed] | None = None
+        self._scan = Scan()
         self._copies: dict[torch.dtype, SharedNetwork] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and other processes get: all but what was prepared."""
-        return {**vars(self), "_prepared": None, "_copies": {}}
+        return {**vars(self), "_prepared": None, "_last": None, "_scan": Scan(), "_copies": {}}
 
     @torch.no_grad()
     def majorant(self, problem: Problem) -> CosineMajorant:
@@ -212,7 +221,7 @@ class SharedMMNet(IterativeSolver[SourceState]):
 
     @torch.no_grad()
     def start(self, problem: Problem) -> SourceState:
-        """The standardised map of the data."""
+        """The standardised map of the data, the patch scan, or their mean."""
         return SourceState(self._posed(problem).start)
 
     @torch.no_grad()
@@ -230,6 +239,7 @@ class SharedMMNet(IterativeSolver[SourceState]):
         assert isinstance(surrogate, QuadraticSurrogate)
         assert surrogate.point is not None
         posed, point = self._posed(problem), surrogate.point
+        self._last = None  # the last look at this problem: its data need not be kept
         made = self._made(problem)
         y = problem.y if made.white is None else made.white.to(problem.y) @ problem.y
         gain, size = made.gain, norm(y)
@@ -271,10 +281,20 @@ class SharedMMNet(IterativeSolver[SourceState]):
                 gain = white @ gain
             fixed = operator.n_orient == 1
             sight = Sight.of(gain, near, problem.y.dtype) if fixed else None
-            self._prepared = Prepared(operator, noise, near, white, gain, sight)
+            seen = tuple(
+                MatrixOperator(g, operator.n_orient, operator.geometry)
+                for g in gain.reshape(-1, *gain.shape[-2:]).to(problem.y)
+            )
+            self._prepared = Prepared(operator, noise, near, white, gain, seen, sight)
         return self._prepared
 
     def _posed(self, problem: Problem) -> Posed:
+        """The problem as it is solved; made once a solve."""
+        if self._last is None or self._last[0] is not problem:
+            self._last = (problem, self._pose(problem))
+        return self._last[1]
+
+    def _pose(self, problem: Problem) -> Posed:
         made, dtype = self._made(problem), problem.y.dtype
         wide = problem.y.to(torch.float64)
         y, back = turned(wide if made.white is None else made.white @ wide)
@@ -283,9 +303,43 @@ class SharedMMNet(IterativeSolver[SourceState]):
             direction = directions(made.gain, y)
             gain = torch.einsum("nso,bso->bns", made.gain.unflatten(1, (-1, 3)), direction)
             sight = Sight.of(gain, made.near, dtype)
-        y = y.to(dtype)
-        start = unit(sight.look(y[:, None])[:, 0, 0])
+        y, kind = y.to(dtype), self.network.settings.start
+        scanned = None if kind == "sloreta" else self._scanned(problem, back, direction).to(dtype)
+        start = first(sight, y, kind, scanned)
         return Posed(Problem(MatrixOperator(sight.gain), y), sight, start, back, direction)
+
+    def _scanned(self, problem: Problem, back: Tensor | None, direction: Tensor | None) -> Tensor:
+        """The patch scan on the samples and columns that are solved for."""
+        made = self._made(problem)
+        y = problem.y if made.white is None else made.white.to(problem.y) @ problem.y
+        parts = (y,) if len(made.seen) == 1 else y.split(1)
+        x = torch.cat(
+            [
+                solve(Problem(operator, part), self._scan).estimate
+                for operator, part in zip(made.seen, parts, strict=True)
+            ]
+        )
+        if direction is not None:
+            x = torch.einsum("bsot,bso->bst", x.unflatten(1, (-1, 3)), direction.to(x))
+        return x if back is None else x @ back.mT.to(x)
+
+
+def first(sight: Sight, y: Tensor, kind: StartKind, scanned: Tensor | None) -> Tensor:
+    """Return a start of norm ``sqrt(n_sources)``.
+
+    Parameters
+    ----------
+    sight : Sight
+    y : Tensor, shape (n_batch, n_sensors, k)
+    kind : {"sloreta", "scan", "both"}
+    scanned : Tensor or None, shape (n_batch, n_sources, k)
+        The estimate of the patch scan.
+    """
+    own = unit(sight.look(y[:, None])[:, 0, 0])
+    if kind == "sloreta" or scanned is None:
+        return own
+    scanned = torch.nan_to_num(scanned, nan=0.0, posinf=0.0, neginf=0.0)
+    return unit(scanned) if kind == "scan" else unit(unit(scanned) + 0.5 * own)
 
 
 def turned(y: Tensor) -> tuple[Tensor, Tensor | None]:

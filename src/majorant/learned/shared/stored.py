@@ -15,13 +15,16 @@ import torch
 
 from majorant.errors import DamagedFile, MajorantError
 from majorant.files.archive import read_archive, write_archive
-from majorant.learned.shared.network import SharedNetwork, SharedSettings
+from majorant.learned.shared.network import STARTS, SharedNetwork, SharedSettings
 from majorant.learned.stored import tensor_hash, versions
 from majorant.networks.card import Card
 
 KIND, VERSION = "set of weights shared over sources", 1
 ANY = "any"
 """Source space of these weights."""
+
+RATE = 1.0
+"""What stands for the sampling rate, Hz: these networks do not know how samples are spaced."""
 
 LARGEST = 1_000
 """Widths and steps beyond this are no network of this kind."""
@@ -49,7 +52,7 @@ def write_shared(
         name="mm-net",
         settings=dataclasses.asdict(network.settings),
         source_space=ANY,
-        sfreq=0.0,
+        sfreq=RATE,
         recipe=dict(recipe),
         metrics=dict(metrics),
         versions=versions(),
@@ -98,7 +101,8 @@ def _settings(card: Card, path: Path) -> SharedSettings:
     sizes = [held.get(name) for name, default in known.items() if type(default) is int]
     scales = held.get("scales_mm")
     sane = (
-        set(held) <= set(known)
+        held.get("start") in STARTS
+        and set(held) <= set(known)
         and all(type(size) is int and 0 < size <= LARGEST for size in sizes)
         and isinstance(scales, list | tuple)
         and len(scales) == len(SharedSettings().scales_mm)
