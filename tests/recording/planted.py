@@ -241,7 +241,9 @@ def eeglab(raw: Any, folder: Path, *, old: bool = False) -> Path:
 
 
 def eeglab_trials(raw: Any, folder: Path) -> Path:
-    mne.export.export_epochs(folder / "some.set", trials(raw), fmt="eeglab", verbose="error")
+    # The annotations, which are the events once more, would be written as events of their own.
+    epochs = trials(raw).set_annotations(None)
+    mne.export.export_epochs(folder / "some.set", epochs, fmt="eeglab", verbose="error")
     return folder / "some.set"
 
 
