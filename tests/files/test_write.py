@@ -148,6 +148,37 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert said == "new" if step > 1 else '"old"' in said
 
 
+@pytest.mark.parametrize("step", range(1, 10))
+def test_several_files_are_one_result_whenever_the_run_is_killed(tmp_path: Path, step: int) -> None:
+    """The record goes first and comes last; names of the old and the new are partly the same."""
+    for name in ("record", "a", "b"):
+        (tmp_path / name).write_text("old")
+    body = f"""
+count = 0
+def counted(do):
+    def done(*given, **more):
+        global count
+        count += 1
+        if count == {step}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return do(*given, **more)
+    return done
+os.rename, os.replace = counted(os.rename), counted(os.replace)
+with write.beside(folder / "set") as room:
+    for name in ("a", "c", "record"):
+        (room / name).write_text("new")
+    moves = {{f"new/{{name}}": name for name in ("a", "c", "record")}}
+    write.move_all(room.parent, moves, removes=["record", "a", "b"])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed(tmp_path, body)
+    for _ in range(2):
+        sweep(tmp_path)
+        said = {path.name: path.read_text() for path in tmp_path.iterdir()}
+        old = dict.fromkeys(("record", "a", "b"), "old")
+        assert said == (old if step == 1 else dict.fromkeys(("record", "a", "c"), "new"))
+
+
 def test_the_exchange_is_the_systems_own_here(tmp_path: Path) -> None:
     if not sys.platform.startswith("linux"):
         pytest.skip("renameat2 is Linux's")

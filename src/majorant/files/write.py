@@ -300,8 +300,12 @@ def _finish(work: Path, journal: Mapping[str, Any]) -> None:
             os.rename(source, target)
             done.append((source, target))
 
+    sources = {name: work / source for source, name in journal["moves"].items()}
     try:
         for name in journal["removes"]:
+            if name in sources and not os.path.lexists(sources[name]):
+                # What is there is the new one, moved before a kill.
+                continue
             moved(work.parent / name, work / f"{OLD}-{secrets.token_hex(6)}")
         for source, name in journal["moves"].items():
             if ".." in Path(source).parts or not os.path.lexists(work / source):

@@ -71,6 +71,8 @@ def make_clips(
         If a shard that is there is damaged.
     """
     recipe = recipe or Recipe()
+    if not 0 <= recipe.seed < 2**63:
+        raise MajorantError(f"the seed is {recipe.seed}; give a whole number from 0 to 2^63 - 1")
     plan = recipe.plan(n)
     if not show:
         return write_clips(recipe, n, folder, plan=plan)
