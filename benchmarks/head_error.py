@@ -1,7 +1,7 @@
 """Whether the error of a head, treated as noise, helps: `python benchmarks/head_error.py [n]`.
 
 Sources on heads that nobody believes (validation part), n of each cell at four sites, imaged by the
-scan, unfolded SBL and their mean: as they are; whitened by ``I + f P S``, with ``S`` the pooled
+scan and unfolded SBL: as they are; whitened by ``I + f P S``, with ``S`` the pooled
 covariance of topography errors over a bank of other heads (training part), ``P`` the signal's power
 of the sample and f = 1 or 3; and by the mean of the estimates on the believed head and on some of
 the bank's. Prints means, and differences from "as they are" with 95 % intervals of the pairs.
@@ -80,7 +80,7 @@ def scores(n: int) -> Mapping[tuple[str, str], list[dict[str, float]]]:
     world: World = world_of(bank, [bank.ch_names] * SITES, SEED, "validation")
     leads: list[Leadfield] = [head.leadfield for head in bank.draw(BANK, 7, split="train")]
     mesh = FineMesh(world.cortex.positions.numpy(), world.cortex.regions.numpy())
-    solvers = {name: registry.make(name) for name in ("scan", "unfolded-sbl", "auto")}
+    solvers = {name: registry.make(name) for name in ("scan", "unfolded-sbl")}
     out: dict[tuple[str, str], list[dict[str, float]]] = defaultdict(list)
     for cell, settings in CELLS.items():
         data = Everyday(
@@ -130,4 +130,4 @@ def main(n: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 6)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)

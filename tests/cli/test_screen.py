@@ -25,6 +25,7 @@ COMMANDS = (
     "audit",
     "compare",
     "stream",
+    "head",
     "train",
     "simulate",
     "cite",

@@ -16,6 +16,7 @@ from majorant.findings.facts import Peak, Uncertainty
 from majorant.findings.faint import level_needed
 from majorant.findings.shadows import SHADOW, leaked
 from majorant.findings.standing import doubts
+from majorant.forward.electrodes import Alignment
 from majorant.problem import Certificate, Status
 from majorant.recording.prepare import Prepared
 from majorant.recording.scalp import coverage, frontal_pole
@@ -236,6 +237,25 @@ def test_a_peak_within_its_own_noise_is_no_headline(clean: Evidence) -> None:
     assert doubts(quiet) == ("does not stand out from noise",) * 2
     assumed = replace(quiet, prepared=replace(clean.prepared, noise_kind="ad hoc"))
     assert doubts(assumed) == ("", "")
+
+
+def test_a_small_head_may_be_a_childs(clean: Evidence) -> None:
+    n = 3
+    alignment = Alignment(
+        name="digitised positions",
+        ch_names=("Cz", "Pz", "Oz"),
+        positions=np.zeros((n, 3)),
+        residual_mm=np.ones(n),
+        scale=(0.85, 0.85, 0.85),
+        shift_mm=(0.0, 0.0, 0.0),
+        by="warp",
+    )
+    small = find_cautions(replace(clean, loose=1.0, alignment=replace(alignment, size=0.85)))
+    assert any("The head is small (85 % of the template’s size)" in text for text in small)
+    assert any("a template warped to the electrodes" in text for text in small)
+    for size in (None, 1.0):
+        plain = find_cautions(replace(clean, loose=1.0, alignment=replace(alignment, size=size)))
+        assert not any("head is small" in text for text in plain)
 
 
 def test_what_leakage_of_a_stronger_peak_makes_is_a_shadow(sphere: Any) -> None:

@@ -158,6 +158,15 @@ def test_a_subject_is_imaged_from_its_folder_alone(
     assert imager.coregistration_.median_mm < 15
     assert "Head of ada, placed by ada-trans.fif" in " ".join(imager.notes_)
     assert any("potentials" in line for line in said)
+    again: list[str] = []
+    kept = SourceImager("sloreta", space="ico3", subject=NAME)
+    kept.fit(evoked.info, progress=again.append)
+    assert not any("potentials" in line for line in again)
+    assert np.array_equal(kept.apply(evoked).data, stc.data)
+    moved = evoked.copy()
+    moved.info["chs"][0]["loc"][:3] *= 1.02
+    kept.fit(moved.info, progress=again.append)
+    assert any("potentials" in line for line in again)
 
 
 def test_electrodes_far_from_the_scalp_are_named_in_millimetres(

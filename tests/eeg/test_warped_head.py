@@ -55,5 +55,18 @@ def test_a_circumference_scales_amplitudes_alone() -> None:
     ratio = template_forward(info, "ico3", circumference=50).leadfield.gain / plain.gain
     np.testing.assert_allclose(ratio.numpy(), factor**-2)
     assert any("circumference of 50 cm" in note for note in small.notes_)
+    assert small.alignment_ is not None
+    assert small.alignment_.size == pytest.approx(factor)
     with pytest.raises(MajorantError, match="in cm"):
         head_scale(0.5)
+
+
+def test_a_skull_that_conducts_more_lets_more_through() -> None:
+    info = electrodes(measured=True)
+    heads = [
+        template_forward(info, "ico3", head="warped", skull=s).leadfield for s in (None, 0.012)
+    ]
+    usual, more = (x.gain - x.gain.mean(dim=0) for x in heads)
+    assert float(more.norm()) > 1.1 * float(usual.norm())
+    with pytest.raises(MajorantError, match=r"expected 0\.001 to 0\.03"):
+        SourceImager("sloreta", space="ico3", skull=0.3).fit(info)

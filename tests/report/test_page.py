@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from majorant.report.page import render_page, write_page
+from majorant.report.sections import _peaks
 
 VOID = {"meta", "img", "br", "path", "use", "circle", "image", "rect", "line", "input"}
 render = partial(render_page, height=88)
@@ -342,3 +343,12 @@ def test_is_written_whole_or_not_at_all(make, tmp_path: Path, monkeypatch):
 def test_same_content_makes_the_same_page(make):
     content = make(n_channels=8, n_times=21, space="ico3")
     assert render(content) == render(content)
+
+
+def test_what_speaks_against_a_peak_stands_below_the_table(make):
+    content = make(n_channels=8, n_times=21, space="ico3")
+    assert "What speaks against" not in _peaks(content).body
+    doubted = replace(content, doubts=("", "lies <at> the edge", *("",) * (len(content.peaks) - 2)))
+    body = _peaks(doubted).body
+    assert "<li>Peak 2 lies &lt;at&gt; the edge.</li>" in body
+    assert body.count("<li>") == 1

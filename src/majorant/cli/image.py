@@ -89,14 +89,14 @@ def image(
     target = (
         output if output is not None else Path("out") / _folder(file, preparation, imaging, raw)
     )
-    recording = None
+    held = None
     if file is not None and not raw and (contrast is not None or _several(preparation)):
         from majorant.recording.average import separate
 
-        recording = loaded(file, voice)
-        if len(separate(recording, preparation)) > 1:
+        held = loaded(file, voice)
+        if len(separate(held, preparation)) > 1:
             run_conditions(
-                recording, preparation, imaging, contrast, target, overwrite=overwrite,
+                held, preparation, imaging, contrast, target, overwrite=overwrite,
                 voice=voice, json=json,
             )  # fmt: skip
             return
@@ -106,7 +106,7 @@ def image(
             "--condition, each once"
         )
     run_one(
-        file, preparation, imaging, target, recording=recording, continuous=raw,
+        file, preparation, imaging, target, recording=held, continuous=raw,
         overwrite=overwrite, voice=voice, json=json,
     )  # fmt: skip
 

@@ -39,6 +39,7 @@ def run_conditions(
     from majorant.recording.conditions import prepare_conditions
 
     check_output(target, overwrite=overwrite)
+    imaging.imager()
     with timed() as seconds:
         prepared = prepare_conditions(recording, preparation, voice.say)
         voice.step("Imaging")

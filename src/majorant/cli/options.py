@@ -163,6 +163,12 @@ Circumference = Annotated[
     float | None,
     typer.Option(help="Of the head, cm, where it was not digitised.", rich_help_panel=RARE),
 ]
+Skull = Annotated[
+    float | None,
+    typer.Option(
+        "--skull-conductivity", help="Of the template's skull, S/m; 0.006.", rich_help_panel=RARE
+    ),
+]
 Subject = Annotated[
     str | None, typer.Option(help="A FreeSurfer subject, for its own head.", rich_help_panel=RARE)
 ]
@@ -263,6 +269,7 @@ class Sources:
     forward: Forward = None
     head: WhichHead = "auto"
     circumference: Circumference = None
+    skull_conductivity: Skull = None
     subject: Subject = None
     subjects_dir: SubjectsDir = None
     trans: Trans = None
@@ -298,6 +305,7 @@ class Sources:
             forward=_text(self.forward),
             head=self.head,
             circumference=self.circumference,
+            skull=self.skull_conductivity,
             subject=self.subject,
             subjects_dir=_text(self.subjects_dir),
             trans=_text(self.trans),

@@ -146,9 +146,10 @@ def _fixed(e: Evidence) -> str | None:
 def _template(e: Evidence) -> str | None:
     if e.alignment is None:
         return None
+    whose = "a template" if e.alignment.by != "warp" else "a template warped to the electrodes"
     text = (
-        "The head is a template, not the subject’s: expect errors of one to two centimetres, more "
-        "in deep and basal cortex."
+        f"The head is {whose}, not the subject’s: expect errors of one to two centimetres, more in "
+        "deep and basal cortex."
     )
     if e.alignment.median_mm > e.settings.misfit_mm:
         text += (
@@ -156,6 +157,16 @@ def _template(e: Evidence) -> str | None:
             "their positions."
         )
     return text
+
+
+def _small(e: Evidence) -> str | None:
+    if e.alignment is None or (e.alignment.size or 1.0) > e.settings.small_head:
+        return None
+    return (
+        f"The head is small ({percent(e.alignment.size or 1.0)} of the template’s size). If it is "
+        "a child’s, its skull is thinner and conducts more than the adult’s that is assumed, and "
+        "depths and amplitudes are biased: give --skull-conductivity if you know it."
+    )
 
 
 def _far(e: Evidence) -> str | None:
@@ -216,6 +227,7 @@ CHECKS: Sequence[Check] = (
     _trials,
     _coverage,
     _electrodes,
+    _small,
     _far,
     _rival,
     _fixed,

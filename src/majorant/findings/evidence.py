@@ -39,6 +39,8 @@ class CautionSettings:
         Distance of a peak from the nearest electrode.
     misfit_mm : float
         Median distance of electrodes from the template's scalp before projection.
+    small_head : float
+        Size of a measured head relative to the template, below which it may be a child's.
     offset : float
         What does not change over the window, relative to what does, where no baseline was removed.
     enough_samples : int
@@ -58,6 +60,7 @@ class CautionSettings:
     poor_coverage: float = 0.75
     far_mm: float = 65.0
     misfit_mm: float = 8.0
+    small_head: float = 0.9
     offset: float = 3.0
     enough_samples: int = 10
     rival: float = 0.9

@@ -88,6 +88,8 @@ class Alignment:
         With a warp: further points of the head's shape.
     bent : bool
         With a warp: whether there is more to it than scale and shear.
+    size : float or None
+        How many times as large as the template the head is, where it was measured.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Alignment:
     before_mm: np.ndarray | None = None
     n_shape: int = 0
     bent: bool = False
+    size: float | None = None
 
     @property
     def median_mm(self) -> float:

@@ -130,6 +130,7 @@ def warp_template(
         before_mm=warp.before_mm[:n],
         n_shape=len(extra),
         bent=warp.bent,
+        size=_size(warp.scale),
     )
     return WarpedHead(template, person, warp, feet, alignment)
 
@@ -203,6 +204,11 @@ def warped_leadfield(
     return _read(tensors, info, asked.ch_names)
 
 
+def _size(scale: Sequence[float]) -> float:
+    """The factor of a head as a whole."""
+    return float(np.prod(scale) ** (1 / 3))
+
+
 def _kept(lead: Leadfield, alignment: Alignment) -> Content:
     """What the cache keeps of a lead field and its alignment."""
     tensors = {name: getattr(lead, name) for name in LEAD_PARTS}
@@ -246,6 +252,7 @@ def _read(
         before_mm=tensors["before_mm"].numpy(),
         n_shape=info["n_shape"],
         bent=info["bent"],
+        size=_size(info["scale"]),
     )
     return lead, alignment
 

@@ -60,6 +60,8 @@ class HeadRequest:
         Without a subject; see :func:`majorant.head.template.template_forward`.
     circumference : float or None
         Of the head, cm.
+    skull : float or None
+        Its conductivity, S/m.
     """
 
     solver: SolverSpec
@@ -69,6 +71,7 @@ class HeadRequest:
     trans: str | None = None
     head: str = "auto"
     circumference: float | None = None
+    skull: float | None = None
 
 
 def find_head(
@@ -132,10 +135,13 @@ def _template(
         progress,
         head=request.head,
         circumference=request.circumference,
+        skull=request.skull,
     )
     lead = made.leadfield
     where = SourceSpace.of_regions(lead) if lead.kind == "regions" else None
     account.note(made.alignment.sentence())
+    if request.skull is not None:
+        account.note(f"The skull was taken to conduct {request.skull:g} S/m, as asked.")
     if request.circumference is not None:
         account.note(_size(made.alignment, request.circumference))
     return Head(made.forward, lead, where, made.alignment)

@@ -79,7 +79,12 @@ class SourceModel:
 
 
 def read_forward(path: str | Path) -> Any:
-    """Read an `mne.Forward`.
+    """Read an `mne.Forward`, or a lead field that `majorant head --import` wrote.
+
+    Returns
+    -------
+    mne.Forward or Leadfield
+        A lead field where the file ends in ``.safetensors``.
 
     Raises
     ------
@@ -91,6 +96,8 @@ def read_forward(path: str | Path) -> Any:
     path = Path(path).expanduser()
     if not path.is_file():
         raise MajorantError(f"there is no forward solution {path}; check the path")
+    if path.suffix == ".safetensors":
+        return Leadfield.load(path)
     try:
         return mne.read_forward_solution(path, verbose="error")
     except UNREADABLE as error:

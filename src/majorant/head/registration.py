@@ -29,7 +29,7 @@ from majorant.head.template import dressed
 from majorant.problem import MajorantError
 from majorant.registry import SolverSpec, able
 
-__all__ = ["MEMBERS", "Carried", "carry_regions"]
+__all__ = ["MEMBERS", "Carried", "carry_regions", "mean_columns"]
 
 MEMBERS = 20.6
 """Vertices of fsaverage5 for each of the 994 regions (20,484 / 994)."""
@@ -94,7 +94,7 @@ def carry_regions(forward: Any, info: Any, subjects_dir: str | None, solver: Sol
         )
     own = leadfield_from_forward(forward)
     areas = np.concatenate([_areas(part) for part in forward["src"]])
-    gain, lonely = _mean_columns(own.gain.numpy(), labels, areas, own.positions.numpy())
+    gain, lonely = mean_columns(own.gain.numpy(), labels, areas, own.positions.numpy())
     template = Leadfield.template_small()
     lead = dataclasses.replace(template, gain=torch.from_numpy(gain), ch_names=tuple(own.ch_names))
     kept = labels >= 0
@@ -193,13 +193,28 @@ def _areas(part: Any) -> NDArray[np.float64]:
     return np.bincount(nearest, whole, minlength=len(used)).astype(np.float64)
 
 
-def _mean_columns(
+def mean_columns(
     gain: NDArray[np.float64],
     labels: NDArray[np.int64],
     areas: NDArray[np.float64],
     positions: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], int]:
-    """Area-weighted means of columns times :data:`MEMBERS`, and how many regions had none."""
+    """Return the columns of regions: area-weighted means of their members' times :data:`MEMBERS`.
+
+    Parameters
+    ----------
+    gain : array, shape (n_channels, n_vertices)
+    labels : array of int, shape (n_vertices,)
+        Region of every vertex, -1 for none.
+    areas : array, shape (n_vertices,)
+    positions : array, shape (n_vertices, 3)
+
+    Returns
+    -------
+    columns : array, shape (n_channels, n_regions)
+    lonely : int
+        Regions without a vertex, which took the nearest one.
+    """
     n_regions = int(template_parcels().max()) + 1
     kept = labels >= 0
     total = np.bincount(labels[kept], areas[kept], minlength=n_regions)

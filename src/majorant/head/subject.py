@@ -2,18 +2,24 @@
 
 Shells come from ``SUBJECT/bem``: a boundary-element solution where there is one, else the three
 surfaces of `mne.bem.make_watershed_bem`. The transformation from head to MRI coordinates is read
-from a file, found in ``bem``, or fitted: fiducials first, then all electrodes to the scalp.
+from a file, found in ``bem``, or fitted: fiducials first, then all electrodes to the scalp. What
+was computed is kept in the cache folder, under a key of everything that it was made from.
 """
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from majorant.account import Account, listening
+from majorant.files.cache import Cache, Content
 from majorant.forward.template import CONDUCTIVITY
 from majorant.head.coregistration import Coregistration, check_scalp
 from majorant.problem import MajorantError
@@ -21,6 +27,8 @@ from majorant.recording.file import UNREADABLE
 
 __all__ = ["subject_forward"]
 
+VERSION = 1
+SURFACES = ("white", "sphere")
 SHELLS = ("inner_skull", "outer_skull", "outer_skin")
 Progress = Callable[[str], None] | None
 
@@ -64,18 +72,25 @@ def subject_forward(
     found = check_scalp(
         info, head_to_mri["trans"], scalp["rr"], np.asarray(scalp["tris"]), subject, by
     )
-    try:
+
+    def build() -> Content:
         with listening(Account(), "building the head"):
             say(f"Placing sources on the cortex of {subject}")
             src = mne.setup_source_space(
                 subject, spacing, subjects_dir=root, add_dist=patches, verbose="error"
             )
-            say(f"Solving for the potentials of {subject}")
+            say(f"Solving for the potentials of {subject} (once)")
             solution = _solution(folder, subject, root)
             forward = mne.make_forward_solution(
                 info, head_to_mri, src, solution, meg=False, eeg=True, mindist=0.0,
                 verbose="error",
             )  # fmt: skip
+        return {"forward": _as_bytes(forward)}, {}
+
+    try:
+        key = [mne.__version__, spacing, _sources(folder), _placed(info), _rounded(head_to_mri)]
+        kept, _ = Cache(progress).get("subject", VERSION, key, build)
+        forward = _from_bytes(kept["forward"])
     except UNREADABLE as error:
         reason = " ".join(str(error).split())[:250].rstrip(".")
         raise MajorantError(
@@ -83,6 +98,49 @@ def subject_forward(
             "recon-all and mne.bem.make_watershed_bem, or give a forward of your own"
         ) from error
     return forward, found
+
+
+def _as_bytes(forward: Any) -> Tensor:
+    """A forward solution as MNE writes it."""
+    import mne
+
+    with tempfile.TemporaryDirectory(prefix="majorant-") as root:
+        path = Path(root) / "subject-fwd.fif"
+        mne.write_forward_solution(path, forward, verbose="error")
+        return torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+
+
+def _from_bytes(content: Tensor) -> Any:
+    import mne
+
+    with tempfile.TemporaryDirectory(prefix="majorant-") as root:
+        path = Path(root) / "subject-fwd.fif"
+        path.write_bytes(content.numpy().tobytes())
+        return mne.read_forward_solution(path, verbose="error")
+
+
+def _sources(folder: Path) -> list[list[str]]:
+    """Every file of a subject that its forward is made from, with the sha256 of each."""
+    surfaces = [folder / "surf" / f"{side}.{kind}" for side in ("lh", "rh") for kind in SURFACES]
+    shells = [*(folder / "bem" / f"{name}.surf" for name in SHELLS)]
+    solved = sorted((folder / "bem").glob("*-bem-sol.fif"))
+    return [
+        [path.name, hashlib.sha256(path.read_bytes()).hexdigest()]
+        for path in [*surfaces, *shells, *solved]
+        if path.is_file()
+    ]
+
+
+def _placed(info: Any) -> list[list[Any]]:
+    """Names and places of the electrodes."""
+    return [
+        [channel["ch_name"], np.round(1e6 * np.asarray(channel["loc"][:6], float)).tolist()]
+        for channel in info["chs"]
+    ]
+
+
+def _rounded(transform: Any) -> list[list[float]]:
+    return np.round(np.asarray(transform["trans"], float), 8).tolist()
 
 
 def _folder(subject: str, subjects_dir: str | None) -> tuple[Path, str]:

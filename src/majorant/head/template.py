@@ -60,6 +60,7 @@ def template_forward(
     *,
     head: str = "template",
     circumference: float | None = None,
+    skull: float | None = None,
 ) -> TemplateForward:
     """Compute the lead field of the electrodes of `info` on the template head.
 
@@ -77,6 +78,8 @@ def template_forward(
     circumference : float, optional
         Of the head, cm: scales a template that is not warped. Potentials fall with the square of
         the size; topographies stay.
+    skull : float, optional
+        Its conductivity, S/m; 0.006 by default, as in MNE.
 
     Raises
     ------
@@ -84,9 +87,10 @@ def template_forward(
         If there are no EEG channels, they have no positions, or a warp is asked for without
         fiducials.
     """
-    from majorant.forward.template import template_alignment, template_leadfield
+    from majorant.forward.template import CONDUCTIVITY, template_alignment, template_leadfield
 
     places, fiducials = electrode_places(info)
+    layers = CONDUCTIVITY if skull is None else (CONDUCTIVITY[0], checked(skull), CONDUCTIVITY[2])
     if head == "warped" and not _measured(fiducials):
         raise MajorantError(
             "the template is warped by fiducials and electrodes, and the recording has no "
@@ -97,14 +101,21 @@ def template_forward(
 
         assert fiducials is not None
         lead, alignment = warped_leadfield(
-            places, fiducials, shape_points(info), space=space, progress=progress
+            places,
+            fiducials,
+            shape_points(info),
+            space=space,
+            skull=layers[1],
+            progress=progress,
         )
         return TemplateForward(dressed(lead, info), lead, alignment)
-    leadfield = template_leadfield(places, space=space, fiducials=fiducials, progress=progress)
-    alignment = template_alignment(places, fiducials=fiducials, progress=progress)
+    parts: Any = {"fiducials": fiducials, "conductivity": layers, "progress": progress}
+    leadfield = template_leadfield(places, space=space, **parts)
+    alignment = template_alignment(places, **parts)
     if circumference is not None:
         factor = head_scale(circumference)
         leadfield = dataclasses.replace(leadfield, gain=leadfield.gain / factor**2)
+        alignment = dataclasses.replace(alignment, size=factor)
     return TemplateForward(dressed(leadfield, info), leadfield, alignment)
 
 
@@ -119,6 +130,22 @@ def electrode_places(
         raise MajorantError("there are no EEG channels to place on the template head")
     places = {info["ch_names"][i]: np.array(info["chs"][i]["loc"][:3], float) for i in picks}
     return places, measured_fiducials(info)
+
+
+def checked(skull: float) -> float:
+    """Return a conductivity of the skull, S/m, if it may be one.
+
+    Raises
+    ------
+    MajorantError
+        If it is none of bone, or more than the boundary elements take.
+    """
+    if not 1e-3 <= skull <= 0.03:
+        raise MajorantError(
+            f"a skull of {skull:g} S/m was asked for; expected 0.001 to 0.03 (adults: 0.004 to "
+            "0.02, children more)"
+        )
+    return skull
 
 
 def head_scale(circumference: float) -> float:
@@ -204,7 +231,8 @@ def dressed(leadfield: Leadfield, info: Any) -> Any:
     from mne.io.constants import FIFF
 
     fixed = leadfield.n_orient == 1
-    src = _discrete_space(leadfield) if leadfield.kind == "regions" else _surface_space(leadfield)
+    on_cortex = leadfield.kind == "vertices" and leadfield.subject == "fsaverage"
+    src = _surface_space(leadfield) if on_cortex else _discrete_space(leadfield)
     gain = leadfield.gain.numpy().copy()
     names, normals = list(leadfield.ch_names), leadfield.normals.numpy()
     picked = mne.pick_info(info, [info["ch_names"].index(name) for name in names])

@@ -15,8 +15,12 @@ from torch import Tensor
 
 from majorant.account import Account
 from majorant.errors import MajorantError
+from majorant.forward.leadfield import Leadfield
 from majorant.head.find import Head, HeadRequest, find_head
+from majorant.head.imported import of_recording
 from majorant.head.model import SourceModel, as_tensor, source_model
+from majorant.head.spaces import SourceSpace
+from majorant.head.template import dressed
 from majorant.imager.abilities import check_able
 from majorant.imager.estimate import check_pick
 from majorant.imager.inverse import Inverse
@@ -72,8 +76,13 @@ def fitted(
     MajorantError
         If channels, orientation, source space and solver do not fit together.
     """
-    _check_kinds(info, forward, noise_cov, data_cov)
     account = Account()
+    lead = forward if isinstance(forward, Leadfield) else None
+    _check_kinds(info, None if lead is not None else forward, noise_cov, data_cov)
+    if lead is not None:
+        channels = info if _is_info(info) else info.info
+        lead = of_recording(lead, channels, settings.spec, settings.space, account)
+        forward = dressed(lead, channels)
     check_able(settings.spec, settings.space, forward, settings.subject, data_cov)
     meg = _inverts_meg(info if _is_info(info) else info.info, forward)
     if not _is_info(info):
@@ -83,7 +92,7 @@ def fitted(
             info, noise_cov = prepared.evoked.info, prepared.noise_cov
             if settings.spec.abilities.adaptive and data_cov is None:
                 data_cov = _of_trials(prepared, account)
-    placed = forward is None
+    placed = forward is None or lead is not None
     info = settled_info(info, account, meg=meg, placed=placed, reference=settings.reference)
     if forward is not None:
         check_compensation(info, forward["info"])
@@ -100,8 +109,13 @@ def fitted(
         settings.trans,
         settings.head,
         settings.circumference,
+        settings.skull,
     )
-    head = find_head(request, info, forward, progress, account)
+    if lead is None:
+        head = find_head(request, info, forward, progress, account)
+    else:
+        where = SourceSpace.of_regions(lead) if lead.kind == "regions" else None
+        head = Head(forward, lead, where)
     depth = settings.spec.abilities.depth if settings.depth == "auto" else settings.depth
     if isinstance(depth, str):
         raise MajorantError(f"depth is {depth!r}; expected 'auto', None, a number or a dict")

@@ -55,6 +55,8 @@ class SourceImager:
         given to :meth:`fit`, takes its place.
     circumference : float or None
         Of the head, cm; scales a template that is not warped.
+    skull : float or None
+        Conductivity of the template's skull, S/m; None is MNE's 0.006.
     rank : None, "info", "full" or dict
         As for `mne.compute_rank`.
     reference : "average" or None
@@ -112,6 +114,7 @@ class SourceImager:
         space: str = "auto",
         head: str = "auto",
         circumference: float | None = None,
+        skull: float | None = None,
         rank: Any = None,
         reference: str | None = "average",
         subject: str | None = None,
@@ -127,6 +130,7 @@ class SourceImager:
         self.space = space
         self.head = head
         self.circumference = circumference
+        self.skull = skull
         self.rank = rank
         self.reference = reference
         self.subject = subject

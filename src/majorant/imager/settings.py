@@ -26,6 +26,8 @@ class ImagerSettings:
     head : {"auto", "template", "warped"}
     circumference : float or None
         Of the head, cm.
+    skull : float or None
+        Conductivity of the template's skull, S/m.
     rank : None, "info", "full" or dict
     reference : "average" or None
     subject : str or None
@@ -46,6 +48,7 @@ class ImagerSettings:
     space: str = "auto"
     head: str = "auto"
     circumference: float | None = None
+    skull: float | None = None
     rank: Any = None
     reference: str | None = "average"
     subject: str | None = None

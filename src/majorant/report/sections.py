@@ -140,14 +140,18 @@ def _peaks(content: PageContent) -> Section:
     )
     if content.uncertainty is not None:
         caption += f" Behind ±: one {content.uncertainty.name}."
-    if any(content.doubts):
-        heads.append("What speaks against it")
-        rows = [(*row, _sentence(why)) for row, why in zip(rows, content.doubts, strict=True)]
-    return Section("peaks", "Peaks", table(heads, rows, caption, numeric=(1, 4, 5, 6, 7)))
+    listed = table(heads, rows, caption, numeric=(1, 4, 5, 6, 7))
+    return Section("peaks", "Peaks", listed + _against(content))
 
 
-def _sentence(doubt: str) -> str:
-    return doubt[:1].upper() + doubt[1:]
+def _against(content: PageContent) -> str:
+    """What speaks against peaks that are therefore no headline."""
+    items = "".join(
+        f"<li>Peak {rank} {escape(why)}.</li>" for rank, why in enumerate(content.doubts, 1) if why
+    )
+    if not items:
+        return ""
+    return f"<h3>What speaks against them</h3>\n<ul>{items}</ul>\n"
 
 
 def _meaning(content: PageContent) -> str:

@@ -46,6 +46,11 @@ class Others:
         both = kept[:, :, None] * kept[:, None, :]
         return cls(seen, torch.linalg.inv(gram) * both, seen @ moment @ seen.mT, moment)
 
+    def left(self) -> Tensor:
+        """Power of the data off these topographies, (n_batch,)."""
+        whole = self.moment.diagonal(dim1=1, dim2=2).sum(1)
+        return whole - (self.inverse * self.middle).sum((1, 2))
+
     def only(self, k: int) -> Others:
         """Those of one sample, as a batch of one."""
         part = slice(k, k + 1)

@@ -30,8 +30,9 @@ from majorant.solvers.scan.pencil import (
 
 __all__ = ["Products", "Search"]
 
-GAIN = 1e-6
-"""What a patch must explain more than the one before it, as a share of the data, to replace it."""
+GAIN = 1e-3
+"""What a patch must explain more than the one before it, as a share of what is left unexplained, to
+replace it: far below what the criterion charges for a patch, and enough to end the sweeps soon."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +255,9 @@ class Sweep:
         way = best_direction(power[:, 1], left[:, 1])
         ways = torch.stack([sources.direction[rows, place], way], 1)
         now, then = explained(power, left, ways).unbind(1)
-        wins = then > now + GAIN * self.order.measured
+        # Of data that are all explained, rounding is left.
+        least = 1e-12 * self.order.measured
+        wins = then > now + GAIN * (others.left() - now).clamp_min(least)
         rows, patch, way = rows[wins], patch[wins], way[wins]
         sources = sources.placed(rows, torch.full_like(rows, place), patch, way)
         return sources, self.search.renewed(kept, sources), rows
