@@ -57,8 +57,9 @@ def solvers(weights: list[str]) -> Mapping[str, Any]:
         "sloreta": SLORETA(),
         "champagne, points": Champagne(),
         "champagne, patches": Champagne(basis="patches"),
-        "unfolded, points": unfolded_sbl(basis="points"),
-        "unfolded, patches": unfolded_sbl(basis="patches"),
+        "unfolded, as published": unfolded_sbl(correction="mlp"),
+        "unfolded, the default": unfolded_sbl(),
+        "unfolded, the default on points": unfolded_sbl(basis="points"),
     }
     for given in weights:
         basis, file = given.split(":", 1)

@@ -33,7 +33,7 @@ from majorant.simulate.sparse import SparseBatch, SparseLike, SparseSettings
 from majorant.solvers.base import IterativeSolver
 from majorant.solvers.champagne import Champagne
 from majorant.solvers.loop import solve
-from majorant.weights.sbl import unfolded_sbl
+from majorant.weights.sbl import basis_of, unfolded_sbl
 
 FITTED, JUDGED, STEPS = 96, 48, 10
 LEVEL = 0.9
@@ -44,6 +44,7 @@ def solvers() -> dict[str, IterativeSolver[Variances]]:
     return {
         "cb-10": Champagne("cb", tol=0.0, max_iter=STEPS),
         "mackay-10": Champagne("mackay", tol=0.0, max_iter=STEPS),
+        "unfolded everyday": unfolded_sbl(recalibrated=False),
         "unfolded gated": unfolded_sbl(correction="mlp", recalibrated=False),
         "unfolded layers": unfolded_sbl(correction="layers", recalibrated=False),
         "unfolded attention": unfolded_sbl(correction="attention", recalibrated=False),
@@ -107,7 +108,8 @@ def noise_lines(data: SparseLike, what: str) -> Iterator[str]:
 def store(path: Path, data: SparseLike) -> tuple[float, ...]:
     """Fit the floors for a network and write them into its card."""
     network, card = Corrections.load(path)
-    found = fitted(UnfoldedSBL(network, card.get("mode", "gated")), data)
+    solver = UnfoldedSBL(network, card.get("mode", "gated"), basis=basis_of(card))
+    found = fitted(solver, data)
     floors = tuple(round(floor, 4) for floor in found)
     held = {
         "floors": floors,

@@ -175,6 +175,17 @@ _SOLVERS: dict[str, SolverSpec] = {
             "Application to EEG Imaging, arXiv",
         ),
         SolverSpec(
+            "mm-net-shared",
+            "majorant.weights.shipped:mm_net_shared",
+            "MM-Net, shared",
+            "Shared weights know no source by its number: a network sees every source with its "
+            "neighbours and the patch scan's estimate, on any lead field.",
+            "The returned energy never rises, for any weights and any number of iterations: a "
+            "guard decides every two steps.",
+            "MM-Net (2026), Majorization-Minimization Networks for Inverse Problems: An "
+            "Application to EEG Imaging, arXiv",
+        ),
+        SolverSpec(
             "unfolded-sbl",
             "majorant.weights.sbl:unfolded_sbl",
             "Unfolded SBL",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from majorant.energies.evidence import EvidenceEnergy
+from majorant.energies.gaussian import GaussianModel
+from majorant.majorants.evidence import EvidenceMajorant
 from majorant.metrics.calibration import (
     coverage,
     coverage_by_thirds,
@@ -74,9 +77,10 @@ def test_the_posterior_of_a_known_model_is_calibrated():
     noise = torch.full((8,), 0.25, dtype=torch.float64)
     solver = Champagne(noise="given", max_iter=0)
     problem = Problem(MatrixOperator(lead), y, noise=noise)
-    state = solver.start(problem)
+    bound = EvidenceMajorant(EvidenceEnergy(GaussianModel(problem, noise="given")))
+    state = bound.energy.model.start
     exact = type(state)(type(state.gamma)(torch.zeros_like(state.log_gamma)), state.noise)
-    reading = solver.read(problem, solver.majorant(problem).at(exact))
+    reading = solver.read(problem, bound.at(exact))
     assert coverage(x, reading.estimate, reading.variance) == pytest.approx(0.9, abs=0.01)
     far = solve(problem, solver)
     assert far.variance is not None

@@ -74,7 +74,9 @@ def placed(raw: Any, places: dict[str, np.ndarray], frame: str = "unknown") -> A
 
 
 def trials(raw: Any) -> Any:
-    events, _ = mne.events_from_annotations(raw, {"stim": 1}, verbose="error")
+    # BrainVision's events have their type before them.
+    names = {name for name in raw.annotations.description if name.endswith("stim")}
+    events, _ = mne.events_from_annotations(raw, dict.fromkeys(names, 1), verbose="error")
     return mne.Epochs(
         raw, events, 1, -0.2, 0.5, baseline=(None, 0), preload=True, verbose="error"
     )  # fmt: skip
@@ -241,7 +243,9 @@ def eeglab(raw: Any, folder: Path, *, old: bool = False) -> Path:
 
 
 def eeglab_trials(raw: Any, folder: Path) -> Path:
-    mne.export.export_epochs(folder / "some.set", trials(raw), fmt="eeglab", verbose="error")
+    # The annotations, which are the events once more, would be written as events of their own.
+    epochs = trials(raw).set_annotations(None)
+    mne.export.export_epochs(folder / "some.set", epochs, fmt="eeglab", verbose="error")
     return folder / "some.set"
 
 

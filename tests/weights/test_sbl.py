@@ -12,7 +12,7 @@ from majorant.metrics.calibration import coverage_by_thirds, floors_by_thirds, w
 from majorant.networks.corrections import Corrections, CorrectionSettings
 from majorant.problem import DamagedFile, MajorantError, MatrixOperator, Problem
 from majorant.solvers.loop import solve
-from majorant.weights.sbl import Packaged, floors_of, unfolded_sbl, weights_at
+from majorant.weights.sbl import Packaged, basis_of, floors_of, unfolded_sbl, weights_at
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_floors_by_thirds_make_every_third_cover():
 def test_larger_networks_come_with_weights_of_their_own(
     name: Packaged, kind: str, problem: Problem
 ):
-    one, two = unfolded_sbl(), unfolded_sbl(correction=name)
+    one, two = unfolded_sbl(correction="mlp"), unfolded_sbl(correction=name)
     assert two.corrections.settings.kind == kind
     assert not two.corrections.settings.shared
     assert two.floors is not None
@@ -85,3 +85,15 @@ def test_larger_networks_come_with_weights_of_their_own(
 def test_weights_are_found_by_name_and_by_path(tmp_path: Path):
     assert weights_at("unfolded-gated").is_file()
     assert weights_at(tmp_path / "own.safetensors") == tmp_path / "own.safetensors"
+
+
+def test_the_default_was_trained_on_patches_of_everyday_data_and_takes_them():
+    default = unfolded_sbl()
+    assert default.classical.basis == "patches"
+    assert default.floors is not None
+    assert unfolded_sbl(basis="points").classical.basis == "points"
+    assert unfolded_sbl(correction="mlp").classical.basis == "points"
+    assert unfolded_sbl("theta").classical.basis == "points"
+    card = {"training": {"basis": "balls"}}
+    with pytest.raises(DamagedFile, match="trained on 'balls'"):
+        basis_of(card)

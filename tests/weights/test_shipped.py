@@ -8,14 +8,16 @@ import pytest
 import torch
 
 from majorant.forward.leadfield import Leadfield
+from majorant.learned.shared.stored import read_shared
 from majorant.majorants.guard import Guard
 from majorant.metrics.localisation import Localisation, Scores
-from majorant.problem import MajorantError
+from majorant.problem import MajorantError, MatrixOperator, Problem
 from majorant.registry import make
 from majorant.simulate.dataset import SereegaLike
 from majorant.solvers.base import Solver
 from majorant.solvers.loop import solve
-from majorant.weights.shipped import load, mm_net, shipped
+from majorant.training.bilevel import distance
+from majorant.weights.shipped import FOLDER, load, mm_net, mm_net_shared, shipped
 
 N = 50
 SEED = 2026
@@ -89,3 +91,23 @@ def test_either_direction_of_current_is_imaged(template: Leadfield) -> None:
     turned = solve(replace(problem, y=-problem.y), mm_net("sereega"))
     scores = Localisation(data.leadfield, data.sfreq).score(-batch.x, turned.estimate, batch.seed)
     assert float(scores.le.mean()) < 8.0
+
+
+def test_shared_weights_serve_any_sources_without_a_rise(template: Leadfield) -> None:
+    network, card = read_shared(FOLDER / "mm-net-shared.safetensors")
+    assert card.source_space == "any"
+    assert sum(p.numel() for p in network.parameters()) < 10_000
+    assert (FOLDER / "mm-net-shared.safetensors").stat().st_size < 1e5
+    data = SereegaLike(template, 6, SEED, part="test")
+    batch = data.batch(range(6))
+    problem = replace(data.problem(batch), y=batch.y[:, :, ::4])
+    found, plain = solve(problem, mm_net_shared()), solve(problem, make("sloreta", snr=5.0))
+    assert found.certificate.holds()
+    ours, theirs = (distance(batch.x[:, :, ::4], s.estimate).mean() for s in (found, plain))
+    assert float(ours) < 0.8 * float(theirs)
+    few = template.subset(range(0, 994, 2)).operator()
+    y = torch.randn(3, few.n_sensors, 5, generator=torch.Generator().manual_seed(0))
+    few = MatrixOperator(few.matrix().to(y), 1, few.geometry)
+    assert solve(Problem(few, y), mm_net_shared()).certificate.holds()
+    with pytest.raises(MajorantError, match="no shared weights"):
+        mm_net_shared("general")

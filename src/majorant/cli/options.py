@@ -277,7 +277,7 @@ class Sources:
 
     def settings(
         self,
-        solver: str = "sloreta",
+        solver: str = "auto",
         *,
         option: list[str] | None = None,
         uncertainty: str = "none",

@@ -116,10 +116,9 @@ def train(
 
     \b
     majorant train mm-net --data sereega --preset tiny
-    majorant train mm-net --preset cpu --resume
-    majorant train mm-net --preset shared --budget 20min
+    majorant train mm-net --preset shared --budget 20min --resume
     majorant train mm-net --preset paper --device cuda --budget 20min
-    majorant train unfolded-sbl --correction mlp --mode gated --layers 10 --preset tiny
+    majorant train unfolded-sbl --correction mlp --mode gated --preset tiny
     """
     own = asdict(growing)
     if solver in NAMES:

@@ -24,7 +24,7 @@ from torch import Tensor
 from majorant.forward.patches import PatchBasis, patch_basis
 from majorant.geometry import SourceGeometry
 from majorant.linalg import ENERGY_DTYPE
-from majorant.problem import MatrixOperator, Problem
+from majorant.problem import MatrixOperator, Operator, Problem
 
 __all__ = ["RADII_MM", "Basis", "expansion", "on_patches"]
 
@@ -34,36 +34,35 @@ RADII_MM = (12.0, 26.0)
 """Radii of the balls, mm."""
 
 
-def on_patches(problem: Problem, expanded: Tensor) -> Problem:
-    """Return the problem whose sources are patches; the source prior is part of its columns.
+def on_patches(problem: Problem) -> tuple[Problem, Tensor | None]:
+    """Return the problem whose sources are patches, and ``E``; itself and None where none are.
+
+    The source prior becomes part of the columns. What was made of the last operators is kept.
 
     Parameters
     ----------
     problem : Problem
         Its operator holds a matrix.
-    expanded : Tensor, shape (n_columns, n_patch_columns), sparse
-        From :func:`expansion`.
     """
-    matrix = problem.operator.matrix()
-    assert matrix is not None
-    turned = expanded.t()
-    fields = matrix.to(ENERGY_DTYPE)[None] if matrix.ndim == 2 else matrix.to(ENERGY_DTYPE)
-    lead = torch.stack([torch.sparse.mm(turned, field.mT).mT for field in fields])
-    lead = (lead[0] if matrix.ndim == 2 else lead).contiguous().to(matrix.dtype)
-    operator = MatrixOperator(lead, problem.operator.n_orient)
-    return Problem(operator, problem.y, noise=problem.noise)
+    made = _made(problem.operator, problem.source_prior)
+    if made is None:
+        return problem, None
+    operator, expanded = made
+    return Problem(operator, problem.y, noise=problem.noise), expanded
 
 
-def expansion(problem: Problem) -> Tensor | None:
+def expansion(operator: Operator, prior: Tensor | None = None) -> Tensor | None:
     """Return ``E``, from patches to columns, sparse and in float64; None where there are none.
 
     There are none where nobody said where the sources are, or nothing lies next to anything.
 
     Parameters
     ----------
-    problem : Problem
+    operator : Operator
+    prior : Tensor, optional, shape (n_columns,)
+        Relative prior variance of every column.
     """
-    geometry, group = problem.operator.geometry, problem.operator.n_orient
+    geometry, group = operator.geometry, operator.n_orient
     if geometry is None:
         return None
     patches = _patches(geometry)
@@ -75,13 +74,25 @@ def expansion(problem: Problem) -> Tensor | None:
     value = torch.from_numpy(members.data / np.sqrt(sizes[members.row]))
     if group > 1:
         at, value = _directed(at, value, geometry.axes, group)
-    if problem.source_prior is not None:
-        value = value * problem.source_prior.to(value).sqrt()[at[0]]
+    if prior is not None:
+        value = value * prior.to("cpu", value.dtype).sqrt()[at[0]]
     shape = (geometry.n_locations * group, patches.n_patches * group)
-    device = problem.y.device
-    return torch.sparse_coo_tensor(
-        at.to(device), value.to(device), shape, check_invariants=False
-    ).coalesce()
+    return torch.sparse_coo_tensor(at, value, shape, check_invariants=False).coalesce()
+
+
+@lru_cache(maxsize=2)
+def _made(operator: Operator, prior: Tensor | None) -> tuple[MatrixOperator, Tensor] | None:
+    """The lead field of patches and ``E``, of the last operators and priors, told by identity."""
+    expanded, matrix = expansion(operator, prior), operator.matrix()
+    assert matrix is not None
+    if expanded is None:
+        return None
+    expanded = expanded.to(matrix.device)
+    turned = expanded.t()
+    fields = matrix.to(ENERGY_DTYPE)[None] if matrix.ndim == 2 else matrix.to(ENERGY_DTYPE)
+    lead = torch.stack([torch.sparse.mm(turned, field.mT).mT for field in fields])
+    lead = (lead[0] if matrix.ndim == 2 else lead).contiguous().to(matrix.dtype)
+    return MatrixOperator(lead, operator.n_orient), expanded
 
 
 @lru_cache(maxsize=4)

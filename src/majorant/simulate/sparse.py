@@ -237,7 +237,8 @@ class SparseLike:
         known = batch.noise if setting == "true-noise" else batch.baseline
         scale = known.rsqrt()[:, :, None]
         lead = scale * self._operator.matrix()
-        return Problem(MatrixOperator(lead), scale * batch.y)
+        operator = MatrixOperator(lead, geometry=self.leadfield.geometry)
+        return Problem(operator, scale * batch.y)
 
     def held_out(self, count: int) -> SparseBatch:
         """The first samples of the part for validation."""

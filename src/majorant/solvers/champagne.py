@@ -34,7 +34,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from majorant.energies.basis import Basis, expansion, on_patches
+from majorant.energies.basis import Basis, on_patches
 from majorant.energies.evidence import Evidence, EvidenceEnergy
 from majorant.energies.gaussian import GaussianModel, NoiseModel, Orientation, check_model
 from majorant.energies.units import normalised
@@ -223,8 +223,7 @@ class Champagne(IterativeSolver[Variances]):
 
     def _model(self, problem: Problem) -> GaussianModel:
         check_model(problem, self.orientation or "tied", self.noise, self.shrinkage)
-        expanded = expansion(problem) if self.basis == "patches" else None
-        posed = problem if expanded is None else on_patches(problem, expanded)
+        posed, expanded = on_patches(problem) if self.basis == "patches" else (problem, None)
         own, units = normalised(posed, learned=self.noise in ("diagonal", "scalar"))
         return GaussianModel(
             own,

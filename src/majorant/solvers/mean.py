@@ -33,7 +33,7 @@ from torch import Tensor
 
 from majorant.energies.base import Energy
 from majorant.energies.cosine import SourceState
-from majorant.energies.lengths import inverse, norm
+from majorant.energies.lengths import dot, inverse, norm
 from majorant.linalg import ENERGY_DTYPE, squared_norm, total
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.guard import Guard
@@ -60,19 +60,20 @@ class Disagreement(Energy[SourceState]):
 
     def __init__(self, members: Sequence[Tensor], weights: Tensor) -> None:
         self.sizes = tuple(norm(x) for x in members)
-        self.members = tuple(x * _scale(x) for x in members)
+        sized = zip(members, self.sizes, strict=True)
+        self.members = tuple(x * inverse(size)[:, None, None].to(x.dtype) for x, size in sized)
         self.weights = weights
         parts = zip(self.members, weights.tolist(), strict=True)
         self.mean = sum((w * x for x, w in parts), torch.zeros_like(self.members[0]))
 
     def value(self, state: SourceState) -> Tensor:
         """``1 - <x, m> / |x|``, float64, shape (n_batch,)."""
-        return 1.0 - total(state.x.to(ENERGY_DTYPE) * self.mean) * inverse(norm(state.x))
+        return 1.0 - dot(state.x, self.mean) * inverse(norm(state.x))
 
     def value_and_grad(self, state: SourceState) -> tuple[Tensor, SourceState]:
         """Energy, and ``(<x, m> x / |x|^2 - m) / |x|``."""
         x, size = state.x, inverse(norm(state.x))[:, None, None].to(state.x.dtype)
-        along = total(x.to(ENERGY_DTYPE) * self.mean)[:, None, None].to(x.dtype)
+        along = dot(x, self.mean)[:, None, None].to(x.dtype)
         return self.value(state), SourceState((along * size * size * x - self.mean) * size)
 
     def admissible(self, origin: SourceState, proposed: SourceState) -> SourceState:
@@ -81,11 +82,15 @@ class Disagreement(Energy[SourceState]):
 
     def nearest(self) -> Tensor:
         """The member of least energy, (n_batch, n_columns, n_times)."""
-        energy = torch.stack([self.value(SourceState(x)) for x in self.members])
+        along = torch.stack([dot(x, self.mean) for x in self.members])
         # A member of zeros is no direction to start from.
-        energy = torch.where(torch.stack([norm(x) > 0 for x in self.members]), energy, torch.inf)
-        each = torch.arange(energy.shape[1])
-        return torch.stack(self.members)[energy.argmin(0), each]
+        along = torch.where(torch.stack(self.sizes) > 0, along, -torch.inf)
+        best = along.argmax(0)
+        chosen = self.members[0]
+        for k, x in enumerate(self.members[1:], 1):
+            if bool((best == k).any()):
+                chosen = torch.where((best == k)[:, None, None], x, chosen)
+        return chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,10 +276,6 @@ def _told(solution: Solution) -> dict[str, Any]:
         "status": [status.name for status in solution.status],
         **solution.details,
     }
-
-
-def _scale(x: Tensor) -> Tensor:
-    return inverse(norm(x))[:, None, None].to(x.dtype)
 
 
 def _at(surrogate: Surrogate[SourceState]) -> DisagreementSurrogate:

@@ -2,8 +2,10 @@
 
 The networks look at sources and sensors through clues without a unit, so one set of weights serves
 any source space and any montage. There is one for each mode, small and the same in every layer.
-Mode ``gated`` has two larger ones: with weights of its own in every layer, and with attention,
-which also looks at a source's neighbours.
+Mode ``gated`` has three more. ``everyday``, its default, was trained on everyday data, with 1 to
+100 samples and on columns that are patches, too. Of the others, trained on small patches and spread
+noise as published, one has weights of its own in every layer, and one has attention, which also
+looks at a source's neighbours.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from majorant.majorants.guard import Guard
 from majorant.networks.corrections import Corrections
 from majorant.problem import DamagedFile, MajorantError
 
-Packaged = Literal["mlp", "layers", "attention"]
-"""Corrections that come with weights; the last two for mode ``gated``."""
+Packaged = Literal["everyday", "mlp", "layers", "attention"]
+"""Corrections that come with weights; all but "mlp" for mode ``gated``."""
 
 FOLDER = Path(__file__).parent
 
@@ -60,7 +62,7 @@ def load_unfolded(
         A file of one's own training; None takes the packaged one.
     mode : {"gated", "theta", "exact", "free"}
         Mode they are to be used in; "exact" shares the weights of "free".
-    correction : {"mlp", "layers", "attention"}
+    correction : {"everyday", "mlp", "layers", "attention"}
         Which of the packaged ones.
 
     Raises
@@ -83,14 +85,14 @@ def load_unfolded(
 def unfolded_sbl(
     mode: Mode = "gated",
     *,
-    correction: Packaged = "mlp",
+    correction: Packaged | None = None,
     weights: str | os.PathLike[str] | None = None,
     noise: NoiseModel = "diagonal",
     orientation: Orientation | None = None,
     kappa: float = 1.0,
     guard: Guard | None = None,
     recalibrated: bool = True,
-    basis: Basis = "points",
+    basis: Basis | None = None,
 ) -> UnfoldedSBL:
     """The unfolded solver with trained corrections.
 
@@ -98,9 +100,10 @@ def unfolded_sbl(
     ----------
     mode : {"gated", "theta", "exact", "free"}
         See :class:`majorant.learned.unfolded.UnfoldedSBL`.
-    correction : {"mlp", "layers", "attention"}
-        Which of the packaged weights: one small network for all layers, one for each, or one that
-        looks at a source's neighbours, too.
+    correction : {"everyday", "mlp", "layers", "attention"}, optional
+        Which of the packaged weights: one small network for all layers, trained on everyday data or
+        as published; one for each layer; or one that looks at a source's neighbours, too. By
+        default "everyday" in mode "gated", and "mlp" in the others.
     weights : path or None
         A file of one's own training; None takes the packaged one.
     noise, orientation, kappa, guard
@@ -108,9 +111,12 @@ def unfolded_sbl(
     recalibrated : bool
         Give the posterior standard deviation the floors of the card, so that 90 % intervals of
         active locations hold 90 % of the truth on simulations; False is the posterior as it is.
-    basis : {"points", "patches"}
-        See :class:`majorant.learned.unfolded.UnfoldedSBL`.
+    basis : {"points", "patches"}, optional
+        See :class:`majorant.learned.unfolded.UnfoldedSBL`; by default what the weights were trained
+        on.
     """
+    if correction is None:
+        correction = "everyday" if mode == "gated" else "mlp"
     corrections, card = load_unfolded(weights, mode, correction)
     return UnfoldedSBL(
         corrections,
@@ -120,7 +126,7 @@ def unfolded_sbl(
         kappa=kappa,
         guard=guard,
         floors=floors_of(card) if recalibrated else None,
-        basis=basis,
+        basis=basis or basis_of(card),
     )
 
 
@@ -142,3 +148,21 @@ def floors_of(card: Mapping[str, Any]) -> tuple[float, float, float] | None:
     if not all(math.isfinite(floor) and floor >= 0 for floor in (first, second, third)):
         raise DamagedFile(f"the card's floors are {held['floors']}; expected numbers of 0 or more")
     return first, second, third
+
+
+def basis_of(card: Mapping[str, Any]) -> Basis:
+    """Columns that the weights of a card were trained on.
+
+    Raises
+    ------
+    DamagedFile
+        If the card names none that there are.
+    """
+    training = card.get("training", {})
+    basis = training.get("basis", "points") if isinstance(training, Mapping) else None
+    if basis not in get_args(Basis):
+        raise DamagedFile(
+            f"the card says the weights were trained on {basis!r}; expected one of "
+            f"{', '.join(get_args(Basis))}"
+        )
+    return basis

@@ -1,6 +1,7 @@
 """The weights that come with the package, as solvers.
 
-They hold on the template's 994 regions, for any montage. Three kinds:
+Those of :func:`mm_net_shared` hold on any source space. The others hold on the template's 994
+regions, for any montage; three kinds:
 
 - the best weights for a kind of simulated data, by :func:`trained`;
 - ``general``: any cap, one to three sources of either direction, any level of noise; recordings are
@@ -29,6 +30,8 @@ FOLDER = Path(__file__).parent
 SFREQ = 512.0
 """Rate of the simulated data, Hz: what solvers expect where no other is given."""
 GENERAL = "general"
+SHARED = "shared"
+"""Weights that are shared over sources: any source space."""
 DOMAINS = ("sereega", "nmm")
 """Kinds of data of Table I."""
 
@@ -125,7 +128,7 @@ def mm_net(
 
 
 def mm_net_shared(
-    weights: str | Path,
+    weights: str | Path = SHARED,
     *,
     max_iter: int | None = None,
     guard: Guard | None = None,
@@ -135,8 +138,8 @@ def mm_net_shared(
 
     Parameters
     ----------
-    weights : path
-        A file of one's own training, see `majorant train mm-net --preset shared`.
+    weights : {"shared"} or path
+        The packaged ones, or a file of `majorant train mm-net --preset shared`.
     max_iter, guard, bound
         See :class:`majorant.learned.shared.solver.SharedMMNet`.
 
@@ -145,7 +148,14 @@ def mm_net_shared(
     MajorantError
         If the weights cannot be used.
     """
-    network, card = read_shared(Path(weights))
+    packaged = str(weights) == SHARED
+    if not packaged and Path(weights).suffix != ".safetensors":
+        raise MajorantError(
+            f"there are no shared weights {str(weights)!r}; choose {SHARED}, or give a "
+            ".safetensors file"
+        )
+    path = FOLDER / f"mm-net-{SHARED}.safetensors" if packaged else Path(weights)
+    network, card = read_shared(path)
     return SharedMMNet(network, max_iter=max_iter, guard=guard, bound=bound, card=card)
 
 

@@ -181,7 +181,7 @@ class SharedMMNet(IterativeSolver[SourceState]):
         If the weights hold NaN.
     """
 
-    abilities = Abilities(covariance=False, window=1.0, single=True)
+    abilities = Abilities(covariance=False, window=1.0)
     layered = True
 
     def __init__(
