@@ -361,7 +361,7 @@ def cases() -> dict[str, Callable[[Path], Written]]:
         "each its own ear": lambda f: Written(edf(to_ears(planted(ears), own_side), f), named),
         "bipolar": of(lambda: bipolar(planted(CLINIC)), refused="bipolar derivations"),
         "bipolar, by name": lambda f: Written(
-            edf(bare(bipolar(planted(CLINIC))), f), named, "bipolar derivations|are in the montage"
+            edf(bare(bipolar(planted(CLINIC))), f), named, "bipolar derivations"
         ),
         # Names and places
         "x to the nose": of(lambda: placed(planted(), turned(planted(), X_TO_NOSE))),

@@ -13,10 +13,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 from majorant.bench import everyday_doors as doors
@@ -178,10 +179,20 @@ def _worked(plan: Plan, left: list[Piece], jobs: int) -> Iterator[tuple[Piece, d
             for piece in group:
                 yield piece, worker.work(piece)
         return
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _start, (plan,)) as pool:
-        waiting = {pool.submit(_work, group): group for group in groups.values()}
-        for future in as_completed(waiting):
-            yield from zip(waiting[future], future.result(), strict=True)
+    context = get_context("spawn")
+    lines: Any = context.Queue()
+    with ProcessPoolExecutor(jobs, context, _start, (plan, lines)) as pool:
+        futures = [pool.submit(_work, group) for group in groups.values()]
+        by_key = {piece.key: piece for piece in left}
+        while by_key:
+            try:
+                line = lines.get(timeout=1.0)
+            except Empty:
+                for future in futures:
+                    if future.done():
+                        future.result()
+                continue
+            yield by_key.pop(_key(line)), line
 
 
 class Worker:
@@ -234,18 +245,21 @@ class Worker:
         return {"site": site, "cell": cell, "solver": name, "scores": scores}
 
 
-_WORKER: list[Worker] = []
+_WORKER: list[tuple[Worker, Any]] = []
 
 
-def _start(plan: Plan) -> None:
+def _start(plan: Plan, lines: Any) -> None:
     import torch
 
     torch.set_num_threads(1)
-    _WORKER.append(Worker(plan))
+    _WORKER.append((Worker(plan), lines))
 
 
-def _work(group: list[Piece]) -> list[dict[str, Any]]:
-    return [_WORKER[0].work(piece) for piece in group]
+def _work(group: list[Piece]) -> None:
+    """Hand every piece over as it is done, so that a killed run loses one at most a process."""
+    worker, lines = _WORKER[0]
+    for piece in group:
+        lines.put(worker.work(piece))
 
 
 class _Clock:

@@ -61,10 +61,11 @@ def settle(
         bipolar derivations, or fewer than eight electrodes are left.
     """
     set_types_by_name(inst, account)
+    # Names such as "Fp1-F7" are in no montage, and that is not what is wrong with them.
+    check_derivations(inst, account)
     renamed: dict[str, str] = {}
     if settings.montage is not None:
         renamed = place(inst, read_montage(settings.montage), account)
-    check_derivations(inst, account)
     unknown = covariance_bads(settings.noise_cov, inst.ch_names, renamed, account)
     mark_bads(inst, (*settings.bads, *unknown), account, interpolate=settings.interpolate)
     if placed:

@@ -32,7 +32,7 @@ from majorant.learned.unfolded import Mode, UnfoldedSBL
 from majorant.majorants.evidence import EvidenceSurrogate
 from majorant.networks.corrections import Corrections
 from majorant.networks.widening import sighted, unshared, widened
-from majorant.problem import MajorantError
+from majorant.problem import MajorantError, Problem
 from majorant.simulate.everyday import EverydayBatch
 from majorant.simulate.sparse import SparseBatch, SparseLike
 from majorant.training.growth import (
@@ -176,7 +176,7 @@ class Layerwise:
         solver, losses = self.solver(), []
         with torch.no_grad():
             for i, (head, batch) in enumerate(zip(self.heads, self.held_out, strict=True)):
-                last = solver.unfold(head.problem(batch), layers)[-1]
+                last = solver.unfold(_problem(head, batch), layers)[-1]
                 losses.append(float(self._loss(last, batch, i)))
         return sum(losses) / len(losses)
 
@@ -200,7 +200,7 @@ class Layerwise:
         head = self.heads[which]
         batch = head.batch(range(number * s.batch, (number + 1) * s.batch))
         passed = self.solver().unfold(
-            head.problem(batch),
+            _problem(head, batch),
             layers,
             frozen=min(stage.frozen, layers - 1),
             checkpointing=recomputes(s, head.leadfield.n_locations, layers),
@@ -327,6 +327,15 @@ class Layerwise:
                 _, number, what = name.split(".")
                 held["state"].setdefault(int(number), {})[what] = value
             self.optimiser.load_state_dict(held)
+
+
+def _problem(head: Stream, batch: SparseBatch | EverydayBatch) -> Problem:
+    """What a solver may see of a batch of a stream's own."""
+    if isinstance(head, Sessions):
+        assert isinstance(batch, EverydayBatch)
+        return head.problem(batch)
+    assert isinstance(batch, SparseBatch)
+    return head.problem(batch)
 
 
 def held_seed(folder: str | os.PathLike[str]) -> int | None:
