@@ -266,7 +266,8 @@ def _hdf5(path: Path) -> _Found:
 
     with h5py.File(path, "r") as file:
         if "mesh_leadfield" not in file:
-            arrays = {name: file[name][()] for name in file if isinstance(file[name], h5py.Dataset)}
+            parts = {str(name): part for name, part in file.items()}
+            arrays = {k: part[()] for k, part in parts.items() if isinstance(part, h5py.Dataset)}
             return _plain(arrays)
         mesh: Any = file["mesh_leadfield"]
         field = mesh["leadfields"]["tdcs_leadfield"]

@@ -233,7 +233,8 @@ def _kept(lead: Leadfield, alignment: Alignment) -> Content:
 def _read(
     tensors: Mapping[str, Tensor], info: Mapping[str, Any], names: tuple[str, ...]
 ) -> tuple[Leadfield, Alignment]:
-    parts = {name: tensors[name] for name in LEAD_PARTS} | {"gain": tensors["gain"].double()}
+    parts: dict[str, Any] = {name: tensors[name] for name in LEAD_PARTS}
+    parts["gain"] = tensors["gain"].double()
     lead = Leadfield(
         **parts,
         n_orient=info["n_orient"],

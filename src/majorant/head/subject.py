@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def subject_forward(
         return {"forward": _as_bytes(forward)}, {}
 
     try:
-        key = [mne.__version__, spacing, _sources(folder), _placed(info), _rounded(head_to_mri)]
+        key = [version("mne"), spacing, _sources(folder), _placed(info), _rounded(head_to_mri)]
         kept, _ = Cache(progress).get("subject", VERSION, key, build)
         forward = _from_bytes(kept["forward"])
     except UNREADABLE as error:

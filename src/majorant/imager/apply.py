@@ -95,7 +95,8 @@ def check_data(call: Call, inst: Any) -> None:
         seen = inst.data[rows]
     elif isinstance(inst, mne.BaseEpochs):
         if inst.preload and len(inst):
-            seen = np.concatenate(list(inst.get_data(picks=rows, item=slice(LOOKED_AT))), axis=1)
+            picks: Any = rows
+            seen = np.concatenate(list(inst.get_data(picks=picks, item=slice(LOOKED_AT))), axis=1)
         else:
             return
     else:

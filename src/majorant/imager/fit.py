@@ -77,8 +77,9 @@ def fitted(
         If channels, orientation, source space and solver do not fit together.
     """
     account = Account()
-    lead = forward if isinstance(forward, Leadfield) else None
-    _check_kinds(info, None if lead is not None else forward, noise_cov, data_cov)
+    given, forward = forward, None if isinstance(forward, Leadfield) else forward
+    lead = given if isinstance(given, Leadfield) else None
+    _check_kinds(info, forward, noise_cov, data_cov)
     if lead is not None:
         channels = info if _is_info(info) else info.info
         lead = of_recording(lead, channels, settings.spec, settings.space, account)

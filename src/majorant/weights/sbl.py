@@ -159,10 +159,9 @@ def basis_of(card: Mapping[str, Any]) -> Basis:
         If the card names none that there are.
     """
     training = card.get("training", {})
-    basis = training.get("basis", "points") if isinstance(training, Mapping) else None
-    for known in get_args(Basis):
-        if basis == known:
-            return known
+    basis: Any = training.get("basis", "points") if isinstance(training, Mapping) else None
+    if basis in get_args(Basis):
+        return basis
     raise DamagedFile(
         f"the card says the weights were trained on {basis!r}; expected one of "
         f"{', '.join(get_args(Basis))}"
