@@ -277,7 +277,7 @@ class Sources:
 
     def settings(
         self,
-        solver: str = "auto",
+        solver: str = "scan",
         *,
         option: list[str] | None = None,
         uncertainty: str = "none",

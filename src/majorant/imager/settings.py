@@ -40,7 +40,7 @@ class ImagerSettings:
         Options of the solver.
     """
 
-    solver: str = "auto"
+    solver: str = "scan"
     snr: float | str = 3.0
     loose: float | Mapping[str, float] | str = "auto"
     depth: float | Mapping[str, Any] | str | None = "auto"
