@@ -167,6 +167,7 @@ def measured(inst: Any, account: Account, noise_cov: Any | None = None) -> Prepa
     with listening(account, "choosing channels"):
         own = inst.copy().pick("eeg", exclude=[])
     settle(own, settings, account)
+    own.pick("eeg", exclude=[])
     epochs = own if isinstance(inst, mne.BaseEpochs) else None
     if isinstance(inst, mne.io.BaseRaw):
         own = mne.EvokedArray(_glimpses(own), own.info, tmin=1.0, nave=1, verbose="error")
