@@ -11,6 +11,7 @@ from majorant.imager.estimate import PICKS
 from majorant.problem import MajorantError
 from majorant.registry import SolverSpec, able
 from majorant.solvers.abilities import Orientation
+from majorant.solvers.tikhonov import check_settings
 
 __all__ = ["check_able", "check_options", "check_words", "options_of"]
 
@@ -69,6 +70,8 @@ def check_options(solver: SolverSpec, options: Mapping[str, Any], snr: float | s
                 f"{solver.title} learns its regularisation itself, so there is no snr to choose; "
                 f"leave snr out, or take one of {able(lambda s: s.snr)}"
             )
+    else:
+        check_settings(snr, None)
     own = {"snr": snr} if solver.abilities.snr and not isinstance(snr, str) else {}
     solver.make(**{**own, **options})
 
