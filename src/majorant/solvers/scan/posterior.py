@@ -117,13 +117,14 @@ def _likely(search: Search, others: Others, scores: Tensor, temper: float) -> _P
     patch = (scores >= scores.max() - margin).nonzero()[:, 0]
     off, moved, left = (part[0] for part in others.pencil(search.dictionary.atoms[patch][None]))
     way = best_direction(moved, left)
-    won = explained(moved, left, way)
+    apart = (way[:, None] @ off)[:, 0]
+    share = apart.square().sum(1, keepdim=True)
+    # What lies in the span of the others explains nothing, and has no course.
+    won = torch.where(share[:, 0] > 0, explained(moved, left, way).nan_to_num(0.0), 0.0)
     weight = torch.softmax(temper * won, 0)
-    # What lies too close to the others explains nothing, and has no course.
     kept = (weight > RARE * weight.max()) & (won > 0)
     weight, patch, way = weight[kept], patch[kept], way[kept]
-    apart = (way[:, None] @ off[kept])[:, 0]
-    share = apart.square().sum(1, keepdim=True)
+    apart, share = apart[kept], share[kept]
     return _Place(
         patch.numpy(),
         weight / weight.sum(),
