@@ -17,7 +17,8 @@ def test_the_demonstration_is_judged_by_its_truth(
     runs("image", "--demo", "--space", "ico3", "--out", out, "--json", file)
     told = capsys.readouterr()
     assert "Against the simulated truth" in told.out
-    assert told.err == ""
+    # A slow machine is told how far the work is, and nobody is told anything else.
+    assert all("so far" in line for line in told.err.splitlines())
     summary = json.loads((out / "summary.json").read_text())
     assert json.loads(file.read_text()) == {**summary, "out": str(out)}
     runs("cite", out)
