@@ -135,7 +135,7 @@ def _prepare(recording: Recording, settings: Preparation, account: Account) -> C
     reader = Reader(raw, names, first, last, conditioning)
     _say_bad(reader, account)
     check_samples(_glimpses(reader), names)
-    space = _referenced(raw, reader, account)
+    space = _referenced(raw, reader, account, settings.rank)
     names = eeg_names(raw)
     reader = Reader(raw, names, first, last, conditioning)
     kind, cov = _noise(reader, raw.info, space, settings, renamed, account)
@@ -227,7 +227,7 @@ def _glimpses(reader: Reader) -> NDArray[np.float64]:
     return np.concatenate(parts, axis=1)
 
 
-def _referenced(raw: Any, reader: Reader, account: Account) -> Space:
+def _referenced(raw: Any, reader: Reader, account: Account, rank: Any) -> Space:
     """Bring the channels to the average reference; sums of others are dropped of them."""
     import mne
 
@@ -235,7 +235,7 @@ def _referenced(raw: Any, reader: Reader, account: Account) -> Space:
     seen = mne.EvokedArray(
         data - data.mean(axis=1, keepdims=True), raw.info.copy(), verbose="error"
     )
-    space = reference(seen, lambda _: None, account)
+    space = reference(seen, lambda _: None, account, rank)
     dropped = [name for name in raw.ch_names if name not in seen.ch_names]
     if dropped:
         raw.drop_channels(dropped)

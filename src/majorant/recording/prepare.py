@@ -26,6 +26,7 @@ from majorant.recording.noise import (
 )
 from majorant.recording.rank import (
     Space,
+    check_within,
     data_space,
     interpolated,
     projection,
@@ -126,7 +127,7 @@ def prepare(
     evoked = averaged.evoked
     window = _remove_baseline(averaged, settings, account)
     eog, eog_names = _take_eog(evoked)
-    space = reference(evoked, averaged.trials, account)
+    space = reference(evoked, averaged.trials, account, settings.rank)
     noise_kind, cov = _noise(averaged, evoked, space, window, settings, renamed, account)
     _crop(evoked, settings, account)
     return Prepared(
@@ -145,7 +146,9 @@ def prepare(
     )
 
 
-def measured(inst: Any, account: Account, noise_cov: Any | None = None) -> Prepared:
+def measured(
+    inst: Any, account: Account, noise_cov: Any | None = None, rank: Any = None
+) -> Prepared:
     """What data in memory say of their electrodes and their noise, as :func:`prepare` finds it.
 
     Parameters
@@ -155,6 +158,8 @@ def measured(inst: Any, account: Account, noise_cov: Any | None = None) -> Prepa
     account : Account
     noise_cov : mne.Covariance or None
         Of a single trial; None takes it from the baseline, or assumes it.
+    rank : None, "info", "full" or mapping
+        See :func:`majorant.recording.rank.check_rank`.
 
     Returns
     -------
@@ -163,7 +168,7 @@ def measured(inst: Any, account: Account, noise_cov: Any | None = None) -> Prepa
     """
     import mne
 
-    settings = Preparation()
+    settings = Preparation(rank=rank)
     with listening(account, "choosing channels"):
         own = inst.copy().pick("eeg", exclude=[])
     settle(own, settings, account)
@@ -175,7 +180,7 @@ def measured(inst: Any, account: Account, noise_cov: Any | None = None) -> Prepa
     averaged = Averaged(own if epochs is None else epochs.average(picks="eeg"), epochs)
     evoked = averaged.evoked
     window = _remove_baseline(averaged, settings, account)
-    space = reference(evoked, averaged.trials, account)
+    space = reference(evoked, averaged.trials, account, rank)
     kind, cov = "file", noise_cov
     if noise_cov is None:
         kind, cov = _noise(averaged, evoked, space, window, settings, {}, account)
@@ -322,7 +327,10 @@ def _remove_baseline(
 
 
 def reference(
-    evoked: Any, trials: Callable[[list[str]], NDArray[np.float64] | None], account: Account
+    evoked: Any,
+    trials: Callable[[list[str]], NDArray[np.float64] | None],
+    account: Account,
+    rank: Any = None,
 ) -> Space:
     """Bring an average to the average reference, as applied projectors, and find where it is.
 
@@ -336,6 +344,8 @@ def reference(
     trials : callable
         Takes names, and returns the trials behind the average, V, or None.
     account : Account
+    rank : None, "info", "full" or mapping
+        What the user says of it; see :func:`majorant.recording.rank.check_rank`.
 
     Returns
     -------
@@ -346,14 +356,15 @@ def reference(
     with listening(account, "referencing"):
         evoked.apply_proj()
     _centre(evoked)
-    space, moment = _space_of(evoked, trials)
+    check_within(rank, good_info(evoked))
+    space, moment = _space_of(evoked, trials, rank)
     sums = interpolated(moment, space, good_info(evoked))
     if sums:
         evoked.drop_channels(sums)
         say_interpolated(sums, account)
         _centre(evoked)
-        space, _ = _space_of(evoked, trials)
-    say_space(space, account)
+        space, _ = _space_of(evoked, trials, rank)
+    say_space(space, account, None if rank is None else _space_of(evoked, trials)[0])
     return space
 
 
@@ -372,7 +383,7 @@ def _centre(evoked: Any) -> None:
 
 
 def _space_of(
-    evoked: Any, trials: Callable[[list[str]], NDArray[np.float64] | None]
+    evoked: Any, trials: Callable[[list[str]], NDArray[np.float64] | None], rank: Any = None
 ) -> tuple[Space, NDArray[np.float64]]:
     """Where the data of the good electrodes are, and their second moment, V^2."""
     info = good_info(evoked)
@@ -382,7 +393,7 @@ def _space_of(
     cut = projection(info) @ (cut - cut.mean(axis=2, keepdims=True))
     flat = cut.transpose(1, 0, 2).reshape(cut.shape[1], -1)
     moment = flat @ flat.T / max(flat.shape[1], 1)
-    return data_space(moment, info, independent_samples(cut), nave), moment
+    return data_space(moment, info, independent_samples(cut), nave, rank), moment
 
 
 def _take_eog(evoked: Any) -> tuple[Any | None, tuple[str, ...]]:
