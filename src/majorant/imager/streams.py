@@ -99,10 +99,13 @@ class Conditioning:
         Factor.
     fir : array or None, shape (2 * half + 1,)
         Impulse response of a zero-phase filter.
+    zeros : tuple of str
+        Electrodes that all others were recorded against: they are not in the file, and zero.
     """
 
     scale: float = 1.0
     fir: NDArray[np.float64] | None = None
+    zeros: tuple[str, ...] = ()
 
     @property
     def half(self) -> int:
@@ -138,7 +141,9 @@ class Reader:
     ) -> None:
         self.raw, self.first, self.last = raw, first, last
         self.conditioning = conditioning or Conditioning()
-        self.rows = pick_rows(list(raw.ch_names), names)
+        self._there = np.array([name not in self.conditioning.zeros for name in names])
+        there = [name for name, is_there in zip(names, self._there, strict=True) if is_there]
+        self.rows = pick_rows(list(raw.ch_names), there)
         self.sfreq = float(raw.info["sfreq"])
 
     def __len__(self) -> int:
@@ -162,6 +167,15 @@ class Reader:
         MajorantError
             If the file ends too early.
         """
+        data = self._read(a, b)
+        if self._there.all():
+            return data
+        whole = np.zeros((len(self._there), data.shape[1]))
+        whole[self._there] = data
+        return whole
+
+    def _read(self, a: int, b: int) -> NDArray[np.float64]:
+        """The channels that are in the file."""
         own = self.conditioning
         start, stop = self.first + a - own.half, self.first + b + own.half
         low, high = max(0, start), min(len(self.raw.times), stop)

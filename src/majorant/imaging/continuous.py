@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from majorant.imaging.image import fitted_imager, page_content, predict, regular
 from majorant.imaging.instants import Instants
 from majorant.imaging.result import ImageResult, ImageSettings
 from majorant.problem import MajorantError, Solution
-from majorant.recording.channels import check_samples, eeg_names, require_eeg
+from majorant.recording.channels import check_samples, require_eeg
 from majorant.recording.electrodes import settle
 from majorant.recording.file import Recording
 from majorant.recording.noise import (
@@ -38,8 +39,14 @@ from majorant.recording.noise import (
     read_covariance,
     within,
 )
-from majorant.recording.prepare import Prepared, reference
+from majorant.recording.prepare import (
+    Prepared,
+    added_references,
+    montage_names,
+    reference,
+)
 from majorant.recording.rank import Space
+from majorant.recording.reference import add_reference_electrodes, reference_electrodes
 from majorant.recording.settings import Preparation
 from majorant.words import written
 
@@ -81,7 +88,7 @@ def image_continuous(
     recording : Recording
         Continuous.
     preparation : Preparation
-        Events, conditions, rejection and reference electrodes belong to averages.
+        Events, conditions and rejection belong to averages.
     settings : ImageSettings
     store : Path
         Where the zarr store is written; it must not exist.
@@ -127,21 +134,16 @@ def _prepare(recording: Recording, settings: Preparation, account: Account) -> C
     _refuse(recording, settings)
     require_eeg(recording.info.get_channel_types(), account)
     raw = recording.data.copy()
-    renamed = settle(raw, settings, account)
-    raw.pick("eeg", exclude=[], verbose="error")
-    names = eeg_names(raw)
+    empty, renamed, zeros = _settled(raw, settings, account)
     first, last = span_of_seconds(raw, settings.tmin, settings.tmax)
-    conditioning = Conditioning(settings.scale or 1.0, _fir(raw, settings, account))
-    reader = Reader(raw, names, first, last, conditioning)
+    conditioning = Conditioning(settings.scale or 1.0, _fir(raw, settings, account), zeros)
+    reader = Reader(raw, empty.ch_names, first, last, conditioning)
     _say_bad(reader, account)
-    check_samples(_glimpses(reader), names)
-    space = _referenced(raw, reader, account, settings.rank)
-    names = eeg_names(raw)
-    reader = Reader(raw, names, first, last, conditioning)
-    kind, cov = _noise(reader, raw.info, space, settings, renamed, account)
-    import mne
-
-    empty = mne.EvokedArray(np.zeros((len(names), 1)), raw.info, nave=1, verbose="error")
+    named = (*zeros, *reference_electrodes(settings.reference))
+    check_samples(_glimpses(reader), empty.ch_names, reference=named)
+    space = _referenced(empty, reader, account, settings.rank)
+    reader = Reader(raw, empty.ch_names, first, last, conditioning)
+    kind, cov = _noise(reader, empty.info, space, settings, renamed, account)
     span = f"{first / reader.sfreq:g} to {(last - 1) / reader.sfreq:g} s"
     account.note(f"Continuous: {span}, read and imaged piece by piece.")
     prepared = Prepared(
@@ -155,6 +157,32 @@ def _prepare(recording: Recording, settings: Preparation, account: Account) -> C
         settings=settings,
     )
     return Continuous(reader, prepared)
+
+
+def _settled(
+    raw: Any, settings: Preparation, account: Account
+) -> tuple[Any, dict[str, str], tuple[str, ...]]:
+    """Settle the electrodes without their data; those of `raw` are renamed alike.
+
+    Returns
+    -------
+    empty : mne.Evoked
+        One sample of zeros at every electrode, the added references among them.
+    renamed : dict
+    zeros : tuple of str
+        Reference electrodes that the file does not hold.
+    """
+    import mne
+
+    bare = mne.EvokedArray(np.zeros((len(raw.ch_names), 1)), raw.info.copy(), verbose="error")
+    bare, added = add_reference_electrodes(
+        bare, settings.reference, partial(montage_names, settings), account
+    )
+    renamed = settle(bare, settings, account)
+    zeros = added_references(bare.ch_names, added, renamed, account)
+    raw.rename_channels({a: b for a, b in renamed.items() if a in raw.ch_names}, verbose="error")
+    bare.pick("eeg", exclude=[])
+    return bare, renamed, zeros
 
 
 def _refuse(recording: Recording, settings: Preparation) -> None:
@@ -171,11 +199,6 @@ def _refuse(recording: Recording, settings: Preparation) -> None:
         raise MajorantError(
             "continuous data are read piece by piece, so bad electrodes are left out and not "
             "interpolated; leave --interpolate out"
-        )
-    if settings.reference.casefold() != "average":
-        raise MajorantError(
-            f"the reference {settings.reference!r} cannot be added to continuous data; add it to "
-            "the file (mne.add_reference_channels), or leave it out"
         )
 
 
@@ -227,21 +250,21 @@ def _glimpses(reader: Reader) -> NDArray[np.float64]:
     return np.concatenate(parts, axis=1)
 
 
-def _referenced(raw: Any, reader: Reader, account: Account, rank: Any) -> Space:
+def _referenced(empty: Any, reader: Reader, account: Account, rank: Any) -> Space:
     """Bring the channels to the average reference; sums of others are dropped of them."""
     import mne
 
     data = _glimpses(reader)
     seen = mne.EvokedArray(
-        data - data.mean(axis=1, keepdims=True), raw.info.copy(), verbose="error"
+        data - data.mean(axis=1, keepdims=True), empty.info.copy(), verbose="error"
     )
     space = reference(seen, lambda _: None, account, rank)
-    dropped = [name for name in raw.ch_names if name not in seen.ch_names]
+    dropped = [name for name in empty.ch_names if name not in seen.ch_names]
     if dropped:
-        raw.drop_channels(dropped)
-    with raw.info._unlock():
-        raw.info["custom_ref_applied"] = 0
-        raw.info["projs"] = seen.info["projs"]
+        empty.drop_channels(dropped)
+    with empty.info._unlock():
+        empty.info["custom_ref_applied"] = 0
+        empty.info["projs"] = seen.info["projs"]
     return space
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,23 @@ from majorant.recording.rank import (
     say_interpolated,
     say_space,
 )
-from majorant.recording.reference import average_reference, check_reference_names
+from majorant.recording.reference import (
+    add_reference_electrodes,
+    average_reference,
+    reference_electrodes,
+)
 from majorant.recording.settings import Preparation
 from majorant.words import written
 
-__all__ = ["Prepared", "good_info", "measured", "prepare", "reference"]
+__all__ = [
+    "Prepared",
+    "added_references",
+    "good_info",
+    "measured",
+    "montage_names",
+    "prepare",
+    "reference",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,42 +246,34 @@ def _electrodes(inst: Any, settings: Preparation, account: Account) -> tuple[Any
     -------
     inst, renamed
     """
-    import mne
-
     if settings.scale is not None and settings.scale != 1.0:
         with listening(account, "scaling"):
             inst.apply_function(lambda x: x * settings.scale, picks="all", channel_wise=False)
         account.note(f"Amplitudes multiplied by {settings.scale:g}.")
-    added = _missing_references(inst, settings)
-    if added:
-        listed = () if settings.montage is None else read_montage(settings.montage).montage.ch_names
-        check_reference_names(added, inst, listed)
-        try:
-            with listening(account, "adding the reference electrode"):
-                inst = mne.add_reference_channels(inst, list(added))
-        except RuntimeError as error:
-            raise MajorantError(
-                f"{', '.join(added)} cannot have been the reference: the file is already against "
-                "the average of its electrodes; leave the reference out"
-            ) from error
+    inst, added = add_reference_electrodes(
+        inst, settings.reference, partial(montage_names, settings), account
+    )
     renamed = settle(inst, settings, account)
-    references = tuple(name for name in added if name in inst.ch_names)
-    names = eeg_names(inst)
-    check_samples(_samples(inst), names, reference=(*references, *_listed_references(settings)))
-    if references:
-        account.note(f"Added the reference electrode as zeros: {', '.join(references)}.")
+    zeros = added_references(inst.ch_names, added, renamed, account)
+    named = (*zeros, *reference_electrodes(settings.reference))
+    check_samples(_samples(inst), eeg_names(inst), reference=named)
     return inst, renamed
 
 
-def _listed_references(settings: Preparation) -> tuple[str, ...]:
-    if settings.reference.casefold() == "average":
-        return ()
-    return tuple(part.strip() for part in settings.reference.split(",") if part.strip())
+def montage_names(settings: Preparation) -> Sequence[str]:
+    """Names of the montage that was given, if any."""
+    return () if settings.montage is None else read_montage(settings.montage).montage.ch_names
 
 
-def _missing_references(inst: Any, settings: Preparation) -> tuple[str, ...]:
-    present = {name.casefold() for name in inst.ch_names}
-    return tuple(n for n in _listed_references(settings) if n.casefold() not in present)
+def added_references(
+    ch_names: Sequence[str], added: Sequence[str], renamed: Mapping[str, str], account: Account
+) -> tuple[str, ...]:
+    """Reference electrodes that were added and stayed, by their names in the end; said."""
+    found = tuple(renamed.get(name, name) for name in added)
+    found = tuple(name for name in found if name in ch_names)
+    if found:
+        account.note(f"Added the reference electrode as zeros: {', '.join(found)}.")
+    return found
 
 
 def _samples(inst: Any) -> NDArray[np.float64]:
