@@ -28,6 +28,7 @@ from majorant.imager.streams import Conditioning, Reader, span_of_seconds, strea
 from majorant.imager.tally import Tally
 from majorant.imaging.image import fitted_imager, page_content, predict, regularisation
 from majorant.imaging.instants import Instants
+from majorant.imaging.progress import Steps, key_of
 from majorant.imaging.result import ImageResult, ImageSettings
 from majorant.problem import MajorantError, Solution
 from majorant.recording.channels import check_samples, require_eeg
@@ -55,7 +56,7 @@ __all__ = ["image_continuous"]
 LOOKED_AT, AT_A_TIME = 20, 2000
 """Stretches, and samples of each, by which a recording is judged before anything is computed."""
 
-Progress = Callable[[int, int], None] | None
+Moving = Callable[[int, int], None] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,9 @@ def image_continuous(
     settings: ImageSettings,
     store: Path,
     say: Callable[[str], None] | None = None,
-    progress: Progress = None,
+    progress: Moving = None,
+    *,
+    resume: bool = False,
 ) -> ImageResult:
     """Stream the estimate of a continuous recording into a store, and gather its page.
 
@@ -91,11 +94,13 @@ def image_continuous(
         Events, conditions and rejection belong to averages.
     settings : ImageSettings
     store : Path
-        Where the zarr store is written; it must not exist.
+        Where the zarr store is written; it must not exist, unless an earlier run is resumed.
     say : callable, optional
         Called with every decision as it is made.
     progress : callable, optional
         Called with (samples done, samples).
+    resume : bool
+        Whether steps are kept beside the store, and a run that was killed is gone on with.
 
     Raises
     ------
@@ -113,13 +118,22 @@ def image_continuous(
         ready.reader.last,
         ready.reader.conditioning,
     )
-    shown = Instants(len(reader), imager)
-    kept = EstimateStore(store, imager.call, len(reader), reader.first / reader.sfreq, reader.sfreq)
+    shown, tally, done = Instants(len(reader), imager), Tally(), 0
+    steps = None
+    if resume and any(recording.data.filenames):
+        steps = Steps(store, key_of(recording, preparation, imager, reader))
+        done = steps.restore(shown, tally)
+        _say_resumed(done, len(reader), account)
+    kept = EstimateStore(
+        store, imager.call, len(reader), reader.first / reader.sfreq, reader.sfreq, done
+    )
     kept.mark(reader.bad)
-    for start, columns in _columns(imager, reader):
+    for start, columns in _columns(imager, reader, tally, done):
         values = combined(columns.numpy(), imager.model, None)
         kept.add(values)
         shown.add(start, values, columns, reader.bad)
+        if steps is not None and steps.due:
+            steps.keep(kept.flush(), shown, tally)
         if progress is not None:
             progress(start + values.shape[1], len(reader))
     kept.close(imager.unit_)
@@ -296,19 +310,31 @@ def _noise(
     return "ad hoc", within(assumed, info, space)
 
 
-def _columns(imager: SourceImager, reader: Reader) -> Iterator[tuple[int, Tensor]]:
-    """Consecutive stretches: first sample, and estimate (n_columns, n)."""
-    inverse, tally = imager.inverse, Tally()
+def _say_resumed(done: int, n_times: int, account: Account) -> None:
+    if done:
+        account.note(
+            f"Gone on with a run that was stopped: {100 * done / n_times:.0f} % of the samples had "
+            "been imaged."
+        )
+
+
+def _columns(
+    imager: SourceImager, reader: Reader, tally: Tally, begin: int
+) -> Iterator[tuple[int, Tensor]]:
+    """Consecutive stretches from a sample on: first sample, and estimate (n_columns, n)."""
+    inverse = imager.inverse
     moment = reader.moment(inverse) if inverse.needs_moment else None
     job = Job(1, reader.sfreq, inverse.chosen_snr(moment, 1))
     imager.record(tally, job.snr)
+    if begin == len(reader):
+        return
     kernel = inverse.kernel(job, moment) if inverse.spec.abilities.kernel else None
     if kernel is None:
-        for piece in stream_columns(inverse, job, reader, tally):
+        for piece in stream_columns(inverse, job, reader, tally, begin=begin):
             yield piece.start, piece.columns
         return
     matrix = kernel.matrix[0] if kernel.matrix.ndim == 3 else kernel.matrix
-    for start, y in reader.white(inverse, reader.piece(imager.leadfield_.n_columns)):
+    for start, y in reader.white(inverse, reader.piece(imager.leadfield_.n_columns), begin):
         problem = inverse.problem(y[None], 1)
         tally.add(kernel.certificate(problem), kernel.statuses(problem), kernel.unit)
         yield start, matrix @ y
