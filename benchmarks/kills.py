@@ -413,7 +413,7 @@ def short_pages() -> None:
 
 
 def step_often() -> None:
-    """Keep a step after every piece of a long recording: ours is short, and is to be gone on with."""
+    """Keep a step after every piece: our recording is short, and is to be gone on with."""
     import majorant.imager.streams as streams
     import majorant.imaging.progress as progress
 
