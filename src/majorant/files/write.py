@@ -45,6 +45,7 @@ __all__ = [
     "require_room",
     "resumable",
     "sweep",
+    "take_place",
     "write_file",
 ]
 
@@ -170,6 +171,27 @@ def exchange(folder: Path, target: Path) -> None:
         move_all(folder.parent, {f"{folder.name}": target.name})
         return
     os.rename(folder, target)
+
+
+def take_place(grown: Path, target: Path) -> None:
+    """Put a file or folder that grew beside what is there into its place, at once.
+
+    Raises
+    ------
+    OSError
+        If that is not possible; both are there, then.
+    MajorantError
+        If folders cannot be exchanged here and there is no place to move them through.
+    """
+    if not target.is_dir():
+        os.replace(grown, target)
+    elif _exchanged(grown, target):
+        shutil.rmtree(grown)
+    else:
+        with beside(target) as room:
+            room.rmdir()
+            os.rename(grown, room)
+            exchange(room, target)
 
 
 def move_all(work: Path, moves: Mapping[str, str], removes: Sequence[str] = ()) -> None:
