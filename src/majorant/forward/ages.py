@@ -14,8 +14,8 @@ What is known of them is uneven, and every row says from where it is:
   conducted 2.5 times as well as that of the oldest, 50 years (0.080 and 0.032 S/m; Hoekema et al.,
   Brain Topogr 16:29, 2003); models of newborns take from 0.004 to 0.33 S/m (Roche-Labarbe et al.,
   Hum Brain Mapp 29:167, 2008; Lew et al., NeuroImage 76:282, 2013; Odabaee et al., NeuroImage
-  96:73, 2014). Values are the adult's 0.006 S/m times a factor, twice at 11 years and five times, the
-  most that three shells take, at birth, geometric in between. Within a factor of two at best.
+  96:73, 2014). Values are the adult's 0.006 S/m times a factor, two at 11 years and five, the most
+  that three shells take, at birth, geometric in between. Within a factor of two at best.
 
 Shells have neither fontanels nor sutures, and a scaled adult's cortex is no infant's: below two
 years a template of the age is better (`majorant.head.infant`).
