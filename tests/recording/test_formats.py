@@ -107,6 +107,19 @@ def test_nicolet_is_read_as_eeg(tmp_path: Path) -> None:
     assert np.allclose(found.data.get_data(), 1e-7 * values.T)
 
 
+def test_an_average_of_besa_is_read_in_volts(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).standard_normal((100, 9))
+    lines = [" ".join(f"{value:.6f}" for value in row) for row in values]
+    (tmp_path / "some.mul").write_text(
+        "TimePoints= 100 Channels= 9 BeginSweep[ms]= -200.00 SamplingInterval[ms]= 10.000 "
+        "Bins/uV= 1.000 SegmentName=tone\n" + " ".join(NAMES) + "\n" + "\n".join(lines) + "\n"
+    )
+    found = load_recording(tmp_path / "some.mul")
+    assert found.kind == "evoked"
+    assert list(found.options) == ["some"]
+    assert np.allclose(found.data[0].data, 1e-6 * values.T, atol=1e-11)
+
+
 def test_curry_names_the_file_to_open(tmp_path: Path) -> None:
     (tmp_path / "some.dap").write_text("x")
     (tmp_path / "some.rs3").write_text("x")

@@ -98,7 +98,7 @@ def _readings(
     elif suffix == ".mff":
         tried.append(("evoked", lambda: tuple(mne.read_evokeds_mff(path))))
     elif suffix in (".avr", ".mul"):
-        tried = [("evoked", lambda: (_typed(mne.read_evoked_besa(path)),))]
+        tried = [("evoked", lambda: (_named(_typed(mne.read_evoked_besa(path)), path),))]
     for kind, read in tried:
         try:
             yield kind, read()
@@ -114,6 +114,12 @@ def _variable(path: Path) -> str:
         # Version 7.3 is HDF5, which tells no names here.
         return "data"
     return found[0] if len(found) == 1 else "data"
+
+
+def _named(evoked: Any, path: Path) -> Any:
+    """An average has the name of its file where it has none."""
+    evoked.comment = evoked.comment or path.stem
+    return evoked
 
 
 def _typed(inst: Any) -> Any:
