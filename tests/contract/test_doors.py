@@ -252,6 +252,26 @@ def _same_decisions(imager: SourceImager, result: ImageResult) -> None:
     assert not [text for text in more if "some-" not in text]
 
 
+def test_data_that_lack_what_was_fitted_are_refused(tmp_path: Path) -> None:
+    """A projector that was applied since, or a channel that went bad, would be taken for data."""
+    evoked = _average(40)
+    imager = SourceImager("mne").fit(evoked.info, forward())
+    loaded = SourceImager.load(imager.save(tmp_path / "some-imager.safetensors"))
+    projected = _projected(_average(40)).apply_proj(verbose="error")
+    for one in (imager, loaded):
+        with pytest.raises(MajorantError, match="projector 'one' was applied to the data"):
+            one.apply(projected)
+        with pytest.raises(MajorantError, match="the data mark P3, Oz as bad"):
+            one.apply(_bads(_average(40)))
+    again = SourceImager("mne").fit(projected.info, forward())
+    whole = _projected(_average(40))
+    kept = SourceImager.load(again.save(tmp_path / "other-imager.safetensors"))
+    # Whoever was fitted with the projector takes data before and after it, and gives one answer.
+    answers = [one.apply(inst).data for one in (again, kept) for inst in (projected, whole)]
+    for answer in answers:
+        assert np.allclose(answer, answers[0], rtol=1e-9, atol=1e-20)
+
+
 def _gradiometers(grade: int) -> Any:
     """Axial gradiometers, compensated to a grade as CTF's software does."""
     rng = np.random.default_rng(0)
