@@ -286,7 +286,7 @@ class Sources:
 
     def settings(
         self,
-        solver: str = "scan",
+        solver: str = "auto",
         *,
         option: list[str] | None = None,
         uncertainty: str = "none",
