@@ -85,9 +85,10 @@ def _count(n: int, what: str) -> str:
 def _row(folder: Path, key: str, entry: Mapping[str, Any]) -> tuple[str, list[str]]:
     """Link and cells of an estimate."""
     peak = entry["peaks"][0] if entry["peaks"] else None
-    place = "no peak to rely on" if peak is None else (
-        f"{peak['hemisphere']} {peak['lobe']}, {written(1e3 * peak['time'], '.0f')} ms"
-    )  # fmt: skip
+    place = "no peak to rely on"
+    if peak is not None:
+        name, time = peak.get("region") or peak["lobe"], written(1e3 * peak["time"], ".0f")
+        place = f"{peak['hemisphere']} {name}, {time} ms"
     unit, factor = ("nAm", 1e9) if entry["unit"] == "Am" else ("", 1.0)
     cells = [
         key,

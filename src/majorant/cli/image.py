@@ -39,6 +39,7 @@ def image(
     sources: own.Sources,
     option: own.Option = None,
     uncertainty: own.Uncertainty = "auto",
+    atlas: own.Atlas = "gyri",
     output: own.NamedFolder = None,
     raw: Annotated[
         bool,
@@ -64,7 +65,7 @@ def image(
     majorant image rec-ave.fif --condition A --condition B --contrast A-B
     """
     preparation = recording.settings()
-    imaging = sources.settings(solver, option=option, uncertainty=uncertainty)
+    imaging = sources.settings(solver, option=option, uncertainty=uncertainty, atlas=atlas)
     voice = Voice(quiet)
     if bids is not None:
         if demo or file is not None:

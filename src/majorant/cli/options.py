@@ -209,6 +209,16 @@ Uncertainty = Annotated[
     ),
 ]
 
+Atlas = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Names of places: gyri, hcp-mmp, yeo7, aparc, or .annot, .label.gii, .dlabel.nii, "
+        ".nii.",
+        rich_help_panel=RARE,
+    ),
+]
+
 _OUT = typer.Option("--out", help="Output folder.", rich_help_panel=OUTPUT)
 Folder = Annotated[Path, _OUT]
 NamedFolder = Annotated[Path | None, _OUT]
@@ -290,6 +300,7 @@ class Sources:
         *,
         option: list[str] | None = None,
         uncertainty: str = "none",
+        atlas: str = "gyri",
     ) -> ImageSettings:
         """What these options mean, with a solver and settings of its own.
 
@@ -323,6 +334,7 @@ class Sources:
             data_cov=self.data_cov,
             options=dict(_pair(text) for text in option or ()),
             uncertainty=uncertainty,
+            atlas=atlas,
         )
 
 

@@ -39,6 +39,8 @@ class Peak:
     moment : float or None
         Of the dipole there that the data ask for at that time, A m, whatever the estimate's unit;
         see :mod:`majorant.findings.moments`.
+    region : str
+        Its name in an atlas, without the side; "" where it has none.
     """
 
     time: float
@@ -49,6 +51,12 @@ class Peak:
     amplitude: float
     share: float
     moment: float | None = None
+    region: str = ""
+
+    @property
+    def named(self) -> str:
+        """Name of the region, or of the lobe where it has none."""
+        return self.region or self.lobe
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,10 @@ class SourceMaps:
     unit : str
         ``"Am"`` or the name of the statistic.
     signed : bool
+    names : tuple of str or None
+        Region of every location in an atlas, without its side, "" for none.
+    atlas : str
+        What that atlas is called.
     """
 
     values: NDArray[np.float64]
@@ -79,6 +91,8 @@ class SourceMaps:
     unit: str
     signed: bool
     parcels: NDArray[np.int64] | None = None
+    names: tuple[str, ...] | None = None
+    atlas: str = ""
 
 
 @dataclass(frozen=True, eq=False)

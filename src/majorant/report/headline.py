@@ -27,7 +27,9 @@ def source_scale(maps: SourceMaps, largest: float) -> Scaled:
 
 
 def place(peak: Peak) -> str:
-    """Return side and lobe in words."""
+    """Return side and region in words, or side and lobe where the region has no name."""
+    if peak.region:
+        return f"{peak.hemisphere} {peak.region}"
     noun = " lobe" if peak.lobe in _LOBES else "" if peak.lobe == "insula" else " cortex"
     return f"{peak.hemisphere} {peak.lobe}{noun}".strip()
 
