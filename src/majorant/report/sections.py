@@ -19,6 +19,7 @@ from majorant.report.doubt import doubt_section
 from majorant.report.headline import headline, place, source_scale
 from majorant.report.maps import cortex_section, topographies
 from majorant.report.parts import Section, cautions, facts, figure, linked, opening, table
+from majorant.report.regions import region_cells, regions_section
 from majorant.words import (
     Scaled,
     clock,
@@ -98,6 +99,8 @@ def sections(content: PageContent, cortex: Cortex) -> Iterable[Section]:
     """Yield the sections, drawing each as it is asked for."""
     yield cortex_section(content, cortex)
     yield _peaks(content)
+    if content.regions is not None:
+        yield regions_section(content, cortex)
     if content.truth:
         yield _truth(content)
     yield _sensors(content)
@@ -140,7 +143,11 @@ def _peaks(content: PageContent) -> Section:
     )
     if content.uncertainty is not None:
         caption += f" Behind ±: one {content.uncertainty.name}."
-    listed = table(heads, rows, caption, numeric=(1, 4, 5, 6, 7))
+    sizes = region_cells(content)
+    if content.regions is not None and sizes:
+        heads.append(f"{percent(content.regions.coverage)} region (cm²)")
+        rows = [(*row, size) for row, size in zip(rows, sizes, strict=True)]
+    listed = table(heads, rows, caption, numeric=(1, 4, 5, 6, 7, 8))
     return Section("peaks", "Peaks", listed + _against(content))
 
 
