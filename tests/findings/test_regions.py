@@ -103,7 +103,7 @@ def _scores(sphere: Leadfield, seen: torch.Tensor, seed: int) -> np.ndarray:
     signal = torch.stack([head[:, s] for head, s in zip(seen, source, strict=True)])
     signal = 6.0 * signal / signal.norm(dim=1, keepdim=True)
     noise = torch.randn(signal.shape, generator=generator, dtype=torch.float64)
-    source = source.tolist()
+    at: list[int] = source.tolist()
     maps = ((inverse @ (signal + 0.3 * noise).mT).mT @ kernel.mT).abs().numpy()
     places, area = 1e3 * sphere.positions.numpy(), np.ones(300)
     return np.array(

@@ -243,7 +243,8 @@ def cortex_of(imager: SourceImager, bank: HeadBank) -> Cortex:
     places = locate(lead)
     home = homes(bank.believed_fine, lead).numpy()
     inside = home >= 0
-    area = np.bincount(home[inside], _vertex_areas()[inside], minlength=lead.n_locations)
+    area = np.zeros(lead.n_locations)
+    np.add.at(area, home[inside], _vertex_areas()[inside])
     away = KDTree(bank.electrodes).query(lead.positions.numpy())[0]
     order = np.argsort(away, kind="stable")
     share = np.empty(len(away))
