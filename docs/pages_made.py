@@ -21,6 +21,8 @@ from majorant.registry import SOLVERS
 ROOMS = {
     "Recordings in, estimates out": (
         "majorant.imager.imager",
+        "majorant.inverse",
+        "majorant.datasets",
         "majorant.recording.file",
         "majorant.recording.prepare",
         "majorant.recording.settings",

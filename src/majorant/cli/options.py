@@ -169,6 +169,14 @@ Skull = Annotated[
         "--skull-conductivity", help="Of the template's skull, S/m; 0.006.", rich_help_panel=RARE
     ),
 ]
+Age = Annotated[
+    str | None,
+    typer.Option(
+        metavar="YEARS|MONTHSmo",
+        help="Of a child: size and skull typical of the age, where not given.",
+        rich_help_panel=RARE,
+    ),
+]
 Subject = Annotated[
     str | None, typer.Option(help="A FreeSurfer subject, for its own head.", rich_help_panel=RARE)
 ]
@@ -270,6 +278,7 @@ class Sources:
     head: WhichHead = "auto"
     circumference: Circumference = None
     skull_conductivity: Skull = None
+    age: Age = None
     subject: Subject = None
     subjects_dir: SubjectsDir = None
     trans: Trans = None
@@ -294,6 +303,7 @@ class Sources:
                 "--trans places the electrodes on a subject's head, and no subject was given; name "
                 "one with --subject, or leave --trans out"
             )
+        from majorant.forward.ages import read_age
         from majorant.imaging.result import ImageSettings
 
         return ImageSettings(
@@ -306,6 +316,7 @@ class Sources:
             head=self.head,
             circumference=self.circumference,
             skull=self.skull_conductivity,
+            age=None if self.age is None else read_age(self.age),
             subject=self.subject,
             subjects_dir=_text(self.subjects_dir),
             trans=_text(self.trans),

@@ -219,7 +219,14 @@ def _warm(prepared: Prepared, base: ImageSettings, solvers: Sequence[str]) -> No
         for name in solvers
     }
     for space in sorted(spaces):
-        template_forward(prepared.evoked.info, space, head=base.head)
+        template_forward(
+            prepared.evoked.info,
+            space,
+            head=base.head,
+            circumference=base.circumference,
+            skull=base.skull,
+            age=base.age,
+        )
 
 
 def _entry(prepared: Prepared, settings: ImageSettings, move: Move | None) -> Entry:

@@ -111,6 +111,7 @@ def fitted(
         settings.head,
         settings.circumference,
         settings.skull,
+        settings.age,
     )
     if lead is None:
         head = find_head(request, info, forward, progress, account)

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self, final
 
+from majorant.forward.ages import read_age
 from majorant.head.model import SourceModel
 from majorant.imager import apply as doors
 from majorant.imager.abilities import check_options, check_words, options_of
@@ -57,6 +58,9 @@ class SourceImager:
         Of the head, cm; scales a template that is not warped.
     skull : float or None
         Conductivity of the template's skull, S/m; None is MNE's 0.006.
+    age : float, str or None
+        Years, or "18mo": below 18 years, size and skull that are not given are typical of the age
+        (:mod:`majorant.forward.ages`).
     rank : None, "info", "full" or dict
         As for `mne.compute_rank`.
     reference : "average" or None
@@ -115,6 +119,7 @@ class SourceImager:
         head: str = "auto",
         circumference: float | None = None,
         skull: float | None = None,
+        age: float | str | None = None,
         rank: Any = None,
         reference: str | None = "average",
         subject: str | None = None,
@@ -131,6 +136,7 @@ class SourceImager:
         self.head = head
         self.circumference = circumference
         self.skull = skull
+        self.age = None if age is None else read_age(age)
         self.rank = rank
         self.reference = reference
         self.subject = subject
