@@ -107,10 +107,7 @@ def _scores(sphere: Leadfield, seen: torch.Tensor, seed: int) -> np.ndarray:
     maps = ((inverse @ (signal + 0.3 * noise).mT).mT @ kernel.mT).abs().numpy()
     places, area = 1e3 * sphere.positions.numpy(), np.ones(300)
     return np.array(
-        [
-            ranks(m, int(m.argmax()), places, area, LINEAR)[s]
-            for m, s in zip(maps, source.tolist(), strict=True)
-        ]
+        [ranks(m, int(m.argmax()), places, area, LINEAR)[s] for m, s in zip(maps, at, strict=True)]
     )
 
 

@@ -98,6 +98,15 @@ Reject = Annotated[
     float | None, typer.Option(help="Leave out trials beyond this, µV.", rich_help_panel=RARE)
 ]
 
+Rank = Annotated[
+    str | None,
+    typer.Option(
+        metavar="info|full|eeg=N",
+        help="Of the data, as in MNE; default: found in them.",
+        rich_help_panel=RARE,
+    ),
+]
+
 Solver = Annotated[
     str,
     typer.Option(
@@ -167,6 +176,14 @@ Skull = Annotated[
     float | None,
     typer.Option(
         "--skull-conductivity", help="Of the template's skull, S/m; 0.006.", rich_help_panel=RARE
+    ),
+]
+Age = Annotated[
+    str | None,
+    typer.Option(
+        metavar="YEARS|MONTHSmo",
+        help="Of a child: size and skull typical of the age, where not given.",
+        rich_help_panel=RARE,
     ),
 ]
 Subject = Annotated[
@@ -239,6 +256,7 @@ class Recording:
     noise_cov: NoiseCov = None
     scale: Scale = None
     reject: Reject = None
+    rank: Rank = None
 
     def settings(self) -> Preparation:
         """What these options mean.
@@ -264,6 +282,7 @@ class Recording:
             noise_cov=_text(self.noise_cov),
             scale=self.scale,
             reject=None if self.reject is None else 1e-6 * self.reject,
+            rank=None if self.rank is None else _rank(self.rank),
         )
 
 
@@ -279,6 +298,7 @@ class Sources:
     head: WhichHead = "auto"
     circumference: Circumference = None
     skull_conductivity: Skull = None
+    age: Age = None
     subject: Subject = None
     subjects_dir: SubjectsDir = None
     trans: Trans = None
@@ -304,6 +324,7 @@ class Sources:
                 "--trans places the electrodes on a subject's head, and no subject was given; name "
                 "one with --subject, or leave --trans out"
             )
+        from majorant.forward.ages import read_age
         from majorant.imaging.result import ImageSettings
 
         return ImageSettings(
@@ -316,6 +337,7 @@ class Sources:
             head=self.head,
             circumference=self.circumference,
             skull=self.skull_conductivity,
+            age=None if self.age is None else read_age(self.age),
             subject=self.subject,
             subjects_dir=_text(self.subjects_dir),
             trans=_text(self.trans),
@@ -353,6 +375,19 @@ def _ratio(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def _rank(text: str) -> str | dict[str, int]:
+    """A word, or a number by type of channel, as ``eeg=50``."""
+    if "=" not in text:
+        return text
+    found = {}
+    for part in text.split(","):
+        kind, _, number = part.partition("=")
+        if not number.strip().isdecimal():
+            raise MajorantError(f"the rank {text!r} is no whole number; write eeg=50, info or full")
+        found[kind.strip()] = int(number)
+    return found
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self, final
 
+from majorant.forward.ages import read_age
 from majorant.head.model import SourceModel
 from majorant.imager import apply as doors
 from majorant.imager.abilities import check_options, check_region, check_words, options_of
@@ -57,8 +58,12 @@ class SourceImager:
         Of the head, cm; scales a template that is not warped.
     skull : float or None
         Conductivity of the template's skull, S/m; None is MNE's 0.006.
+    age : float, str or None
+        Years, or "18mo": below 18 years, size and skull that are not given are typical of the age
+        (:mod:`majorant.forward.ages`).
     rank : None, "info", "full" or dict
-        As for `mne.compute_rank`.
+        As for `mne.compute_rank`: None finds it in data and noise, "info" and "full" take all that
+        projectors leave, and a dict says it by type of channel, ``{"eeg": 50}``.
     reference : "average" or None
         Whether an average-reference projector is added where the EEG has none; None refuses.
     subject : str or None
@@ -118,6 +123,7 @@ class SourceImager:
         head: str = "auto",
         circumference: float | None = None,
         skull: float | None = None,
+        age: float | str | None = None,
         rank: Any = None,
         reference: str | None = "average",
         subject: str | None = None,
@@ -135,6 +141,7 @@ class SourceImager:
         self.head = head
         self.circumference = circumference
         self.skull = skull
+        self.age = None if age is None else read_age(age)
         self.rank = rank
         self.reference = reference
         self.subject = subject
@@ -143,7 +150,7 @@ class SourceImager:
         self.region = check_region(region)
         self.solver_options = solver_options
         self.spec_: SolverSpec = spec(solver)
-        check_words(pick_ori, reference, head)
+        check_words(pick_ori, reference, head, rank)
         check_options(self.spec_, solver_options, snr)
         self._inverse: Inverse | None = None
         self._solved: Callable[[], Solution] | None = None

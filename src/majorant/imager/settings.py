@@ -28,6 +28,8 @@ class ImagerSettings:
         Of the head, cm.
     skull : float or None
         Conductivity of the template's skull, S/m.
+    age : float or None
+        Years.
     rank : None, "info", "full" or dict
     reference : "average" or None
     subject : str or None
@@ -51,6 +53,7 @@ class ImagerSettings:
     head: str = "auto"
     circumference: float | None = None
     skull: float | None = None
+    age: float | None = None
     rank: Any = None
     reference: str | None = "average"
     subject: str | None = None

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 
 from majorant.findings.facts import PageContent, Region, Regions
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil
-from majorant.report.maps import view_grid
+from majorant.report.maps import PLACES
 from majorant.report.marks import Mark
-from majorant.report.parts import Section, table
+from majorant.report.parts import Section, paragraphs, table
+from majorant.report.pictures import still
 from majorant.report.spread import spread
-from majorant.words import escape, number, percent
+from majorant.report.templating import template
+from majorant.words import number, percent
 
 __all__ = ["region_cells", "region_words", "regions_section"]
 
@@ -61,14 +64,11 @@ def regions_section(content: PageContent, cortex: Cortex) -> Section:
         "within 30 mm."
     )
     listed = table(heads, rows, caption, numeric=(1, 3))
-    return Section(
-        "regions",
-        title,
-        f"{_picture(content, regions, cortex)}{listed}<p>{escape(regions.how)}</p>",
-    )
+    body = _picture(content, regions, cortex) + listed + paragraphs(regions.how)
+    return Section("regions", title, body)
 
 
-def _picture(content: PageContent, regions: Regions, cortex: Cortex) -> str:
+def _picture(content: PageContent, regions: Regions, cortex: Cortex) -> Markup:
     """The leading region in warm colours, unsupported cortex in cold ones."""
     k, maps = content.leading or 0, content.sources
     region = regions.of[k] if k < len(regions.of) else None
@@ -80,21 +80,21 @@ def _picture(content: PageContent, regions: Regions, cortex: Cortex) -> str:
     spot = int(maps.hemisphere[peak.location]), int(maps.vertices[peak.location])
     marks = [Mark(*spot, "peak", str(k + 1))]
     marks += [cortex.mark_at(source.hemisphere, source.mni) for source in content.truth]
+    said = f"the region of peak {k + 1}, and cortex that the data do not speak of"
     pictures = [
         (
+            order,
+            still(
+                cortex.draw(view, on_mesh, Scale(1.0, True), Veil(0.3, 0.5), marks, 1.9),
+                f"Cortex, {view.name}: {said}",
+            ),
             view.name,
-            cortex.draw(view, on_mesh, Scale(1.0, True), Veil(0.3, 0.5), marks, 1.9),
-            f"Cortex, {view.name}: the region of peak {k + 1}, and cortex that the data do not "
-            "speak of",
         )
-        for view in VIEWS
+        for view, order in zip(VIEWS, PLACES, strict=True)
     ]
     caption = (
         f"Warm: the region of peak {k + 1}, {region_words(region)}. Blue: cortex where a source as "
         "strong would more often be missed than found, so that a map without a peak there says "
         "nothing."
     )
-    return (
-        f'<figure class="maps" id="map-region">{view_grid(pictures, False)}'
-        f"<figcaption>{escape(caption)}</figcaption></figure>\n"
-    )
+    return template("image").maps("region", None, "", pictures, False, caption)
