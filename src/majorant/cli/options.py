@@ -223,7 +223,7 @@ Region = Annotated[
     typer.Option(
         metavar="PROBABILITY",
         help="Say where sources are so surely, such as 0.9, by simulations; may take a minute.",
-        rich_help_panel=SOURCES,
+        rich_help_panel=RARE,
     ),
 ]
 
