@@ -44,4 +44,4 @@ def region_names(atlas: Atlas, leadfield: Leadfield, places: Places) -> tuple[st
 
 def named(peaks: Sequence[Peak], names: Sequence[str]) -> tuple[Peak, ...]:
     """Write into every peak what the region of its location is called."""
-    return tuple(replace(peak, region=names[peak.location]) for peak in peaks)
+    return tuple(replace(peak, name=names[peak.location]) for peak in peaks)

@@ -289,7 +289,7 @@ def _truth(places: Places, fine: Leadfield, seeds: list[int], settings: DemoSett
                 location=int(seed),
                 amplitude=settings.moment,
                 share=1.0,
-                region=gyri().name_of((x, y, z)).partition(" ")[2],
+                name=gyri().name_of((x, y, z)).partition(" ")[2],
             )
         )
     return Truth(tuple(peaks), fine.positions.numpy()[seeds])

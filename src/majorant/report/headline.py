@@ -27,9 +27,9 @@ def source_scale(maps: SourceMaps, largest: float) -> Scaled:
 
 
 def place(peak: Peak) -> str:
-    """Return side and region in words, or side and lobe where the region has no name."""
-    if peak.region:
-        return f"{peak.hemisphere} {peak.region}"
+    """Return side and place in words, or side and lobe where the place has no name."""
+    if peak.name:
+        return f"{peak.hemisphere} {peak.name}"
     noun = " lobe" if peak.lobe in _LOBES else "" if peak.lobe == "insula" else " cortex"
     return f"{peak.hemisphere} {peak.lobe}{noun}".strip()
 
