@@ -35,6 +35,7 @@ from majorant.report.regions import region_cells, regions_section
 from majorant.report.templating import template
 from majorant.words import (
     Scaled,
+    calm,
     clock,
     instant,
     mni,
@@ -170,7 +171,7 @@ def _against(content: PageContent) -> Markup:
 
 def _atlas(content: PageContent) -> str:
     known = content.sources.atlas
-    return f"of the atlas {escape(known)}" if known else "are lobes by boxes in these"
+    return f"of the atlas {calm(known)}" if known else "are lobes by boxes in these"
 
 
 def _meaning(content: PageContent) -> str:
