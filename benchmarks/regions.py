@@ -28,6 +28,7 @@ from majorant import SourceImager
 from majorant.findings.regions.calibrate import Simulated, Trialled, Window, calibrated, judge
 from majorant.findings.regions.find import Limits
 from majorant.findings.regions.scores import ranks
+from majorant.findings.regions.shares import Share
 from majorant.forward.bank import HeadSpread
 from majorant.forward.other_cortex import s1200_anatomy
 from majorant.forward.template_bank import template_anatomy
@@ -79,13 +80,27 @@ def cell(solver: str, cap: str, level: float, n: int) -> list[dict[str, Any]]:
             part="test",
         )
         there = replace(own, cortex=replace(own.cortex, home=home))
-        rows += _judged(there, window, trials, limits, (solver, cap, level, kind, took))
+        found = Share.fitted(calibration.ratio, calibration.found)
+        real = Share.fitted(calibration.weight, calibration.real)
+        named = {"solver": solver, "cap": cap, "level": level, "kind": kind, "calibrating_s": took}
+        rows += [
+            {
+                **named,
+                **row,
+                "support": _pairs(found, row["support"]),
+                "further": _pairs(real, row["further"]),
+            }
+            for row in _judged(there, window, trials, limits)
+        ]
     return rows
 
 
-def _judged(
-    own: Simulated, window: Window, trials: Any, limits: Limits, named: tuple[Any, ...]
-) -> list[dict[str, Any]]:
+def _pairs(share: Share, pairs: list[tuple[float, float]]) -> list[tuple[float, bool]]:
+    """What was foretold, and what was."""
+    return [(float(share(np.array(x))), bool(hit)) for x, hit in pairs]
+
+
+def _judged(own: Simulated, window: Window, trials: Any, limits: Limits) -> list[dict[str, Any]]:
     """One row for every trial."""
     rows, cortex = [], own.cortex
     for k, values in enumerate(own.estimates(trials.y, window.sfreq)):
@@ -100,17 +115,37 @@ def _judged(
             rank = ranks(size, s, cortex.places.mni, cortex.area, own.density)
             area = float(cortex.area[limits.inside(rank, cortex, 0)].sum())
         rows.append(
-            dict(zip(("solver", "cap", "level", "kind", "calibrating_s"), named, strict=True))
-            | {
+            {
                 "sources": int((trials.seeds[k] >= 0).sum()),
                 "third": third,
                 "covered": bool(score <= limits.lead[third]),
                 "area": area,
                 "others": [bool(other <= limits.other) for other in others],
                 "near": kept.near,
+                "support": _weaker(kept),
+                "further": list(zip(kept.rows["weight"], kept.rows["real"], strict=True)),
             }
         )
     return rows
+
+
+def _weaker(kept: Trialled) -> list[tuple[float, float]]:
+    """Visibility of every source but the most visible one, and whether it was found."""
+    both = zip(kept.rows["ratio"], kept.rows["found"], strict=True)
+    return [pair for pair in both if pair[0] < 0]
+
+
+def told(rows: list[dict[str, Any]]) -> None:
+    """What was foretold of weaker sources and of further peaks, and how often it was so."""
+    for what, name in (("support", "found"), ("further", "had a source")):
+        for solver in dict.fromkeys(r["solver"] for r in rows):
+            pairs = [p for r in rows if r["solver"] == solver for p in r[what]]
+            for low, high in ((0, 0.2), (0.2, 0.5), (0.5, 0.8), (0.8, 1.01)):
+                own = [hit for share, hit in pairs if low <= share < high]
+                if own:
+                    print(
+                        f"{solver}: foretold {low:.0%} to {min(high, 1):.0%}, {name}: {_share(own)}"
+                    )
 
 
 def table(rows: list[dict[str, Any]]) -> None:
@@ -157,7 +192,9 @@ def main(how: str, path: str, *rest: str) -> None:
     torch.set_num_threads(1)
     if how == "table":
         lines = Path(path).read_text(encoding="utf-8").splitlines()
-        table([json.loads(line) for line in lines])
+        rows = [json.loads(line) for line in lines]
+        table(rows)
+        told(rows)
         return
     solver, n = rest[0], int(rest[1])
     caps = [rest[2]] if len(rest) > 2 else list(CAPS)
