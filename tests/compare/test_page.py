@@ -14,8 +14,8 @@ from tests.report.test_page import HOSTILE, Reader, assert_sound
 from majorant.compare.page import render_comparison
 from majorant.compare.run import Comparison, Entry, _moment
 from majorant.compare.save import summarise
-from majorant.compare.words import headline
-from majorant.findings.facts import PageContent
+from majorant.compare.words import headline, smallest_region
+from majorant.findings.facts import PageContent, Region, Regions
 from majorant.forward.surfaces import Surfaces, read_surfaces
 
 SAMPLE = 17
@@ -62,6 +62,13 @@ def two() -> tuple[PageContent, PageContent]:
     return one, other
 
 
+def with_region(content: PageContent, area: float) -> PageContent:
+    one = Region(np.array([content.peaks[0].location]), area, (("left temporal", 1.0),), 0.9)
+    found = np.ones(len(content.sources.values))
+    others = (None,) * (len(content.peaks) - 1)
+    return replace(content, regions=Regions(0.9, content.peaks, (one, *others), "How.", found))
+
+
 def with_doubt(content: PageContent, why: str) -> PageContent:
     return replace(content, doubts=tuple(why for _ in content.peaks))
 
@@ -93,6 +100,18 @@ def plain(text: str) -> str:
 
 def render_text(found: Comparison, surfaces: Surfaces) -> str:
     return Reader(render_comparison(found, surfaces, "", lambda *_: None)).said
+
+
+def test_the_smallest_region_is_named_where_regions_were_asked_for(two, surfaces) -> None:
+    plainly = compared(surfaces, entry("champagne", two[0]), entry("sloreta", two[1]))
+    assert "Region" not in render_text(plainly, surfaces)
+    assert smallest_region(plainly) == ""
+    sized = (with_region(two[0], 12.3), with_region(two[1], 40.0))
+    found = compared(surfaces, entry("champagne", sized[0]), entry("sloreta", sized[1]))
+    said = render_text(found, surfaces)
+    assert "Champagne says most surely where its leading source is" in said
+    assert "Regions: Champagne 12 cm², sLORETA 40 cm²." in said
+    assert "Region (cm²)" in said
 
 
 def test_hostile_names_are_shown_and_do_nothing(two, surfaces: Surfaces) -> None:

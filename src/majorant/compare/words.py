@@ -8,9 +8,9 @@ from majorant.atlas.gyri import gyri
 from majorant.compare.agree import NEAR_MM, together
 from majorant.compare.run import Comparison, Moment
 from majorant.forward.cortex import lobe
-from majorant.words import THIN, clock, instant
+from majorant.words import THIN, clock, instant, number
 
-__all__ = ["headline", "listed", "site"]
+__all__ = ["headline", "listed", "site", "smallest_region"]
 
 
 def headline(found: Comparison) -> tuple[str, str]:
@@ -57,6 +57,18 @@ def headline(found: Comparison) -> tuple[str, str]:
     return first, (
         f"{second}Agreement is no proof: solvers share the head, the data and many of their errors."
     )
+
+
+def smallest_region(found: Comparison) -> str:
+    """Say whose region of the leading peak is smallest; empty where none was asked for."""
+    sizes = {e.title: e.region.area_cm2 for e in found.entries if e.region is not None}
+    if not sizes:
+        return ""
+    said = ", ".join(f"{title} {number(max(size, 1.0), 2)} cm²" for title, size in sizes.items())
+    if len(sizes) == 1:
+        return f"Only one solver has a region: {said}."
+    best = min(sizes, key=lambda title: sizes[title])
+    return f"{best} says most surely where its leading source is. Regions: {said}."
 
 
 def _away(moment: Moment, centre: int, other: int) -> str:
