@@ -90,8 +90,7 @@ _SCAN_HOLDS = (
     "what explains more."
 )
 _SCAN_FROM = (
-    "Ziskind & Wax (1988), doi:10.1109/29.7543; Adler et al. (2024), "
-    "doi:10.1016/j.bspc.2023.105796"
+    "Ziskind & Wax (1988), doi:10.1109/29.7543; Adler et al. (2024), doi:10.1016/j.bspc.2023.105796"
 )
 
 _SOLVERS: dict[str, SolverSpec] = {
@@ -164,8 +163,8 @@ _SOLVERS: dict[str, SolverSpec] = {
             "majorant.solvers.scan:Scan",
             "Patch scan",
             "A few patches of any size, from a single location to 38 mm, found by alternating "
-            "projections; their number by a BIC that knows of the head's error, the estimate a mean "
-            "over patches that fit.",
+            "projections; their number by a BIC that knows of the head's error, the estimate a "
+            "mean over patches that fit.",
             _SCAN_HOLDS,
             _SCAN_FROM,
         ),

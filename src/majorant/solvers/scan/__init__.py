@@ -2,7 +2,8 @@
 
 For K = 1, 2, ... each of K patches in turn takes the place in the dictionary that explains most of
 what the others leave, until nothing moves; the number K is that of the lowest Bayesian information
-criterion, which knows that the head is never quite right. The estimate is the mean over all patches that would do nearly as well.
+criterion, which knows that the head is never quite right. The estimate is the mean over all patches
+that would do nearly as well.
 
 | part | where |
 |---|---|

@@ -18,8 +18,8 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from majorant.linalg import squared_norm
-from majorant.solvers.scan.pencil import Others, best_direction, explained
 from majorant.solvers.scan.number import Doubt
+from majorant.solvers.scan.pencil import Others, best_direction, explained
 from majorant.solvers.scan.search import Products, Search
 
 __all__ = ["posterior"]

@@ -21,9 +21,9 @@ from majorant.solvers.scan.likelihood import (
     Sample,
     Sources,
 )
+from majorant.solvers.scan.number import Order
 from majorant.solvers.scan.pencil import best_direction
 from majorant.solvers.scan.posterior import posterior
-from majorant.solvers.scan.number import Order
 from majorant.solvers.scan.search import Products, Search, Sweep
 
 __all__ = ["Projections", "Scan"]
@@ -61,8 +61,8 @@ class Scan(IterativeSolver[Found]):
         Temper of the likelihood over patches, in (0, 1]; small values spread the estimate.
     penalty : float
         Factor of what the information criterion charges for every number; larger values find
-        fewer patches, 0 as many as are allowed. Its own is 1; .3 was best on everyday data, where sources are seldom just
-        what a patch is.
+        fewer patches, 0 nearly as many as are allowed. Its own is 1; .3 was best on everyday data,
+        where sources are seldom just what a patch is.
     head_error : float
         Share of a topography's power that is wrong because the head is not quite the believed one
         (:mod:`majorant.solvers.scan.number`); such errors are neither sources nor a reason to be
