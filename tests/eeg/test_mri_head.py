@@ -48,8 +48,10 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> Path:
             mne.write_surface(path, 1e3 * places, surfaces.faces[side])
     coarse = coarser_faces(head.shell_faces)
     for k, name in enumerate(("inner_skull", "outer_skull", "outer_skin")):
-        shell = warp(head.shells[k])[:FEW]
-        mne.write_surface(root / NAME / "bem" / f"{name}.surf", 1e3 * shell, coarse)
+        shell, faces = warp(head.shells[k]), head.shell_faces
+        if k < 2:
+            shell, faces = shell[:FEW], coarse
+        mne.write_surface(root / NAME / "bem" / f"{name}.surf", 1e3 * shell, faces)
     return root
 
 
@@ -57,7 +59,7 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def info() -> mne.Info:
     """32 electrodes on the subject's scalp, digitised with 1 mm of noise in the head's frame."""
     head, rng = template_head(), np.random.default_rng(0)
-    above = np.flatnonzero(head.shells[2][:FEW, 2] > 0.0)
+    above = np.flatnonzero(head.shells[2][:, 2] > 0.0)
     sites = warp(head.shells[2][rng.choice(above, 32, replace=False)])
     marks = warp(head.fiducials)
     origin = (marks[0] + marks[2]) / 2
