@@ -38,12 +38,12 @@ def run_one(
     `recording` is what the file holds, where it has been read already.
     """
     from majorant.files.output import check_output
-    from majorant.files.write import beside
+    from majorant.files.write import resumable
     from majorant.imaging.write import save_results
 
     check_output(target, overwrite=overwrite)
     imaging.imager()
-    with timed() as seconds, beside(target) if continuous else nullcontext() as room:
+    with timed() as seconds, resumable(target) if continuous else nullcontext() as room:
         if file is not None and room is not None:
             result = _continuous(file, preparation, imaging, room, voice)
         else:
@@ -82,14 +82,17 @@ def _average(
 def _continuous(
     file: Path, preparation: Preparation, imaging: ImageSettings, room: Path, voice: Voice
 ) -> ImageResult:
-    """Image all of a recording; the estimate grows in a folder beside the one to come."""
+    """Image all of a recording; the estimate grows in a folder beside the one to come.
+
+    A run that was killed there is gone on with.
+    """
     from majorant.imaging.continuous import image_continuous
 
     recording = loaded(file, voice)
     voice.step("Imaging")
     with voice.waiting(SOLVERS[imaging.solver].title) as move:
         return image_continuous(
-            recording, preparation, imaging, room / "estimate.zarr", voice.say, move
+            recording, preparation, imaging, room / "estimate.zarr", voice.say, move, resume=True
         )
 
 

@@ -98,6 +98,15 @@ Reject = Annotated[
     float | None, typer.Option(help="Leave out trials beyond this, µV.", rich_help_panel=RARE)
 ]
 
+Rank = Annotated[
+    str | None,
+    typer.Option(
+        metavar="info|full|eeg=N",
+        help="Of the data, as in MNE; default: found in them.",
+        rich_help_panel=RARE,
+    ),
+]
+
 Solver = Annotated[
     str,
     typer.Option(
@@ -238,6 +247,7 @@ class Recording:
     noise_cov: NoiseCov = None
     scale: Scale = None
     reject: Reject = None
+    rank: Rank = None
 
     def settings(self) -> Preparation:
         """What these options mean.
@@ -263,6 +273,7 @@ class Recording:
             noise_cov=_text(self.noise_cov),
             scale=self.scale,
             reject=None if self.reject is None else 1e-6 * self.reject,
+            rank=None if self.rank is None else _rank(self.rank),
         )
 
 
@@ -353,6 +364,19 @@ def _ratio(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def _rank(text: str) -> str | dict[str, int]:
+    """A word, or a number by type of channel, as ``eeg=50``."""
+    if "=" not in text:
+        return text
+    found = {}
+    for part in text.split(","):
+        kind, _, number = part.partition("=")
+        if not number.strip().isdecimal():
+            raise MajorantError(f"the rank {text!r} is no whole number; write eeg=50, info or full")
+        found[kind.strip()] = int(number)
+    return found
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from majorant.head.spaces import SourceSpace
 from majorant.imager.estimate import PICKS
 from majorant.problem import MajorantError
+from majorant.recording.rank import check_rank
 from majorant.registry import SolverSpec, able
 from majorant.solvers.abilities import Orientation
 from majorant.solvers.tikhonov import check_settings
@@ -23,7 +24,7 @@ def options_of(solver: SolverSpec) -> tuple[str, ...]:
     return tuple(inspect.signature(solver.load()).parameters)
 
 
-def check_words(pick_ori: str | None, reference: str | None, head: str) -> None:
+def check_words(pick_ori: str | None, reference: str | None, head: str, rank: Any = None) -> None:
     """Refuse settings that are none of the words they may be.
 
     Raises
@@ -31,6 +32,7 @@ def check_words(pick_ori: str | None, reference: str | None, head: str) -> None:
     MajorantError
         Naming the words.
     """
+    check_rank(rank)
     if pick_ori not in PICKS:
         raise MajorantError(
             f"pick_ori is {pick_ori!r}; expected None, 'normal', 'vector' or 'max-power'"

@@ -62,7 +62,8 @@ class SourceImager:
         Years, or "18mo": below 18 years, size and skull that are not given are typical of the age
         (:mod:`majorant.forward.ages`).
     rank : None, "info", "full" or dict
-        As for `mne.compute_rank`.
+        As for `mne.compute_rank`: None finds it in data and noise, "info" and "full" take all that
+        projectors leave, and a dict says it by type of channel, ``{"eeg": 50}``.
     reference : "average" or None
         Whether an average-reference projector is added where the EEG has none; None refuses.
     subject : str or None
@@ -144,7 +145,7 @@ class SourceImager:
         self.trans = None if trans is None else str(trans)
         self.solver_options = solver_options
         self.spec_: SolverSpec = spec(solver)
-        check_words(pick_ori, reference, head)
+        check_words(pick_ori, reference, head, rank)
         check_options(self.spec_, solver_options, snr)
         self._inverse: Inverse | None = None
         self._solved: Callable[[], Solution] | None = None

@@ -235,7 +235,7 @@ def fitted_imager(
         The covariance of the data and a sentence, for a solver that adapts to it and where the
         settings leave it to us; the default is that of the trials of `prepared`.
     """
-    imager = settings.imager()
+    imager = _with_rank(settings, prepared).imager()
     forward = None if settings.forward is None else read_forward(settings.forward)
     adapted = _data_covariance(
         find or (lambda: data_covariance(prepared)), prepared, settings, imager, account
@@ -261,6 +261,17 @@ def fitted_imager(
     if not imager.uses_snr:
         account.note(f"{imager.spec_.title} sets its regularisation itself; the snr is not used.")
     return imager
+
+
+def _with_rank(settings: ImageSettings, prepared: Prepared) -> ImageSettings:
+    """Settings with the rank that the data were prepared in."""
+    said = prepared.settings.rank
+    if settings.rank not in (None, said):
+        raise MajorantError(
+            f"rank={settings.rank!r} was given to the imager, and the noise is of data prepared "
+            f"with rank={said!r}; give the rank to Preparation, and it holds for both"
+        )
+    return replace(settings, rank=said)
 
 
 def _data_covariance(

@@ -1,15 +1,17 @@
 """The sections of the page, each from its content to HTML, in the order a reader needs them.
 
-Whatever comes from outside (names of files, channels, settings) goes through `escape`.
+HTML stands in ``templates/``, which escapes whatever comes from outside (names of files, channels,
+settings).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from majorant.findings.facts import PageContent, Peak
 from majorant.findings.moments import meaning
@@ -18,11 +20,21 @@ from majorant.report.cortex import Cortex
 from majorant.report.doubt import doubt_section
 from majorant.report.headline import headline, place, source_scale
 from majorant.report.maps import cortex_section, topographies
-from majorant.report.parts import Section, cautions, facts, figure, linked, opening, table
+from majorant.report.parts import (
+    Section,
+    cautions,
+    citations,
+    facts,
+    figure,
+    opening,
+    paragraphs,
+    steps,
+    table,
+)
+from majorant.report.templating import template
 from majorant.words import (
     Scaled,
     clock,
-    escape,
     instant,
     mni,
     nearest,
@@ -38,7 +50,7 @@ ERRORS = (
 )
 
 
-def header(content: PageContent) -> str:
+def header(content: PageContent) -> Markup:
     """Return the headline, the facts and, in plain sight, the cautions."""
     first, second = headline(content)
     clk, n = clock(content.times), len(content.times)
@@ -50,11 +62,10 @@ def header(content: PageContent) -> str:
         f"{content.solver['title']} estimate from {len(content.data)} electrodes, "
         f"{len(content.sources.values):,} cortical {kind}, {span}"
     )
-    opened = opening(content.title, origin, first, second)
-    return f"<header>\n{opened}{_facts(content)}{_cautions(content)}</header>\n"
+    return opening(content.title, origin, first, second) + _facts(content) + _cautions(content)
 
 
-def _facts(content: PageContent) -> str:
+def _facts(content: PageContent) -> Markup:
     proof = content.certificate
     pairs: list[tuple[str, str]] = []
     if content.peaks:
@@ -86,7 +97,7 @@ def _dipole(peak: Peak) -> list[tuple[str, str]]:
     return [] if peak.moment is None else [("As one dipole", f"{number(1e9 * peak.moment, 2)} nAm")]
 
 
-def _cautions(content: PageContent) -> str:
+def _cautions(content: PageContent) -> Markup:
     texts = content.cautions
     if not content.certificate.holds():
         broken = "The energy rose during the iterations: the guarantee was not kept."
@@ -106,15 +117,15 @@ def sections(content: PageContent, cortex: Cortex) -> Iterable[Section]:
         yield doubt_section(content, content.uncertainty, cortex)
     yield _fit(content)
     yield _certificate(content)
-    yield Section("decisions", "What was decided", _steps(content.decisions))
+    yield Section("decisions", "What was decided", steps(content.decisions))
     yield _settings(content)
     yield _citing(content)
 
 
 def _peaks(content: PageContent) -> Section:
     if not content.peaks:
-        text = "<p>No local maximum of the estimate stands out, so there is nothing to list.</p>"
-        return Section("peaks", "Peaks", text)
+        text = "No local maximum of the estimate stands out, so there is nothing to list."
+        return Section("peaks", "Peaks", paragraphs(text))
     clk, peaks = clock(content.times), content.peaks
     scale = source_scale(content.sources, max(abs(peak.amplitude) for peak in peaks))
     heads = ["Rank", clk.axis, "Hemisphere", "Lobe", "MNI x, y, z (mm)", scale.axis, "Share (%)"]
@@ -144,14 +155,10 @@ def _peaks(content: PageContent) -> Section:
     return Section("peaks", "Peaks", listed + _against(content))
 
 
-def _against(content: PageContent) -> str:
+def _against(content: PageContent) -> Markup:
     """What speaks against peaks that are therefore no headline."""
-    items = "".join(
-        f"<li>Peak {rank} {escape(why)}.</li>" for rank, why in enumerate(content.doubts, 1) if why
-    )
-    if not items:
-        return ""
-    return f"<h3>What speaks against them</h3>\n<ul>{items}</ul>\n"
+    listed = [(rank, why) for rank, why in enumerate(content.doubts, 1) if why]
+    return template("image").against(listed)
 
 
 def _meaning(content: PageContent) -> str:
@@ -189,15 +196,15 @@ def _truth(content: PageContent) -> Section:
 
 
 def _sensors(content: PageContent) -> Section:
-    course = figure(figures.butterfly(content)) if len(content.times) > 1 else ""
+    course = figure(figures.butterfly(content)) if len(content.times) > 1 else Markup()
     return Section("sensors", "At the sensors", course + topographies(content))
 
 
 def _courses(content: PageContent) -> Section:
     if len(content.times) == 1:
-        body = "<p>There is one sample only, so nothing changes over time.</p>\n"
+        body = paragraphs("There is one sample only, so nothing changes over time.")
     elif not np.any(content.sources.values):
-        body = "<p>The estimate is zero at all times.</p>\n"
+        body = paragraphs("The estimate is zero at all times.")
     else:
         body = figure(figures.time_courses(content))
     return Section("courses", "Time courses", body)
@@ -214,7 +221,7 @@ def _fit(content: PageContent) -> Section:
         f"The estimate explains {percent(float(content.explained[0]))} of the recorded variance. "
         f"Root mean square over channels: {recorded} recorded, {left} unexplained."
     )
-    return Section("fit", "What it explains", f"<p>{escape(text)}</p>\n")
+    return Section("fit", "What it explains", paragraphs(text))
 
 
 def _certificate(content: PageContent) -> Section:
@@ -222,7 +229,7 @@ def _certificate(content: PageContent) -> Section:
     says = proof.sentence()
     if proof.residual is not None:
         says = f"The normal equations hold to {number(float(proof.residual.max()), 2)} (relative)."
-    body = f"<p>{escape(says)} {escape(content.solver['guarantee'])}</p>\n"
+    body = paragraphs(f"{says} {content.solver['guarantee']}")
     if curve is not None:
         body += figure(curve)
     if proof.residual is None:
@@ -239,30 +246,15 @@ def _certificate(content: PageContent) -> Section:
     return Section("certificate", "The certificate", body)
 
 
-def _steps(sentences: Sequence[str]) -> str:
-    if not sentences:
-        return "<p>Nothing had to be decided.</p>"
-    return f'<ol class="steps">{"".join(f"<li>{escape(text)}</li>" for text in sentences)}</ol>\n'
-
-
 def _settings(content: PageContent) -> Section:
-    return Section(
-        "settings",
-        "Settings and versions",
-        f'<div class="two">{_pairs(content.settings, "Settings")}'
-        f"{_pairs(content.versions, 'Versions')}</div>",
-    )
+    pairs = _pairs(content.settings, "Settings"), _pairs(content.versions, "Versions")
+    return Section("settings", "Settings and versions", template("image").side_by_side(*pairs))
 
 
-def _pairs(entries: Mapping[str, Any], caption: str) -> str:
+def _pairs(entries: Mapping[str, Any], caption: str) -> Markup:
     rows = [(str(name), str(value)) for name, value in entries.items()]
     return table(("", ""), rows, caption, kind="pairs full")
 
 
 def _citing(content: PageContent) -> Section:
-    lines = "\n".join(linked(text) for text in content.citations)
-    return Section(
-        "cite",
-        "How to cite",
-        f'<p>One click selects all of it.</p><pre class="copy" tabindex="0">{lines}</pre>',
-    )
+    return Section("cite", "How to cite", citations(content.citations))
