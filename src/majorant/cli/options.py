@@ -218,6 +218,24 @@ Uncertainty = Annotated[
     ),
 ]
 
+Atlas = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Names of places: gyri, hcp-mmp, yeo7, aparc, or a file of FreeSurfer, GIFTI, CIFTI, "
+        "NIfTI.",
+        rich_help_panel=RARE,
+    ),
+]
+Region = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PROBABILITY",
+        help="Say where sources are so surely, such as 0.9, by simulations; may take a minute.",
+        rich_help_panel=RARE,
+    ),
+]
+
 _OUT = typer.Option("--out", help="Output folder.", rich_help_panel=OUTPUT)
 Folder = Annotated[Path, _OUT]
 NamedFolder = Annotated[Path | None, _OUT]
@@ -297,10 +315,12 @@ class Sources:
 
     def settings(
         self,
-        solver: str = "scan",
+        solver: str = "auto",
         *,
         option: list[str] | None = None,
         uncertainty: str = "none",
+        atlas: str = "gyri",
+        region: float | None = None,
     ) -> ImageSettings:
         """What these options mean, with a solver and settings of its own.
 
@@ -334,6 +354,8 @@ class Sources:
             data_cov=self.data_cov,
             options=dict(_pair(text) for text in option or ()),
             uncertainty=uncertainty,
+            atlas=atlas,
+            region=region,
         )
 
 
