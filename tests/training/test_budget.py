@@ -24,7 +24,8 @@ from majorant.training.budget import (
 )
 from majorant.training.checkpoint import read_checkpoint
 from majorant.training.engine import Engine
-from majorant.training.fit import BEST, CONFIG, LAST, Trainer
+from majorant.training.fit import BEST, CONFIG, Trainer
+from majorant.training.loop import LAST
 from majorant.training.presets import Recipe, preset
 
 
