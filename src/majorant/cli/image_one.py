@@ -15,6 +15,7 @@ from majorant.errors import MajorantError
 from majorant.registry import SOLVERS
 
 if TYPE_CHECKING:
+    from majorant.findings.facts import PageContent
     from majorant.imaging.result import ImageResult, ImageSettings
     from majorant.recording.file import Recording
     from majorant.recording.prepare import Prepared
@@ -177,6 +178,7 @@ def tell_result(result: ImageResult) -> None:
     )
     out.print(_plain(headline(content)[0]))
     show_table("Peaks, strongest first", columns, rows)
+    _tell_regions(content)
     if content.errors:
         errors = [(name, number(value)) for name, value in content.errors.items()]
         show_table("Against the simulated truth", ("error", "value"), errors)
@@ -184,6 +186,18 @@ def tell_result(result: ImageResult) -> None:
     out.print(content.certificate.sentence())
     for caution in content.cautions:
         out.print(f"[yellow]Caution:[/] {_plain(caution)}")
+
+
+def _tell_regions(content: PageContent) -> None:
+    """Say where the source of the leading peak is, where that was asked for."""
+    from majorant.report.regions import region_words
+    from majorant.words import percent
+
+    if content.regions is None:
+        return
+    k = content.leading or 0
+    said = region_words(content.regions.of[k])
+    out.print(_plain(f"{percent(content.regions.coverage)} region of peak {k + 1}: {said}."))
 
 
 def _deviation(value: float | None, factor: float) -> str:

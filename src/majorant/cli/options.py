@@ -218,6 +218,15 @@ Uncertainty = Annotated[
     ),
 ]
 
+Region = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PROBABILITY",
+        help="Say where sources are so surely, such as 0.9, by simulations; may take a minute.",
+        rich_help_panel=RARE,
+    ),
+]
+
 _OUT = typer.Option("--out", help="Output folder.", rich_help_panel=OUTPUT)
 Folder = Annotated[Path, _OUT]
 NamedFolder = Annotated[Path | None, _OUT]
@@ -301,6 +310,7 @@ class Sources:
         *,
         option: list[str] | None = None,
         uncertainty: str = "none",
+        region: float | None = None,
     ) -> ImageSettings:
         """What these options mean, with a solver and settings of its own.
 
@@ -334,6 +344,7 @@ class Sources:
             data_cov=self.data_cov,
             options=dict(_pair(text) for text in option or ()),
             uncertainty=uncertainty,
+            region=region,
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self, final
 from majorant.forward.ages import read_age
 from majorant.head.model import SourceModel
 from majorant.imager import apply as doors
-from majorant.imager.abilities import check_options, check_words, options_of
+from majorant.imager.abilities import check_options, check_region, check_words, options_of
 from majorant.imager.fit import fitted
 from majorant.imager.inverse import Call, Inverse
 from majorant.imager.settings import ImagerSettings
@@ -73,6 +73,9 @@ class SourceImager:
         None is MNE's own: ``SUBJECTS_DIR`` of the environment or of MNE's configuration.
     trans : path or None
         Of the subject: from head to MRI coordinates; None finds it from the fiducials.
+    region : float or None
+        Probability, such as 0.9, of the regions that :meth:`regions` finds: sets of cortical
+        locations that hold the source of a peak so often, by simulations on this cap and noise.
     **solver_options
         Arguments of the solver's class.
 
@@ -126,6 +129,7 @@ class SourceImager:
         subject: str | None = None,
         subjects_dir: str | os.PathLike[str] | None = None,
         trans: str | os.PathLike[str] | None = None,
+        region: float | None = None,
         **solver_options: Any,
     ) -> None:
         self.solver = solver
@@ -143,6 +147,7 @@ class SourceImager:
         self.subject = subject
         self.subjects_dir = None if subjects_dir is None else str(subjects_dir)
         self.trans = None if trans is None else str(trans)
+        self.region = check_region(region)
         self.solver_options = solver_options
         self.spec_: SolverSpec = spec(solver)
         check_words(pick_ori, reference, head, rank)
@@ -452,6 +457,31 @@ class SourceImager:
         # The page is drawn upstairs, where an imager is one of many things; by name, so that this
         # room does not rest on that one.
         import_module("majorant.imaging.section").add_section(self, report, evoked, title)
+
+    def regions(self, evoked: Any, progress: Callable[[int, int], None] | None = None) -> Any:
+        """Image an average and say where the sources of its peaks are.
+
+        Parameters
+        ----------
+        evoked : mne.Evoked
+            With the channels that the imager was fitted to.
+        progress : callable, optional
+            Called with (done, total) where the simulations are not in the cache.
+
+        Returns
+        -------
+        majorant.findings.facts.Regions
+            Its ``peaks``, strongest first, and ``of``, the region of each.
+
+        Raises
+        ------
+        MajorantError
+            If no probability was given (``SourceImager(..., region=0.9)``), or the head is not
+            the template.
+        """
+        # Peaks are found upstairs; by name, so that this room does not rest on that one.
+        found = import_module("majorant.findings.regions.find")
+        return found.regions_of_average(self, evoked, progress)
 
     def record(self, tally: Tally, snr: float | None, solved: Any = None) -> None:
         """Keep what a call leaves behind: its certificate, its ratio, its solution."""

@@ -25,6 +25,7 @@ from majorant.head.places import Places, locate
 from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
 from majorant.imager.inverse import Job
+from majorant.imaging.regions import with_regions
 from majorant.imaging.result import ImageResult, ImageSettings, citations, versions
 from majorant.memory import available, fits
 from majorant.problem import MajorantError, Problem, Solution
@@ -107,6 +108,7 @@ def imaged(
     if doubt is not None:
         account.note(_bands(doubt, settings.seed))
     page = page_content(prepared, settings, imager, places, values, data, predicted, problem, doubt)
+    page = with_regions(page, imager, prepared, settings, account, progress)
     return ImageResult(
         stc=as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"]),
         imager=imager,

@@ -179,6 +179,7 @@ class ImageResult:
             ],
             "leading": content.leading,
             "uncertainty": _uncertainty(content),
+            "regions": _regions(content),
             "faint": content.faint,
             "truth": [asdict(peak) for peak in content.truth],
             "errors": None if content.errors is None else dict(content.errors),
@@ -199,6 +200,29 @@ def _uncertainty(content: PageContent) -> dict[str, Any] | None:
         "draws": doubt.draws,
         "noise_reaches": doubt.stands,
         "peaks": [content.deviation_at(peak) for peak in content.peaks],
+    }
+
+
+def _regions(content: PageContent) -> dict[str, Any] | None:
+    """Where the sources of the peaks are, and how much of the cortex the data do not speak of."""
+    regions = content.regions
+    if regions is None:
+        return None
+    return {
+        "probability": regions.coverage,
+        "how": regions.how,
+        "unsupported": float(regions.unsupported().mean()),
+        "peaks": [
+            None
+            if region is None
+            else {
+                "area_cm2": region.area_cm2,
+                "places": dict(region.places),
+                "had_a_source": region.real,
+                "locations": region.locations.tolist(),
+            }
+            for region in regions.of
+        ],
     }
 
 

@@ -31,6 +31,7 @@ from majorant.report.parts import (
     steps,
     table,
 )
+from majorant.report.regions import region_cells, regions_section
 from majorant.report.templating import template
 from majorant.words import (
     Scaled,
@@ -109,6 +110,8 @@ def sections(content: PageContent, cortex: Cortex) -> Iterable[Section]:
     """Yield the sections, drawing each as it is asked for."""
     yield cortex_section(content, cortex)
     yield _peaks(content)
+    if content.regions is not None:
+        yield regions_section(content, cortex)
     if content.truth:
         yield _truth(content)
     yield _sensors(content)
@@ -151,7 +154,11 @@ def _peaks(content: PageContent) -> Section:
     )
     if content.uncertainty is not None:
         caption += f" Behind ±: one {content.uncertainty.name}."
-    listed = table(heads, rows, caption, numeric=(1, 4, 5, 6, 7))
+    sizes = region_cells(content)
+    if content.regions is not None and sizes:
+        heads.append(f"{percent(content.regions.coverage)} region (cm²)")
+        rows = [(*row, size) for row, size in zip(rows, sizes, strict=True)]
+    listed = table(heads, rows, caption, numeric=(1, 4, 5, 6, 7, 8))
     return Section("peaks", "Peaks", listed + _against(content))
 
 
