@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("grimp", reason="the import graph is read by grimp, of the extra check")
 
 ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src" / "majorant"
 
 
 @cache
@@ -52,3 +53,14 @@ def test_every_room_has_its_place_in_the_order() -> None:
 def test_the_product_does_not_rest_on_what_developers_measure() -> None:
     imports = re.compile(r"^\s*(from|import) benchmarks", re.MULTILINE)
     assert not [f for f in (ROOT / "src").rglob("*.py") if imports.search(f.read_text())]
+
+
+def test_no_door_asks_which_learned_solver_it_has() -> None:
+    asked = re.compile(r"isinstance\([^)]*(MMNet|UnfoldedSBL|Unrolled)")
+    rooms = {"learned", "training", "weights"}
+    found = [
+        path.relative_to(SRC).as_posix()
+        for path in SRC.rglob("*.py")
+        if path.relative_to(SRC).parts[0] not in rooms and asked.search(path.read_text("utf-8"))
+    ]
+    assert not found

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -78,9 +79,9 @@ class Variation:
     value: float = float("nan")
 
     @property
-    def learned(self) -> bool:
-        """Whether this is MM-Net."""
-        return isinstance(self.solver, MMNet)
+    def learned(self) -> MMNet | None:
+        """The solver where it is MM-Net, which alone works on windows here."""
+        return None if self.solver.abilities.window is None else cast(MMNet, self.solver)
 
     @property
     def method(self) -> str:
@@ -231,9 +232,9 @@ def _method(change: Variation) -> Method:
         kept = solution.certificate
         return Outcome(solution.estimate, int(kept.violations.sum()), int(kept.refused.sum()))
 
-    if not isinstance(change.solver, MMNet):
+    if change.learned is None:
         return Method(run_solver)
-    count = sum(p.numel() for p in change.solver.network.parameters())
+    count = sum(p.numel() for p in change.learned.network.parameters())
     return Method(run_solver, trained_on="sereega", parameters=count)
 
 

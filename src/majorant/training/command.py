@@ -29,7 +29,7 @@ from majorant.training.budget import (
 )
 from majorant.training.compiled import worth_it
 from majorant.training.engine import Engine
-from majorant.training.fit import CONFIG, Outcome, Site, Trainer, read_config, simulated, sized
+from majorant.training.fit import CONFIG, Outcome, RunSite, Trainer, read_config, simulated, sized
 from majorant.training.loop import Report
 from majorant.training.presets import WINDOW_MS, Recipe, recipe_for
 from majorant.training.recipes import CONTINUED, find_recipe
@@ -193,7 +193,7 @@ def train(
         compiled = False  # every cap has its own number of electrodes, and would be a graph
     with _threads(hardware.threads, request.preset):
         head = leadfield or Leadfield.template_small()
-        site = Site(where, team, worth_it(where, compiled), say=_speaker(quiet))
+        site = RunSite(where, team, worth_it(where, compiled), say=_speaker(quiet))
         closing = 0.0
         if request.resume:
             recipe = _frozen(request.place, recipe, request.seed is not None)
@@ -301,7 +301,7 @@ def _fitted(
     seconds: float,
     began: float,
     data: Callable[..., SimulatedPairs],
-    site: Site,
+    site: RunSite,
 ) -> tuple[Recipe, float]:
     """The recipe with a schedule for the budget, and what a validation takes."""
     valid = data(base, part="validation", n=base.n_validation)

@@ -75,7 +75,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Site:
+class RunSite:
     """Where a run takes place.
 
     Attributes
@@ -111,7 +111,7 @@ class Trainer:
         Weights to start from, of the same sizes; R-MM-Net may start from MM-Net.
     report : callable or None
         Takes what happened after every step.
-    site : Site or None
+    site : RunSite or None
         Where it runs; None is one process on the CPU.
     heads : callable or None
         Makes the heads that general data are simulated on.
@@ -136,13 +136,13 @@ class Trainer:
         resume: bool = False,
         initial: Path | None = None,
         report: Report | None = None,
-        site: Site | None = None,
+        site: RunSite | None = None,
         heads: Heads | None = None,
     ) -> None:
         space = leadfield.geometry.fingerprint
         recipe = sized(recipe, leadfield)
         self.recipe, self.folder, self.report, self.space = recipe, folder, report, space
-        site = site or Site()
+        site = site or RunSite()
         self.device, self.team = torch.device(site.device), site.team or Alone()
         warm = None if initial is None else read_weights(initial)
         start = None if warm is None else fitting(warm[0], make_network(recipe.network), initial)
