@@ -75,7 +75,8 @@ def test_another_seed_is_another_run_and_goes_on_as_itself(
     monkeypatch.setattr(command, "recipe_for", lambda *_: small)
 
     def run(folder: str, **options: Any) -> Outcome:
-        return command.train(leadfield=path, folder=tmp_path / folder, quiet=True, **options)
+        asked = command.TrainingRequest(folder=tmp_path / folder, **options)
+        return command.train(asked, leadfield=path, quiet=True)
 
     seven, eight = (run(str(seed), seed=seed) for seed in (7, 8))
     assert json.loads((seven.folder / CONFIG).read_text())["recipe"]["data_seed"] == 7
