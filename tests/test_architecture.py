@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from functools import cache
@@ -64,3 +65,12 @@ def test_no_door_asks_which_learned_solver_it_has() -> None:
         if path.relative_to(SRC).parts[0] not in rooms and asked.search(path.read_text("utf-8"))
     ]
     assert not found
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in sorted(SRC.rglob("*.py")):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(path.relative_to(SRC).as_posix())
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -18,7 +18,7 @@ from majorant.learned.fourdvarnet import FourDVarNetwork, FourDVarSettings
 from majorant.learned.stored import write_weights
 from majorant.problem import MajorantError
 from majorant.simulate.neural_mass import Integration
-from majorant.simulate.neural_mass_clips import ClipSettings, Recipe
+from majorant.simulate.neural_mass_clips import ClipRecipe, ClipSettings
 from majorant.simulate.neural_mass_shards import write_clips
 from majorant.weights import shipped
 
@@ -180,7 +180,7 @@ def test_clips_of_a_folder_are_used(sphere: Leadfield, tmp_path: Path) -> None:
     small = ClipSettings(
         n_times=100, source_gain=4.0, integration=Integration(warmup=200), runs=64, background=0
     )
-    write_clips(Recipe(small), 60, tmp_path)
+    write_clips(ClipRecipe(small), 60, tmp_path)
     made = table1.run("nmm", ["sloreta"], 4, leadfield=sphere, clips=tmp_path, show=False)
     assert made[0].n == 4
     with pytest.raises(MajorantError, match="no clips"):

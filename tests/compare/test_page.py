@@ -12,7 +12,7 @@ from tests.report.conftest import make_content
 from tests.report.test_page import HOSTILE, Reader, assert_sound
 
 from majorant.compare.page import render_comparison
-from majorant.compare.run import Comparison, Entry, _moment
+from majorant.compare.run import Comparison, Contender, _moment
 from majorant.compare.save import summarise
 from majorant.compare.words import headline
 from majorant.findings.facts import PageContent
@@ -34,17 +34,17 @@ def surfaces() -> Surfaces:
     return read_surfaces()
 
 
-def entry(name: str, content: PageContent, evidence: float | None = None) -> Entry:
+def entry(name: str, content: PageContent, evidence: float | None = None) -> Contender:
     details = {} if evidence is None else {"log_evidence": evidence}
     solution = SimpleNamespace(details=details, status=[SimpleNamespace(value="converged")])
     result: Any = SimpleNamespace(
         content=content, explained=0.71, unit="Am", imager=SimpleNamespace(solution_=solution)
     )
     strength = np.linalg.norm(content.sources.values, axis=0)
-    return Entry(name, result, 1.25, strength)
+    return Contender(name, result, 1.25, strength)
 
 
-def compared(surfaces: Surfaces, *entries: Entry, title: str = "oddball") -> Comparison:
+def compared(surfaces: Surfaces, *entries: Contender, title: str = "oddball") -> Comparison:
     content = entries[0].result.content
     prepared: Any = SimpleNamespace(
         evoked=SimpleNamespace(times=content.times), title=title, decisions=("Read 8 channels.",)

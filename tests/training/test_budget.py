@@ -15,7 +15,7 @@ from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
 from majorant.training import budget, command, fit
 from majorant.training.budget import (
-    Pace,
+    StepTimes,
     bfloat16_pays,
     fitted,
     parse_budget,
@@ -40,7 +40,7 @@ def test_durations_are_read_with_their_unit() -> None:
 @pytest.mark.parametrize("name", ["paper", "cpu", "tiny"])
 @pytest.mark.parametrize("seconds", [60.0, 1200.0, 36_000.0])
 def test_the_schedule_fits_into_the_budget(name: str, seconds: float) -> None:
-    base, pace = under_budget(preset(name), torch.device("cpu")), Pace(0.25, 0.02)
+    base, pace = under_budget(preset(name), torch.device("cpu")), StepTimes(0.25, 0.02)
     made = fitted(base, pace, seconds, spent=4.0)
     checks = -(-made.steps // made.validate_every)
     step = pace.step * made.batch / base.batch
@@ -55,14 +55,14 @@ def test_the_schedule_fits_into_the_budget(name: str, seconds: float) -> None:
 
 def test_a_budget_without_a_step_is_refused() -> None:
     with pytest.raises(MajorantError, match="holds no step"):
-        fitted(preset("paper"), Pace(30.0, 1.0), 60.0, spent=10.0)
+        fitted(preset("paper"), StepTimes(30.0, 1.0), 60.0, spent=10.0)
 
 
 def test_the_published_protocol_is_changed_under_a_budget_only() -> None:
     paper = preset("paper")
     cpu, cuda = (under_budget(paper, torch.device("cpu")), replace(paper))
     assert (cpu.network, cpu.data, cpu.batch) == (paper.network, paper.data, 4)
-    short, long = (fitted(cpu, Pace(0.4, 0.1), seconds, 5.0) for seconds in (120.0, 3600.0))
+    short, long = (fitted(cpu, StepTimes(0.4, 0.1), seconds, 5.0) for seconds in (120.0, 3600.0))
     assert (short.batch, long.batch) == (4, 16)
     assert short.steps > 150
     assert cuda == paper

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from majorant import registry
-from majorant.bench.methods import OPTIONS, Method, Outcome, judging, measure
+from majorant.bench.methods import OPTIONS, Method, MethodOutcome, judging, measure
 from majorant.bench.rows import Row
 from majorant.bench.two_patches import TwoPatches, score_each
 from majorant.forward.leadfield import Leadfield
@@ -227,10 +227,10 @@ def _method(change: Variation) -> Method:
     """Make the method of a row; the solver sees the lead field that it believes in."""
     believed = change.data if change.believed is None else change.believed
 
-    def run_solver(batch: Batch) -> Outcome:
+    def run_solver(batch: Batch) -> MethodOutcome:
         solution = solve(believed.problem(batch), change.solver)
         kept = solution.certificate
-        return Outcome(solution.estimate, int(kept.violations.sum()), int(kept.refused.sum()))
+        return MethodOutcome(solution.estimate, int(kept.violations.sum()), int(kept.refused.sum()))
 
     if change.learned is None:
         return Method(run_solver)

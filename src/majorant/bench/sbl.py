@@ -18,7 +18,7 @@ from pathlib import Path
 from majorant.bench.sbl_figures import DRAWN
 from majorant.bench.sbl_meg import meg_heads
 from majorant.bench.sbl_methods import LARGER, MODES, best_steps
-from majorant.bench.sbl_points import Bench, Point
+from majorant.bench.sbl_points import Point, SparseBench
 from majorant.forward.leadfield import Leadfield
 from majorant.head import sparse as sbl_heads
 from majorant.learned.unfolded import Mode
@@ -111,7 +111,7 @@ def prepare(
     heads: tuple[Leadfield, Leadfield] | None = None,
     settings: SparseSettings | None = None,
     say: Callable[[str], None] = print,
-) -> Bench:
+) -> SparseBench:
     """Build the test head, load the networks, and choose the steps of the best classical run."""
     inverting, generating = heads or sbl_heads.test_head()
     networks: dict[str, Corrections] = {
@@ -131,7 +131,7 @@ def prepare(
     layers = max((net.depth for net in networks.values()), default=10)
     say(f"Convex bounding is at its best on validation samples after {best} steps.")
     meg = meg_heads() if heads is None else None
-    return Bench(data, judge, networks, layers, best, n, slow, say, meg)
+    return SparseBench(data, judge, networks, layers, best, n, slow, say, meg)
 
 
 def write_csv(path: Path, points: Sequence[Point], command: str) -> None:
@@ -143,7 +143,7 @@ def write_csv(path: Path, points: Sequence[Point], command: str) -> None:
         writer.writerows(asdict(point) for point in points)
 
 
-def _plot(name: str, points: Sequence[Point], bench: Bench, path: Path, command: str) -> None:
+def _plot(name: str, points: Sequence[Point], bench: SparseBench, path: Path, command: str) -> None:
     from majorant.bench import sbl_plots
 
     sbl_plots.draw(name, points, bench, path, command)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from majorant import registry
 from majorant.bench.limit import MatchedFilter
-from majorant.bench.methods import OPTIONS, Method, Outcome, judging, measure
+from majorant.bench.methods import OPTIONS, Method, MethodOutcome, judging, measure
 from majorant.bench.rows import NOT_TRAINED, Row, as_csv, as_json, as_markdown, as_table
 from majorant.files.output import check_file
 from majorant.files.write import write_file
@@ -183,7 +183,7 @@ def _method(name: str, domain: str, data: SimulatedPairs, equal: bool) -> Method
     """Make the method of a row."""
     if name == LIMIT:
         search = MatchedFilter(data)
-        return Method(lambda batch: Outcome(search.estimate(batch)))
+        return Method(lambda batch: MethodOutcome(search.estimate(batch)))
     parameters, minutes = 0, None
     if _learned(name) in FAMILIES:
         solver = trained(_learned(name), domain, equal=equal, sfreq=data.sfreq)
@@ -194,10 +194,10 @@ def _method(name: str, domain: str, data: SimulatedPairs, equal: bool) -> Method
     else:
         solver = registry.make(name, **OPTIONS.get(name, {}))
 
-    def run_solver(batch: Batch) -> Outcome:
+    def run_solver(batch: Batch) -> MethodOutcome:
         solution = solve(data.problem(batch), solver)
         kept = solution.certificate
-        return Outcome(solution.estimate, int(kept.violations.sum()), int(kept.refused.sum()))
+        return MethodOutcome(solution.estimate, int(kept.violations.sum()), int(kept.refused.sum()))
 
     return Method(run_solver, domain, parameters, minutes)
 

@@ -156,9 +156,9 @@ def everyday(
     majorant bench everyday --quick
     majorant bench everyday --solvers sloreta,champagne,scan --n 20
     """
-    from majorant.bench.everyday import Plan, run_everyday
+    from majorant.bench.everyday import TablePlan, run_everyday
 
-    plan = Plan(n or (4 if quick else 100), seed, quick, sites)
+    plan = TablePlan(n or (4 if quick else 100), seed, quick, sites)
 
     def say(line: str) -> None:
         typer.echo(line, err=True)

@@ -21,7 +21,7 @@ from majorant.errors import MajorantError
 
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
-    from majorant.live.engine import Engine
+    from majorant.live.engine import LiveEngine
     from majorant.live.follow import Toll
     from majorant.live.sinks import Many
 
@@ -137,7 +137,7 @@ def stream(
     }
     if imager is None:
         check_follows(spec(solver))
-        sources = own.Sources(
+        sources = own.SourceOptions(
             snr=str(snr), loose=loose, depth=depth, space="auto" if forward or subject else space,
             subject=subject, subjects_dir=subjects_dir, trans=trans,
         )  # fmt: skip
@@ -173,7 +173,7 @@ def _run(
     hop: float,
     opened: Callable[[tuple[str, ...], str], Many],
     voice: Voice,
-) -> tuple[Toll, Engine]:
+) -> tuple[Toll, LiveEngine]:
     """Connect, fit, follow."""
     from majorant.live.engine import engine_for, one_thread
     from majorant.live.follow import follow
@@ -233,7 +233,7 @@ def _speaker(voice: Voice) -> Any:
     return say
 
 
-def _tell(toll: Toll, engine: Engine, file: Path | None, quiet: bool, json: str | None) -> None:
+def _tell(toll: Toll, engine: LiveEngine, file: Path | None, quiet: bool, json: str | None) -> None:
     """Print what the run came to."""
     certificate = engine.certificate()
     found = {

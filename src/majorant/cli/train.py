@@ -258,14 +258,14 @@ def simulate(
     majorant simulate nmm --n 200 --out clips
     majorant simulate nmm --n 200 --out clips --json clips.json
     """
-    from majorant.simulate.neural_mass_clips import Recipe
+    from majorant.simulate.neural_mass_clips import ClipRecipe
     from majorant.simulate.neural_mass_shards import make_clips
 
     if data != "nmm":
         raise MajorantError(
             f"{data!r} is not made on disk; only nmm is, everything else is made on the fly"
         )
-    clips = make_clips(n, output, Recipe(seed=seed), show=json != STDOUT)
+    clips = make_clips(n, output, ClipRecipe(seed=seed), show=json != STDOUT)
     found = {
         "folder": str(output),
         "asked": clips.asked,

@@ -19,7 +19,7 @@ from majorant.recording.prepare import Prepared
 from majorant.registry import SOLVERS
 from majorant.report.spread import spread
 
-__all__ = ["Comparison", "Entry", "Moment", "check_names", "compare", "moments"]
+__all__ = ["ComparedMoment", "Comparison", "Contender", "check_names", "compare", "moments"]
 
 APART_S = 0.040
 """Times that are compared differ by at least this, s."""
@@ -31,7 +31,7 @@ Move = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class Contender:
     """One solver's estimate.
 
     Attributes
@@ -62,7 +62,7 @@ class Entry:
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class ComparedMoment:
     """One time at which all are compared.
 
     Attributes
@@ -97,17 +97,17 @@ class Comparison:
     Attributes
     ----------
     prepared : Prepared
-    entries : tuple of Entry
+    entries : tuple of Contender
     left_out : dict
         Solvers that did not fit, and why.
-    moments : tuple of Moment
+    moments : tuple of ComparedMoment
         The one of the largest field power first.
     """
 
     prepared: Prepared
-    entries: tuple[Entry, ...]
+    entries: tuple[Contender, ...]
     left_out: dict[str, str]
-    moments: tuple[Moment, ...]
+    moments: tuple[ComparedMoment, ...]
 
 
 def check_names(solvers: Sequence[str]) -> None:
@@ -229,7 +229,7 @@ def _warm(prepared: Prepared, base: ImageSettings, solvers: Sequence[str]) -> No
         )
 
 
-def _entry(prepared: Prepared, settings: ImageSettings, move: Move | None) -> Entry:
+def _entry(prepared: Prepared, settings: ImageSettings, move: Move | None) -> Contender:
     def progress(done: int, total: int) -> None:
         if move is not None:
             move(settings.solver, done, total)
@@ -238,17 +238,17 @@ def _entry(prepared: Prepared, settings: ImageSettings, move: Move | None) -> En
     result = image(prepared, settings, progress=progress)
     seconds = time.perf_counter() - start
     strength = np.linalg.norm(result.content.sources.values, axis=0)
-    return Entry(settings.solver, result, seconds, strength)
+    return Contender(settings.solver, result, seconds, strength)
 
 
 def _moment(
-    entries: Sequence[Entry],
+    entries: Sequence[Contender],
     sample: int,
     prepared: Prepared,
     surfaces: Surfaces,
     parcels: NDArray[np.integer],
     places: NDArray[np.float64],
-) -> Moment:
+) -> ComparedMoment:
     meshes, peaks, vertices, doubts = [], [], [], []
     for entry in entries:
         maps = entry.result.content.sources
@@ -260,7 +260,7 @@ def _moment(
         doubts.append(_doubt(entry.result.content, sample, best))
     stacked, where = np.stack(meshes), np.array(peaks, dtype=np.float64)
     regions = np.stack([region_means(mesh, parcels) for mesh in stacked])
-    return Moment(
+    return ComparedMoment(
         sample,
         float(prepared.evoked.times[sample]),
         stacked,

@@ -20,7 +20,7 @@ from majorant.forward.deform import thicken
 from majorant.forward.mesh import cast_rays, coarser_faces
 from majorant.forward.surfaces import package_folder
 
-__all__ = ["Head", "build_head", "compute_gain", "move_inside", "thicker"]
+__all__ = ["ShellHead", "build_head", "compute_gain", "move_inside", "thicker"]
 
 ICO3 = 642
 SKULL_SHARE = 0.55
@@ -32,7 +32,7 @@ MIN_DEPTH = 0.001
 
 
 @dataclass(frozen=True, eq=False)
-class Head:
+class ShellHead:
     """What the template has that does not depend on electrodes.
 
     All coordinates are metres in fsaverage's surface RAS (MNI305).
@@ -64,7 +64,7 @@ class Head:
     solution: bytes
 
 
-def build_head(conductivity: tuple[float, float, float], thickness: float = 1.0) -> Head:
+def build_head(conductivity: tuple[float, float, float], thickness: float = 1.0) -> ShellHead:
     """Build the shells from MNE's files and solve for them.
 
     Parameters
@@ -86,7 +86,7 @@ def build_head(conductivity: tuple[float, float, float], thickness: float = 1.0)
     order = {
         int(point["ident"]): np.asarray(point["r"], dtype=np.float64) for point in fiducials[0]
     }
-    return Head(
+    return ShellHead(
         shells=shells,
         shell_faces=faces,
         conductivity=conductivity,
@@ -141,7 +141,7 @@ def _solve(
         return path.read_bytes()
 
 
-def move_inside(positions: np.ndarray, head: Head) -> tuple[np.ndarray, np.ndarray]:
+def move_inside(positions: np.ndarray, head: ShellHead) -> tuple[np.ndarray, np.ndarray]:
     """Move sources that lie outside the inner skull, or hardly under it, towards the centre.
 
     Parameters
@@ -169,7 +169,7 @@ def move_inside(positions: np.ndarray, head: Head) -> tuple[np.ndarray, np.ndarr
 
 
 def compute_gain(
-    head: Head,
+    head: ShellHead,
     positions: np.ndarray,
     normals: np.ndarray,
     ch_names: Sequence[str],
@@ -179,7 +179,7 @@ def compute_gain(
 
     Parameters
     ----------
-    head : Head
+    head : ShellHead
     positions, normals : ndarray, shape (n_locations, 3)
     ch_names : sequence of str
     electrodes : ndarray, shape (n_electrodes, 3)

@@ -26,7 +26,7 @@ from majorant.forward.electrodes import Alignment
 from majorant.forward.graph import contract_edges, mesh_edges
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.mesh import coarser_faces, octahedron
-from majorant.forward.shells import Head
+from majorant.forward.shells import ShellHead
 from majorant.forward.surfaces import Surfaces, read_surfaces
 from majorant.problem import MajorantError
 
@@ -87,7 +87,7 @@ def template_head(
     progress: Progress = None,
     *,
     thickness: float = 1.0,
-) -> Head:
+) -> ShellHead:
     """Return what the head has that does not depend on electrodes.
 
     Parameters
@@ -330,7 +330,9 @@ def _surfaces(store: Cache) -> Surfaces:
     return Surfaces(**{name: tensor.numpy() for name, tensor in tensors.items()})
 
 
-def _head(conductivity: tuple[float, float, float], store: Cache, thickness: float = 1.0) -> Head:
+def _head(
+    conductivity: tuple[float, float, float], store: Cache, thickness: float = 1.0
+) -> ShellHead:
     def build() -> Content:
         store.step("Solving for the potentials of the template head (once)")
         head = shells.build_head(conductivity, thickness)
@@ -343,7 +345,7 @@ def _head(conductivity: tuple[float, float, float], store: Cache, thickness: flo
     tensors, _ = store.get("head", VERSION, key, build)
     arrays = {k: v.numpy() for k, v in tensors.items() if k != "solution"}
     solution = tensors["solution"].numpy().tobytes()
-    return Head(**arrays, conductivity=conductivity, solution=solution)
+    return ShellHead(**arrays, conductivity=conductivity, solution=solution)
 
 
 def _gain(request: _Request, store: Cache) -> Content:

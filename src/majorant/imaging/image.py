@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from majorant.account import Account
 from majorant.findings.cautions import find_cautions
-from majorant.findings.evidence import Evidence
+from majorant.findings.evidence import Observed
 from majorant.findings.facts import PageContent, Peak, SourceMaps, Uncertainty
 from majorant.findings.faint import faint, strongest_ratio
 from majorant.findings.moments import with_moments
@@ -138,7 +138,7 @@ def page_content(
         times = np.asarray(prepared.evoked.times, float)
     peaks = _peaks(values, times, places, problem, imager)
     explained = _explained(data, predicted)
-    evidence = Evidence(
+    evidence = Observed(
         prepared=prepared,
         times=times,
         amplitude=np.abs(values).max(axis=0),

@@ -18,7 +18,7 @@ from majorant.report.pictures import still
 from majorant.report.sensors import sensor_positions
 from majorant.report.spread import spread
 from majorant.report.templating import template
-from majorant.report.topography import Head
+from majorant.report.topography import HeadMap
 from majorant.words import (
     clock,
     instant,
@@ -156,7 +156,7 @@ def topographies(content: PageContent) -> Markup:
     xy = sensor_positions(content.info)
     if xy is None:
         return paragraphs("There are no topographies: some electrodes have no position.")
-    head = Head(xy, tuple(content.info["ch_names"]))
+    head = HeadMap(xy, tuple(content.info["ch_names"]))
     clk = clock(content.times)
     columns, rows = [], {"recorded": [], "explained": [], "unexplained": []}
     for moment in sorted(content.moments(), key=lambda moment: moment.sample):

@@ -22,8 +22,8 @@ from torch import Tensor
 from majorant.problem import MajorantError, MatrixOperator
 from majorant.simulate import noise, streams
 from majorant.simulate.dataset import LEVEL, NOISE, PATCH, WAVEFORM, Batch, Part, SimulatedPairs
-from majorant.simulate.heads import Head
-from majorant.simulate.neural_mass_clips import ClipSettings, Recipe, collect
+from majorant.simulate.heads import SimulatedHead
+from majorant.simulate.neural_mass_clips import ClipRecipe, ClipSettings, collect
 from majorant.simulate.patches import PatchSettings
 from majorant.simulate.timecourses import courses
 from majorant.simulate.waveforms import GaussianSettings, draw_gaussians, gaussians
@@ -91,7 +91,7 @@ class OneHead(SimulatedPairs):
 
     Parameters
     ----------
-    head : Head
+    head : SimulatedHead
         White sensors.
     n, seed, part, redraw, device, dtype
         As of :class:`majorant.simulate.dataset.SereegaLike`.
@@ -100,7 +100,7 @@ class OneHead(SimulatedPairs):
 
     def __init__(
         self,
-        head: Head,
+        head: SimulatedHead,
         n: int | None = None,
         seed: int = 333,
         *,
@@ -220,7 +220,7 @@ class General(OneHead):
 
     Parameters
     ----------
-    heads : sequence of Head
+    heads : sequence of SimulatedHead
         The first is that of the batches made without a turn.
     n, seed, part, settings, redraw, device, dtype
         As of :class:`OneHead`.
@@ -233,7 +233,7 @@ class General(OneHead):
 
     def __init__(
         self,
-        heads: Sequence[Head],
+        heads: Sequence[SimulatedHead],
         n: int | None = None,
         seed: int = 333,
         *,
@@ -269,7 +269,7 @@ class General(OneHead):
 @cache
 def spikes(sfreq: float) -> Tensor:
     """Return neural-mass waveforms at a rate, their mean removed, (n, n_times) float32."""
-    recipe = replace(Recipe(), settings=replace(ClipSettings(), background=0))
+    recipe = replace(ClipRecipe(), settings=replace(ClipSettings(), background=0))
     clips = collect(recipe, SPIKES)
     n = round(clips.waveforms.shape[1] * sfreq / clips.sfreq)
     spectrum = torch.fft.rfft(clips.waveforms - clips.waveforms.mean(1, keepdim=True))

@@ -30,7 +30,7 @@ from majorant.simulate.dataset import (
     Part,
     SimulatedPairs,
 )
-from majorant.simulate.neural_mass_clips import Clips, Recipe, collect
+from majorant.simulate.neural_mass_clips import ClipRecipe, Clips, collect
 from majorant.simulate.patches import PatchSettings
 
 STRENGTH, REST, CROP = range(5, 8)
@@ -65,7 +65,7 @@ class NeuralMassSettings:
         Samples of a window around the peak, for training; None keeps the whole clip.
     reference : {"average", "centred", "none"}
         See :class:`majorant.simulate.dataset.SereegaSettings`.
-    recipe : Recipe
+    recipe : ClipRecipe
         Of the clips, where none are given.
     """
 
@@ -77,7 +77,7 @@ class NeuralMassSettings:
     centre: bool = True
     crop: int | None = None
     reference: Literal["average", "centred", "none"] = "average"
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: ClipRecipe = field(default_factory=ClipRecipe)
 
     def __post_init__(self) -> None:
         if self.reference not in ("average", "centred", "none"):

@@ -29,7 +29,7 @@ from majorant.simulate.everyday.heads import Progress, fine_cortex
 from majorant.simulate.everyday.noise import long
 from majorant.simulate.everyday.parts import PARTS, Part
 from majorant.simulate.everyday.settings import EverydaySettings
-from majorant.simulate.everyday.sources import Sources, VertexSources
+from majorant.simulate.everyday.sources import ActiveSources, VertexSources
 from majorant.simulate.everyday.stream import draw_courses
 
 __all__ = ["SOURCES", "Drawn", "Trials", "drawn_trials", "with_noise"]
@@ -168,12 +168,14 @@ def cortex_of(bank: HeadBank) -> FineCortex:
 
 def sources_of(
     cortex: FineCortex, lists: Lists, n: int, seed: int, part: Part, settings: EverydaySettings
-) -> Sources:
+) -> ActiveSources:
     """Draw the sources of the first trials; strengths per moment are taken out of the weights."""
     key = streams.keys(seed, torch.arange(n), CHOICE, PARTS.index(part))
     drawn = VertexSources(cortex, lists).draw(key, settings)
     total = drawn.weights.sum(2, keepdim=True).clamp_min(1e-12)
-    return Sources(drawn.members, drawn.weights / total, drawn.seeds, drawn.width_mm, drawn.regions)
+    return ActiveSources(
+        drawn.members, drawn.weights / total, drawn.seeds, drawn.width_mm, drawn.regions
+    )
 
 
 def _lists(cortex: FineCortex, part: Part) -> Lists:
@@ -225,7 +227,7 @@ def with_noise(
     key = streams.keys(seed, torch.arange(n), CHOICE, PARTS.index(part))
     white = drawn.seen @ rows.to(drawn.seen).mT
     unit = torch.ones(*drawn.seeds.shape, 1)
-    sources = Sources(drawn.seeds[..., None], unit, drawn.seeds, unit[..., 0], False)
+    sources = ActiveSources(drawn.seeds[..., None], unit, drawn.seeds, unit[..., 0], False)
     _, courses = draw_courses(
         streams.fork(key, WAVES), sources, settings, n_times - before, sfreq, part
     )
