@@ -14,8 +14,8 @@ from tests.report.test_page import HOSTILE, Reader, assert_sound
 from majorant.compare.page import render_comparison
 from majorant.compare.run import Comparison, Contender, _moment
 from majorant.compare.save import summarise
-from majorant.compare.words import headline
-from majorant.findings.facts import PageContent
+from majorant.compare.words import headline, smallest_region
+from majorant.findings.facts import PageContent, Region, Regions
 from majorant.forward.surfaces import Surfaces, read_surfaces
 
 SAMPLE = 17
@@ -62,6 +62,13 @@ def two() -> tuple[PageContent, PageContent]:
     return one, other
 
 
+def with_region(content: PageContent, area: float) -> PageContent:
+    one = Region(np.array([content.peaks[0].location]), area, (("left temporal", 1.0),), 0.9)
+    found = np.ones(len(content.sources.values))
+    others = (None,) * (len(content.peaks) - 1)
+    return replace(content, regions=Regions(0.9, content.peaks, (one, *others), "How.", found))
+
+
 def with_doubt(content: PageContent, why: str) -> PageContent:
     return replace(content, doubts=tuple(why for _ in content.peaks))
 
@@ -95,6 +102,18 @@ def render_text(found: Comparison, surfaces: Surfaces) -> str:
     return Reader(render_comparison(found, surfaces, "", lambda *_: None)).said
 
 
+def test_the_smallest_region_is_named_where_regions_were_asked_for(two, surfaces) -> None:
+    plainly = compared(surfaces, entry("champagne", two[0]), entry("sloreta", two[1]))
+    assert "Region" not in render_text(plainly, surfaces)
+    assert smallest_region(plainly) == ""
+    sized = (with_region(two[0], 12.3), with_region(two[1], 40.0))
+    found = compared(surfaces, entry("champagne", sized[0]), entry("sloreta", sized[1]))
+    said = render_text(found, surfaces)
+    assert "Champagne says most surely where its leading source is" in said
+    assert "Regions: Champagne 12 cm², sLORETA 40 cm²." in said
+    assert "Region (cm²)" in said
+
+
 def test_hostile_names_are_shown_and_do_nothing(two, surfaces: Surfaces) -> None:
     evil = " ".join(HOSTILE)
     hostile = replace(two[0], cautions=HOSTILE, decisions=HOSTILE, citations=HOSTILE)
@@ -119,7 +138,7 @@ def test_solvers_that_agree_are_named_with_the_place(two, surfaces: Surfaces) ->
     found = compared(surfaces, entry("champagne", two[0]), entry("sloreta", two[1]))
     first, second = map(plain, headline(found))
     assert "all 2 solvers put the strongest activity within 20 mm" in first
-    assert "left temporal lobe" in first
+    assert "left superior temporal gyrus" in first
     assert "Agreement is no proof" in second
 
 
@@ -129,8 +148,8 @@ def test_no_headline_comes_from_a_shadow(two, surfaces: Surfaces) -> None:
     first, second = map(plain, headline(found))
     assert "no two solvers put activity that nothing speaks against" in first
     assert "temporal" not in first
-    assert "sLORETA: left temporal lobe, but that may be the shadow of peak 2" in second
-    assert "Champagne: left temporal lobe;" in second
+    assert "sLORETA: left superior temporal gyrus, but that may be the shadow" in second
+    assert "Champagne: left superior temporal gyrus;" in second
     assert summarise(found, "")["headline"] == headline(found)[0]
 
 
@@ -140,5 +159,6 @@ def test_where_all_are_doubted_nothing_is_claimed(two, surfaces: Surfaces) -> No
     found = compared(surfaces, entry("champagne", faint), entry("sloreta", edge))
     first, second = map(plain, headline(found))
     assert "something speaks against the strongest activity of every solver" in first
-    assert "Champagne: left temporal lobe, but that does not stand out from noise" in second
-    assert "sLORETA: left temporal lobe, but that lies at the edge of the window" in second
+    where = "left superior temporal gyrus"
+    assert f"Champagne: {where}, but that does not stand out from noise" in second
+    assert f"sLORETA: {where}, but that lies at the edge of the window" in second

@@ -12,7 +12,7 @@ from PIL.Image import Image
 
 from majorant.compare.plots import strengths
 from majorant.compare.run import ComparedMoment, Comparison, Contender
-from majorant.compare.words import headline, site
+from majorant.compare.words import headline, site, smallest_region
 from majorant.forward.surfaces import Surfaces
 from majorant.problem import Certificate
 from majorant.registry import SOLVERS
@@ -31,6 +31,7 @@ from majorant.report.parts import (
     figure,
     lead,
     opening,
+    paragraphs,
     shared_cautions,
     stack,
     table,
@@ -219,6 +220,7 @@ def _fits(found: Comparison) -> Markup:
         "Log evidence",
         "Time (s)",
         "Certificate",
+        "Region (cm²)",
     )
     rows = []
     for entry in found.entries:
@@ -233,6 +235,7 @@ def _fits(found: Comparison) -> Markup:
                 "not defined" if entry.evidence is None else number(entry.evidence, 6),
                 number(entry.seconds, 2),
                 _kept(content.certificate),
+                "" if entry.region is None else number(max(entry.region.area_cm2, 1.0), 2),
             )
         )
     caption = (
@@ -241,7 +244,10 @@ def _fits(found: Comparison) -> Markup:
         "noise can be explained, too. Log evidence is comparable between solvers of one source "
         "space only. Time: from the prepared recording to the estimate, with the head at hand."
     )
-    return table(heads, rows, caption, numeric=(1, 2, 3, 4, 5))
+    if not any(row[-1] for row in rows):
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
+    says = paragraphs(smallest_region(found)) if smallest_region(found) else Markup()
+    return says + table(heads, rows, caption, numeric=(1, 2, 3, 4, 5, 7))
 
 
 def _kept(proof: Certificate) -> str:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from majorant.account import Account
 from majorant.compare.agree import NEAR_MM, Agreement, agreement, region_means, region_places
 from majorant.errors import MajorantError, nearest
-from majorant.findings.facts import PageContent
+from majorant.findings.facts import PageContent, Region
 from majorant.forward.surfaces import Surfaces
 from majorant.imaging.image import image
+from majorant.imaging.regions import with_regions
 from majorant.imaging.result import ImageResult, ImageSettings
 from majorant.recording.prepare import Prepared
 from majorant.registry import SOLVERS
@@ -39,7 +41,7 @@ class Contender:
     name : str
     result : ImageResult
     seconds : float
-        From the prepared recording to the estimate, with the head at hand.
+        From the prepared recording to the estimate, with the head at hand; without its region.
     strength : array, shape (n_times,)
         Norm of the map over the locations, in the estimate's unit.
     """
@@ -53,6 +55,14 @@ class Contender:
     def title(self) -> str:
         """Name on the page."""
         return SOLVERS[self.name].title
+
+    @property
+    def region(self) -> Region | None:
+        """Of its leading peak, where regions were asked for."""
+        content = self.result.content
+        if content.regions is None or not content.peaks:
+            return None
+        return content.regions.of[content.leading or 0]
 
     @property
     def evidence(self) -> float | None:
@@ -235,8 +245,13 @@ def _entry(prepared: Prepared, settings: ImageSettings, move: Move | None) -> Co
             move(settings.solver, done, total)
 
     start = time.perf_counter()
-    result = image(prepared, settings, progress=progress)
+    result = image(prepared, replace(settings, region=None), progress=progress)
     seconds = time.perf_counter() - start
+    if settings.region is not None:
+        account = Account(decisions=list(result.content.decisions))
+        page = with_regions(result.content, result.imager, prepared, settings, account, progress)
+        page = replace(page, decisions=tuple(account.decisions))
+        result = replace(result, content=page, settings=settings)
     strength = np.linalg.norm(result.content.sources.values, axis=0)
     return Contender(settings.solver, result, seconds, strength)
 

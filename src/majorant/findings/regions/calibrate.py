@@ -23,9 +23,11 @@ from majorant.errors import MajorantError
 from majorant.files.archive import content_hash
 from majorant.files.cache import Cache, Content
 from majorant.findings.regions.scores import LINEAR, OTHERS, Density, ranks
-from majorant.forward.bank import HeadBank
+from majorant.forward.bank import BELIEVED_SKULL, HeadBank, HeadSpread
+from majorant.forward.bem import SKULLS
 from majorant.head.model import as_tensor
 from majorant.head.places import Places, locate
+from majorant.head.template import child_of
 from majorant.imager.estimate import combined
 from majorant.imager.inverse import Job
 from majorant.metrics.peaks import list_peaks
@@ -151,6 +153,8 @@ def why_not(imager: SourceImager) -> str | None:
         return f"{own}, and this is another head: there are none for it yet."
     if imager.alignment_.by == "warp":
         return f"{own}, and this one was warped to the person; take head='template' to have them."
+    if imager.alignment_.age is not None and child_of(imager.age) is not None:
+        return f"{own} of an adult, and this one is a child's: there are none for it yet."
     return None
 
 
@@ -196,6 +200,14 @@ class Simulated:
     def density(self) -> Density:
         """What places are ranked by."""
         return LINEAR if self.imager.spec_.abilities.kernel else OTHERS
+
+    @property
+    def spread(self) -> HeadSpread:
+        """In what heads differ: skulls conduct around what is believed."""
+        usual = HeadSpread()
+        factor = (self.imager.skull or BELIEVED_SKULL) / BELIEVED_SKULL
+        low, high = (min(max(factor * k, SKULLS[0]), SKULLS[1]) for k in usual.skull)
+        return replace(usual, skull=(low, high))
 
     @property
     def rows(self) -> Tensor:
@@ -352,7 +364,7 @@ def _run(own: Simulated, window: Window, n: int, seed: int, progress: Progress) 
         if progress is not None:
             progress(n + done, total)
 
-    drawn = drawn_trials(own.bank, n, seed, progress=drawing)
+    drawn = drawn_trials(own.bank, n, seed, spread=own.spread, progress=drawing)
     trials = simulated_data(own, drawn, window, seed)
     kept = Trialled()
     values = own.estimates(trials.y, window.sfreq, solving)

@@ -9,9 +9,9 @@ Izbicki, Shimizu and Stern, "CD-split and HPD-split", JMLR 23, 2022). A wrong de
 never coverage: the quantile is calibrated.
 
 The rank in the map alone would be useless where most of a map is zero, and is wide for linear maps,
-which have maxima all over the cortex. ``c`` and ``b`` gave the smallest regions on 300 trials of
-the training part, 64 electrodes, for sLORETA and the patch scan (``python -m benchmarks.regions
-scores``): a linear map's height says more of the place than that of a sparse one.
+which have maxima all over the cortex. ``c`` and ``b`` gave about the smallest regions on 300 trials
+of the training part, 64 electrodes, for sLORETA and the patch scan (``python -m
+benchmarks.region_scores``): a linear map's height says more of the place than that of a sparse one.
 """
 
 from __future__ import annotations
