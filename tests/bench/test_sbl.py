@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 
 import pytest
@@ -90,14 +89,13 @@ def test_a_figure_is_a_picture_and_a_table(
     bench: sbl_points.SparseBench, figure, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(sbl, "prepare", lambda n, **_: bench)
-    points = sbl.run_sbl(figure, 3, out=tmp_path, json_file=tmp_path / "f.json", say=lambda _: None)
+    points = sbl.run_sbl(figure, 3, out=tmp_path, say=lambda _: None)
     assert (tmp_path / f"figure-{figure}.png").stat().st_size > 5_000
     with (tmp_path / f"figure-{figure}.csv").open(encoding="utf-8") as file:
         assert file.readline() == f"# majorant bench sbl --figure {figure} --n 3 --seed 777\n"
         rows = list(csv.DictReader(file))
     assert len(rows) == len(points)
     assert all(math.isfinite(float(row["value"])) for row in rows)
-    assert len(json.loads((tmp_path / "f.json").read_text())["points"]) == len(points)
 
 
 def test_a_figure_that_does_not_exist_is_refused(tmp_path):

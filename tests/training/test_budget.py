@@ -13,7 +13,7 @@ import torch
 
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
-from majorant.training import budget, command, fit
+from majorant.training import budget, command, fit, loop
 from majorant.training.budget import (
     StepTimes,
     bfloat16_pays,
@@ -23,6 +23,7 @@ from majorant.training.budget import (
     under_budget,
 )
 from majorant.training.checkpoint import read_checkpoint
+from majorant.training.command import TrainingRequest
 from majorant.training.engine import Engine
 from majorant.training.fit import BEST, CONFIG, Trainer
 from majorant.training.loop import LAST
@@ -83,9 +84,9 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A step takes 2 s, a validation 1 s."""
     made = Clock()
-    for module in (budget, command, fit):
+    for module in (budget, command, fit, loop):
         monkeypatch.setattr(module, "time", made)
-    step, check = Engine.update, Trainer._validate
+    step, check = Engine.update, Trainer.validate
 
     def update(engine: Engine) -> torch.Tensor:
         made.now += 2.0
@@ -96,7 +97,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         return check(trainer)
 
     monkeypatch.setattr(Engine, "update", update)
-    monkeypatch.setattr(Trainer, "_validate", validate)
+    monkeypatch.setattr(Trainer, "validate", validate)
     return made
 
 
@@ -114,15 +115,15 @@ def test_a_run_ends_within_its_budget_and_goes_on(
     path: Leadfield, tmp_path: Path, small: Recipe, clock: Clock
 ) -> None:
     began, folder = clock.now, tmp_path / "a"
-    out = command.train(folder=folder, budget="60s", leadfield=path, quiet=True)
+    out = command.train(TrainingRequest(folder=folder, budget="60s"), leadfield=path, quiet=True)
     assert 0.5 * 60 < clock.now - began < 60.0
     assert 10 < out.step <= out.steps
     assert (folder / BEST).is_file()
     frozen = json.loads((folder / CONFIG).read_text())
     assert frozen["recipe"]["budget"] == 60.0
     with pytest.raises(MajorantError, match="holds a run already"):
-        command.train(folder=folder, budget="60s", leadfield=path, quiet=True)
-    end = command.train(folder=folder, resume=True, leadfield=path, quiet=True)
+        command.train(TrainingRequest(folder=folder, budget="60s"), leadfield=path, quiet=True)
+    end = command.train(TrainingRequest(folder=folder, resume=True), leadfield=path, quiet=True)
     assert end.step == end.steps == out.steps
     assert json.loads((folder / CONFIG).read_text()) == frozen
 

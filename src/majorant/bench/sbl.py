@@ -8,7 +8,6 @@ it in the first line. Data come from a head, a mesh and a skull that no solver k
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +37,6 @@ def run_sbl(
     *,
     out: str | os.PathLike[str] = "out/sbl",
     weights: Mapping[Mode, str | os.PathLike[str]] | None = None,
-    json_file: str | os.PathLike[str] | None = None,
     seed: int = 777,
     slow: bool = False,
     heads: tuple[Leadfield, Leadfield] | None = None,
@@ -55,8 +53,6 @@ def run_sbl(
         Folder for ``figure-N.png`` and ``figure-N.csv``.
     weights : mapping of mode to path, optional
         Networks of one's own; the packaged ones by default.
-    json_file : path, optional
-        All points in one file.
     seed : int
         Of the test data.
     slow : bool
@@ -96,9 +92,6 @@ def run_sbl(
         write_csv(folder / f"figure-{name}.csv", made, command)
         _plot(name, made, bench, folder / f"figure-{name}.png", command)
         points += made
-    if json_file is not None:
-        text = json.dumps({"command": command, "points": [asdict(p) for p in points]}, indent=1)
-        Path(json_file).write_text(text + "\n", encoding="utf-8")
     return points
 
 

@@ -61,15 +61,13 @@ def table1(
     majorant bench table1 --test sereega --methods mne,sloreta,mm-net --n 200
     majorant bench table1 --n 100 --json rows.json
     """
-    from majorant.bench.table1 import run
+    from majorant.bench.table1 import TableData, run
 
     files = [path for path in (csv, markdown) if path is not None]
     rows = run(
         test,
         names(methods),
-        n,
-        seed=seed,
-        clips=clips,
+        TableData(n, seed, clips=clips),
         files=files,
         extended=extended,
         equal=equal,

@@ -147,8 +147,9 @@ def stream(
         chosen, fit = SourceImager.load(imager), None
     opened = partial(_opened, output, publish, overwrite)
     toll, engine = _run(
-        name, chosen, fit, tuple(region or ()), settings, scale, 1e-3 * hop, opened, Voice(quiet)
-    )
+        partial(_connected, name, 1e-3 * hop, scale), chosen, fit, tuple(region or ()), settings,
+        opened, Voice(quiet),
+    )  # fmt: skip
     _tell(toll, engine, output, quiet, json)
 
 
@@ -163,26 +164,31 @@ def _refuse_beside(imager: Path, given: dict[str, Any]) -> None:
         )
 
 
+def _connected(name: str | None, hop: float, scale: float | None) -> Any:
+    """Find the stream."""
+    from majorant.live.lsl import connect
+
+    return connect(name, hop=hop, scale=scale)
+
+
 def _run(
-    name: str | None,
+    connected: Callable[[], Any],
     imager: SourceImager,
     fit: dict[str, Any] | None,
     regions: tuple[str, ...],
     settings: Any,
-    scale: float | None,
-    hop: float,
     opened: Callable[[tuple[str, ...], str], Many],
     voice: Voice,
 ) -> tuple[Toll, LiveEngine]:
     """Connect, fit, follow."""
     from majorant.live.engine import engine_for, one_thread
     from majorant.live.follow import follow
-    from majorant.live.lsl import clock, connect
+    from majorant.live.lsl import clock
     from majorant.live.regions import find_regions
     from majorant.live.setup import fitted, looked_at, stream_names
 
     voice.step("Connecting")
-    source = connect(name, hop=hop, scale=scale)
+    source = connected()
     try:
         kinds = source.info["ch_names"]
         voice.say(f"Stream {source.name!r}: {len(kinds)} channels, {source.sfreq:g} Hz.")

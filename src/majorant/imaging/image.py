@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,8 @@ def imaged(
     )
     if doubt is not None:
         account.note(_bands(doubt, settings.seed))
-    page = page_content(prepared, settings, imager, places, values, data, predicted, problem, doubt)
+    found = Estimated(problem, places, values, data, predicted, doubt)
+    page = page_content(prepared, settings, imager, found)
     page = with_regions(page, imager, prepared, settings, account, progress)
     return ImageResult(
         stc=as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"]),
@@ -120,23 +121,40 @@ def imaged(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Estimated:
+    """An estimate with what it explains.
+
+    Attributes
+    ----------
+    problem : Problem
+    places : Places
+        Of its locations.
+    values : array, shape (n_locations, n_times)
+    data, predicted : array, shape (n_channels, n_times)
+        Recorded and explained, V.
+    doubt : Uncertainty or None
+    times : array or None, shape (n_times,)
+        s; None are those of the average, and this is its window.
+    """
+
+    problem: Problem
+    places: Places
+    values: NDArray[np.float64]
+    data: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    doubt: Uncertainty | None = None
+    times: NDArray[np.float64] | None = None
+
+
 def page_content(
-    prepared: Prepared,
-    settings: ImageSettings,
-    imager: SourceImager,
-    places: Places,
-    values: NDArray[np.float64],
-    data: NDArray[np.float64],
-    predicted: NDArray[np.float64],
-    problem: Problem,
-    doubt: Uncertainty | None,
-    times: NDArray[np.float64] | None = None,
+    prepared: Prepared, settings: ImageSettings, imager: SourceImager, found: Estimated
 ) -> PageContent:
     """Gather what the page shows, peaks and cautions included."""
-    solution = imager.solution_
-    window = times is None
-    if times is None:
-        times = np.asarray(prepared.evoked.times, float)
+    problem, places, values, doubt = found.problem, found.places, found.values, found.doubt
+    data, predicted, solution = found.data, found.predicted, imager.solution_
+    window = found.times is None
+    times = np.asarray(prepared.evoked.times, float) if found.times is None else found.times
     atlas = settings.naming()
     names = region_names(atlas, imager.leadfield_, places)
     peaks = named(_peaks(values, times, places, problem, imager), names)

@@ -144,7 +144,6 @@ class ImageResult:
     def summary(self) -> dict[str, Any]:
         """Everything that was decided and found, as plain values, ready for JSON."""
         content, recording, imager = self.content, self.prepared.recording, self.imager
-        lead = imager.leadfield_
         return {
             "title": content.title,
             "input": None
@@ -169,24 +168,11 @@ class ImageResult:
                 "rank": imager.rank_,
                 "noise": self.prepared.noise_kind,
             },
-            "sources": {
-                "kind": lead.kind,
-                "subject": lead.subject,
-                "n_locations": lead.n_locations,
-                "n_orient": lead.n_orient,
-                "leadfield_sha256": lead.fingerprint(),
-                "electrodes_off_scalp_mm": None
-                if imager.alignment_ is None
-                else {
-                    "median": imager.alignment_.median_mm,
-                    "max": imager.alignment_.max_mm,
-                    "median_before_warp": imager.alignment_.before_median_mm,
-                },
-            },
+            "sources": _sources(imager),
             "solver": dict(content.solver),
             "status": imager.solution_.status[0].value,
             "unit": self.unit,
-            "amplitude_is": meaning(self.unit, lead.kind == "regions"),
+            "amplitude_is": meaning(self.unit, imager.leadfield_.kind == "regions"),
             "explained_variance": self.explained,
             "headline": " ".join(headline(content)).replace(THIN, " "),
             "peaks": [
@@ -203,6 +189,25 @@ class ImageResult:
             "versions": dict(content.versions),
             "citations": list(content.citations),
         }
+
+
+def _sources(imager: SourceImager) -> dict[str, Any]:
+    """What the sources are, and whose head they are in."""
+    lead, alignment = imager.leadfield_, imager.alignment_
+    return {
+        "kind": lead.kind,
+        "subject": lead.subject,
+        "n_locations": lead.n_locations,
+        "n_orient": lead.n_orient,
+        "leadfield_sha256": lead.fingerprint(),
+        "electrodes_off_scalp_mm": None
+        if alignment is None
+        else {
+            "median": alignment.median_mm,
+            "max": alignment.max_mm,
+            "median_before_warp": alignment.before_median_mm,
+        },
+    }
 
 
 def _uncertainty(content: PageContent) -> dict[str, Any] | None:

@@ -106,13 +106,12 @@ class OneHead(SimulatedPairs):
         *,
         part: Part = "train",
         settings: GeneralSettings | None = None,
-        redraw: bool | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.settings = settings or GeneralSettings()
         patch = self.settings.patch
-        super().__init__(head.true, n, seed, part, patch, "none", redraw, device, dtype)
+        super().__init__(head.true, n, seed, part, patch, "none", device, dtype)
         self.leadfield = head.believed
         gain = head.believed.gain.to(self.device, self.dtype)
         self._operator = MatrixOperator(gain, geometry=head.believed.geometry)
@@ -239,7 +238,6 @@ class General(OneHead):
         *,
         part: Part = "train",
         settings: GeneralSettings | None = None,
-        redraw: bool | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -248,7 +246,6 @@ class General(OneHead):
         given: dict[str, Any] = {
             "part": part,
             "settings": settings,
-            "redraw": redraw,
             "device": device,
             "dtype": dtype,
         }

@@ -89,11 +89,11 @@ class FusedStep:
         of_slope, of_state, of_first, of_second = self._biases
         root, (first, second) = math.sqrt(x.size / len(numbers)), self._gates
         code, skip = self._encode(torch.from_numpy(slope)), look.seen.shape[1] - of_state.size
-        at = (kernels.NORM_SLOPE, root, numbers)
-        kernels.gather(code, 0, of_slope, *at, h1[:, :0], h1, wide_1.array)
+        sizes = numbers[:, kernels.NORM_SLOPE] / root
+        kernels.gather(code, 0, of_slope, sizes, h1[:, :0], h1, wide_1.array)
         kernels.remember(first.product(wide_1.tensor), first.bias, h1, c1)
-        at = (kernels.NORM_X, root, numbers)
-        kernels.gather(look.seen, skip, of_state, *at, h1, h2, wide_2.array)
+        sizes = numbers[:, kernels.NORM_X] / root
+        kernels.gather(look.seen, skip, of_state, sizes, h1, h2, wide_2.array)
         kernels.remember(second.product(wide_2.tensor), second.bias, h2, c2)
         p, other = self._decode(cells.hidden)
         kernels.decode(p, of_first, other, of_second, self._offset, self._positive)

@@ -285,7 +285,6 @@ class Everyday:
         Seeds that patches are tabulated for, spread over the cortex; None takes all of the part.
     lists : Lists, optional
         Of another stream of the same cortex and part, so that they need not be tabulated again.
-    dtype : torch.dtype
 
     Raises
     ------
@@ -304,11 +303,11 @@ class Everyday:
         shapes: int = 3,
         seeds: int | None = None,
         lists: Lists | None = None,
-        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.world, self.seed = world, seed
         self.part: Part = check_part(part)
-        self.settings, self.sessions, self.dtype = settings or EverydaySettings(), sessions, dtype
+        self.settings, self.sessions = settings or EverydaySettings(), sessions
+        self.dtype = torch.float32
         if self.settings.on_regions:
             self.drawer: VertexSources | RegionSources = _region_sources(world, self)
         else:

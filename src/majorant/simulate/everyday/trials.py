@@ -200,7 +200,6 @@ def with_noise(
     seed: int,
     before: int = 0,
     part: Part = "train",
-    settings: EverydaySettings = SOURCES,
 ) -> Trials:
     """Let sources play, bring them to a level, and add noise of a recording.
 
@@ -221,7 +220,6 @@ def with_noise(
     before : int
         Samples at the beginning in which nothing happens yet.
     part : {"train", "validation", "test"}
-    settings : EverydaySettings
     """
     n = len(drawn)
     key = streams.keys(seed, torch.arange(n), CHOICE, PARTS.index(part))
@@ -229,12 +227,12 @@ def with_noise(
     unit = torch.ones(*drawn.seeds.shape, 1)
     sources = ActiveSources(drawn.seeds[..., None], unit, drawn.seeds, unit[..., 0], False)
     _, courses = draw_courses(
-        streams.fork(key, WAVES), sources, settings, n_times - before, sfreq, part
+        streams.fork(key, WAVES), sources, SOURCES, n_times - before, sfreq, part
     )
     courses = torch.nn.functional.pad(courses.double(), (before, 0))
     low, high = snr_db
     level = low + (high - low) * streams.uniform(streams.fork(key, LEVEL), 1)[:, 0].double()
-    noise = _noise(key, len(rows), n_times, sfreq, settings)
+    noise = _noise(key, len(rows), n_times, sfreq, SOURCES)
     signal = white.mT @ courses
     loud = noise.flatten(1).norm(dim=1) / signal.flatten(1).norm(dim=1).clamp_min(1e-30)
     scale = (loud * 10.0 ** (level / 20.0))[:, None, None]
