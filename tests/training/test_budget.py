@@ -23,7 +23,7 @@ from majorant.training.budget import (
     under_budget,
 )
 from majorant.training.checkpoint import read_checkpoint
-from majorant.training.command import TrainingRequest
+from majorant.training.command import Hardware, TrainingRequest
 from majorant.training.engine import Engine
 from majorant.training.fit import BEST, CONFIG, Trainer
 from majorant.training.loop import LAST
@@ -134,7 +134,9 @@ def test_a_deadline_costs_no_bits(path: Leadfield, tmp_path: Path, small: Recipe
     cut = Trainer(recipe, path, tmp_path / "cut").run(deadline=time.monotonic())
     assert cut.step == 1
     assert (tmp_path / "cut" / BEST).is_file()
-    end = command.train(folder=tmp_path / "cut", resume=True, leadfield=path, quiet=True)
+    end = command.train(
+        TrainingRequest(folder=tmp_path / "cut", resume=True), leadfield=path, quiet=True
+    )
     assert end.step == whole.step == 12
     first, second = (read_checkpoint(tmp_path / name / LAST)[0] for name in ("whole", "cut"))
     assert all(torch.equal(first[key], second[key]) for key in first)
@@ -178,15 +180,15 @@ def test_numbers_that_no_machine_holds_are_refused(
     path: Leadfield, tmp_path: Path, wrong: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(MajorantError, match=said):
-        command.train(folder=tmp_path / "a", leadfield=path, quiet=True, **wrong)
+        command.train(TrainingRequest(folder=tmp_path / "a", **wrong), leadfield=path, quiet=True)
     (tmp_path / "file").touch()
     with pytest.raises(MajorantError, match="no folder"):
-        command.train(folder=tmp_path / "file", leadfield=path, quiet=True)
+        command.train(TrainingRequest(folder=tmp_path / "file"), leadfield=path, quiet=True)
 
 
 def test_devices_are_named(path: Leadfield, tmp_path: Path) -> None:
     with pytest.raises(MajorantError, match="auto, cpu, cuda"):
-        command.train(device="tpu", folder=tmp_path)
+        command.train(TrainingRequest(folder=tmp_path), Hardware(device="tpu"))
     if not torch.cuda.is_available():
         with pytest.raises(MajorantError, match="no CUDA device"):
-            command.train(device="cuda", folder=tmp_path)
+            command.train(TrainingRequest(folder=tmp_path), Hardware(device="cuda"))
