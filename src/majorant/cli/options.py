@@ -315,7 +315,7 @@ class SourceOptions:
 
     def settings(
         self,
-        solver: str = "scan",
+        solver: str = "auto",
         *,
         option: list[str] | None = None,
         uncertainty: str = "none",
