@@ -15,7 +15,7 @@ from majorant.compare.page import render_comparison
 from majorant.compare.run import Comparison, Contender, _moment
 from majorant.compare.save import summarise
 from majorant.compare.words import headline, smallest_region
-from majorant.findings.facts import PageContent, Region, Regions
+from majorant.findings.facts import Findings, Region, Regions
 from majorant.forward.surfaces import Surfaces, read_surfaces
 
 SAMPLE = 17
@@ -34,7 +34,7 @@ def surfaces() -> Surfaces:
     return read_surfaces()
 
 
-def entry(name: str, content: PageContent, evidence: float | None = None) -> Contender:
+def entry(name: str, content: Findings, evidence: float | None = None) -> Contender:
     details = {} if evidence is None else {"log_evidence": evidence}
     solution = SimpleNamespace(details=details, status=[SimpleNamespace(value="converged")])
     result: Any = SimpleNamespace(
@@ -56,20 +56,20 @@ def compared(surfaces: Surfaces, *entries: Contender, title: str = "oddball") ->
 
 
 @pytest.fixture(scope="module")
-def two() -> tuple[PageContent, PageContent]:
+def two() -> tuple[Findings, Findings]:
     one = make_content(n_channels=8, n_times=41, space="ico3", demo=False)
     other = make_content(n_channels=8, n_times=41, space="ico3", demo=False, iterative=False)
     return one, other
 
 
-def with_region(content: PageContent, area: float) -> PageContent:
+def with_region(content: Findings, area: float) -> Findings:
     one = Region(np.array([content.peaks[0].location]), area, (("left temporal", 1.0),), 0.9)
     found = np.ones(len(content.sources.values))
     others = (None,) * (len(content.peaks) - 1)
     return replace(content, regions=Regions(0.9, content.peaks, (one, *others), "How.", found))
 
 
-def with_doubt(content: PageContent, why: str) -> PageContent:
+def with_doubt(content: Findings, why: str) -> Findings:
     return replace(content, doubts=tuple(why for _ in content.peaks))
 
 

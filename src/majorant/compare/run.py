@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from majorant.account import Account
 from majorant.compare.agree import NEAR_MM, Agreement, agreement, region_means, region_places
 from majorant.errors import MajorantError, nearest
-from majorant.findings.facts import PageContent, Region
+from majorant.findings.facts import Findings, Region
 from majorant.forward.surfaces import Surfaces
 from majorant.imaging.image import image
 from majorant.imaging.regions import with_regions
@@ -286,7 +286,7 @@ def _moment(
     )
 
 
-def _doubt(content: PageContent, sample: int, location: int) -> str:
+def _doubt(content: Findings, sample: int, location: int) -> str:
     """Why the strongest location at a time may be no source, as the estimate's own page has it."""
     if content.faint:
         return "does not stand out from noise"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from majorant.account import Account
 from majorant.findings.cautions import find_cautions
 from majorant.findings.evidence import Observed
-from majorant.findings.facts import PageContent, Peak, SourceMaps, Uncertainty
+from majorant.findings.facts import Findings, Peak, SourceMaps, Uncertainty
 from majorant.findings.faint import faint, strongest_ratio
 from majorant.findings.moments import with_moments
 from majorant.findings.names import named, region_names
@@ -36,7 +36,7 @@ from majorant.recording.rank import projection
 from majorant.recording.trials import data_covariance
 from majorant.words import written
 
-__all__ = ["fitted_imager", "image", "imaged", "page_content", "predict", "regularisation"]
+__all__ = ["find_all", "fitted_imager", "image", "imaged", "predict", "regularisation"]
 
 
 def image(
@@ -109,7 +109,7 @@ def imaged(
     if doubt is not None:
         account.note(_bands(doubt, settings.seed))
     found = Estimated(problem, places, values, data, predicted, doubt)
-    page = page_content(prepared, settings, imager, found)
+    page = find_all(prepared, settings, imager, found)
     page = with_regions(page, imager, prepared, settings, account, progress)
     return ImageResult(
         stc=as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"]),
@@ -147,10 +147,10 @@ class Estimated:
     times: NDArray[np.float64] | None = None
 
 
-def page_content(
+def find_all(
     prepared: Prepared, settings: ImageSettings, imager: SourceImager, found: Estimated
-) -> PageContent:
-    """Gather what the page shows, peaks and cautions included."""
+) -> Findings:
+    """Gather everything that is true of an estimate, peaks and cautions included."""
     problem, places, values, doubt = found.problem, found.places, found.values, found.doubt
     data, predicted, solution = found.data, found.predicted, imager.solution_
     window = found.times is None
@@ -179,7 +179,7 @@ def page_content(
         else (),
         strongest=0.0 if doubt is None else strongest_ratio(values, doubt.deviation),
     )
-    return PageContent(
+    return Findings(
         title=prepared.title,
         info=imager.info_,
         times=times,

@@ -14,7 +14,7 @@ from typing import Any
 from majorant import __version__
 from majorant.atlas.atlas import Atlas
 from majorant.atlas.read import read_atlas
-from majorant.findings.facts import PageContent, Peak
+from majorant.findings.facts import Findings, Peak
 from majorant.findings.moments import meaning
 from majorant.findings.uncertainty_choice import check_asked
 from majorant.head.places import Places
@@ -107,7 +107,7 @@ class ImageResult:
     imager : SourceImager
         Fitted; its ``solution_`` holds certificate and status.
     prepared : Prepared
-    content : PageContent
+    content : Findings
         Peaks, predicted data, explained variance, certificate, decisions and cautions, as the
         page shows them.
     settings : ImageSettings
@@ -119,7 +119,7 @@ class ImageResult:
     stc: Any
     imager: SourceImager
     prepared: Prepared
-    content: PageContent
+    content: Findings
     settings: ImageSettings
     places: Places
     store: Path | None = None
@@ -210,7 +210,7 @@ def _sources(imager: SourceImager) -> dict[str, Any]:
     }
 
 
-def _uncertainty(content: PageContent) -> dict[str, Any] | None:
+def _uncertainty(content: Findings) -> dict[str, Any] | None:
     """What the standard deviations are, and those of the peaks, in the unit of the estimate."""
     doubt = content.uncertainty
     if doubt is None:
@@ -224,7 +224,7 @@ def _uncertainty(content: PageContent) -> dict[str, Any] | None:
     }
 
 
-def _regions(content: PageContent) -> dict[str, Any] | None:
+def _regions(content: Findings) -> dict[str, Any] | None:
     """Where the sources of the peaks are, and how much of the cortex the data do not speak of."""
     regions = content.regions
     if regions is None:
