@@ -138,6 +138,8 @@ class Leadfield:
         Edges may come in any order and twice. What belongs to a surface of a head (hemisphere,
         vertices, kind, subject, parcels) is given by name as well, see :class:`OnSurface`.
         """
+        if unknown := set(surface) - set(OnSurface.__annotations__):
+            raise TypeError(f"from_arrays() got an unexpected keyword argument {min(unknown)!r}")
         hemisphere, vertices = surface.get("hemisphere"), surface.get("vertices")
         parcels = surface.get("parcels")
         matrix = torch.as_tensor(gain, dtype=torch.float64)
