@@ -110,8 +110,12 @@ def imaged(
         account.note(_bands(doubt, settings.seed))
     page = page_content(prepared, settings, imager, places, values, data, predicted, problem, doubt)
     page = with_regions(page, imager, prepared, settings, account, progress)
+    stc = as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"])
+    if settings.roi:
+        courses = imager.extract(stc, settings.naming(), regions=settings.chosen)
+        page = replace(page, courses=courses)
     return ImageResult(
-        stc=as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"]),
+        stc=stc,
         imager=imager,
         prepared=prepared,
         content=replace(page, decisions=tuple(account.decisions)),
