@@ -35,7 +35,7 @@ def image(
     demo: Annotated[bool, typer.Option("--demo", help="Image a simulated response.")] = False,
     recording: own.Recording,
     contrast: own.Contrast = None,
-    solver: own.Solver = "scan",
+    solver: own.Solver = "auto",
     sources: own.Sources,
     option: own.Option = None,
     uncertainty: own.Uncertainty = "auto",
