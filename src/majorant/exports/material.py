@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from majorant.errors import MajorantError
-from majorant.findings.facts import PageContent
+from majorant.findings.facts import Findings
 from majorant.head.places import Places
 from majorant.imager.courses import RegionCourses
 
@@ -24,7 +24,7 @@ class Material:
     Attributes
     ----------
     stc : mne.SourceEstimate
-    content : PageContent
+    content : Findings
         Peaks, unit, times.
     places : Places
     kind : str
@@ -37,7 +37,7 @@ class Material:
     """
 
     stc: Any
-    content: PageContent
+    content: Findings
     places: Places
     kind: str
     subject: str

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from majorant.exports.material import Material, Sidecar
-from majorant.findings.facts import PageContent
+from majorant.findings.facts import Findings
 from majorant.forward.template import template_surfaces
 from majorant.report import figures
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil
@@ -82,6 +82,6 @@ def write_png(material: Material, folder: Path) -> dict[str, Sidecar]:
     return {"figure_cortex.png": said}
 
 
-def _ring(content: PageContent, location: int, rank: int) -> Mark:
+def _ring(content: Findings, location: int, rank: int) -> Mark:
     maps = content.sources
     return Mark(int(maps.hemisphere[location]), int(maps.vertices[location]), "peak", str(rank))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
-from majorant.findings.facts import PageContent
+from majorant.findings.facts import Findings
 from majorant.imager.courses import RegionCourses
 from majorant.report.figures import Drawing, panels, time_limits
 from majorant.report.headline import source_scale
@@ -19,7 +19,7 @@ LISTED = 40
 """Regions that the table has; the files have all."""
 
 
-def interest_section(content: PageContent, courses: RegionCourses) -> Section:
+def interest_section(content: Findings, courses: RegionCourses) -> Section:
     """List the regions of interest, the largest first, and draw the courses of some."""
     best = np.abs(courses.data).argmax(axis=1)
     largest = np.abs(courses.data)[np.arange(len(best)), best]
@@ -55,7 +55,7 @@ def interest_section(content: PageContent, courses: RegionCourses) -> Section:
     return Section("interest", "Regions of interest", body)
 
 
-def _curves(content: PageContent, courses: RegionCourses, chosen: np.ndarray) -> Drawing:
+def _curves(content: Findings, courses: RegionCourses, chosen: np.ndarray) -> Drawing:
     clk, legend = clock(courses.times), []
     largest = float(np.abs(courses.data[chosen]).max(initial=0.0))
     unit = source_scale(content.sources, largest)
