@@ -252,10 +252,11 @@ class MMNet(IterativeSolver[SourceState]):
         """The cosine energy with the network's prior, and the analytic bound of it."""
         coarse = self._coarse(problem)
         energy, made = self._energy(coarse, self.prepared.like(coarse)), self.prepared
+        norms = made.measured or made.norms
         if self.limit is not None:
-            return limiting(energy, self.limit, made.norms)
+            return limiting(energy, self.limit, norms)
         matrix = coarse.operator.svd() is not None
-        return CosineMajorant(energy, self.bound or ("gram" if matrix else "v2"), made.norms)
+        return CosineMajorant(energy, self.bound or ("gram" if matrix else "v2"), norms)
 
     @torch.no_grad()
     def start(self, problem: Problem) -> SourceState:

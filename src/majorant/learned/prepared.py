@@ -43,6 +43,11 @@ class Prepared:
     def __reduce__(self) -> tuple[type[Prepared], tuple[UnrolledNetwork[Any]]]:
         return Prepared, (self.network,)
 
+    @property
+    def measured(self) -> LayerNorms | None:
+        """The norms, where somebody needed them before."""
+        return self._norms
+
     def norms(self) -> LayerNorms:
         """Return certified norms of the prior's layers."""
         if self._norms is None:

@@ -169,6 +169,7 @@ class CosineMajorant(Majorant[SourceState]):
             *(point.state, point.energy),
             *(lambda: point.gradient, lambda: self.curvature(point), point),
             least=least,
+            measured=lambda: self.prior is None or self.prior.measured,
             **_judged(self.energy, point),
         )
 

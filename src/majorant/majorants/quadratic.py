@@ -223,6 +223,8 @@ class QuadraticSurrogate(Surrogate[SourceState]):
     exactly : callable or None
         Computes the energy of the samples that are marked in float64 from its definition, with the
         doubt that is left; None where that is how it was computed.
+    measured : callable
+        Whether the curvature can be had without measuring norms first, which takes long.
     gaping : callable or None
         Duality gap from the gradient; None where the energy is not convex.
     """
@@ -235,6 +237,7 @@ class QuadraticSurrogate(Surrogate[SourceState]):
     least: Tensor | None = None
     doubting: Callable[[], Tensor] | None = None
     exactly: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+    measured: Callable[[], bool] = lambda: True
     gaping: Callable[[Tensor], Tensor | None] | None = None
 
     @cached_property
@@ -264,9 +267,9 @@ class QuadraticSurrogate(Surrogate[SourceState]):
         return norm(self.gradient) if self.point is None else self.point.steepness
 
     def stationarity(self) -> Tensor:
-        """``|g|^2 / mu``; with the least curvature for ``mu`` where no other is known yet."""
+        """``|g|^2 / mu``; with the least curvature for ``mu`` where no other is at hand."""
         size = self.steepness()
-        if self.least is not None and "curvature" not in vars(self):
+        if self.least is not None and not self.measured():
             return size * size / self.least
         return size * size * self.curvature.step_limit().flatten(1).amin(1)
 
