@@ -8,6 +8,7 @@ SIGKILL, half of the time anywhere and half of the time near its end, where it w
 kill the next run *starts* (which sweeps, and finishes what had begun to move) and the place is
 looked at: the files are those of the old result or those of the new, to the byte where the job is
 deterministic. After every tenth kill a run goes to its end, and after it nothing may be left over.
+A continuous recording is gone on with where the killed run had come to.
 
 Runs are forked from one process that has loaded everything, and pages are short ones unless
 ``--pages`` is given, so that a hundred take minutes, and most of a run is what is tried here.
@@ -386,6 +387,8 @@ def main() -> None:
             room.mkdir()
         average = [folder / "rec-ave.fif", *head]
         continuous = [folder / "rec-raw.fif", "--raw", *head]
+        if "raw" in asked.jobs:
+            step_often()
         jobs = {
             "image": lambda: two("image", rooms["image"] / "out", average, "mne", "sloreta"),
             "raw": lambda: two("raw", rooms["raw"] / "out", continuous, "mne", "sloreta"),
@@ -407,6 +410,14 @@ def short_pages() -> None:
 
     text = "<html>" + "x" * 2_000_000 + "</html>\n"
     page.render_page = lambda *_, **__: text
+
+
+def step_often() -> None:
+    """Keep a step after every piece: our recording is short, and is to be gone on with."""
+    import majorant.imager.streams as streams
+    import majorant.imaging.progress as progress
+
+    streams.PIECE_BYTES, progress.EVERY = 8 * 64 * 700, 0.0
 
 
 def warm(job: Job) -> None:

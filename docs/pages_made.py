@@ -22,6 +22,7 @@ ROOMS = {
     "Recordings in, estimates out": (
         "majorant.imager.imager",
         "majorant.inverse",
+        "majorant.datasets",
         "majorant.recording.file",
         "majorant.recording.prepare",
         "majorant.recording.settings",

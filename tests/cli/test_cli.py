@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -105,6 +106,9 @@ def test_a_recording_that_cannot_be_imaged_is_refused(
         (("--event", "tone", "--condition", "tone"), "both given"),
         (("--reference", ","), "reference is empty"),
         (("--option", "rank=0"), "rank is a setting of its own"),
+        (("--rank", "50"), "the rank is '50'; expected None, 'info', 'full'"),
+        (("--rank", "eeg=many"), "no whole number; write eeg=50"),
+        (("--rank", "eeg=600"), "projectors leave"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(
@@ -207,3 +211,16 @@ def test_nonsense_is_answered_with_usage(capsys: pytest.CaptureFixture[str]) -> 
             main(arguments)
         assert stop.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_rank_is_taken_in_the_words_of_mne(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["image", str(recording), "--space", "ico3", "--uncertainty", "none", "--quiet"]
+    with pytest.raises(SystemExit):
+        main([*command, "--out", str(out), "--rank", "eeg=12"])
+    found = json.loads((out / "summary.json").read_text("utf-8"))
+    assert found["data"]["rank"] == 12
+    assert found["settings"]["prepare"]["rank"] == {"eeg": 12}
+    assert any(text.startswith("Rank 12 at 15 electrodes, as asked") for text in found["decisions"])

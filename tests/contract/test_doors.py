@@ -132,19 +132,23 @@ RECORDINGS: dict[str, Callable[[], Any]] = {
 }
 
 
-def _by_file(inst: Any, folder: Path, solver: str, **settings: Any) -> ImageResult:
+def _by_file(
+    inst: Any, folder: Path, solver: str, rank: Any = None, **settings: Any
+) -> ImageResult:
     """Through a file, as `majorant image` does."""
     path = folder / ("some-epo.fif" if isinstance(inst, mne.BaseEpochs) else "some-ave.fif")
     inst.copy().save(path, overwrite=True, verbose="error")
     own = ImageSettings(
         solver, options=QUICK.get(solver, {}), uncertainty="none", **settings
     )  # fmt: skip
-    return image(prepare(load_recording(path), Preparation()), own)
+    return image(prepare(load_recording(path), Preparation(rank=rank)), own)
 
 
-def _by_data(inst: Any, solver: str, given: Any = None) -> tuple[SourceImager, Any]:
+def _by_data(
+    inst: Any, solver: str, given: Any = None, rank: Any = None
+) -> tuple[SourceImager, Any]:
     """Through the data in memory, as a user of MNE does."""
-    imager = SourceImager(solver, **QUICK.get(solver, {})).fit(inst, given)
+    imager = SourceImager(solver, rank=rank, **QUICK.get(solver, {})).fit(inst, given)
     return imager, imager.apply(inst.average() if isinstance(inst, mne.BaseEpochs) else inst)
 
 
@@ -188,6 +192,52 @@ def test_both_doors_give_one_answer(
     ours, theirs = stc.data, result.stc.data
     assert np.abs(ours - theirs).max() <= EXACT * np.abs(theirs).max()
     _same_decisions(imager, result)
+
+
+RANKS = [
+    ("cleaned", None, 28), ("cleaned", "info", 31), ("cleaned", "full", 31),
+    ("cleaned", {"eeg": 20}, 20), ("interpolated", {"eeg": 29}, 29),
+    ("a baseline, one trial", {"eeg": 9}, 9),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("recording", "rank", "found"), RANKS)
+def test_a_rank_that_is_said_holds_at_both_doors(
+    recording: str, rank: Any, found: int, head: Path, tmp_path: Path
+) -> None:
+    inst = RECORDINGS[recording]()
+    result = _by_file(inst, tmp_path, "sloreta", rank, forward=str(head))
+    given = mne.read_forward_solution(head, verbose="error")
+    imager, stc = _by_data(_as_saved(inst, tmp_path), "sloreta", given, rank)
+    assert imager.rank_ == result.imager.rank_ == found
+    assert np.abs(stc.data - result.stc.data).max() <= EXACT * np.abs(stc.data).max()
+    _same_decisions(imager, result)
+    # The noise is white in as many dimensions, and the reference's empty one is none of them.
+    white = imager.whitener_ @ imager.noise_cov_["data"] @ imager.whitener_.T
+    assert np.allclose(white, np.eye(found), atol=1e-6)
+    assert np.abs(imager.whitener_ @ np.ones(len(imager.info_["ch_names"]))).max() < 1e-3 * (
+        np.abs(imager.whitener_).max()
+    )
+
+
+@pytest.mark.parametrize("rank", ["all", 20, {"eeg": 0}, {"eeg": 2.5}, {"ecg": 3}, {"eeg": 32}])
+def test_a_rank_that_cannot_be_is_refused(rank: Any, tmp_path: Path) -> None:
+    said = "projectors leave 31" if rank == {"eeg": 32} else "the rank is"
+    for door in (
+        lambda: _by_file(_average(40), tmp_path, "mne", rank),
+        lambda: _by_data(_average(40), "mne", rank=rank),
+        lambda: _by_data(_average(40).info, "mne", rank=rank),
+    ):
+        with pytest.raises(MajorantError, match=said):
+            door()
+
+
+def test_a_rank_beyond_that_of_the_noise_is_refused() -> None:
+    evoked = _average(40)
+    few = np.random.default_rng(0).standard_normal((32, 12)) * 1e-6
+    cov = mne.Covariance(few @ few.T, evoked.ch_names, [], [], 12)
+    with pytest.raises(MajorantError, match="rank 12 in the EEG and rank='full' asks for 31"):
+        SourceImager("mne", rank="full").fit(evoked.info, forward(), cov)
 
 
 def _same_decisions(imager: SourceImager, result: ImageResult) -> None:

@@ -149,6 +149,29 @@ def test_stretches_that_are_marked_as_bad_say_nothing_of_noise_and_are_not_shown
         )
 
 
+@pytest.mark.parametrize("name", ["Cz", "cz"])
+def test_the_electrode_of_the_reference_comes_back(
+    name: str, raw: Any, sphere_forward: Any, tmp_path: Path
+) -> None:
+    """Recorded against Cz and told so, a recording is what it was against another reference."""
+    forward = tmp_path / "sphere-fwd.fif"
+    mne.write_forward_solution(forward, sphere_forward, verbose="error")
+    whole = raw.copy().pick("eeg").crop(0, 5.99)
+    against = whole.copy().set_eeg_reference(["Cz"], verbose="error").drop_channels(["Cz"])
+    settings = ImageSettings("mne", forward=str(forward), loose=0, uncertainty="none")
+    found = {}
+    for label, one, more in (
+        ("whole", whole, {}),
+        ("against", against, {"reference": name, "montage": "biosemi32"}),
+    ):
+        image_continuous(
+            Recording(tmp_path / label, "raw", one), Preparation(filter=(1, 30), **more), settings,
+            tmp_path / f"{label}.zarr",
+        )  # fmt: skip
+        found[label] = read_window(tmp_path / f"{label}.zarr").data
+    assert_equal(found["against"], found["whole"])
+
+
 def test_covariances_of_a_recording_leave_out_what_is_marked_as_bad(
     raw: Any, imager: SourceImager
 ) -> None:
@@ -186,7 +209,7 @@ def test_a_continuous_recording_is_imaged_from_the_command_line(
     assert not any(" ms" in caution for caution in summary["cautions"])
     for more, says in (
         (["--event", "1"], "events, conditions and rejection belong to averages"),
-        (["--reference", "Cz"], "cannot be added to continuous data"),
+        (["--reference", "Nope"], "there is no electrode Nope"),
         (["--tmin", "99"], "holds no sample"),
     ):
         with pytest.raises(SystemExit) as stop:

@@ -231,6 +231,40 @@ def test_a_store_holds_what_was_written(tmp_path: Path) -> None:
     assert dict(group.attrs)["complete"] is True
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".zarr"])
+def test_what_is_replaced_is_there_until_the_run_ends(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"run{suffix}"
+
+    def written() -> int:
+        if suffix == ".csv":
+            return len(path.read_text().splitlines()) - 1
+        return len(read_store(path)["time"][:])
+
+    def opened(n: int) -> Any:
+        sink = open_file(path, ("a",), "Am", overwrite=True)
+        if n:
+            sink.write(np.arange(n) / SFREQ, np.zeros((1, n)))
+        return sink
+
+    opened(3).close()
+    sink = opened(600)
+    assert written() == 3
+    # A run that is killed leaves both, and nobody takes them for nothing.
+    with pytest.raises(MajorantError, match=r"run\.unfinished.* from a run that did not end"):
+        open_file(path, ("a",), "Am", overwrite=True)
+    sink.close()
+    assert written() == 600
+    opened(0).close()
+    assert written() == 600
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def read_store(path: Path) -> Any:
+    import zarr
+
+    return zarr.open_group(path, mode="r")
+
+
 @pytest.fixture
 def players(raw: Any) -> Iterator[Any]:
     """Makes streams on this machine, one after the other, under one name."""

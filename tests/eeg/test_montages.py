@@ -114,5 +114,5 @@ def test_a_rank_that_is_too_low_and_a_covariance_of_others_are_said(
     other = mne.Covariance(np.eye(3), ["X1", "X2", "X3"], [], [], 100)
     with pytest.raises(MajorantError, match="covariance and the recording have no good channel"):
         SourceImager("sloreta").fit(evoked.info, sphere_forward, other)
-    with pytest.raises(MajorantError, match="cannot be whitened with rank='all'"):
+    with pytest.raises(MajorantError, match="the rank is 'all'"):
         SourceImager("sloreta", rank="all").fit(evoked.info, sphere_forward)

@@ -70,3 +70,25 @@ def test_a_skull_that_conducts_more_lets_more_through() -> None:
     assert float(more.norm()) > 1.1 * float(usual.norm())
     with pytest.raises(MajorantError, match=r"expected 0\.001 to 0\.03"):
         SourceImager("sloreta", space="ico3", skull=0.3).fit(info)
+
+
+def test_a_child_has_a_small_head_and_a_thin_skull_that_conducts_more() -> None:
+    info = electrodes(measured=False)
+    child = SourceImager("sloreta", space="ico3", age="5 years").fit(info)
+    assert child.alignment_ is not None
+    assert child.alignment_.age == 5
+    assert child.alignment_.size == pytest.approx(head_scale(50.3))
+    assert any("At 5 years these were taken for typical" in note for note in child.notes_)
+    adult = template_forward(info, "ico3").leadfield.gain
+    assert adult.equal(template_forward(info, "ico3", age=30.0).leadfield.gain)
+    young = child.leadfield_.gain
+    assert float((young - young.mean(dim=0)).norm()) > 1.5 * float((adult - adult.mean(0)).norm())
+
+
+def test_a_warped_child_has_the_skull_of_its_age() -> None:
+    info = electrodes(measured=True)
+    usual, child = (template_forward(info, "ico3", head="warped", age=age) for age in (None, 3.0))
+    assert child.alignment.by == "warp"
+    assert child.alignment.age == 3
+    more = [g - g.mean(dim=0) for g in (usual.leadfield.gain, child.leadfield.gain)]
+    assert float(more[1].norm()) > 1.2 * float(more[0].norm())

@@ -9,6 +9,7 @@ import pytest
 
 from majorant.findings.facts import SourceMaps
 from majorant.forward.cortex import mni305_to_mni152
+from majorant.report.colour import DIVERGING
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, colours, ramp
 from majorant.report.figures import _labels
 from majorant.report.headline import headline, source_scale
@@ -16,7 +17,7 @@ from majorant.report.marks import Mark
 from majorant.report.raster import Camera, rasterise
 from majorant.report.sensors import reach, sensor_positions
 from majorant.report.spread import fill_between, spread
-from majorant.report.topography import diverging, spherical_spline
+from majorant.report.topography import spherical_spline
 from majorant.words import (
     clock,
     escape,
@@ -212,7 +213,7 @@ def test_splines_are_exact_at_electrodes_and_keep_constants():
 
 
 def test_red_is_positive():
-    rgb = diverging(np.array([-1.0, 0.0, 1.0]))
+    rgb = DIVERGING.colours(np.array([0.0, 0.5, 1.0]))
     assert rgb[0, 2] > rgb[0, 0]
     assert np.ptp(rgb[1]) < 0.01
     assert rgb[2, 0] > rgb[2, 2]

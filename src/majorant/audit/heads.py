@@ -41,6 +41,7 @@ from majorant.forward.template import (
 )
 from majorant.head.model import leadfield_from_forward
 from majorant.head.places import Places, locate
+from majorant.head.template import child_of, head_scale
 
 __all__ = ["MOVED_MM", "TRUE_SKULL", "AuditHead", "own_head", "template_heads"]
 
@@ -109,7 +110,13 @@ class AuditHead:
 
 
 def template_heads(
-    cap: Cap, *, differ: bool, seed: int, head: Head, progress: Progress = None
+    cap: Cap,
+    *,
+    differ: bool,
+    seed: int,
+    head: Head,
+    age: float | None = None,
+    progress: Progress = None,
 ) -> AuditHead:
     """Make both heads of the template for a cap.
 
@@ -122,21 +129,31 @@ def template_heads(
         Of the displacement of the electrodes.
     head : Head
         The template.
+    age : float, optional
+        Years; below 18, the skull is typical of the age.
     progress : callable, optional
         Takes a line of text for every step that takes time.
     """
     surfaces = template_surfaces(progress)
+    child = child_of(age)
+    skull, thickness = CONDUCTIVITY[1], 1.0
+    if child is not None:
+        skull, thickness = child.skull, child.share / head_scale(child.circumference)
+        layers = (CONDUCTIVITY[0], skull, CONDUCTIVITY[2])
+        head = template_head(layers, progress, thickness=thickness)
     n = len(cap.ch_names)
     _say(progress, f"Computing what {n} electrodes see of the cortex, as solvers believe it")
     believed = _seen(head, surfaces, cap.ch_names, cap.positions)
     gain, differs = believed.gain, "The data are made with the same head that solvers believe in."
     if differ:
-        true = template_head((CONDUCTIVITY[0], TRUE_SKULL, CONDUCTIVITY[2]), progress)
+        conducts = TRUE_SKULL / CONDUCTIVITY[1] * skull
+        layers = (CONDUCTIVITY[0], conducts, CONDUCTIVITY[2])
+        true = template_head(layers, progress, thickness=thickness)
         _say(progress, f"Computing what {n} electrodes see of the cortex, as it is")
         gain = _seen(true, surfaces, cap.ch_names, _moved(cap.positions, head, seed)).gain
         differs = (
             "The head that makes the data differs from the one that solvers believe in: its skull "
-            f"conducts {TRUE_SKULL:g} S/m, not {CONDUCTIVITY[1]:g}, and every electrode sits "
+            f"conducts {conducts:.2g} S/m, not {skull:.2g}, and every electrode sits "
             f"{MOVED_MM:g} mm from where it is believed to be."
         )
     parcels = template_parcels()

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from majorant import __version__
 from majorant.audit.advice import advice, decibels, headline, ranged, title
-from majorant.audit.pictures import map_scales, on_mesh, picture_row, spans
+from majorant.audit.pictures import MapScale, four_sides, map_scales, on_mesh, spans
 from majorant.audit.plots import curves, electrode_map
 from majorant.audit.summary import ERROR, FALSE, MISSED, Audit
 from majorant.audit.tables import change_table, place_table
 from majorant.registry import SOLVERS
-from majorant.report.parts import Section, cautions, facts, figure, linked, opening, table
-from majorant.report.shade import GREEN, Shade
-from majorant.report.sheet import colour_bar, render_sheet, tabs
-from majorant.words import THIN, escape, written
+from majorant.report.colour import GREEN
+from majorant.report.frame import framed
+from majorant.report.parts import (
+    Section,
+    cautions,
+    citations,
+    colour_bar,
+    facts,
+    figure,
+    opening,
+    paragraphs,
+    table,
+    tabs,
+)
+from majorant.report.pictures import Still
+from majorant.report.shade import Shade
+from majorant.report.templating import template
+from majorant.words import THIN, written
 
 __all__ = ["render_audit"]
 
@@ -63,10 +78,10 @@ def render_audit(
         Section("method", "How this was found", _method(audit, command)),
         Section("cite", "How to cite", _citing(audit)),
     ]
-    return render_sheet(f"Audit of {audit.cap.title}", _header(audit), sections)
+    return framed(f"Audit of {audit.cap.title}", _header(audit), sections)
 
 
-def _header(audit: Audit) -> str:
+def _header(audit: Audit) -> Markup:
     own, (first, second) = audit.settings, headline(audit)
     lead = audit.head.believed
     what = "regions" if lead.kind == "regions" else "locations"
@@ -77,10 +92,10 @@ def _header(audit: Audit) -> str:
     )
     asked = "What EEG source imaging can be expected to find: "
     opened = opening(audit.cap.title, origin, first, second, before=asked)
-    return f"{opened}{_facts(audit)}{_cautions(audit)}"
+    return opened + _facts(audit) + _cautions(audit)
 
 
-def _facts(audit: Audit) -> str:
+def _facts(audit: Audit) -> Markup:
     best = audit.ranked()[0]
     scores = audit.values(best)
     error, missed, false = (audit.estimate(scores[:, k]) for k in (ERROR, MISSED, FALSE))
@@ -95,7 +110,7 @@ def _facts(audit: Audit) -> str:
     return facts(pairs)
 
 
-def _cautions(audit: Audit) -> str:
+def _cautions(audit: Audit) -> Markup:
     """What the audit does not say."""
     texts = [audit.head.differs]
     learned = [title(s) for s in audit.solvers if s in ("mm-net", "unfolded-sbl")]
@@ -113,40 +128,38 @@ def _cautions(audit: Audit) -> str:
     return cautions(texts, "What this does not say")
 
 
-def _advice(audit: Audit) -> str:
-    items = "".join(
-        f"<li><strong>{escape(a.what)}</strong><p>{escape(a.why)}</p></li>" for a in advice(audit)
-    )
-    if not items:
-        return (
-            "<p>These simulations are too few to tell anything apart; more patches (--n) would "
-            "say more.</p>\n"
+def _advice(audit: Audit) -> Markup:
+    listed = advice(audit)
+    if not listed:
+        return paragraphs(
+            "These simulations are too few to tell anything apart; more patches (--n) would say "
+            "more."
         )
-    return f'<ul class="advice">{items}</ul>\n'
+    return template("audit").advice(listed)
 
 
-def _seen(audit: Audit, shade: Shade) -> str:
+def _seen(audit: Audit, shade: Shade) -> Markup:
     """The head with its electrodes, and how visible every place is."""
     db = audit.visible_db
     low, high = np.floor(np.quantile(db, 0.02)), np.ceil(np.quantile(db, 0.98))
     mesh = on_mesh(db[:, None], audit.head.places, shade.surfaces)[..., 0]
     what = "Signal-to-noise ratio relative to the median place"
-    row = picture_row(shade, mesh, GREEN, (low, high), what)
-    middle = (low + high) / 2
     bar = colour_bar(
         GREEN.ramp(),
-        [f"{written(v, '+.3g')} dB" for v in (low, middle, high)],
+        [f"{written(v, '+.3g')} dB" for v in (low, (low + high) / 2, high)],
         f"{what} (dB), for patches of equal strength; dark places hide",
+        "key",
     )
     chosen = audit.cap.n < audit.cap.n_offered
     rest = (
         f" Hollow: the other {audit.cap.n_offered - audit.cap.n} of the montage." if chosen else ""
     )
-    return (
-        f'<figure><div class="seen"><div class="plot">{electrode_map(audit.cap)}</div>'
-        f"<div>{row}{bar}</div></div><figcaption>Left: the electrodes, from above, nose up.{rest} "
-        f"Right: {escape(_hidden(audit))}</figcaption></figure>\n"
-        f"<p><b>The electrodes:</b> {escape(', '.join(audit.cap.chosen))}.</p>\n"
+    return template("audit").seen(
+        Markup(electrode_map(audit.cap)),
+        four_sides(shade, mesh, GREEN, (low, high), what),
+        bar,
+        f"Left: the electrodes, from above, nose up.{rest} Right: {_hidden(audit)}",
+        ", ".join(audit.cap.chosen),
     )
 
 
@@ -160,106 +173,89 @@ def _hidden(audit: Audit) -> str:
     )
 
 
-def _maps(audit: Audit, maps: Maps, shade: Shade, progress: Callable[[int, int], None]) -> str:
+def _maps(audit: Audit, maps: Maps, shade: Shade, progress: Callable[[int, int], None]) -> Markup:
     scales, small = map_scales(audit.settings), Shade(shade.surfaces, SMALL)
     levels = audit.settings.snr_levels
-    panels: list[list[str]] = [[] for _ in levels]
+    panels: list[list[Markup]] = [[] for _ in levels]
     unsure = []
     for k, solver in enumerate(audit.ranked()):
         for i in range(len(levels)):
-            panels[i].append(_solver(audit, solver, i, maps[solver][i], shade, scales))
+            panels[i].append(_solver(audit, solver, i, maps[solver][i], shade))
         unsure.append(_unsure(audit, solver, maps[solver][audit.settings.planning], small))
         progress(k + 1, len(audit.solvers))
-    keys = f'<div class="keys">{"".join(scale.key() for scale in scales)}</div>'
-    lead = (
+    named = [
+        (decibels(level), Markup().join(parts)) for level, parts in zip(levels, panels, strict=True)
+    ]
+    return template("audit").maps(
         "Expected errors of a patch at each place, the same scale for all solvers and levels. Pale "
-        "is good. Left and right hemisphere from outside, below from inside."
-    )
-    labels = [decibels(level) for level in levels]
-    body = tabs(
-        "level",
-        "Signal-to-noise ratio",
-        [(label, "".join(parts)) for label, parts in zip(labels, panels, strict=True)],
-        audit.settings.planning,
-    )
-    return (
-        f'<p class="lead">{lead}</p>{keys}{body}<details><summary>How sure are these maps? The '
-        f"ends of their 95 % intervals at {escape(decibels(audit.level))}</summary>"
-        f"<p>A place’s value comes from the patches around it. Above, the lower ends; below, the "
-        f"upper ends.</p>{''.join(unsure)}</details>\n"
+        "is good. Left and right hemisphere from outside, below from inside.",
+        [scale.key() for scale in scales],
+        tabs("level", "Signal-to-noise ratio", named, audit.settings.planning),
+        decibels(audit.level),
+        unsure,
     )
 
 
 def _solver(
-    audit: Audit,
-    solver: str,
-    level: int,
-    values: NDArray[np.float64],
-    shade: Shade,
-    scales: Sequence,
-) -> str:
+    audit: Audit, solver: str, level: int, values: NDArray[np.float64], shade: Shade
+) -> Markup:
     """One solver at one level: three maps with their means and intervals."""
-    blocks = []
     meshes = on_mesh(values[:, 0].T, audit.head.places, shade.surfaces)
     scores = audit.values(solver, level=level)
-    for k, scale in enumerate(scales):
-        unit, metric = scale.metric.unit, scale.metric
-        what = f"{metric.title} of {title(solver)} at {decibels(audit.settings.snr_levels[level])}"
-        row = picture_row(shade, scale.share(meshes[..., k]), scale.palette, (0.0, 1.0), what)
+    at = f"of {title(solver)} at {decibels(audit.settings.snr_levels[level])}"
+    blocks = []
+    for k, scale in enumerate(map_scales(audit.settings)):
+        unit = scale.metric.unit
         mean = audit.estimate(scores[:, k])
         half = np.median(values[k, 2] - values[k, 1]) / 2
         spec = ".0f" if mean.mean >= 10 else ".1f"
         blocks.append(
-            f'<div class="block">{row}<p><b>{written(mean.mean, spec)}{THIN}{escape(unit)}</b> '
-            f"on average (95{THIN}% interval {written(mean.low, spec)} to "
-            f"{written(mean.high, spec)}); {escape(spans(values[k, 0], unit))} over the middle "
-            f"nine tenths of the cortex, each ±{half:.0f}{THIN}{escape(unit)} (median)</p></div>"
+            {
+                "maps": [_sides(shade, meshes[..., k], scale, f"{scale.metric.title} {at}")],
+                "kind": "four",
+                "mean": f"{written(mean.mean, spec)}{THIN}{unit}",
+                "says": f"on average (95{THIN}% interval {written(mean.low, spec)} to "
+                f"{written(mean.high, spec)}); {spans(values[k, 0], unit)} over the middle nine "
+                f"tenths of the cortex, each ±{half:.0f}{THIN}{unit} (median)",
+            }
         )
     found = audit.share(scores[:, ERROR])
     note = f"within {audit.settings.goal:g}{THIN}mm in {ranged(found, '%')}"
-    return (
-        f'<div class="solver"><h3>{escape(title(solver))}<span>{escape(note)}</span></h3>'
-        f'<div class="blocks">{"".join(blocks)}</div></div>'
-    )
+    return template("audit").solver(title(solver), note, blocks)
 
 
-def _unsure(audit: Audit, solver: str, values: NDArray[np.float64], shade: Shade) -> str:
+def _sides(shade: Shade, mesh: NDArray[np.float64], scale: MapScale, what: str) -> list[Still]:
+    return four_sides(shade, scale.share(mesh), scale.palette, (0.0, 1.0), what)
+
+
+def _unsure(audit: Audit, solver: str, values: NDArray[np.float64], shade: Shade) -> Markup:
     """Lower and upper ends of the maps of a solver."""
     blocks = []
     for k, scale in enumerate(map_scales(audit.settings)):
         mesh = on_mesh(values[k, 1:].T, audit.head.places, shade.surfaces)
-        rows = "".join(
-            picture_row(
-                shade,
-                scale.share(mesh[..., end]),
-                scale.palette,
-                (0.0, 1.0),
-                f"{scale.metric.title} of {title(solver)}, {word} end of the interval",
-                "four row",
-            )
+        what = f"{scale.metric.title} of {title(solver)}"
+        rows = [
+            _sides(shade, mesh[..., end], scale, f"{what}, {word} end of the interval")
             for end, word in enumerate(("lower", "upper"))
-        )
-        blocks.append(f'<div class="block">{rows}</div>')
-    return (
-        f'<div class="solver"><h3>{escape(title(solver))}</h3>'
-        f'<div class="blocks">{"".join(blocks)}</div></div>'
+        ]
+        blocks.append({"maps": rows, "kind": "four row", "mean": ""})
+    return template("audit").solver(title(solver), "", blocks)
+
+
+def _levels(audit: Audit) -> Markup:
+    more = audit.jobs[1:]
+    extra = sorted({job.electrodes for job in more if job.electrodes > audit.cap.n_offered})
+    body = figure(curves(audit)) + change_table(audit)
+    if not extra:
+        return body
+    return body + paragraphs(
+        f"Caps of {' and '.join(map(str, extra))} electrodes have more than the "
+        f"{audit.cap.n_offered} that {audit.cap.title} offers; the others are places of the 10-05 "
+        "system, far from these."
     )
 
 
-def _levels(audit: Audit) -> str:
-    more = audit.jobs[1:]
-    extra = sorted({job.electrodes for job in more if job.electrodes > audit.cap.n_offered})
-    note = ""
-    if extra:
-        note = (
-            f"<p>Caps of {' and '.join(map(str, extra))} electrodes have more than the "
-            f"{audit.cap.n_offered} that {escape(audit.cap.title)} offers; the others are places "
-            "of the 10-05 system, far from these.</p>"
-        )
-    return f"{figure(curves(audit))}{change_table(audit)}{note}"
-
-
-def _method(audit: Audit, command: str) -> str:
+def _method(audit: Audit, command: str) -> Markup:
     own, head = audit.settings, audit.head
     n = head.believed.n_locations
     text = (
@@ -286,14 +282,8 @@ def _method(audit: Audit, command: str) -> str:
         (name, _plain(value)) for name, value in own.named().items() if value not in (None, ())
     ]
     pairs.append(("seen again with", f"seed {own.seed}, majorant {__version__}"))
-    steps = "".join(f"<li>{escape(line)}</li>" for line in audit.decisions)
-    return (
-        f"<p>{escape(text)}</p><p>{escape(defined)}</p>"
-        f"<p>This command makes this page again, to the last digit on one machine:</p>"
-        f'<pre class="copy" tabindex="0">{escape(command)}</pre>'
-        f'<h3>What was decided</h3><ol class="steps">{steps}</ol>'
-        f"{table(('', ''), pairs, 'Settings', kind='pairs')}"
-    )
+    settings = table(("", ""), pairs, "Settings", kind="pairs")
+    return template("audit").method((text, defined), command, audit.decisions, settings)
 
 
 def _plain(value: object) -> str:
@@ -302,9 +292,8 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _citing(audit: Audit) -> str:
+def _citing(audit: Audit) -> Markup:
     lines = [SOLVERS[s].citation for s in audit.solvers]
     lines += [f"Majorant {__version__}", MNE_CITATION]
     lines += [TEMPLATE_CITATION] if audit.settings.forward is None else []
-    text = "\n".join(linked(line) for line in dict.fromkeys(lines))
-    return f'<p>One click selects all of it.</p><pre class="copy" tabindex="0">{text}</pre>'
+    return citations(lines)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from majorant.audit.judge import METRICS, Metric
@@ -13,13 +14,15 @@ from majorant.audit.settings import AuditSettings
 from majorant.findings.facts import SourceMaps
 from majorant.forward.surfaces import Surfaces
 from majorant.head.places import Places
-from majorant.report.pictures import data_uri
-from majorant.report.shade import BLUE, BROWN, PURPLE, SIDES, Palette, Shade
-from majorant.report.sheet import colour_bar
+from majorant.report.colour import BLUE, BROWN, PURPLE, Palette
+from majorant.report.cortex import SIDES
+from majorant.report.parts import colour_bar
+from majorant.report.pictures import Still, still
+from majorant.report.shade import Shade
 from majorant.report.spread import spread
-from majorant.words import THIN, escape, written
+from majorant.words import THIN, written
 
-__all__ = ["MapScale", "map_scales", "on_mesh", "picture_row"]
+__all__ = ["MapScale", "four_sides", "map_scales", "on_mesh", "spans"]
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,11 @@ class MapScale:
         whole = np.asarray(values, dtype=np.float64) / self.high
         return np.clip(whole, 0.0, 1.0) ** (1.0 / self.power)
 
-    def key(self) -> str:
+    def key(self) -> Markup:
         """Return its colour bar."""
         roots = "; a scale of square roots" if self.power != 1 else ""
         label = f"{self.metric.title} ({self.metric.unit}): {self.metric.summary}{roots}"
-        return colour_bar(self.palette.ramp(), self.ticks, label)
+        return colour_bar(self.palette.ramp(), self.ticks, label, "key")
 
 
 def map_scales(settings: AuditSettings) -> tuple[MapScale, ...]:
@@ -83,24 +86,17 @@ def on_mesh(values: NDArray[np.float64], places: Places, surfaces: Surfaces) -> 
     return spread(maps, values, surfaces.faces)
 
 
-def picture_row(
+def four_sides(
     shade: Shade,
     values: NDArray[np.floating],
     palette: Palette,
     ends: Sequence[float],
     what: str,
-    kind: str = "four",
-) -> str:
-    """Return the four sides of a map as HTML; `what` is told to those who do not see it."""
-    cells = []
-    for view in SIDES:
-        image = shade.draw(view, values, palette, ends)
-        alt = escape(f"{what}, {view.name}")
-        cells.append(
-            f'<img src="{data_uri(image, 84)}" width="{image.width}" height="{image.height}" '
-            f'alt="{alt}">'
-        )
-    return f'<div class="{kind}">{"".join(cells)}</div>'
+) -> list[Still]:
+    """Return the four sides of a map; `what` is told to those who do not see it."""
+    return [
+        still(shade.draw(view, values, palette, ends), f"{what}, {view.name}", 84) for view in SIDES
+    ]
 
 
 def spans(values: NDArray[np.floating], unit: str) -> str:

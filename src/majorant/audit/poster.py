@@ -12,12 +12,13 @@ from PIL import Image
 from majorant.audit.advice import decibels, title
 from majorant.audit.pictures import MapScale, map_scales, on_mesh
 from majorant.audit.summary import ERROR, Audit
-from majorant.report.shade import SIDES, Shade
+from majorant.report.colour import INK, MUTED
+from majorant.report.cortex import SIDES
+from majorant.report.shade import Shade
 
 __all__ = ["poster"]
 
 GAP = 8
-INK, MUTED = "#171b20", "#5b6570"
 
 
 def poster(audit: Audit, maps: Mapping[str, NDArray[np.float64]], shade: Shade) -> bytes:

@@ -108,7 +108,12 @@ def prepare(settings: AuditSettings, say: Callable[[str], None] | None = None) -
         template = template_head(progress=say)
         cap = choose_cap(settings, template, account)
         head = template_heads(
-            cap, differ=settings.head_error, seed=settings.seed, head=template, progress=say
+            cap,
+            differ=settings.head_error,
+            seed=settings.seed,
+            head=template,
+            age=settings.age,
+            progress=say,
         )
     account.note(head.differs)
     return Prepared(settings, cap, head, account)

@@ -14,7 +14,7 @@ __all__ = ["DEFAULT_SOLVERS", "FEWEST", "AuditSettings"]
 
 FEWEST = 8
 """Electrodes below which nothing is imaged."""
-DEFAULT_SOLVERS = ("scan", "sloreta", "unfolded-sbl", "mm-net")
+DEFAULT_SOLVERS = ("auto", "sloreta", "unfolded-sbl", "mm-net")
 MOST = 10_000
 """Patches; an audit of more would take days and tell no more."""
 USUAL_DB = 10.0
@@ -51,6 +51,8 @@ class AuditSettings:
         Whether the head that makes the data differs from the one that solvers believe in. Heads of
         one's own are exact, since there is nothing to differ from.
     seed : int
+    age : float or None
+        Years: below 18, heads have the skull of the age (`majorant.forward.ages`).
 
     Raises
     ------
@@ -70,6 +72,7 @@ class AuditSettings:
     goal: float = 20.0
     head_error: bool = True
     seed: int = 0
+    age: float | None = None
 
     def __post_init__(self) -> None:
         low, high = self.snr
@@ -96,6 +99,11 @@ class AuditSettings:
             raise MajorantError(
                 "a montage and a forward solution were both given; the electrodes of a forward "
                 "solution are fixed, so leave the montage out"
+            )
+        if self.age is not None and self.forward is not None:
+            raise MajorantError(
+                "an age and a forward solution were both given; a forward solution has its own "
+                "skull, so leave the age out"
             )
         if self.montage is None and self.forward is None:
             raise MajorantError("no montage was given; name one, or give a file")

@@ -34,6 +34,7 @@ def audit(
         str | None, typer.Option(help="Which ones, with commas.", rich_help_panel=CAP)
     ] = None,
     forward: own.Forward = None,
+    age: own.Age = None,
     exact_head: Annotated[
         bool,
         typer.Option(
@@ -71,6 +72,7 @@ def audit(
     from majorant.audit.run import PAGE, prepare, run, save
     from majorant.audit.settings import DEFAULT_SOLVERS, AuditSettings
     from majorant.audit.store import check_folder, open_folder
+    from majorant.forward.ages import read_age
 
     chosen = own.names(solvers)
     settings = AuditSettings(
@@ -86,6 +88,7 @@ def audit(
         goal=goal,
         head_error=not exact_head,
         seed=seed,
+        age=None if age is None else read_age(age),
     )
     voice = Voice(quiet)
     check_folder(output, overwrite=overwrite)

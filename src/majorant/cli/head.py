@@ -1,4 +1,4 @@
-"""``majorant head``: bring a lead field of another tool into a file of ours."""
+"""``majorant head``: whose head is imaged: of an MRI, of an age, or another tool's lead field."""
 
 from __future__ import annotations
 
@@ -8,18 +8,35 @@ from typing import Annotated, Any
 import typer
 
 from majorant.cli.answer import Json, deliver
-from majorant.cli.options import Overwrite
+from majorant.cli.given import there
+from majorant.cli.head_import import run_import
+from majorant.cli.head_subject import run_subject
+from majorant.cli.options import Montage, Overwrite, Skull, SubjectsDir, Trans
 from majorant.errors import MajorantError
 
 
 def head(
+    subject: Annotated[str | None, typer.Argument(help="Of FreeSurfer or FastSurfer.")] = None,
+    *,
     source: Annotated[
-        Path,
+        Path | None,
         typer.Option("--import", metavar="FILE", help="A .mat, .h5, .hdf5 or .npz file."),
-    ],
+    ] = None,
+    age: Annotated[
+        str | None,
+        typer.Option(help="Tell what is typical; below 2.5 years fetch a template of the age."),
+    ] = None,
+    subjects_dir: SubjectsDir = None,
+    recording: Annotated[
+        Path | None,
+        typer.Option(help="To coregister: a recording, with places.", callback=there),
+    ] = None,
+    montage: Montage = None,
+    trans: Trans = None,
+    skull: Skull = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="File to write; default: FILE with .safetensors."),
+        typer.Option("--out", help="What to write; default: FILE.safetensors, out/head-SUBJECT."),
     ] = None,
     channels: Annotated[
         Path | None,
@@ -38,78 +55,55 @@ def head(
     overwrite: Overwrite = False,
     json: Json = None,
 ) -> None:
-    """Import a lead field: FieldTrip, EEGLAB, Brainstorm, SimNIBS, New York Head, arrays.
+    """Make a head ready: of an MRI, of another tool's lead field, of an age.
 
     \b
+    majorant head sub01 --subjects-dir subjects --recording rec.fif
     majorant head --import leadfield.mat --out mine.safetensors
     majorant head --import headmodel_surf.mat --channels channel.mat
-    majorant image recording.fif --forward mine.safetensors
+    majorant head --age 6mo --subjects-dir subjects
     """
-    from majorant.forward.foreign import import_leadfield
-
-    place = (source.with_suffix(".safetensors") if out is None else out).expanduser()
-    if place.suffix != ".safetensors":
-        raise MajorantError(f"a lead field is written to a .safetensors file; {place} is none")
-    if place.exists() and not overwrite:
-        raise MajorantError(f"{place} is there already; give --overwrite, or another --out")
-    names = None if channels is None else read_names(channels)
-    found = import_leadfield(source, ch_names=names, gain_unit=unit, length_unit=length_unit)
-    lead, notes = found.leadfield, list(found.notes)
-    if regions:
-        from majorant.head.imported import regions_by_position
-
-        lead, sentence = regions_by_position(lead)
-        notes.append(sentence)
-    try:
-        lead.save(place)
-    except OSError as error:
+    if sum(given is not None for given in (subject, source, age)) != 1:
         raise MajorantError(
-            f"{place} cannot be written ({error.strerror or error}); give another --out"
-        ) from error
+            "give one of three: a subject, a file of a lead field with --import, or an age "
+            "with --age"
+        )
+    if subject is not None:
+        run_subject(
+            subject, subjects_dir, recording, montage, trans, skull, out, overwrite=overwrite,
+            json=json,
+        )  # fmt: skip
+        return
+    if age is not None:
+        _of_age(age, subjects_dir, json)
+        return
+    assert source is not None
+    run_import(
+        source, out, channels, unit, length_unit, regions=regions, overwrite=overwrite, json=json
+    )
+
+
+def _of_age(age: str, subjects_dir: Path | None, json: str | None) -> None:
+    """Tell what is typical of an age, and fetch a template of it where there is one."""
+    from majorant.forward.ages import head_at, read_age
+    from majorant.head.infant import fetch_infant, infant_name
+
+    row = head_at(read_age(age))
     document: dict[str, Any] = {
-        "layout": found.layout,
-        "file": place.name,
-        "electrodes": lead.n_sensors,
-        "sources": lead.n_locations,
-        "orientations": lead.n_orient,
-        "kind": lead.kind,
-        "leadfield_sha256": lead.fingerprint(),
-        "notes": notes,
+        "age": read_age(age),
+        "circumference_cm": round(row.circumference, 1),
+        "skull_mm": round(row.thickness_mm, 1),
+        "skull_conductivity": round(row.skull, 4),
+        "from": [row.circumference_from, row.skull_from],
+        "subject": None,
     }
-    if not deliver(document, json):
-        for note in notes:
-            typer.echo(note)
-        typer.echo(f"Written: {place}")
-
-
-def read_names(path: Path) -> list[str]:
-    """Names of the rows of a gain, in order.
-
-    Parameters
-    ----------
-    path : Path
-        Text, a name a line; or a ``.mat`` with a struct ``Channel``, as Brainstorm writes it. Of
-        the latter, channels that are no EEG get an empty name.
-
-    Raises
-    ------
-    MajorantError
-        If it cannot be read.
-    """
-    path = path.expanduser()
-    if not path.is_file():
-        raise MajorantError(f"there is no file of channel names {path}; check the path")
-    try:
-        if path.suffix.lower() != ".mat":
-            return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-        from pymatreader import read_mat
-
-        channel = read_mat(path)["Channel"]
-        kinds = channel.get("Type", ["EEG"] * len(channel["Name"]))
-        pairs = zip(channel["Name"], kinds, strict=True)
-        return [str(name) if str(kind) == "EEG" else "" for name, kind in pairs]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise MajorantError(
-            f"{path} cannot be read as channel names ({type(error).__name__}); give a text file "
-            "with a name a line"
-        ) from error
+    if infant_name(read_age(age)) is not None:
+        document["subject"] = fetch_infant(read_age(age), subjects_dir)
+    if deliver(document, json):
+        return
+    typer.echo(
+        f"At {row.words}: {row.circumference:.1f} cm around ({row.circumference_from}), a skull of "
+        f"{row.thickness_mm:.1f} mm that conducts {row.skull:.3f} S/m ({row.skull_from})."
+    )
+    if document["subject"]:
+        typer.echo(f"Template: --subject {document['subject']}")

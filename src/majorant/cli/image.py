@@ -35,10 +35,12 @@ def image(
     demo: Annotated[bool, typer.Option("--demo", help="Image a simulated response.")] = False,
     recording: own.Recording,
     contrast: own.Contrast = None,
-    solver: own.Solver = "scan",
+    solver: own.Solver = "auto",
     sources: own.Sources,
     option: own.Option = None,
     uncertainty: own.Uncertainty = "auto",
+    atlas: own.Atlas = "gyri",
+    region: own.Region = None,
     output: own.NamedFolder = None,
     raw: Annotated[
         bool,
@@ -64,7 +66,9 @@ def image(
     majorant image rec-ave.fif --condition A --condition B --contrast A-B
     """
     preparation = recording.settings()
-    imaging = sources.settings(solver, option=option, uncertainty=uncertainty)
+    imaging = sources.settings(
+        solver, option=option, uncertainty=uncertainty, region=region, atlas=atlas
+    )
     voice = Voice(quiet)
     if bids is not None:
         if demo or file is not None:
@@ -84,6 +88,8 @@ def image(
             if demo
             else "no recording was given; name a file, or take --demo"
         )
+    if raw and region is not None:
+        raise MajorantError("--region is of the peaks of an average; leave it out with --raw")
     if raw and file is None:
         raise MajorantError("--raw images a recording, and --demo is none; name a file")
     target = (

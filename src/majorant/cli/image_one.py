@@ -15,6 +15,7 @@ from majorant.errors import MajorantError
 from majorant.registry import SOLVERS
 
 if TYPE_CHECKING:
+    from majorant.findings.facts import PageContent
     from majorant.imaging.result import ImageResult, ImageSettings
     from majorant.recording.file import Recording
     from majorant.recording.prepare import Prepared
@@ -38,12 +39,13 @@ def run_one(
     `recording` is what the file holds, where it has been read already.
     """
     from majorant.files.output import check_output
-    from majorant.files.write import beside
+    from majorant.files.write import resumable
     from majorant.imaging.write import save_results
 
     check_output(target, overwrite=overwrite)
     imaging.imager()
-    with timed() as seconds, beside(target) if continuous else nullcontext() as room:
+    imaging.naming()
+    with timed() as seconds, resumable(target) if continuous else nullcontext() as room:
         if file is not None and room is not None:
             result = _continuous(file, preparation, imaging, room, voice)
         else:
@@ -82,14 +84,17 @@ def _average(
 def _continuous(
     file: Path, preparation: Preparation, imaging: ImageSettings, room: Path, voice: Voice
 ) -> ImageResult:
-    """Image all of a recording; the estimate grows in a folder beside the one to come."""
+    """Image all of a recording; the estimate grows in a folder beside the one to come.
+
+    A run that was killed there is gone on with.
+    """
     from majorant.imaging.continuous import image_continuous
 
     recording = loaded(file, voice)
     voice.step("Imaging")
     with voice.waiting(SOLVERS[imaging.solver].title) as move:
         return image_continuous(
-            recording, preparation, imaging, room / "estimate.zarr", voice.say, move
+            recording, preparation, imaging, room / "estimate.zarr", voice.say, move, resume=True
         )
 
 
@@ -153,7 +158,7 @@ def tell_result(result: ImageResult) -> None:
         (
             written(unit.factor * peak.time, spec),
             peak.hemisphere,
-            peak.lobe,
+            peak.named,
             mni(peak.mni),
             number(scale.factor * peak.amplitude),
             _deviation(content.deviation_at(peak), scale.factor),
@@ -165,7 +170,7 @@ def tell_result(result: ImageResult) -> None:
     columns = (
         unit.label,
         "hemisphere",
-        "lobe",
+        "region",
         "MNI152, mm",
         scale.label.strip("()"),
         "±",
@@ -174,6 +179,7 @@ def tell_result(result: ImageResult) -> None:
     )
     out.print(_plain(headline(content)[0]))
     show_table("Peaks, strongest first", columns, rows)
+    _tell_regions(content)
     if content.errors:
         errors = [(name, number(value)) for name, value in content.errors.items()]
         show_table("Against the simulated truth", ("error", "value"), errors)
@@ -183,6 +189,18 @@ def tell_result(result: ImageResult) -> None:
         out.print(f"{name[:1].upper()}{name[1:]}: {number(value, 2)}.")
     for caution in content.cautions:
         out.print(f"[yellow]Caution:[/] {_plain(caution)}")
+
+
+def _tell_regions(content: PageContent) -> None:
+    """Say where the source of the leading peak is, where that was asked for."""
+    from majorant.report.regions import region_words
+    from majorant.words import percent
+
+    if content.regions is None:
+        return
+    k = content.leading or 0
+    said = region_words(content.regions.of[k])
+    out.print(_plain(f"{percent(content.regions.coverage)} region of peak {k + 1}: {said}."))
 
 
 def _deviation(value: float | None, factor: float) -> str:

@@ -98,6 +98,15 @@ Reject = Annotated[
     float | None, typer.Option(help="Leave out trials beyond this, µV.", rich_help_panel=RARE)
 ]
 
+Rank = Annotated[
+    str | None,
+    typer.Option(
+        metavar="info|full|eeg=N",
+        help="Of the data, as in MNE; default: found in them.",
+        rich_help_panel=RARE,
+    ),
+]
+
 Solver = Annotated[
     str,
     typer.Option(
@@ -169,6 +178,14 @@ Skull = Annotated[
         "--skull-conductivity", help="Of the template's skull, S/m; 0.006.", rich_help_panel=RARE
     ),
 ]
+Age = Annotated[
+    str | None,
+    typer.Option(
+        metavar="YEARS|MONTHSmo",
+        help="Of a child: size and skull typical of the age, where not given.",
+        rich_help_panel=RARE,
+    ),
+]
 Subject = Annotated[
     str | None, typer.Option(help="A FreeSurfer subject, for its own head.", rich_help_panel=RARE)
 ]
@@ -197,6 +214,24 @@ Uncertainty = Annotated[
     typer.Option(
         metavar="none|auto|N",
         help="Standard deviations: none, what fits the solver, or over N resampled data sets.",
+        rich_help_panel=RARE,
+    ),
+]
+
+Atlas = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Names of places: gyri, hcp-mmp, yeo7, aparc, or a file of FreeSurfer, GIFTI, CIFTI, "
+        "NIfTI.",
+        rich_help_panel=RARE,
+    ),
+]
+Region = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PROBABILITY",
+        help="Say where sources are so surely, such as 0.9, by simulations; may take a minute.",
         rich_help_panel=RARE,
     ),
 ]
@@ -230,6 +265,7 @@ class Recording:
     noise_cov: NoiseCov = None
     scale: Scale = None
     reject: Reject = None
+    rank: Rank = None
 
     def settings(self) -> Preparation:
         """What these options mean.
@@ -255,6 +291,7 @@ class Recording:
             noise_cov=_text(self.noise_cov),
             scale=self.scale,
             reject=None if self.reject is None else 1e-6 * self.reject,
+            rank=None if self.rank is None else _rank(self.rank),
         )
 
 
@@ -270,6 +307,7 @@ class Sources:
     head: WhichHead = "auto"
     circumference: Circumference = None
     skull_conductivity: Skull = None
+    age: Age = None
     subject: Subject = None
     subjects_dir: SubjectsDir = None
     trans: Trans = None
@@ -277,10 +315,12 @@ class Sources:
 
     def settings(
         self,
-        solver: str = "scan",
+        solver: str = "auto",
         *,
         option: list[str] | None = None,
         uncertainty: str = "none",
+        atlas: str = "gyri",
+        region: float | None = None,
     ) -> ImageSettings:
         """What these options mean, with a solver and settings of its own.
 
@@ -294,6 +334,7 @@ class Sources:
                 "--trans places the electrodes on a subject's head, and no subject was given; name "
                 "one with --subject, or leave --trans out"
             )
+        from majorant.forward.ages import read_age
         from majorant.imaging.result import ImageSettings
 
         return ImageSettings(
@@ -306,12 +347,15 @@ class Sources:
             head=self.head,
             circumference=self.circumference,
             skull=self.skull_conductivity,
+            age=None if self.age is None else read_age(self.age),
             subject=self.subject,
             subjects_dir=_text(self.subjects_dir),
             trans=_text(self.trans),
             data_cov=self.data_cov,
             options=dict(_pair(text) for text in option or ()),
             uncertainty=uncertainty,
+            atlas=atlas,
+            region=region,
         )
 
 
@@ -342,6 +386,19 @@ def _ratio(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def _rank(text: str) -> str | dict[str, int]:
+    """A word, or a number by type of channel, as ``eeg=50``."""
+    if "=" not in text:
+        return text
+    found = {}
+    for part in text.split(","):
+        kind, _, number = part.partition("=")
+        if not number.strip().isdecimal():
+            raise MajorantError(f"the rank {text!r} is no whole number; write eeg=50, info or full")
+        found[kind.strip()] = int(number)
+    return found
 
 
 def _pair(text: str) -> tuple[str, Any]:

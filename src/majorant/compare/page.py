@@ -3,44 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL.Image import Image
 
 from majorant.compare.plots import strengths
 from majorant.compare.run import Comparison, Entry, Moment
-from majorant.compare.words import headline, site
+from majorant.compare.words import headline, site, smallest_region
 from majorant.forward.surfaces import Surfaces
 from majorant.problem import Certificate
 from majorant.registry import SOLVERS
-from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, View, colours, ramp
+from majorant.report.colour import BLUE, GREEN, WARM, Palette, hex_codes
+from majorant.report.cortex import SIDES, Cortex, Scale, Veil, View, colours
+from majorant.report.frame import framed
 from majorant.report.headline import source_scale
 from majorant.report.marks import Mark
-from majorant.report.parts import Section, cautions, figure, linked, opening, table
-from majorant.report.pictures import data_uri
-from majorant.report.shade import BLUE, GREEN, Palette
-from majorant.report.sheet import colour_bar, render_sheet, tabs
-from majorant.words import (
-    clock,
-    escape,
-    instant,
-    mni,
-    number,
-    percent,
-    written,
+from majorant.report.parts import (
+    HeatCell,
+    Section,
+    StackRow,
+    cautions,
+    citations,
+    colour_bar,
+    figure,
+    lead,
+    opening,
+    paragraphs,
+    shared_cautions,
+    stack,
+    table,
+    tabs,
 )
+from majorant.report.pictures import still
+from majorant.report.templating import template
+from majorant.words import clock, instant, mni, number, percent, written
 
-__all__ = ["HIDDEN", "SHOWN", "render_comparison", "shown_map"]
+__all__ = ["HIDDEN", "render_comparison", "shown_map"]
 
 HEIGHT = 264
-SHOWN: tuple[View, ...] = tuple(VIEWS[i] for i in (0, 1, 3, 4))
 HIDDEN, CLEAR = 0.3, 0.5
 """Shares of a map's maximum between which its colour fades in."""
 FAR_MM = 80.0
 FEW = 30
 """Vertices up to which a map is drawn as dots."""
-DARK = 0.55
 
 
 def render_comparison(
@@ -63,32 +71,34 @@ def render_comparison(
         panels.append((_when(found, moment), _panel(found, moment, cortex)))
         progress(i + 1, len(found.moments))
     key = colour_bar(
-        ramp(Scale(1.0, signed=False)),
+        WARM.ramp(),
         ("0", "50", "100"),
         "Share of the solver’s own largest value at that moment (%)",
+        "key",
     )
-    lead = (
+    says = (
         "Each row is a solver, each column a view. Solvers have units of their own, so every map "
         f"is drawn as a share of its own maximum; colour fades in from {100 * HIDDEN:.0f} to "
         f"{100 * CLEAR:.0f} %. Ring: its strongest location."
     )
     order = sorted(range(len(panels)), key=lambda i: found.moments[i].time)
     body = tabs("moment", "Time", [panels[i] for i in order], order.index(0))
+    cited = [line for entry in found.entries for line in entry.result.content.citations]
     sections = [
-        Section("cortices", "Side by side", f'<p class="lead">{lead}</p>{key}{body}'),
+        Section("cortices", "Side by side", lead(says) + key + body),
         Section("course", "Over time", figure(strengths(found))),
         Section("fits", "What each explains and promises", _fits(found)),
         Section("method", "How this was made", _method(found, command)),
-        Section("cite", "How to cite", _citing(found)),
+        Section("cite", "How to cite", citations(cited)),
     ]
-    return render_sheet(f"{found.prepared.title} · comparison", _header(found), sections)
+    return framed(f"{found.prepared.title} · comparison", _header(found), sections)
 
 
 def _when(found: Comparison, moment: Moment) -> str:
     return instant(moment.time, clock(np.asarray(found.prepared.evoked.times)))
 
 
-def _header(found: Comparison) -> str:
+def _header(found: Comparison) -> Markup:
     first, second = headline(found)
     content = found.entries[0].result.content
     clk = clock(content.times)
@@ -96,90 +106,52 @@ def _header(found: Comparison) -> str:
         f"{len(found.entries)} solvers on {len(content.data)} electrodes, "
         f"{instant(content.times[0], clk)} to {instant(content.times[-1], clk)}"
     )
-    opened = opening(found.prepared.title, origin, first, second)
-    return f"{opened}{_cautions(found)}"
+    return opening(found.prepared.title, origin, first, second) + _cautions(found)
 
 
-def _cautions(found: Comparison) -> str:
+def _cautions(found: Comparison) -> Markup:
     """What was left out, and the cautions of the solvers, those of all said once."""
     said = [f"{SOLVERS[name].title} was left out: {why}." for name, why in found.left_out.items()]
     own = {entry.title: entry.result.content.cautions for entry in found.entries}
-    texts = dict.fromkeys(text for said_by in own.values() for text in said_by)
-    who = {text: [name for name in own if text in own[name]] for text in texts}
-    said += [text for text in texts if len(who[text]) == len(own)]
-    said += [f"{', '.join(who[t])}: {t}" for t in texts if len(who[t]) < len(own)]
-    return cautions(said)
+    return cautions(said + shared_cautions(own))
 
 
-def _panel(found: Comparison, moment: Moment, cortex: Cortex) -> str:
+def _panel(found: Comparison, moment: Moment, cortex: Cortex) -> Markup:
     """Everything at one time: the cortices, and how far they agree."""
-    heads = "".join(f'<span class="head">{escape(view.name)}</span>' for view in SHOWN)
-    rows = "".join(
+    rows = [
         _row(entry, moment, i, cortex, _when(found, moment))
         for i, entry in enumerate(found.entries)
-    )
-    stack = f'<div class="stack"><span></span>{heads}{rows}</div>'
+    ]
+    shown = stack([view.name for view in SIDES], rows)
     if len(found.entries) == 1:
-        return stack
-    titles = [entry.title for entry in found.entries]
-    own = moment.agreement
-    agree = (
-        _matrix(
-            titles,
-            own.correlation,
-            "Correlation of the maps",
-            "no unit; 1 is the same shape",
-            lambda v: (v + 0.2) / 1.2,
-            GREEN,
-            ".2f",
-        ),
-        _matrix(
-            titles,
-            own.transport,
-            "Distance of the activity",
-            "earth mover’s distance, mm",
-            lambda v: v / FAR_MM,
-            BLUE,
-            ".0f",
-        ),
-        _matrix(
-            titles,
-            own.peaks,
-            "Distance of the strongest places",
-            "mm",
-            lambda v: v / FAR_MM,
-            BLUE,
-            ".0f",
-        ),
+        return shown
+    titles, own = [entry.title for entry in found.entries], moment.agreement
+    pairs = (
+        _Pairs("Correlation of the maps", "no unit; 1 is the same shape",
+               own.correlation, (-0.2, 1.0), GREEN, ".2f"),
+        _Pairs("Distance of the activity", "earth mover’s distance, mm",
+               own.transport, (0.0, FAR_MM), BLUE, ".0f"),
+        _Pairs("Distance of the strongest places", "mm",
+               own.peaks, (0.0, FAR_MM), BLUE, ".0f"),
+    )  # fmt: skip
+    return shown + template("compare").agreement(
+        [pair.shown(titles) for pair in pairs], 95 * len(titles)
     )
-    return f"{stack}<h3>How far they agree</h3>{_together(agree, len(titles))}"
 
 
-def _together(parts: Sequence[str], n: int) -> str:
-    """Matrices side by side where they fit."""
-    return f'<div class="solo" style="--least:{95 * n}px">{"".join(parts)}</div>'
-
-
-def _row(entry: Entry, moment: Moment, i: int, cortex: Cortex, when: str) -> str:
+def _row(entry: Entry, moment: Moment, i: int, cortex: Cortex, when: str) -> StackRow:
     mesh = moment.meshes[i]
     largest = float(np.nanmax(mesh, initial=0.0))
-    maps = entry.result.content.sources
-    unit = source_scale(maps, largest)
-    said = (
-        f"{unit.say(largest)}<br>{escape(site(moment, i))}<br>"
-        f"({mni((moment.peaks[i, 0], moment.peaks[i, 1], moment.peaks[i, 2]))})"
-        if largest > 0
-        else "zero everywhere"
-    )
-    cells = []
-    for view in SHOWN:
-        image = shown_map(cortex, view, mesh, moment, i)
-        alt = escape(f"{entry.title} at {when}, {view.name}")
-        cells.append(
-            f'<img src="{data_uri(image)}" width="{image.width}" height="{image.height}" '
-            f'alt="{alt}">'
-        )
-    return f'<span class="who">{escape(entry.title)}<small>{said}</small></span>{"".join(cells)}'
+    unit = source_scale(entry.result.content.sources, largest)
+    says = ("zero everywhere",)
+    if largest > 0:
+        x, y, z = (float(v) for v in moment.peaks[i])
+        says = (unit.say(largest), site(moment, i), f"({mni((x, y, z))})")
+    pictures = [
+        still(shown_map(cortex, view, mesh, moment, i), f"{entry.title} at {when}, {view.name}")
+        for view in SIDES
+    ]
+    return StackRow(entry.title, says, tuple(pictures))
 
 
 def shown_map(
@@ -200,51 +172,45 @@ def _dots(share: NDArray[np.float64], scale: Scale) -> list[Mark]:
     strong = np.argwhere(share >= CLEAR)
     if len(strong) > FEW:
         return []
-    tints = np.rint(255 * colours(share[tuple(strong.T)], scale)).astype(int)
-    codes = ["#{:02x}{:02x}{:02x}".format(*tint) for tint in tints]
+    codes = hex_codes(colours(share[tuple(strong.T)], scale))
     return [
         Mark(int(side), int(vertex), "dot", colour=code)
         for (side, vertex), code in zip(strong, codes, strict=True)
     ]
 
 
-def _matrix(
-    titles: Sequence[str],
-    values: NDArray[np.float64],
-    name: str,
-    unit: str,
-    share: Callable[[float], float],
-    palette: Palette,
-    spec: str,
-) -> str:
-    """A table of all pairs, the upper half left out."""
-    heads = "".join(f'<th scope="col">{escape(t)}</th>' for t in titles[:-1])
-    rows = []
-    for i, title in enumerate(titles[1:], 1):
-        cells = []
-        for j in range(len(titles) - 1):
-            value = float(values[i, j])
-            if j >= i:
-                cells.append("<td></td>")
-            elif not np.isfinite(value):
-                cells.append("<td>none</td>")
-            else:
-                at = min(max(share(value), 0.0), 1.0)
-                dark = at < 1 - DARK if palette is GREEN else at > DARK
-                ink = "#ffffff" if dark else "#171b20"
-                cells.append(
-                    f'<td class="tinted" style="background:{palette.tint(at)};--on:{ink}">'
-                    f"<b>{written(value, spec)}</b></td>"
-                )
-        rows.append(f'<tr><th scope="row">{escape(title)}</th>{"".join(cells)}</tr>')
-    return (
-        f'<div class="pair"><p><b>{escape(name)}</b> ({escape(unit)})</p><div class="wide">'
-        f'<table class="heat" aria-label="{escape(name)}"><thead><tr><td></td>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div></div>"
-    )
+@dataclass(frozen=True)
+class _Pairs:
+    """A number for every pair of solvers, and the values of the first and the last colour."""
+
+    name: str
+    unit: str
+    values: NDArray[np.float64]
+    ends: tuple[float, float]
+    palette: Palette
+    spec: str
+
+    def shown(self, titles: Sequence[str]) -> dict[str, object]:
+        """Return the table of all pairs, its upper half left out."""
+        rows = [
+            (title, [self._cell(i, j) for j in range(len(titles) - 1)])
+            for i, title in enumerate(titles[1:], 1)
+        ]
+        return {"name": self.name, "unit": self.unit, "heads": titles[:-1], "rows": rows}
+
+    def _cell(self, i: int, j: int) -> HeatCell:
+        value = float(self.values[i, j])
+        if j >= i:
+            return HeatCell()
+        if not np.isfinite(value):
+            return HeatCell("none")
+        low, high = self.ends
+        at = min(max((value - low) / (high - low), 0.0), 1.0)
+        tint, ink = self.palette.tint(at), self.palette.ink(at)
+        return HeatCell(written(value, self.spec), tint=tint, ink=ink)
 
 
-def _fits(found: Comparison) -> str:
+def _fits(found: Comparison) -> Markup:
     sample = found.moments[0].sample
     heads = (
         "Solver",
@@ -254,6 +220,7 @@ def _fits(found: Comparison) -> str:
         "Log evidence",
         "Time (s)",
         "Certificate",
+        "Region (cm²)",
     )
     rows = []
     for entry in found.entries:
@@ -268,6 +235,7 @@ def _fits(found: Comparison) -> str:
                 "not defined" if entry.evidence is None else number(entry.evidence, 6),
                 number(entry.seconds, 2),
                 _kept(content.certificate),
+                "" if entry.region is None else number(max(entry.region.area_cm2, 1.0), 2),
             )
         )
     caption = (
@@ -276,7 +244,10 @@ def _fits(found: Comparison) -> str:
         "noise can be explained, too. Log evidence is comparable between solvers of one source "
         "space only. Time: from the prepared recording to the estimate, with the head at hand."
     )
-    return table(heads, rows, caption, numeric=(1, 2, 3, 4, 5))
+    if not any(row[-1] for row in rows):
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
+    says = paragraphs(smallest_region(found)) if smallest_region(found) else Markup()
+    return says + table(heads, rows, caption, numeric=(1, 2, 3, 4, 5, 7))
 
 
 def _kept(proof: Certificate) -> str:
@@ -289,7 +260,7 @@ def _kept(proof: Certificate) -> str:
     return f"{proof.energy_name} {verdict} over {steps} accepted iterates"
 
 
-def _method(found: Comparison, command: str) -> str:
+def _method(found: Comparison, command: str) -> Markup:
     text = (
         "All solvers saw the same prepared recording and the same noise covariance, each in its "
         "own source space, with its own defaults. The times are the largest maxima of the global "
@@ -299,23 +270,8 @@ def _method(found: Comparison, command: str) -> str:
         "coordinates."
     )
     common = found.prepared.decisions
-    steps = "".join(f"<li>{escape(line)}</li>" for line in common)
-    own = "".join(
-        f'<h3>{escape(e.title)}</h3><ol class="steps">'
-        + "".join(
-            f"<li>{escape(line)}</li>" for line in e.result.content.decisions if line not in common
-        )
-        + "</ol>"
+    own = [
+        (e.title, [line for line in e.result.content.decisions if line not in common])
         for e in found.entries
-    )
-    return (
-        f"<p>{escape(text)}</p><p>This command makes this page again:</p>"
-        f'<pre class="copy" tabindex="0">{escape(command)}</pre>'
-        f'<h3>The recording</h3><ol class="steps">{steps}</ol>{own}'
-    )
-
-
-def _citing(found: Comparison) -> str:
-    lines = [line for entry in found.entries for line in entry.result.content.citations]
-    text = "\n".join(linked(line) for line in dict.fromkeys(lines))
-    return f'<p>One click selects all of it.</p><pre class="copy" tabindex="0">{text}</pre>'
+    ]
+    return template("compare").method(text, command, common, own)

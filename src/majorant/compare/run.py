@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.compare.agree import Agreement, agreement, region_means, region_places
+from majorant.account import Account
+from majorant.compare.agree import NEAR_MM, Agreement, agreement, region_means, region_places
 from majorant.errors import MajorantError, nearest
+from majorant.findings.facts import PageContent, Region
 from majorant.forward.surfaces import Surfaces
 from majorant.imaging.image import image
+from majorant.imaging.regions import with_regions
 from majorant.imaging.result import ImageResult, ImageSettings
 from majorant.recording.prepare import Prepared
 from majorant.registry import SOLVERS
@@ -22,6 +25,8 @@ __all__ = ["Comparison", "Entry", "Moment", "check_names", "compare", "moments"]
 
 APART_S = 0.040
 """Times that are compared differ by at least this, s."""
+SAME_S = 0.010
+"""Times this near are one moment of an estimate, s."""
 LEAST = 0.4
 """Share of the largest field power below which a maximum is not worth a map."""
 Move = Callable[[str, int, int], None]
@@ -36,7 +41,7 @@ class Entry:
     name : str
     result : ImageResult
     seconds : float
-        From the prepared recording to the estimate, with the head at hand.
+        From the prepared recording to the estimate, with the head at hand; without its region.
     strength : array, shape (n_times,)
         Norm of the map over the locations, in the estimate's unit.
     """
@@ -50,6 +55,14 @@ class Entry:
     def title(self) -> str:
         """Name on the page."""
         return SOLVERS[self.name].title
+
+    @property
+    def region(self) -> Region | None:
+        """Of its leading peak, where regions were asked for."""
+        content = self.result.content
+        if content.regions is None or not content.peaks:
+            return None
+        return content.regions.of[content.leading or 0]
 
     @property
     def evidence(self) -> float | None:
@@ -74,6 +87,8 @@ class Moment:
     vertices : array, shape (n_solvers, 2)
         Hemisphere and vertex of these.
     agreement : Agreement
+    doubts : tuple of str
+        Why a solver's strongest location may be no source, as the end of a sentence, or "".
     """
 
     sample: int
@@ -82,6 +97,7 @@ class Moment:
     peaks: NDArray[np.float64]
     vertices: NDArray[np.int64]
     agreement: Agreement
+    doubts: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +229,14 @@ def _warm(prepared: Prepared, base: ImageSettings, solvers: Sequence[str]) -> No
         for name in solvers
     }
     for space in sorted(spaces):
-        template_forward(prepared.evoked.info, space, head=base.head)
+        template_forward(
+            prepared.evoked.info,
+            space,
+            head=base.head,
+            circumference=base.circumference,
+            skull=base.skull,
+            age=base.age,
+        )
 
 
 def _entry(prepared: Prepared, settings: ImageSettings, move: Move | None) -> Entry:
@@ -222,8 +245,13 @@ def _entry(prepared: Prepared, settings: ImageSettings, move: Move | None) -> En
             move(settings.solver, done, total)
 
     start = time.perf_counter()
-    result = image(prepared, settings, progress=progress)
+    result = image(prepared, replace(settings, region=None), progress=progress)
     seconds = time.perf_counter() - start
+    if settings.region is not None:
+        account = Account(decisions=list(result.content.decisions))
+        page = with_regions(result.content, result.imager, prepared, settings, account, progress)
+        page = replace(page, decisions=tuple(account.decisions))
+        result = replace(result, content=page, settings=settings)
     strength = np.linalg.norm(result.content.sources.values, axis=0)
     return Entry(settings.solver, result, seconds, strength)
 
@@ -236,7 +264,7 @@ def _moment(
     parcels: NDArray[np.integer],
     places: NDArray[np.float64],
 ) -> Moment:
-    meshes, peaks, vertices = [], [], []
+    meshes, peaks, vertices, doubts = [], [], [], []
     for entry in entries:
         maps = entry.result.content.sources
         now = np.abs(maps.values[:, sample])
@@ -244,6 +272,7 @@ def _moment(
         best = int(now.argmax())
         peaks.append(maps.positions_mni[best] if now[best] > 0 else np.full(3, np.nan))
         vertices.append((maps.hemisphere[best], maps.vertices[best]))
+        doubts.append(_doubt(entry.result.content, sample, best))
     stacked, where = np.stack(meshes), np.array(peaks, dtype=np.float64)
     regions = np.stack([region_means(mesh, parcels) for mesh in stacked])
     return Moment(
@@ -253,4 +282,17 @@ def _moment(
         where,
         np.array(vertices),
         agreement(regions, where, places),
+        tuple(doubts),
     )
+
+
+def _doubt(content: PageContent, sample: int, location: int) -> str:
+    """Why the strongest location at a time may be no source, as the estimate's own page has it."""
+    if content.faint:
+        return "does not stand out from noise"
+    here = content.sources.positions_mni[location]
+    for peak, why in zip(content.peaks, content.doubts, strict=False):
+        soon = abs(peak.time - content.times[sample]) <= SAME_S
+        if why and soon and np.linalg.norm(np.subtract(peak.mni, here)) <= NEAR_MM:
+            return why
+    return ""

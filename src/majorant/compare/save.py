@@ -15,13 +15,14 @@ import numpy as np
 
 from majorant import __version__
 from majorant.compare.agree import Agreement
-from majorant.compare.page import SHOWN, render_comparison, shown_map
+from majorant.compare.page import render_comparison, shown_map
 from majorant.compare.run import Comparison, Entry, Moment
-from majorant.compare.words import headline, site
+from majorant.compare.words import headline, site, smallest_region
 from majorant.files.output import check_output
 from majorant.files.write import beside, exchange, write_file
 from majorant.forward.surfaces import Surfaces
-from majorant.report.cortex import Cortex
+from majorant.report.colour import MUTED
+from majorant.report.cortex import SIDES, Cortex
 from majorant.words import clock, instant
 
 __all__ = ["PAGE", "save", "summarise"]
@@ -83,6 +84,7 @@ def summarise(found: Comparison, command: str) -> dict[str, Any]:
         "kind": "comparison",
         "title": found.prepared.title,
         "headline": headline(found)[0],
+        "smallest_region": smallest_region(found) or None,
         "command": command,
         "version": __version__,
         "solvers": [_solver(entry, found.moments[0]) for entry in found.entries],
@@ -120,6 +122,7 @@ def _solver(entry: Entry, moment: Moment) -> dict[str, Any]:
         "unexplained_rms_volt": float(np.sqrt(np.mean(left**2))),
         "log_evidence": entry.evidence,
         "seconds": entry.seconds,
+        "region_cm2": None if entry.region is None else entry.region.area_cm2,
         "status": entry.result.imager.solution_.status[0].value,
         "certificate": content.certificate.sentence(),
         "certificate_holds": content.certificate.holds(),
@@ -167,8 +170,8 @@ def poster(found: Comparison, surfaces: Surfaces) -> bytes:
         for row, entry in enumerate(found.entries):
             low = (n - 1 - row) * tall
             figure.text(0.02, low + 0.55 * tall, entry.title, weight="bold", fontsize=11)
-            figure.text(0.02, low + 0.42 * tall, site(moment, row), fontsize=9, color="#5b6570")
-            for column, view in enumerate(SHOWN):
+            figure.text(0.02, low + 0.42 * tall, site(moment, row), fontsize=9, color=MUTED)
+            for column, view in enumerate(SIDES):
                 axes = figure.add_axes((0.16 + 0.21 * column, low, 0.2, 0.97 * tall))
                 axes.set_axis_off()
                 axes.imshow(

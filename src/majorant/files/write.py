@@ -10,6 +10,8 @@ where, and the next run finishes it: a journal is written once everything new is
 A work folder holds a mark, which its process keeps locked for as long as it lives (`flock`; the
 system lifts the lock of a process that dies). So whoever writes beside a leftover later can tell
 that it is one, and clears it away; a folder without our mark, or of another user, is never touched.
+Work of hours is not cleared away but taken up: its mark says for which result it was begun, and the
+next run that makes that result goes on with it. If there is none within a week, it is a leftover.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -34,13 +37,25 @@ except ImportError:  # Windows has no flock: nothing is swept there, and nothing
 
 from majorant.errors import MajorantError
 
-__all__ = ["beside", "exchange", "move_all", "replacing", "require_room", "sweep", "write_file"]
+__all__ = [
+    "beside",
+    "exchange",
+    "move_all",
+    "replacing",
+    "require_room",
+    "resumable",
+    "sweep",
+    "take_place",
+    "write_file",
+]
 
 PREFIX = ".majorant-"
 MARK, JOURNAL, NEW, OLD = "mark.json", "journal.json", "new", "old"
 KIND, VERSION = "majorant work folder", 1
 LARGEST = 2**24
 """Bytes a mark or a journal may have."""
+KEPT = 7 * 24 * 3600
+"""Seconds that work of a killed process waits for somebody to go on with it."""
 MARGIN = 64 * 2**20
 """Bytes that are left free on a disk, beside what is asked for."""
 _AT_FDCWD, _EXCHANGE = -100, 2
@@ -98,12 +113,35 @@ def beside(target: Path) -> Iterator[Path]:
     MajorantError
         If it cannot be made, or something cannot be written into it.
     """
+    with _room(target, resume=False) as folder:
+        yield folder
+
+
+@contextmanager
+def resumable(target: Path) -> Iterator[Path]:
+    """As :func:`beside`; what a process wrote into it that was killed is there for the next one.
+
+    Whoever takes it must be able to tell what it finds there: files may be half-written, and of
+    another recording or other settings.
+
+    Raises
+    ------
+    MajorantError
+        As :func:`beside`.
+    """
+    with _room(target, resume=True) as folder:
+        yield folder
+
+
+@contextmanager
+def _room(target: Path, *, resume: bool) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        sweep(target.parent)
-        with _work_folder(target.parent) as work:
+        taken = _taken_up(target) if resume else None
+        sweep(target.parent, target.name)
+        with _work_folder(target.parent, target.name if resume else None, taken) as work:
             folder = work / NEW
-            folder.mkdir()
+            folder.mkdir(exist_ok=resume)
             yield folder
     except OSError as error:
         raise MajorantError(
@@ -135,6 +173,27 @@ def exchange(folder: Path, target: Path) -> None:
     os.rename(folder, target)
 
 
+def take_place(grown: Path, target: Path) -> None:
+    """Put a file or folder that grew beside what is there into its place, at once.
+
+    Raises
+    ------
+    OSError
+        If that is not possible; both are there, then.
+    MajorantError
+        If folders cannot be exchanged here and there is no place to move them through.
+    """
+    if not target.is_dir():
+        os.replace(grown, target)
+    elif _exchanged(grown, target):
+        shutil.rmtree(grown)
+    else:
+        with beside(target) as room:
+            room.rmdir()
+            os.rename(grown, room)
+            exchange(room, target)
+
+
 def move_all(work: Path, moves: Mapping[str, str], removes: Sequence[str] = ()) -> None:
     """Move several things out of a work folder as one result, finished by the next run if killed.
 
@@ -154,21 +213,45 @@ def move_all(work: Path, moves: Mapping[str, str], removes: Sequence[str] = ()) 
     _finish(work, journal)
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, name: str | None = None) -> None:
     """Clear away what killed processes left in a folder; finish what they had begun to move.
 
     Only work folders of this user that hold our mark are touched, and none whose process lives.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str, optional
+        Of the result that is made anew: work that waits to be taken up for it goes, too.
     """
+    for work in _left_in(folder):
+        with suppress(OSError):
+            _sweep_one(work, name)
+
+
+def _left_in(folder: Path) -> list[Path]:
+    """What may be work folders."""
     if fcntl is None:
-        return
+        return []
     try:
         with os.scandir(folder) as entries:
-            found = [Path(e.path) for e in entries if e.name.startswith(PREFIX)]
+            return [Path(e.path) for e in entries if e.name.startswith(PREFIX)]
     except OSError:
-        return
-    for work in found:
+        return []
+
+
+def _taken_up(target: Path) -> tuple[Path, int] | None:
+    """What a killed process left for a result: the work folder and its lock; None if nothing."""
+    for work in _left_in(target.parent):
         with suppress(OSError):
-            _sweep_one(work)
+            held = _claimed(work)
+            if held is None:
+                continue
+            lock, mark = held
+            if mark.get("for") == target.name and (work / NEW).is_dir():
+                return work, lock
+            os.close(lock)
+    return None
 
 
 def require_room(folder: Path, n_bytes: int, what: str, advice: str) -> None:
@@ -200,9 +283,15 @@ def require_room(folder: Path, n_bytes: int, what: str, advice: str) -> None:
 
 
 @contextmanager
-def _work_folder(parent: Path) -> Iterator[Path]:
-    """A folder with our mark, locked while we live; gone afterwards."""
-    work, lock = _marked(parent)
+def _work_folder(
+    parent: Path, name: str | None = None, taken: tuple[Path, int] | None = None
+) -> Iterator[Path]:
+    """A folder with our mark, locked while we live; gone afterwards.
+
+    `name` is of the result for which the next process may take it up, if we are killed; `taken` is
+    what we take up ourselves.
+    """
+    work, lock = taken or _marked(parent, name)
     try:
         yield work
     finally:
@@ -210,8 +299,9 @@ def _work_folder(parent: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def _marked(parent: Path) -> tuple[Path, int]:
-    text = json.dumps({"kind": KIND, "version": VERSION}).encode()
+def _marked(parent: Path, name: str | None) -> tuple[Path, int]:
+    own = {"kind": KIND, "version": VERSION}
+    text = json.dumps(own if name is None else {**own, "for": name}).encode()
     while True:
         work = parent / f"{PREFIX}{secrets.token_hex(6)}"
         work.mkdir()
@@ -251,21 +341,14 @@ def _same(path: Path, file: int) -> bool:
     return False
 
 
-def _sweep_one(work: Path) -> None:
+def _sweep_one(work: Path, name: str | None) -> None:
     """Finish and remove one work folder, if it is ours and nobody's any more."""
-    if work.is_symlink() or work.stat().st_uid != os.getuid():
+    held = _claimed(work)
+    if held is None:
         return
-    mark = work / MARK
+    lock, mark = held
     try:
-        lock = os.open(mark, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        # Killed before its mark, or after it was all but gone: an empty folder, or not ours.
-        work.rmdir()
-        return
-    try:
-        if not _lock(lock, wait=False) or not _same(mark, lock):
-            return
-        if not _is_ours(lock, work):
+        if mark.get("for") not in (None, name) and time.time() - _touched(work) < KEPT:
             return
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             _finish(work, json.loads((work / JOURNAL).read_bytes()[:LARGEST]))
@@ -274,16 +357,43 @@ def _sweep_one(work: Path) -> None:
         os.close(lock)
 
 
-def _is_ours(mark: int, work: Path) -> bool:
-    """Whether an open mark holds what ours hold, or nothing, beside nothing else."""
+def _claimed(work: Path) -> tuple[int, dict[str, Any]] | None:
+    """The lock of a work folder of ours whose process is dead, and its mark; None of any other."""
+    if work.is_symlink() or work.stat().st_uid != os.getuid():
+        return None
+    path = work / MARK
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        # Killed before its mark, or after it was all but gone: an empty folder, or not ours.
+        work.rmdir()
+        return None
+    mark = None
+    try:
+        if _lock(lock, wait=False) and _same(path, lock):
+            mark = _read_mark(lock, work)
+    finally:
+        if mark is None:
+            os.close(lock)
+    return None if mark is None else (lock, mark)
+
+
+def _touched(work: Path) -> float:
+    """When something was last written into a work folder, s."""
+    places = [work, *([work / NEW] if (work / NEW).is_dir() else [])]
+    return max(path.stat().st_mtime for path in places)
+
+
+def _read_mark(mark: int, work: Path) -> dict[str, Any] | None:
+    """What an open mark holds, if it is ours; nothing counts where nothing else is there."""
     text = os.pread(mark, LARGEST, 0)
     if not text:
-        return [path.name for path in work.iterdir()] == [MARK]
+        return {} if [path.name for path in work.iterdir()] == [MARK] else None
     try:
         held = json.loads(text)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(held, dict) and held.get("kind") == KIND
+        return None
+    return held if isinstance(held, dict) and held.get("kind") == KIND else None
 
 
 def _finish(work: Path, journal: Mapping[str, Any]) -> None:

@@ -14,11 +14,15 @@ from majorant.findings.blinks import find_blinks
 from majorant.findings.evidence import Evidence, percent
 from majorant.findings.faint import faint
 from majorant.findings.standing import at_edge
+from majorant.forward.ages import ADULT
 from majorant.problem import Status
 from majorant.recording.scalp import coverage
 from majorant.words import number
 
 __all__ = ["find_cautions"]
+
+INFANT = 2.5
+"""Years below which there are templates of the age."""
 
 
 Check = Callable[[Evidence], str | None]
@@ -160,13 +164,29 @@ def _template(e: Evidence) -> str | None:
 
 
 def _small(e: Evidence) -> str | None:
-    if e.alignment is None or (e.alignment.size or 1.0) > e.settings.small_head:
+    known = e.alignment is None or e.alignment.age is not None
+    if known or (e.alignment.size or 1.0) > e.settings.small_head:
         return None
     return (
         f"The head is small ({percent(e.alignment.size or 1.0)} of the template’s size). If it is "
         "a child’s, its skull is thinner and conducts more than the adult’s that is assumed, and "
-        "depths and amplitudes are biased: give --skull-conductivity if you know it."
+        "depths and amplitudes are biased: give --age."
     )
+
+
+def _child(e: Evidence) -> str | None:
+    if e.alignment is None or e.alignment.age is None or e.alignment.age >= ADULT:
+        return None
+    text = (
+        "The head is an adult’s made a child’s: how thick a skull of that age is, and above all "
+        "how well it conducts, is known within a factor of two, and depths and amplitudes with it."
+    )
+    if e.alignment.age < INFANT:
+        text += (
+            " It has no fontanels and an adult’s folds: take a template of the age "
+            "(majorant head --age), or an MRI."
+        )
+    return text
 
 
 def _far(e: Evidence) -> str | None:
@@ -228,6 +248,7 @@ CHECKS: Sequence[Check] = (
     _coverage,
     _electrodes,
     _small,
+    _child,
     _far,
     _rival,
     _fixed,

@@ -52,7 +52,7 @@ from majorant.forward import bem
 from majorant.forward.anatomy import SPACES, Anatomy, Seen, SourceSpace
 from majorant.forward.deform import deform_cortex, thicken, turned_by
 from majorant.forward.leadfield import Leadfield, average_reference
-from majorant.forward.mesh import nearest_on_surface
+from majorant.forward.mesh import MeshSample, nearest_on_surface
 from majorant.forward.topography_errors import TopographyErrors, topography_errors
 
 __all__ = ["SPLITS", "DrawnHead", "HeadBank", "HeadSpread", "skull_bin"]
@@ -216,6 +216,39 @@ class DrawnHead:
         """The lead field of the fine mesh in this head; computed anew each time."""
         return self._lead(self.bank._fine_space)
 
+    def columns(self, vertices: np.ndarray) -> Tensor:
+        """Columns of some vertices of the fine mesh alone, in some 40 ms: the head, but quickly.
+
+        Fields that move and turn the cortex are those of ``fine``; they are scaled to what was
+        asked for over a sample of the mesh, not all of it, so numbers differ by a few per cent.
+
+        Parameters
+        ----------
+        vertices : ndarray, shape (n,)
+
+        Returns
+        -------
+        Tensor, shape (n_electrodes, n), float64
+            V/(A m).
+        """
+        own, (moved, turned) = self.bank.true, self.deform
+        places, normals = own.positions[vertices], own.normals[vertices]
+        if moved or turned:
+            part, faces, rows = self.bank._sample.around(vertices)
+            shell, rng = (own.shells[0], own.shell_faces), _rng(*self.key, 3)
+            places, normals = deform_cortex(
+                own.positions[part],
+                own.normals[part],
+                faces,
+                shell,
+                moved_mm=moved,
+                turned_deg=turned,
+                rng=rng,
+            )
+            places, normals = places[rows], normals[rows]
+        seen = self.bank._seen(self.electrodes, self.skull, self.shape, self.spread)
+        return seen(places, normals)
+
     def _lead(self, space: SourceSpace) -> Leadfield:
         bank = self.bank
         seen = bank._seen(self.electrodes, self.skull, self.shape, self.spread)
@@ -291,6 +324,10 @@ class HeadBank:
     @cached_property
     def _fine_space(self) -> SourceSpace:
         return self.true.space("ico5")
+
+    @cached_property
+    def _sample(self) -> MeshSample:
+        return MeshSample(self.true.faces, len(self.true.positions))
 
     def draw(
         self,

@@ -90,6 +90,8 @@ class Alignment:
         With a warp: whether there is more to it than scale and shear.
     size : float or None
         How many times as large as the template the head is, where it was measured.
+    age : float or None
+        Years, where they were said.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Alignment:
     n_shape: int = 0
     bent: bool = False
     size: float | None = None
+    age: float | None = None
 
     @property
     def median_mm(self) -> float:

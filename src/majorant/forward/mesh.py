@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.spatial import KDTree
 
 __all__ = [
+    "MeshSample",
     "barycentric",
     "cast_rays",
     "cast_rays_near",
@@ -199,3 +201,42 @@ def octahedron(depth: int) -> np.ndarray:
     angle = np.pi / 2 * np.abs(points) / n
     points = np.sign(points) * np.sin(angle)
     return points / np.linalg.norm(points, axis=1, keepdims=True)
+
+
+class MeshSample:
+    """A few vertices of a mesh, spread over all of it, with the triangles around them.
+
+    Parameters
+    ----------
+    faces : ndarray, shape (n_faces, 3)
+    n_vertices : int
+    n_kept : int
+        Vertices that every part has, beside those asked for.
+    """
+
+    def __init__(self, faces: np.ndarray, n_vertices: int, n_kept: int = 100) -> None:
+        self.faces, self.n_vertices = faces, n_vertices
+        index = np.repeat(np.arange(len(faces)), 3)
+        shape = (n_vertices, len(faces))
+        self._at = csr_array((np.ones(len(index), bool), (faces.ravel(), index)), shape=shape)
+        self._kept = np.unique(np.linspace(0, n_vertices - 1, n_kept).astype(np.int64))
+
+    def around(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the part of the mesh with all triangles of some vertices, and of the sample.
+
+        Parameters
+        ----------
+        vertices : ndarray, shape (n,)
+
+        Returns
+        -------
+        part : ndarray, shape (n_part,)
+            Vertices of the mesh.
+        faces : ndarray, shape (n_part_faces, 3)
+            In their numbers.
+        rows : ndarray, shape (n,)
+            Where the vertices asked for are among them.
+        """
+        faces = self.faces[np.unique(self._at[np.r_[vertices, self._kept]].indices)]
+        part = np.unique(np.r_[faces.ravel(), vertices])
+        return part, np.searchsorted(part, faces), np.searchsorted(part, vertices)

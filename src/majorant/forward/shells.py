@@ -16,10 +16,19 @@ from typing import Any
 
 import numpy as np
 
+from majorant.forward.deform import thicken
 from majorant.forward.mesh import cast_rays, coarser_faces
 from majorant.forward.surfaces import package_folder
 
-__all__ = ["Head", "build_head", "compute_gain", "move_inside"]
+__all__ = [
+    "SKULL_LIMIT",
+    "SKULL_SHARE",
+    "Head",
+    "build_head",
+    "compute_gain",
+    "move_inside",
+    "thicker",
+]
 
 ICO3 = 642
 SKULL_SHARE = 0.55
@@ -63,13 +72,15 @@ class Head:
     solution: bytes
 
 
-def build_head(conductivity: tuple[float, float, float]) -> Head:
+def build_head(conductivity: tuple[float, float, float], thickness: float = 1.0) -> Head:
     """Build the shells from MNE's files and solve for them.
 
     Parameters
     ----------
     conductivity : tuple of float, length 3
         S/m: brain, skull, scalp.
+    thickness : float
+        Of the skull, relative to the template's own; inner skull and scalp stay.
     """
     import mne
 
@@ -79,6 +90,7 @@ def build_head(conductivity: tuple[float, float, float]) -> Head:
     fiducials: Any = mne.io.read_fiducials(folder / "fsaverage-fiducials.fif", verbose="error")
     trans: Any = mne.read_trans(folder / "fsaverage-trans.fif")
     shells, faces = _shells(inner["rr"], inner["tris"], scalp["rr"], scalp["tris"])
+    shells = thicker(shells, thickness)
     order = {
         int(point["ident"]): np.asarray(point["r"], dtype=np.float64) for point in fiducials[0]
     }
@@ -109,6 +121,11 @@ def _shells(
     skull = depth + np.minimum(SKULL_SHARE * gap, SKULL_LIMIT)
     shells = np.stack([centre + rays * radius[:, None] for radius in (depth, skull, reach)])
     return shells, coarser_faces(coarser_faces(inner_faces))
+
+
+def thicker(shells: np.ndarray, factor: float) -> np.ndarray:
+    """Return shells whose skull is so many times as thick, everywhere, shape (3, n, 3)."""
+    return shells if factor == 1.0 else thicken(shells, factor, 0.0, np.random.default_rng(0))
 
 
 def _solve(

@@ -81,7 +81,12 @@ def _packaged() -> Leadfield:
     return Leadfield.template_small()
 
 
-def template_head(conductivity: Sequence[float] = CONDUCTIVITY, progress: Progress = None) -> Head:
+def template_head(
+    conductivity: Sequence[float] = CONDUCTIVITY,
+    progress: Progress = None,
+    *,
+    thickness: float = 1.0,
+) -> Head:
     """Return what the head has that does not depend on electrodes.
 
     Parameters
@@ -90,13 +95,15 @@ def template_head(conductivity: Sequence[float] = CONDUCTIVITY, progress: Progre
         S/m: brain, skull, scalp.
     progress : callable, optional
         Takes a line of text for every step that takes time.
+    thickness : float
+        Of the skull, relative to the template's own.
 
     Raises
     ------
     MajorantError
         If a conductivity is not a positive number, or mne is not installed.
     """
-    return _head(_checked_conductivity(conductivity), Cache(progress))
+    return _head(_checked_conductivity(conductivity), Cache(progress), thickness)
 
 
 def template_leadfield(
@@ -107,6 +114,7 @@ def template_leadfield(
     conductivity: Sequence[float] = CONDUCTIVITY,
     ch_names: Sequence[str] | None = None,
     fiducials: Mapping[str, Sequence[float] | np.ndarray] | None = None,
+    thickness: float = 1.0,
     progress: Progress = None,
 ) -> Leadfield:
     """Return the lead field of electrodes on the template head.
@@ -127,6 +135,8 @@ def template_leadfield(
     fiducials : mapping, optional
         "lpa", "nasion" and "rpa" in the frame of the digitised positions. Without them the
         positions are taken to be in MNE's head frame.
+    thickness : float
+        Of the skull, relative to the template's own (`majorant.forward.ages`).
     progress : callable, optional
         Takes a line of text for every step that takes time.
 
@@ -149,7 +159,7 @@ def template_leadfield(
     if space not in SPACES:
         raise MajorantError(f"there is no source space {space!r}; choose {', '.join(SPACES)}")
     store = Cache(progress)
-    request = _request(electrodes, conductivity, ch_names, fiducials)
+    request = _request(electrodes, conductivity, ch_names, fiducials, thickness)
     tensors, info = _gain(request, store)
     return _leadfield(tensors, info, _surfaces(store), space, fixed)
 
@@ -160,6 +170,7 @@ def template_alignment(
     conductivity: Sequence[float] = CONDUCTIVITY,
     ch_names: Sequence[str] | None = None,
     fiducials: Mapping[str, Sequence[float] | np.ndarray] | None = None,
+    thickness: float = 1.0,
     progress: Progress = None,
 ) -> Alignment:
     """Return how the electrodes of `template_leadfield` came to lie on the scalp.
@@ -167,7 +178,8 @@ def template_alignment(
     It takes the same arguments, and is read from the same file of the cache.
     """
     store = Cache(progress)
-    tensors, info = _gain(_request(electrodes, conductivity, ch_names, fiducials), store)
+    request = _request(electrodes, conductivity, ch_names, fiducials, thickness)
+    tensors, info = _gain(request, store)
     return Alignment(
         name=info["montage"],
         ch_names=tuple(info["ch_names"]),
@@ -212,6 +224,15 @@ class _Request:
     ch_names: tuple[str, ...] | None
     positions: tuple[tuple[float, ...], ...] | None
     fiducials: tuple[tuple[float, ...], ...] | None
+    thickness: float = 1.0
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What the cache goes by; heads with the template's own skull keep their old key."""
+        own = asdict(self)
+        if self.thickness == 1.0:
+            own.pop("thickness")
+        return own
 
     def electrodes(self) -> electrode_room.Electrodes:
         """Return the electrodes asked for."""
@@ -232,11 +253,12 @@ def _request(
     conductivity: Sequence[float],
     ch_names: Sequence[str] | None,
     fiducials: Mapping[str, Sequence[float] | np.ndarray] | None,
+    thickness: float = 1.0,
 ) -> _Request:
     sigma = _checked_conductivity(conductivity)
     if isinstance(electrodes, str):
         names = None if ch_names is None else tuple(ch_names)
-        return _Request(sigma, electrodes, names, None, None)
+        return _Request(sigma, electrodes, names, None, None, thickness)
     if ch_names is not None:
         missing = [name for name in ch_names if name not in electrodes]
         if missing:
@@ -249,6 +271,7 @@ def _request(
         found.ch_names,
         tuple(map(tuple, found.positions.tolist())),
         None if found.fiducials is None else tuple(map(tuple, found.fiducials.tolist())),
+        thickness,
     )
 
 
@@ -281,16 +304,17 @@ def _surfaces(store: Cache) -> Surfaces:
     return Surfaces(**{name: tensor.numpy() for name, tensor in tensors.items()})
 
 
-def _head(conductivity: tuple[float, float, float], store: Cache) -> Head:
+def _head(conductivity: tuple[float, float, float], store: Cache, thickness: float = 1.0) -> Head:
     def build() -> Content:
         store.step("Solving for the potentials of the template head (once)")
-        head = shells.build_head(conductivity)
+        head = shells.build_head(conductivity, thickness)
         arrays = {k: v for k, v in vars(head).items() if isinstance(v, np.ndarray)}
         tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
         tensors["solution"] = torch.frombuffer(bytearray(head.solution), dtype=torch.uint8)
         return tensors, {}
 
-    tensors, _ = store.get("head", VERSION, [_version("mne"), list(conductivity)], build)
+    key = [_version("mne"), list(conductivity)] + ([] if thickness == 1.0 else [thickness])
+    tensors, _ = store.get("head", VERSION, key, build)
     arrays = {k: v.numpy() for k, v in tensors.items() if k != "solution"}
     solution = tensors["solution"].numpy().tobytes()
     return Head(**arrays, conductivity=conductivity, solution=solution)
@@ -298,7 +322,7 @@ def _head(conductivity: tuple[float, float, float], store: Cache) -> Head:
 
 def _gain(request: _Request, store: Cache) -> Content:
     def build() -> Content:
-        head, surfaces = _head(request.conductivity, store), _surfaces(store)
+        head, surfaces = _head(request.conductivity, store, request.thickness), _surfaces(store)
         alignment = electrode_room.align(request.electrodes(), head)
         store.step(f"Computing what {len(alignment.ch_names)} electrodes see of the cortex (once)")
         pial = surfaces.pial.reshape(-1, 3).astype(np.float64)
@@ -326,7 +350,7 @@ def _gain(request: _Request, store: Cache) -> Content:
         }
         return tensors, info
 
-    key = [_version("mne"), _version("nilearn"), asdict(request)]
+    key = [_version("mne"), _version("nilearn"), request.key]
     return store.get("gain", VERSION, key, build)
 
 

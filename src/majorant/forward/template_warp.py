@@ -32,7 +32,7 @@ from majorant.forward.electrodes import (
 )
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.mesh import barycentric, nearest_triangles
-from majorant.forward.shells import Head
+from majorant.forward.shells import Head, thicker
 from majorant.forward.surfaces import vertex_normals
 from majorant.forward.template import (
     CONDUCTIVITY,
@@ -159,6 +159,7 @@ def warped_leadfield(
     space: str = "regions",
     fixed: bool = False,
     skull: float = CONDUCTIVITY[1],
+    thickness: float = 1.0,
     progress: Progress = None,
 ) -> tuple[Leadfield, Alignment]:
     """Return the lead field of digitised electrodes on the template warped to them.
@@ -171,6 +172,8 @@ def warped_leadfield(
         Sources; see `majorant.forward.template.template_leadfield`.
     skull : float
         Conductivity, S/m.
+    thickness : float
+        Of the skull, relative to the template's own as it stands.
     progress : callable, optional
         Takes a line of text for every step that takes time.
 
@@ -197,9 +200,14 @@ def warped_leadfield(
     def build() -> Content:
         head = warp_template(electrodes, fiducials, shape, progress=progress)
         store.step(f"Computing what {len(head.electrodes)} electrodes see in the warped head")
+        if thickness != 1.0:
+            # The warp made the skull as much thicker or thinner as the head is larger or smaller.
+            own = thicker(head.person.shells, thickness / _size(head.warp.scale))
+            head = replace(head, person=replace(head.person, shells=own))
         return _kept(_leadfield(head, space, free, skull), head.alignment)
 
     key = [places, space, free, skull, asdict(WarpPrior())]
+    key += [] if thickness == 1.0 else [thickness]
     tensors, info = store.get("warped", VERSION, key, build)
     return _read(tensors, info, asked.ch_names)
 

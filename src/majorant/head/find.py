@@ -11,7 +11,7 @@ from majorant.forward.electrodes import Alignment
 from majorant.forward.leadfield import Leadfield
 from majorant.head.coregistration import Coregistration
 from majorant.head.spaces import SourceSpace
-from majorant.head.template import head_scale, template_forward
+from majorant.head.template import child_of, head_scale, template_forward
 from majorant.registry import SolverSpec
 
 __all__ = ["Head", "find_head", "subjects_folder"]
@@ -62,6 +62,8 @@ class HeadRequest:
         Of the head, cm.
     skull : float or None
         Its conductivity, S/m.
+    age : float or None
+        Years.
     """
 
     solver: SolverSpec
@@ -72,6 +74,7 @@ class HeadRequest:
     head: str = "auto"
     circumference: float | None = None
     skull: float | None = None
+    age: float | None = None
 
 
 def find_head(
@@ -99,10 +102,19 @@ def find_head(
 
         assert request.subject is not None
         spacing = REGIONS_FROM if regions else SURFACE_SPACE if wanted == "auto" else wanted
+        child = child_of(request.age)
+        skull = request.skull or (None if child is None else child.skull)
         forward, coregistration = subject_forward(
-            info, request.subject, root, request.trans, spacing, progress
+            info, request.subject, root, request.trans, spacing, progress, skull=skull
         )
         account.note(coregistration.sentence())
+        if coregistration.shells is not None:
+            account.note(coregistration.shells)
+        if skull is not None:
+            account.note(
+                f"The skull was taken to conduct {skull:.3g} S/m, unless the subject’s folder has "
+                "a solution of its own."
+            )
     elif wanted not in ("auto", "regions"):
         account.note(f"The forward’s own source space was used; {wanted} is one of the template.")
     if not regions:
@@ -136,15 +148,34 @@ def _template(
         head=request.head,
         circumference=request.circumference,
         skull=request.skull,
+        age=request.age,
     )
     lead = made.leadfield
     where = SourceSpace.of_regions(lead) if lead.kind == "regions" else None
     account.note(made.alignment.sentence())
     if request.skull is not None:
         account.note(f"The skull was taken to conduct {request.skull:g} S/m, as asked.")
+    if request.age is not None:
+        account.note(_age(made.alignment, request))
     if request.circumference is not None:
         account.note(_size(made.alignment, request.circumference))
     return Head(made.forward, lead, where, made.alignment)
+
+
+def _age(alignment: Alignment, request: HeadRequest) -> str:
+    """What an age did."""
+    child = child_of(request.age)
+    if child is None:
+        return "From 18 years on a head is taken to be the template’s."
+    parts = [f"a skull of {child.thickness_mm:.1f} mm"]
+    if request.skull is None:
+        parts.append(f"which conducts {child.skull:.3f} S/m")
+    if alignment.by != "warp" and request.circumference is None:
+        parts.insert(0, f"a circumference of {child.circumference:.1f} cm")
+    return (
+        f"At {child.words} these were taken for typical: {', '.join(parts)}; published values "
+        "scatter widely, the skull’s conductivity by a factor of two and more."
+    )
 
 
 def _size(alignment: Alignment, circumference: float) -> str:

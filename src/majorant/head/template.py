@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from majorant.forward.ages import ADULT, HeadOfAge, head_at
 from majorant.forward.electrodes import Alignment
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
@@ -21,6 +22,7 @@ from majorant.recording.system import measured_fiducials
 
 __all__ = [
     "TemplateForward",
+    "child_of",
     "digitised",
     "dressed",
     "electrode_places",
@@ -61,6 +63,7 @@ def template_forward(
     head: str = "template",
     circumference: float | None = None,
     skull: float | None = None,
+    age: float | None = None,
 ) -> TemplateForward:
     """Compute the lead field of the electrodes of `info` on the template head.
 
@@ -80,6 +83,9 @@ def template_forward(
         the size; topographies stay.
     skull : float, optional
         Its conductivity, S/m; 0.006 by default, as in MNE.
+    age : float, optional
+        Years: below 18, size, thickness and conductivity of the skull that were not given are those
+        of the age (`majorant.forward.ages`).
 
     Raises
     ------
@@ -90,6 +96,9 @@ def template_forward(
     from majorant.forward.template import CONDUCTIVITY, template_alignment, template_leadfield
 
     places, fiducials = electrode_places(info)
+    child = child_of(age)
+    if skull is None and child is not None:
+        skull = child.skull
     layers = CONDUCTIVITY if skull is None else (CONDUCTIVITY[0], checked(skull), CONDUCTIVITY[2])
     if head == "warped" and not _measured(fiducials):
         raise MajorantError(
@@ -106,17 +115,29 @@ def template_forward(
             shape_points(info),
             space=space,
             skull=layers[1],
+            thickness=1.0 if child is None else child.share,
             progress=progress,
         )
+        alignment = dataclasses.replace(alignment, age=age)
         return TemplateForward(dressed(lead, info), lead, alignment)
+    if circumference is None and child is not None:
+        circumference = child.circumference
     parts: Any = {"fiducials": fiducials, "conductivity": layers, "progress": progress}
+    if child is not None and circumference is not None:
+        # What follows is at the template's size.
+        parts["thickness"] = child.share / head_scale(circumference)
     leadfield = template_leadfield(places, space=space, **parts)
     alignment = template_alignment(places, **parts)
     if circumference is not None:
         factor = head_scale(circumference)
         leadfield = dataclasses.replace(leadfield, gain=leadfield.gain / factor**2)
-        alignment = dataclasses.replace(alignment, size=factor)
+        alignment = dataclasses.replace(alignment, size=factor, age=age)
     return TemplateForward(dressed(leadfield, info), leadfield, alignment)
+
+
+def child_of(age: float | None) -> HeadOfAge | None:
+    """The typical head of an age (years); None for grown-ups, and where no age was said."""
+    return None if age is None or age >= ADULT else head_at(age)
 
 
 def electrode_places(

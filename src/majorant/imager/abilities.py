@@ -9,11 +9,12 @@ from typing import Any
 from majorant.head.spaces import SourceSpace
 from majorant.imager.estimate import PICKS
 from majorant.problem import MajorantError
+from majorant.recording.rank import check_rank
 from majorant.registry import SolverSpec, able
 from majorant.solvers.abilities import Orientation
 from majorant.solvers.tikhonov import check_settings
 
-__all__ = ["check_able", "check_options", "check_words", "options_of"]
+__all__ = ["check_able", "check_options", "check_region", "check_words", "options_of"]
 
 HEADS = ("auto", "template", "warped")
 
@@ -23,7 +24,7 @@ def options_of(solver: SolverSpec) -> tuple[str, ...]:
     return tuple(inspect.signature(solver.load()).parameters)
 
 
-def check_words(pick_ori: str | None, reference: str | None, head: str) -> None:
+def check_words(pick_ori: str | None, reference: str | None, head: str, rank: Any = None) -> None:
     """Refuse settings that are none of the words they may be.
 
     Raises
@@ -31,6 +32,7 @@ def check_words(pick_ori: str | None, reference: str | None, head: str) -> None:
     MajorantError
         Naming the words.
     """
+    check_rank(rank)
     if pick_ori not in PICKS:
         raise MajorantError(
             f"pick_ori is {pick_ori!r}; expected None, 'normal', 'vector' or 'max-power'"
@@ -42,6 +44,23 @@ def check_words(pick_ori: str | None, reference: str | None, head: str) -> None:
             f"there is no head {head!r}; use 'auto', 'template' or 'warped', name a subject, or "
             "give fit an mne.Forward"
         )
+
+
+def check_region(coverage: float | None) -> float | None:
+    """Refuse what is no probability of a region.
+
+    Raises
+    ------
+    MajorantError
+        If it is not between 0.5 and 0.99.
+    """
+    if coverage is None:
+        return None
+    if not isinstance(coverage, int | float) or not 0.5 <= coverage <= 0.99:
+        raise MajorantError(
+            f"a region of probability {coverage!r} was asked for; expected 0.5 to 0.99, such as 0.9"
+        )
+    return float(coverage)
 
 
 def check_options(solver: SolverSpec, options: Mapping[str, Any], snr: float | str) -> None:

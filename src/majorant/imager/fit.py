@@ -29,7 +29,13 @@ from majorant.recording.channels import MEG
 from majorant.recording.electrodes import settled_info
 from majorant.recording.noise import check_covariance, default_covariance
 from majorant.recording.prepare import Prepared, measured
-from majorant.recording.rank import data_space, interpolated, projection, say_interpolated
+from majorant.recording.rank import (
+    check_within,
+    data_space,
+    interpolated,
+    projection,
+    say_interpolated,
+)
 from majorant.recording.reference import check_compensation
 from majorant.recording.sensors import check_positions, whitener
 from majorant.recording.trials import data_covariance
@@ -86,10 +92,11 @@ def fitted(
         forward = dressed(lead, channels)
     check_able(settings.spec, settings.space, forward, settings.subject, data_cov)
     meg = _inverts_meg(info if _is_info(info) else info.info, forward)
+    data = None
     if not _is_info(info):
         data, info = info, info.info
         if "eeg" in data.get_channel_types() and not meg:
-            prepared = measured(data, account, noise_cov)
+            prepared = measured(data, account, noise_cov, settings.rank)
             info, noise_cov = prepared.evoked.info, prepared.noise_cov
             if settings.spec.abilities.adaptive and data_cov is None:
                 data_cov = _of_trials(prepared, account)
@@ -98,6 +105,8 @@ def fitted(
     if forward is not None:
         check_compensation(info, forward["info"])
         check_positions(forward, info, account)
+    if data is None:
+        check_within(settings.rank, info)
     if noise_cov is None:
         noise_cov = default_covariance(info, account, "none was given")
     elif placed and settings.rank is None:
@@ -111,6 +120,7 @@ def fitted(
         settings.head,
         settings.circumference,
         settings.skull,
+        settings.age,
     )
     if lead is None:
         head = find_head(request, info, forward, progress, account)

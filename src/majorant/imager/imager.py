@@ -10,9 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self, final
 
+from majorant.forward.ages import read_age
 from majorant.head.model import SourceModel
 from majorant.imager import apply as doors
-from majorant.imager.abilities import check_options, check_words, options_of
+from majorant.imager.abilities import check_options, check_region, check_words, options_of
 from majorant.imager.fit import fitted
 from majorant.imager.inverse import Call, Inverse
 from majorant.imager.settings import ImagerSettings
@@ -30,7 +31,7 @@ class SourceImager:
     Parameters
     ----------
     solver : str
-        Name of a solver: "scan", "auto", "mne", "dspm", "sloreta", "eloreta", "champagne", ...
+        Name of a solver: "auto", "scan", "mne", "dspm", "sloreta", "eloreta", "champagne", ...
     snr : float, "gcv" or "evidence"
         Signal-to-noise ratio of amplitudes in the whitened data: ``lambda^2 = 1 / snr^2``, with the
         source prior scaled so that ``trace(L R L')`` is the rank. A word chooses it from the data,
@@ -57,8 +58,12 @@ class SourceImager:
         Of the head, cm; scales a template that is not warped.
     skull : float or None
         Conductivity of the template's skull, S/m; None is MNE's 0.006.
+    age : float, str or None
+        Years, or "18mo": below 18 years, size and skull that are not given are typical of the age
+        (:mod:`majorant.forward.ages`).
     rank : None, "info", "full" or dict
-        As for `mne.compute_rank`.
+        As for `mne.compute_rank`: None finds it in data and noise, "info" and "full" take all that
+        projectors leave, and a dict says it by type of channel, ``{"eeg": 50}``.
     reference : "average" or None
         Whether an average-reference projector is added where the EEG has none; None refuses.
     subject : str or None
@@ -68,6 +73,9 @@ class SourceImager:
         None is MNE's own: ``SUBJECTS_DIR`` of the environment or of MNE's configuration.
     trans : path or None
         Of the subject: from head to MRI coordinates; None finds it from the fiducials.
+    region : float or None
+        Probability, such as 0.9, of the regions that :meth:`regions` finds: sets of cortical
+        locations that hold the source of a peak so often, by simulations on this cap and noise.
     **solver_options
         Arguments of the solver's class.
 
@@ -105,7 +113,7 @@ class SourceImager:
 
     def __init__(
         self,
-        solver: str = "scan",
+        solver: str = "auto",
         *,
         snr: float | str = 3.0,
         loose: float | Mapping[str, float] | str = "auto",
@@ -115,11 +123,13 @@ class SourceImager:
         head: str = "auto",
         circumference: float | None = None,
         skull: float | None = None,
+        age: float | str | None = None,
         rank: Any = None,
         reference: str | None = "average",
         subject: str | None = None,
         subjects_dir: str | os.PathLike[str] | None = None,
         trans: str | os.PathLike[str] | None = None,
+        region: float | None = None,
         **solver_options: Any,
     ) -> None:
         self.solver = solver
@@ -131,14 +141,16 @@ class SourceImager:
         self.head = head
         self.circumference = circumference
         self.skull = skull
+        self.age = None if age is None else read_age(age)
         self.rank = rank
         self.reference = reference
         self.subject = subject
         self.subjects_dir = None if subjects_dir is None else str(subjects_dir)
         self.trans = None if trans is None else str(trans)
+        self.region = check_region(region)
         self.solver_options = solver_options
         self.spec_: SolverSpec = spec(solver)
-        check_words(pick_ori, reference, head)
+        check_words(pick_ori, reference, head, rank)
         check_options(self.spec_, solver_options, snr)
         self._inverse: Inverse | None = None
         self._solved: Callable[[], Solution] | None = None
@@ -445,6 +457,31 @@ class SourceImager:
         # The page is drawn upstairs, where an imager is one of many things; by name, so that this
         # room does not rest on that one.
         import_module("majorant.imaging.section").add_section(self, report, evoked, title)
+
+    def regions(self, evoked: Any, progress: Callable[[int, int], None] | None = None) -> Any:
+        """Image an average and say where the sources of its peaks are.
+
+        Parameters
+        ----------
+        evoked : mne.Evoked
+            With the channels that the imager was fitted to.
+        progress : callable, optional
+            Called with (done, total) where the simulations are not in the cache.
+
+        Returns
+        -------
+        majorant.findings.facts.Regions
+            Its ``peaks``, strongest first, and ``of``, the region of each.
+
+        Raises
+        ------
+        MajorantError
+            If no probability was given (``SourceImager(..., region=0.9)``), or the head is not
+            the template.
+        """
+        # Peaks are found upstairs; by name, so that this room does not rest on that one.
+        found = import_module("majorant.findings.regions.find")
+        return found.regions_of_average(self, evoked, progress)
 
     def record(self, tally: Tally, snr: float | None, solved: Any = None) -> None:
         """Keep what a call leaves behind: its certificate, its ratio, its solution."""

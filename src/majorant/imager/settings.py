@@ -28,6 +28,8 @@ class ImagerSettings:
         Of the head, cm.
     skull : float or None
         Conductivity of the template's skull, S/m.
+    age : float or None
+        Years.
     rank : None, "info", "full" or dict
     reference : "average" or None
     subject : str or None
@@ -36,11 +38,13 @@ class ImagerSettings:
         Where subjects are.
     trans : str or None
         File of the transformation from head to MRI coordinates.
+    region : float or None
+        Probability of the regions of peaks, 0.5 to 0.99; None has none.
     options : mapping
         Options of the solver.
     """
 
-    solver: str = "scan"
+    solver: str = "auto"
     snr: float | str = 3.0
     loose: float | Mapping[str, float] | str = "auto"
     depth: float | Mapping[str, Any] | str | None = "auto"
@@ -49,11 +53,13 @@ class ImagerSettings:
     head: str = "auto"
     circumference: float | None = None
     skull: float | None = None
+    age: float | None = None
     rank: Any = None
     reference: str | None = "average"
     subject: str | None = None
     subjects_dir: str | None = None
     trans: str | None = None
+    region: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -44,6 +44,8 @@ class EstimateStore:
         s.
     sfreq : float
         Hz.
+    done : int
+        Samples that an earlier run has written; 0 begins anew.
 
     Raises
     ------
@@ -51,7 +53,9 @@ class EstimateStore:
         If the disk has no room for it.
     """
 
-    def __init__(self, folder: Path, call: Call, n_times: int, tmin: float, sfreq: float) -> None:
+    def __init__(
+        self, folder: Path, call: Call, n_times: int, tmin: float, sfreq: float, done: int = 0
+    ) -> None:
         import zarr
 
         space, lead = call.model.space, call.model.leadfield
@@ -60,17 +64,25 @@ class EstimateStore:
         width = int(np.prod(shape[:-1]))
         require_room(
             folder.parent,
-            4 * width * n_times,
-            f"the estimate of {n_times} samples at {lead.n_locations} locations",
+            4 * width * (n_times - done),
+            f"the estimate of {n_times - done} samples at {lead.n_locations} locations",
             "choose a shorter window, --space regions, or an output folder on another disk",
         )
-        self._group: Any = zarr.open_group(folder, mode="w")
+        self._done, self._held = done, []
+        self._group: Any = zarr.open_group(folder, mode="r+" if done else "w")
+        if done:
+            self._values = self._group["estimate"]
+            self._block = self._values.chunks[-1]
+            for part in folder.rglob("*.partial"):
+                part.unlink()
+            return
         self._values = self._group.create_array(
             "estimate",
             shape=shape,
             chunks=(*shape[:-1], max(1, min(n_times, CHUNK_BYTES // (4 * width)))),
             dtype="float32",
         )
+        self._block = self._values.chunks[-1]
         for k, part in enumerate(space.vertices):
             self._keep(f"vertices.{k}", part)
         if space.index is not None:
@@ -87,8 +99,6 @@ class EstimateStore:
             sfreq=float(sfreq),
             complete=False,
         )
-        self._done, self._held = 0, []
-        self._block = self._values.chunks[-1]
 
     def _keep(self, name: str, array: NDArray[Any]) -> None:
         made = self._group.create_array(name, shape=array.shape, dtype=array.dtype)
@@ -103,15 +113,20 @@ class EstimateStore:
         """Append a stretch (n_locations, n) or (n_locations, 3, n)."""
         self._held.append(values.astype(np.float32))
         # Whole chunks only: a chunk that is written twice is compressed twice.
-        if sum(part.shape[-1] for part in self._held) >= self._block:
+        if self._done % self._block + sum(part.shape[-1] for part in self._held) >= self._block:
             self._flush(whole=True)
+
+    def flush(self) -> int:
+        """Write all that is held; returns how many samples there are."""
+        self._flush(whole=False)
+        return self._done
 
     def _flush(self, whole: bool) -> None:
         held = np.concatenate(self._held, axis=-1) if self._held else None
         if held is None:
             return
         n = held.shape[-1]
-        kept = n // self._block * self._block if whole else n
+        kept = (self._done + n) // self._block * self._block - self._done if whole else n
         self._values[..., self._done : self._done + kept] = held[..., :kept]
         self._done += kept
         self._held = [held[..., kept:]] if kept < n else []

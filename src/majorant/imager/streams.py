@@ -22,7 +22,7 @@ from torch import Tensor
 
 from majorant.imager.inverse import Inverse, Job
 from majorant.imager.tally import Tally
-from majorant.problem import MajorantError
+from majorant.problem import MajorantError, Solution
 from majorant.recording.events import find_marks
 from majorant.recording.file import UNREADABLE
 from majorant.recording.sensors import pick_rows
@@ -99,10 +99,13 @@ class Conditioning:
         Factor.
     fir : array or None, shape (2 * half + 1,)
         Impulse response of a zero-phase filter.
+    zeros : tuple of str
+        Electrodes that all others were recorded against: they are not in the file, and zero.
     """
 
     scale: float = 1.0
     fir: NDArray[np.float64] | None = None
+    zeros: tuple[str, ...] = ()
 
     @property
     def half(self) -> int:
@@ -138,7 +141,9 @@ class Reader:
     ) -> None:
         self.raw, self.first, self.last = raw, first, last
         self.conditioning = conditioning or Conditioning()
-        self.rows = pick_rows(list(raw.ch_names), names)
+        self._there = np.array([name not in self.conditioning.zeros for name in names])
+        there = [name for name, is_there in zip(names, self._there, strict=True) if is_there]
+        self.rows = pick_rows(list(raw.ch_names), there)
         self.sfreq = float(raw.info["sfreq"])
 
     def __len__(self) -> int:
@@ -162,6 +167,15 @@ class Reader:
         MajorantError
             If the file ends too early.
         """
+        data = self._read(a, b)
+        if self._there.all():
+            return data
+        whole = np.zeros((len(self._there), data.shape[1]))
+        whole[self._there] = data
+        return whole
+
+    def _read(self, a: int, b: int) -> NDArray[np.float64]:
+        """The channels that are in the file."""
         own = self.conditioning
         start, stop = self.first + a - own.half, self.first + b + own.half
         low, high = max(0, start), min(len(self.raw.times), stop)
@@ -190,10 +204,10 @@ class Reader:
         """Samples whose estimate is held at once."""
         return max(64, PIECE_BYTES // (8 * n_columns))
 
-    def white(self, inverse: Inverse, chunk: int) -> Iterator[tuple[int, Tensor]]:
+    def white(self, inverse: Inverse, chunk: int, begin: int = 0) -> Iterator[tuple[int, Tensor]]:
         """Whitened chunks (rank, n) and the samples at which they start."""
         block = max(chunk, READ // chunk * chunk)
-        for a in range(0, len(self), block):
+        for a in range(begin, len(self), block):
             y = inverse.white(self.read(a, min(a + block, len(self))), 1)
             for b in range(0, y.shape[1], chunk):
                 yield a + b, y[:, b : b + chunk]
@@ -238,6 +252,7 @@ def stream_columns(
     tally: Tally,
     window: float | None = None,
     chunk: int | None = None,
+    begin: int = 0,
 ) -> Iterator[Piece]:
     """Solve overlapping windows in groups and hand out what no later window changes.
 
@@ -252,6 +267,9 @@ def stream_columns(
         Length of a window, s.
     chunk : int or None
         Samples that a group of windows covers, about.
+    begin : int
+        Where an earlier run has come to: the start of one of its pieces. Windows before it are
+        solved again where they reach beyond, and not counted again.
 
     Raises
     ------
@@ -264,15 +282,23 @@ def stream_columns(
     most = max(1, GROUP_BYTES // (8 * n_columns * length))
     if chunk is not None:
         most = max(1, 2 * chunk // length - 1)
-    sums = Sums(n_columns, length)
-    for k in range(0, len(starts), most):
-        group = starts[k : k + most]
+    at = starts.index(begin)
+    earlier = [start for start in starts[:at] if start + length > begin]
+    sums = Sums(n_columns, length, min([*earlier, begin]))
+
+    def solved(group: list[int]) -> Solution:
         held = inverse.white(reader.read(group[0], group[-1] + length), 1)
         y = torch.stack([held[:, s - group[0] : s - group[0] + length] for s in group])
         solution = inverse.solve_windows(y, job)
-        tally.add_solution(solution)
         for start, estimate in zip(group, solution.estimate, strict=True):
             sums.add(start, estimate)
+        return solution
+
+    if earlier:
+        solved(earlier)
+        sums.take(begin)
+    for k in range(at, len(starts), most):
+        tally.add_solution(solved(starts[k : k + most]))
         until = starts[k + most] if k + most < len(starts) else len(reader)
         yield sums.take(until)
 
@@ -285,12 +311,14 @@ class Sums:
     n_columns : int
     length : int
         Of a window, samples.
+    begin : int
+        First sample.
     """
 
-    def __init__(self, n_columns: int, length: int) -> None:
+    def __init__(self, n_columns: int, length: int, begin: int = 0) -> None:
         phase = (torch.arange(length, dtype=torch.float64) + 0.5) / length
         self._hann = torch.sin(torch.pi * phase) ** 2
-        self._start = 0
+        self._start = begin
         self._values = torch.zeros(n_columns, 0, dtype=torch.float64)
         self._weights = torch.zeros(0, dtype=torch.float64)
 

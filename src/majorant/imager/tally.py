@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,6 +58,42 @@ class Tally:
         own = worst_status(status)
         self._status = own if self._status is None else worst_status((self._status, own))
         self._last, self._unit = certificate, unit
+
+    def record(self) -> dict[str, Any]:
+        """All of it as plain values, ready for JSON."""
+        last = self._last
+        return {
+            "windows": self.windows,
+            "energy": self._energy.tolist(),
+            "counts": self._counts.tolist(),
+            "residual": None if last is None or last.residual is None else self._residual,
+            "status": None if self._status is None else self._status.value,
+            "unit": self._unit,
+            "words": None
+            if last is None
+            else {name: getattr(last, name) for name in ("energy_name", "bound", "kind", "guard")},
+        }
+
+    def restore(self, held: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`record` said.
+
+        Raises
+        ------
+        KeyError, ValueError, TypeError
+            If it is none.
+        """
+        self.windows = int(held["windows"])
+        self._energy = torch.tensor(held["energy"], dtype=torch.float64)
+        self._counts = torch.tensor(held["counts"], dtype=torch.int64)
+        self._residual = float(held["residual"] or 0.0)
+        self._status = None if held["status"] is None else Status(held["status"])
+        self._unit = str(held["unit"])
+        if held["words"] is not None:
+            none = torch.zeros(1, dtype=torch.int64)
+            residual = None if held["residual"] is None else torch.tensor([self._residual])
+            self._last = Certificate(
+                self._energy[:, None], none, none, none, none, **held["words"], residual=residual
+            )
 
     def add_solution(self, solution: Solution) -> None:
         """Add a batch of windows that were solved."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ from majorant.imager.streams import Conditioning, Reader, span_of_seconds, strea
 from majorant.imager.tally import Tally
 from majorant.imaging.image import fitted_imager, page_content, predict, regularisation
 from majorant.imaging.instants import Instants
+from majorant.imaging.progress import Steps, key_of
 from majorant.imaging.result import ImageResult, ImageSettings
 from majorant.problem import MajorantError, Solution
-from majorant.recording.channels import check_samples, eeg_names, require_eeg
+from majorant.recording.channels import check_samples, require_eeg
 from majorant.recording.electrodes import settle
 from majorant.recording.file import Recording
 from majorant.recording.noise import (
@@ -38,8 +40,14 @@ from majorant.recording.noise import (
     read_covariance,
     within,
 )
-from majorant.recording.prepare import Prepared, reference
+from majorant.recording.prepare import (
+    Prepared,
+    added_references,
+    montage_names,
+    reference,
+)
 from majorant.recording.rank import Space
+from majorant.recording.reference import add_reference_electrodes, reference_electrodes
 from majorant.recording.settings import Preparation
 from majorant.words import written
 
@@ -48,7 +56,7 @@ __all__ = ["image_continuous"]
 LOOKED_AT, AT_A_TIME = 20, 2000
 """Stretches, and samples of each, by which a recording is judged before anything is computed."""
 
-Progress = Callable[[int, int], None] | None
+Moving = Callable[[int, int], None] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +80,9 @@ def image_continuous(
     settings: ImageSettings,
     store: Path,
     say: Callable[[str], None] | None = None,
-    progress: Progress = None,
+    progress: Moving = None,
+    *,
+    resume: bool = False,
 ) -> ImageResult:
     """Stream the estimate of a continuous recording into a store, and gather its page.
 
@@ -81,14 +91,16 @@ def image_continuous(
     recording : Recording
         Continuous.
     preparation : Preparation
-        Events, conditions, rejection and reference electrodes belong to averages.
+        Events, conditions and rejection belong to averages.
     settings : ImageSettings
     store : Path
-        Where the zarr store is written; it must not exist.
+        Where the zarr store is written; it must not exist, unless an earlier run is resumed.
     say : callable, optional
         Called with every decision as it is made.
     progress : callable, optional
         Called with (samples done, samples).
+    resume : bool
+        Whether steps are kept beside the store, and a run that was killed is gone on with.
 
     Raises
     ------
@@ -106,13 +118,22 @@ def image_continuous(
         ready.reader.last,
         ready.reader.conditioning,
     )
-    shown = Instants(len(reader), imager)
-    kept = EstimateStore(store, imager.call, len(reader), reader.first / reader.sfreq, reader.sfreq)
+    shown, tally, done = Instants(len(reader), imager), Tally(), 0
+    steps = None
+    if resume and any(recording.data.filenames):
+        steps = Steps(store, key_of(recording, preparation, imager, reader))
+        done = steps.restore(shown, tally)
+        _say_resumed(done, len(reader), account)
+    kept = EstimateStore(
+        store, imager.call, len(reader), reader.first / reader.sfreq, reader.sfreq, done
+    )
     kept.mark(reader.bad)
-    for start, columns in _columns(imager, reader):
+    for start, columns in _columns(imager, reader, tally, done):
         values = combined(columns.numpy(), imager.model, None)
         kept.add(values)
         shown.add(start, values, columns, reader.bad)
+        if steps is not None and steps.due:
+            steps.keep(kept.flush(), shown, tally)
         if progress is not None:
             progress(start + values.shape[1], len(reader))
     kept.close(imager.unit_)
@@ -127,21 +148,16 @@ def _prepare(recording: Recording, settings: Preparation, account: Account) -> C
     _refuse(recording, settings)
     require_eeg(recording.info.get_channel_types(), account)
     raw = recording.data.copy()
-    renamed = settle(raw, settings, account)
-    raw.pick("eeg", exclude=[], verbose="error")
-    names = eeg_names(raw)
+    empty, renamed, zeros = _settled(raw, settings, account)
     first, last = span_of_seconds(raw, settings.tmin, settings.tmax)
-    conditioning = Conditioning(settings.scale or 1.0, _fir(raw, settings, account))
-    reader = Reader(raw, names, first, last, conditioning)
+    conditioning = Conditioning(settings.scale or 1.0, _fir(raw, settings, account), zeros)
+    reader = Reader(raw, empty.ch_names, first, last, conditioning)
     _say_bad(reader, account)
-    check_samples(_glimpses(reader), names)
-    space = _referenced(raw, reader, account)
-    names = eeg_names(raw)
-    reader = Reader(raw, names, first, last, conditioning)
-    kind, cov = _noise(reader, raw.info, space, settings, renamed, account)
-    import mne
-
-    empty = mne.EvokedArray(np.zeros((len(names), 1)), raw.info, nave=1, verbose="error")
+    named = (*zeros, *reference_electrodes(settings.reference))
+    check_samples(_glimpses(reader), empty.ch_names, reference=named)
+    space = _referenced(empty, reader, account, settings.rank)
+    reader = Reader(raw, empty.ch_names, first, last, conditioning)
+    kind, cov = _noise(reader, empty.info, space, settings, renamed, account)
     span = f"{first / reader.sfreq:g} to {(last - 1) / reader.sfreq:g} s"
     account.note(f"Continuous: {span}, read and imaged piece by piece.")
     prepared = Prepared(
@@ -155,6 +171,32 @@ def _prepare(recording: Recording, settings: Preparation, account: Account) -> C
         settings=settings,
     )
     return Continuous(reader, prepared)
+
+
+def _settled(
+    raw: Any, settings: Preparation, account: Account
+) -> tuple[Any, dict[str, str], tuple[str, ...]]:
+    """Settle the electrodes without their data; those of `raw` are renamed alike.
+
+    Returns
+    -------
+    empty : mne.Evoked
+        One sample of zeros at every electrode, the added references among them.
+    renamed : dict
+    zeros : tuple of str
+        Reference electrodes that the file does not hold.
+    """
+    import mne
+
+    bare = mne.EvokedArray(np.zeros((len(raw.ch_names), 1)), raw.info.copy(), verbose="error")
+    bare, added = add_reference_electrodes(
+        bare, settings.reference, partial(montage_names, settings), account
+    )
+    renamed = settle(bare, settings, account)
+    zeros = added_references(bare.ch_names, added, renamed, account)
+    raw.rename_channels({a: b for a, b in renamed.items() if a in raw.ch_names}, verbose="error")
+    bare.pick("eeg", exclude=[])
+    return bare, renamed, zeros
 
 
 def _refuse(recording: Recording, settings: Preparation) -> None:
@@ -171,11 +213,6 @@ def _refuse(recording: Recording, settings: Preparation) -> None:
         raise MajorantError(
             "continuous data are read piece by piece, so bad electrodes are left out and not "
             "interpolated; leave --interpolate out"
-        )
-    if settings.reference.casefold() != "average":
-        raise MajorantError(
-            f"the reference {settings.reference!r} cannot be added to continuous data; add it to "
-            "the file (mne.add_reference_channels), or leave it out"
         )
 
 
@@ -227,21 +264,21 @@ def _glimpses(reader: Reader) -> NDArray[np.float64]:
     return np.concatenate(parts, axis=1)
 
 
-def _referenced(raw: Any, reader: Reader, account: Account) -> Space:
+def _referenced(empty: Any, reader: Reader, account: Account, rank: Any) -> Space:
     """Bring the channels to the average reference; sums of others are dropped of them."""
     import mne
 
     data = _glimpses(reader)
     seen = mne.EvokedArray(
-        data - data.mean(axis=1, keepdims=True), raw.info.copy(), verbose="error"
+        data - data.mean(axis=1, keepdims=True), empty.info.copy(), verbose="error"
     )
-    space = reference(seen, lambda _: None, account)
-    dropped = [name for name in raw.ch_names if name not in seen.ch_names]
+    space = reference(seen, lambda _: None, account, rank)
+    dropped = [name for name in empty.ch_names if name not in seen.ch_names]
     if dropped:
-        raw.drop_channels(dropped)
-    with raw.info._unlock():
-        raw.info["custom_ref_applied"] = 0
-        raw.info["projs"] = seen.info["projs"]
+        empty.drop_channels(dropped)
+    with empty.info._unlock():
+        empty.info["custom_ref_applied"] = 0
+        empty.info["projs"] = seen.info["projs"]
     return space
 
 
@@ -273,19 +310,31 @@ def _noise(
     return "ad hoc", within(assumed, info, space)
 
 
-def _columns(imager: SourceImager, reader: Reader) -> Iterator[tuple[int, Tensor]]:
-    """Consecutive stretches: first sample, and estimate (n_columns, n)."""
-    inverse, tally = imager.inverse, Tally()
+def _say_resumed(done: int, n_times: int, account: Account) -> None:
+    if done:
+        account.note(
+            f"Gone on with a run that was stopped: {100 * done / n_times:.0f} % of the samples had "
+            "been imaged."
+        )
+
+
+def _columns(
+    imager: SourceImager, reader: Reader, tally: Tally, begin: int
+) -> Iterator[tuple[int, Tensor]]:
+    """Consecutive stretches from a sample on: first sample, and estimate (n_columns, n)."""
+    inverse = imager.inverse
     moment = reader.moment(inverse) if inverse.needs_moment else None
     job = Job(1, reader.sfreq, inverse.chosen_snr(moment, 1))
     imager.record(tally, job.snr)
+    if begin == len(reader):
+        return
     kernel = inverse.kernel(job, moment) if inverse.spec.abilities.kernel else None
     if kernel is None:
-        for piece in stream_columns(inverse, job, reader, tally):
+        for piece in stream_columns(inverse, job, reader, tally, begin=begin):
             yield piece.start, piece.columns
         return
     matrix = kernel.matrix[0] if kernel.matrix.ndim == 3 else kernel.matrix
-    for start, y in reader.white(inverse, reader.piece(imager.leadfield_.n_columns)):
+    for start, y in reader.white(inverse, reader.piece(imager.leadfield_.n_columns), begin):
         problem = inverse.problem(y[None], 1)
         tally.add(kernel.certificate(problem), kernel.statuses(problem), kernel.unit)
         yield start, matrix @ y

@@ -16,6 +16,7 @@ from majorant.findings.evidence import Evidence
 from majorant.findings.facts import PageContent, Peak, SourceMaps, Uncertainty
 from majorant.findings.faint import faint, strongest_ratio
 from majorant.findings.moments import with_moments
+from majorant.findings.names import named, region_names
 from majorant.findings.peaks import find_peaks
 from majorant.findings.shadows import leaked
 from majorant.findings.standing import doubts
@@ -25,6 +26,7 @@ from majorant.head.places import Places, locate
 from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
 from majorant.imager.inverse import Job
+from majorant.imaging.regions import with_regions
 from majorant.imaging.result import ImageResult, ImageSettings, citations, versions
 from majorant.memory import available, fits
 from majorant.problem import MajorantError, Problem, Solution
@@ -107,6 +109,7 @@ def imaged(
     if doubt is not None:
         account.note(_bands(doubt, settings.seed))
     page = page_content(prepared, settings, imager, places, values, data, predicted, problem, doubt)
+    page = with_regions(page, imager, prepared, settings, account, progress)
     return ImageResult(
         stc=as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"]),
         imager=imager,
@@ -134,7 +137,9 @@ def page_content(
     window = times is None
     if times is None:
         times = np.asarray(prepared.evoked.times, float)
-    peaks = _peaks(values, times, places, problem, imager)
+    atlas = settings.naming()
+    names = region_names(atlas, imager.leadfield_, places)
+    peaks = named(_peaks(values, times, places, problem, imager), names)
     explained = _explained(data, predicted)
     evidence = Evidence(
         prepared=prepared,
@@ -163,7 +168,7 @@ def page_content(
         data=data,
         predicted=predicted,
         explained=explained,
-        sources=_maps(values, solution, imager, places),
+        sources=replace(_maps(values, solution, imager, places), names=names, atlas=atlas.name),
         peaks=peaks,
         solver=_solver(imager),
         certificate=solution.certificate,
@@ -235,7 +240,7 @@ def fitted_imager(
         The covariance of the data and a sentence, for a solver that adapts to it and where the
         settings leave it to us; the default is that of the trials of `prepared`.
     """
-    imager = settings.imager()
+    imager = _with_rank(settings, prepared).imager()
     forward = None if settings.forward is None else read_forward(settings.forward)
     adapted = _data_covariance(
         find or (lambda: data_covariance(prepared)), prepared, settings, imager, account
@@ -261,6 +266,17 @@ def fitted_imager(
     if not imager.uses_snr:
         account.note(f"{imager.spec_.title} sets its regularisation itself; the snr is not used.")
     return imager
+
+
+def _with_rank(settings: ImageSettings, prepared: Prepared) -> ImageSettings:
+    """Settings with the rank that the data were prepared in."""
+    said = prepared.settings.rank
+    if settings.rank not in (None, said):
+        raise MajorantError(
+            f"rank={settings.rank!r} was given to the imager, and the noise is of data prepared "
+            f"with rank={said!r}; give the rank to Preparation, and it holds for both"
+        )
+    return replace(settings, rank=said)
 
 
 def _data_covariance(

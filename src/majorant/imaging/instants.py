@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -39,6 +42,7 @@ class Instants:
         self._sample = np.zeros(n, np.int64)
         self._values = np.zeros((lead.n_locations, n))
         self._columns = np.zeros((lead.n_columns, n))
+        self._changed: set[int] = set()
 
     def add(
         self, start: int, values: NDArray[np.float64], columns: Tensor, bad: NDArray[np.bool_]
@@ -65,6 +69,28 @@ class Instants:
             self._height[k], self._sample[k] = height[best], start + best
             self._values[:, k] = values[:, best]
             self._columns[:, k] = columns[:, best].numpy()
+            self._changed.add(int(k))
+
+    def changes(self) -> dict[str, NDArray[Any]]:
+        """What changed since it was last asked for."""
+        index = np.array(sorted(self._changed), np.int64)
+        self._changed.clear()
+        held = {"height": self._height[index], "sample": self._sample[index]}
+        return {
+            "index": index, **held, "values": self._values[:, index],
+            "columns": self._columns[:, index],
+        }  # fmt: skip
+
+    def restore(self, changes: Mapping[str, NDArray[Any]]) -> None:
+        """Make the changes that another run told."""
+        index = changes["index"]
+        self._height[index], self._sample[index] = changes["height"], changes["sample"]
+        self._values[:, index], self._columns[:, index] = changes["values"], changes["columns"]
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self._height[:] = -1.0
+        self._changed.clear()
 
     @property
     def _shown(self) -> NDArray[np.bool_]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from majorant import __version__
+from majorant.atlas.atlas import Atlas
+from majorant.atlas.read import read_atlas
 from majorant.findings.facts import PageContent, Peak
 from majorant.findings.moments import meaning
 from majorant.findings.uncertainty_choice import check_asked
@@ -47,12 +49,15 @@ class ImageSettings(ImagerSettings):
         Standard deviations: none, what fits the solver, or over so many resampled data sets.
     seed : int
         Of the resampling.
+    atlas : str
+        What places are called by: a name or a file, see :func:`majorant.atlas.read.read_atlas`.
     """
 
     forward: str | None = None
     data_cov: str = "auto"
     uncertainty: int | str = "auto"
     seed: int = 0
+    atlas: str = "gyri"
 
     def __post_init__(self) -> None:
         check_asked(self.uncertainty)
@@ -66,9 +71,20 @@ class ImageSettings(ImagerSettings):
                 ("subjects_dir", self.subjects_dir),
                 ("trans", self.trans),
                 ("data_cov", self.data_cov),
+                ("atlas", self.atlas),
             )
         }
         return {**asdict(self), **files, "options": dict(self.options)}
+
+    def naming(self) -> Atlas:
+        """Read the atlas that places are named by.
+
+        Raises
+        ------
+        MajorantError
+            If there is none of that name.
+        """
+        return read_atlas(self.atlas, subject=self.subject, subjects_dir=self.subjects_dir)
 
     def imager(self) -> SourceImager:
         """Make the imager of these settings."""
@@ -179,6 +195,7 @@ class ImageResult:
             ],
             "leading": content.leading,
             "uncertainty": _uncertainty(content),
+            "regions": _regions(content),
             "faint": content.faint,
             "truth": [asdict(peak) for peak in content.truth],
             "errors": None if content.errors is None else dict(content.errors),
@@ -199,6 +216,29 @@ def _uncertainty(content: PageContent) -> dict[str, Any] | None:
         "draws": doubt.draws,
         "noise_reaches": doubt.stands,
         "peaks": [content.deviation_at(peak) for peak in content.peaks],
+    }
+
+
+def _regions(content: PageContent) -> dict[str, Any] | None:
+    """Where the sources of the peaks are, and how much of the cortex the data do not speak of."""
+    regions = content.regions
+    if regions is None:
+        return None
+    return {
+        "probability": regions.coverage,
+        "how": regions.how,
+        "unsupported": float(regions.unsupported().mean()),
+        "peaks": [
+            None
+            if region is None
+            else {
+                "area_cm2": region.area_cm2,
+                "places": dict(region.places),
+                "had_a_source": region.real,
+                "locations": region.locations.tolist(),
+            }
+            for region in regions.of
+        ],
     }
 
 

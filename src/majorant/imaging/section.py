@@ -8,7 +8,8 @@ from majorant.imaging.image import imaged
 from majorant.imaging.result import ImageSettings
 from majorant.problem import MajorantError
 from majorant.recording.prepare import Prepared
-from majorant.report.page import as_frame, render_page
+from majorant.report.frame import as_frame
+from majorant.report.page import render_page
 
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager

@@ -63,11 +63,13 @@ def save_results(
     with beside(target) as folder:
         if result.store is None:
             result.stc.save(folder / STEM, overwrite=True, verbose="error")
-        else:
-            os.rename(result.store, folder / f"{STEM}.zarr")
-        summary["files"] = sorted([*(f.name for f in folder.iterdir()), "report.html"])
+        estimates = [f.name for f in folder.iterdir()] or [f"{STEM}.zarr"]
+        summary["files"] = sorted([*estimates, "report.html"])
         _write_summary(folder, summary)
         write_page(result.content, folder / "report.html", progress)
+        if result.store is not None:
+            # Last: until now a run that is killed can be gone on with.
+            os.rename(result.store, folder / f"{STEM}.zarr")
         exchange(folder, target)
     return target
 

@@ -1,12 +1,14 @@
 """Where time courses go: a table that grows line by line, or a zarr store that grows by seconds.
 
-A recording that runs is written as it comes, so that a power cut costs its last moment and no more;
-a file that is there already is replaced only when told to.
+A recording that runs is written as it comes, so that a power cut costs its last moment and no
+more. A file that is there already is replaced only when told to, and stays until the run ends: the
+new one grows beside it, visibly (``run.unfinished.zarr``), and takes its place then.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from majorant.errors import MajorantError
 from majorant.files.output import is_store
+from majorant.files.write import take_place
 from majorant.words import calm
 
 __all__ = ["Many", "Store", "Table", "open_file"]
@@ -100,6 +103,39 @@ class Store:
         self._group.attrs.update(complete=True)
 
 
+class Successor:
+    """A sink that grows beside what is there, and takes its place when it is closed.
+
+    Where nothing was written, what is there stays.
+
+    Parameters
+    ----------
+    path : Path
+        What is to be replaced.
+    make : callable
+        Opens a sink at a path.
+    """
+
+    def __init__(self, path: Path, make: Callable[[Path], Any]) -> None:
+        self._path, self._grown = path, unfinished(path)
+        self._sink, self._empty = make(self._grown), True
+
+    def write(self, times: NDArray[np.float64], values: NDArray[np.float64]) -> None:
+        """Hand on."""
+        self._empty = False
+        self._sink.write(times, values)
+
+    def close(self) -> None:
+        """Finish, and take the place."""
+        self._sink.close()
+        if not self._empty:
+            take_place(self._grown, self._path)
+        elif self._grown.is_dir():
+            shutil.rmtree(self._grown)
+        else:
+            self._grown.unlink()
+
+
 class Many:
     """Hands samples on to several places."""
 
@@ -128,14 +164,21 @@ def open_file(path: Path, regions: tuple[str, ...], unit: str, *, overwrite: boo
     path = check_file(path, overwrite=overwrite)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".csv":
-            return Table(path, regions)
-        shutil.rmtree(path, ignore_errors=True)
-        return Store(path, regions, unit)
+
+        def make(at: Path) -> Any:
+            return Table(at, regions) if at.suffix == ".csv" else Store(at, regions, unit)
+
+        # A link stays a link.
+        return Successor(path.resolve(), make) if path.exists() else make(path)
     except OSError as error:
         raise MajorantError(
             f"{path} cannot be written ({error.strerror or error}); choose another"
         ) from error
+
+
+def unfinished(path: Path) -> Path:
+    """Where what replaces a file grows."""
+    return path.with_name(f"{path.stem}.unfinished{path.suffix}")
 
 
 def check_file(path: Path, *, overwrite: bool) -> Path:
@@ -144,7 +187,8 @@ def check_file(path: Path, *, overwrite: bool) -> Path:
     Raises
     ------
     MajorantError
-        If its suffix is not known, or something is there that is not to be replaced.
+        If its suffix is not known, something is there that is not to be replaced, or an earlier
+        run that was to replace it did not end.
     """
     path = path.expanduser().absolute()
     if path.suffix not in (".csv", ".zarr"):
@@ -159,4 +203,8 @@ def check_file(path: Path, *, overwrite: bool) -> Path:
         raise MajorantError(f"{path} is no store of Majorant and is not replaced; choose another")
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise MajorantError(f"{path} is no file and is not replaced; choose another")
+    if path.exists() and unfinished(path).exists():
+        raise MajorantError(
+            f"{unfinished(path)} is there, from a run that did not end; move it away, or remove it"
+        )
     return path

@@ -20,6 +20,7 @@ from scipy.io.matlab import MatReadError
 from majorant.account import Account, listening
 from majorant.problem import MajorantError
 from majorant.recording.events import annotation_events, trigger_events
+from majorant.recording.formats import read_other
 from majorant.words import written
 
 __all__ = ["ChoiceNeeded", "Recording", "from_raw", "load_recording"]
@@ -152,7 +153,7 @@ def load_recording(
         raise MajorantError(f"{path} is a pipe or a device and no file; give a file")
     account = Account(say) if say else Account()
     with listening(account, "reading"):
-        kind, data = _read_fif(path) if _is_fif(path) else _read_other(path)
+        kind, data = _read_fif(path) if _is_fif(path) else read_other(path, UNREADABLE)
         events = _read_events(path, data) if kind == "raw" else {}
     notes = list(account.decisions)
     account.note(_describe(path, kind, data))
@@ -234,65 +235,6 @@ def _read_fif(path: Path) -> tuple[Kind, Any]:
         f"{path} cannot be read: MNE finds no recording in it{found}; it may be damaged or cut "
         "off, or not be the file with the EEG"
     )
-
-
-def _read_other(path: Path) -> tuple[Kind, Any]:
-    import mne
-
-    try:
-        return "raw", _read_raw(path)
-    except UNREADABLE as error:
-        if path.suffix.lower() == ".set":
-            try:
-                return "epochs", mne.read_epochs_eeglab(path)
-            except UNREADABLE:
-                pass
-        _refuse_part(path, error)
-        reason = " ".join(str(error).split()).rstrip(".") or "its reader finds it damaged"
-        if isinstance(error, UnicodeDecodeError):
-            reason = "it holds no text where its format has text"
-        if "Got extension" in reason or "Unsupported file type" in reason:
-            suffix = path.suffix or "none"
-            reason = f"no reader knows its suffix ({suffix})"
-            if path.is_dir():
-                raise MajorantError(
-                    f"{path} is a folder and no recording; name the file in it, or image a BIDS "
-                    "data set with --bids"
-                ) from error
-        raise MajorantError(
-            f"{path} cannot be read as a recording: {reason[:300]}; give a file in a format that "
-            "MNE reads (.fif, .edf, .bdf, .vhdr, .set, .cnt, .mff, ...)"
-        ) from error
-
-
-HEADERS = {
-    ".eeg": (".vhdr", "BrainVision"),
-    ".vmrk": (".vhdr", "BrainVision"),
-    ".avg": (".vhdr", "BrainVision"),
-    ".fdt": (".set", "EEGLAB"),
-    ".dat": (".vhdr", "BrainVision"),
-    ".ceo": (".cdt", "Curry"),
-    ".rs3": (".dap", "Curry"),
-}
-"""Files that are one part of a recording, and the suffix of the part to open."""
-
-
-def _refuse_part(path: Path, error: BaseException) -> None:
-    """Say so where a file is but a part of a recording, and another is its header."""
-    suffix, kind = HEADERS.get(path.suffix.lower(), (None, None))
-    if suffix is None:
-        return
-    beside = path.with_suffix(suffix)
-    if beside.is_file():
-        raise MajorantError(
-            f"{path} is only one part of a {kind} recording; give {beside.name}, which lies beside "
-            "it and names the others"
-        ) from error
-    if suffix in (".vhdr", ".set") and path.suffix.lower() != ".dat":
-        raise MajorantError(
-            f"{path} holds one part of a {kind} recording and no header; give the {suffix} file "
-            "that belongs to it, in the same folder"
-        ) from error
 
 
 def _read_events(path: Path, raw: Any) -> dict[str, NDArray[np.int64]]:

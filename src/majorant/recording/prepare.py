@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,30 @@ from majorant.recording.noise import (
 )
 from majorant.recording.rank import (
     Space,
+    check_within,
     data_space,
     interpolated,
     projection,
     say_interpolated,
     say_space,
 )
-from majorant.recording.reference import average_reference, check_reference_names
+from majorant.recording.reference import (
+    add_reference_electrodes,
+    average_reference,
+    reference_electrodes,
+)
 from majorant.recording.settings import Preparation
 from majorant.words import written
 
-__all__ = ["Prepared", "good_info", "measured", "prepare", "reference"]
+__all__ = [
+    "Prepared",
+    "added_references",
+    "good_info",
+    "measured",
+    "montage_names",
+    "prepare",
+    "reference",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +140,7 @@ def prepare(
     evoked = averaged.evoked
     window = _remove_baseline(averaged, settings, account)
     eog, eog_names = _take_eog(evoked)
-    space = reference(evoked, averaged.trials, account)
+    space = reference(evoked, averaged.trials, account, settings.rank)
     noise_kind, cov = _noise(averaged, evoked, space, window, settings, renamed, account)
     _crop(evoked, settings, account)
     return Prepared(
@@ -145,7 +159,9 @@ def prepare(
     )
 
 
-def measured(inst: Any, account: Account, noise_cov: Any | None = None) -> Prepared:
+def measured(
+    inst: Any, account: Account, noise_cov: Any | None = None, rank: Any = None
+) -> Prepared:
     """What data in memory say of their electrodes and their noise, as :func:`prepare` finds it.
 
     Parameters
@@ -155,6 +171,8 @@ def measured(inst: Any, account: Account, noise_cov: Any | None = None) -> Prepa
     account : Account
     noise_cov : mne.Covariance or None
         Of a single trial; None takes it from the baseline, or assumes it.
+    rank : None, "info", "full" or mapping
+        See :func:`majorant.recording.rank.check_rank`.
 
     Returns
     -------
@@ -163,7 +181,7 @@ def measured(inst: Any, account: Account, noise_cov: Any | None = None) -> Prepa
     """
     import mne
 
-    settings = Preparation()
+    settings = Preparation(rank=rank)
     with listening(account, "choosing channels"):
         own = inst.copy().pick("eeg", exclude=[])
     settle(own, settings, account)
@@ -175,7 +193,7 @@ def measured(inst: Any, account: Account, noise_cov: Any | None = None) -> Prepa
     averaged = Averaged(own if epochs is None else epochs.average(picks="eeg"), epochs)
     evoked = averaged.evoked
     window = _remove_baseline(averaged, settings, account)
-    space = reference(evoked, averaged.trials, account)
+    space = reference(evoked, averaged.trials, account, rank)
     kind, cov = "file", noise_cov
     if noise_cov is None:
         kind, cov = _noise(averaged, evoked, space, window, settings, {}, account)
@@ -228,42 +246,34 @@ def _electrodes(inst: Any, settings: Preparation, account: Account) -> tuple[Any
     -------
     inst, renamed
     """
-    import mne
-
     if settings.scale is not None and settings.scale != 1.0:
         with listening(account, "scaling"):
             inst.apply_function(lambda x: x * settings.scale, picks="all", channel_wise=False)
         account.note(f"Amplitudes multiplied by {settings.scale:g}.")
-    added = _missing_references(inst, settings)
-    if added:
-        listed = () if settings.montage is None else read_montage(settings.montage).montage.ch_names
-        check_reference_names(added, inst, listed)
-        try:
-            with listening(account, "adding the reference electrode"):
-                inst = mne.add_reference_channels(inst, list(added))
-        except RuntimeError as error:
-            raise MajorantError(
-                f"{', '.join(added)} cannot have been the reference: the file is already against "
-                "the average of its electrodes; leave the reference out"
-            ) from error
+    inst, added = add_reference_electrodes(
+        inst, settings.reference, partial(montage_names, settings), account
+    )
     renamed = settle(inst, settings, account)
-    references = tuple(name for name in added if name in inst.ch_names)
-    names = eeg_names(inst)
-    check_samples(_samples(inst), names, reference=(*references, *_listed_references(settings)))
-    if references:
-        account.note(f"Added the reference electrode as zeros: {', '.join(references)}.")
+    zeros = added_references(inst.ch_names, added, renamed, account)
+    named = (*zeros, *reference_electrodes(settings.reference))
+    check_samples(_samples(inst), eeg_names(inst), reference=named)
     return inst, renamed
 
 
-def _listed_references(settings: Preparation) -> tuple[str, ...]:
-    if settings.reference.casefold() == "average":
-        return ()
-    return tuple(part.strip() for part in settings.reference.split(",") if part.strip())
+def montage_names(settings: Preparation) -> Sequence[str]:
+    """Names of the montage that was given, if any."""
+    return () if settings.montage is None else read_montage(settings.montage).montage.ch_names
 
 
-def _missing_references(inst: Any, settings: Preparation) -> tuple[str, ...]:
-    present = {name.casefold() for name in inst.ch_names}
-    return tuple(n for n in _listed_references(settings) if n.casefold() not in present)
+def added_references(
+    ch_names: Sequence[str], added: Sequence[str], renamed: Mapping[str, str], account: Account
+) -> tuple[str, ...]:
+    """Reference electrodes that were added and stayed, by their names in the end; said."""
+    found = tuple(renamed.get(name, name) for name in added)
+    found = tuple(name for name in found if name in ch_names)
+    if found:
+        account.note(f"Added the reference electrode as zeros: {', '.join(found)}.")
+    return found
 
 
 def _samples(inst: Any) -> NDArray[np.float64]:
@@ -322,7 +332,10 @@ def _remove_baseline(
 
 
 def reference(
-    evoked: Any, trials: Callable[[list[str]], NDArray[np.float64] | None], account: Account
+    evoked: Any,
+    trials: Callable[[list[str]], NDArray[np.float64] | None],
+    account: Account,
+    rank: Any = None,
 ) -> Space:
     """Bring an average to the average reference, as applied projectors, and find where it is.
 
@@ -336,6 +349,8 @@ def reference(
     trials : callable
         Takes names, and returns the trials behind the average, V, or None.
     account : Account
+    rank : None, "info", "full" or mapping
+        What the user says of it; see :func:`majorant.recording.rank.check_rank`.
 
     Returns
     -------
@@ -346,14 +361,15 @@ def reference(
     with listening(account, "referencing"):
         evoked.apply_proj()
     _centre(evoked)
-    space, moment = _space_of(evoked, trials)
+    check_within(rank, good_info(evoked))
+    space, moment = _space_of(evoked, trials, rank)
     sums = interpolated(moment, space, good_info(evoked))
     if sums:
         evoked.drop_channels(sums)
         say_interpolated(sums, account)
         _centre(evoked)
-        space, _ = _space_of(evoked, trials)
-    say_space(space, account)
+        space, _ = _space_of(evoked, trials, rank)
+    say_space(space, account, None if rank is None else _space_of(evoked, trials)[0])
     return space
 
 
@@ -372,7 +388,7 @@ def _centre(evoked: Any) -> None:
 
 
 def _space_of(
-    evoked: Any, trials: Callable[[list[str]], NDArray[np.float64] | None]
+    evoked: Any, trials: Callable[[list[str]], NDArray[np.float64] | None], rank: Any = None
 ) -> tuple[Space, NDArray[np.float64]]:
     """Where the data of the good electrodes are, and their second moment, V^2."""
     info = good_info(evoked)
@@ -382,7 +398,7 @@ def _space_of(
     cut = projection(info) @ (cut - cut.mean(axis=2, keepdims=True))
     flat = cut.transpose(1, 0, 2).reshape(cut.shape[1], -1)
     moment = flat @ flat.T / max(flat.shape[1], 1)
-    return data_space(moment, info, independent_samples(cut), nave), moment
+    return data_space(moment, info, independent_samples(cut), nave, rank), moment
 
 
 def _take_eog(evoked: Any) -> tuple[Any | None, tuple[str, ...]]:

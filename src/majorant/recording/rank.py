@@ -13,7 +13,8 @@ lead field does not follow the sum, so it is left out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.account import Account, listening
+from majorant.errors import MajorantError
 from majorant.recording.channels import some
 
 __all__ = [
     "Space",
+    "check_rank",
+    "check_within",
     "data_space",
     "interpolated",
     "projection",
+    "rank_by_kind",
     "say_interpolated",
     "say_space",
     "signal_space",
@@ -66,6 +71,94 @@ class Space:
         return self.basis.shape[1]
 
 
+def check_rank(rank: Any) -> None:
+    """Refuse what is no rank in MNE's words.
+
+    Parameters
+    ----------
+    rank : None, "info", "full" or mapping
+        None finds it; "info" and "full" take all that projectors leave, "info" less what signal
+        space separation took of MEG; a mapping says it by type of channel, ``{"eeg": 50}``.
+
+    Raises
+    ------
+    MajorantError
+    """
+    kinds = ("eeg", "meg", "mag", "grad")
+    given = rank if isinstance(rank, Mapping) else {}
+    odd = [kind for kind, number in given.items() if kind not in kinds or not _counts(number)]
+    if odd or not (rank is None or rank in ("info", "full") or given):
+        raise MajorantError(
+            f"the rank is {rank!r}; expected None, 'info', 'full', or positive numbers by type of "
+            "channel as {'eeg': 50} (on the command line: info, full, eeg=50)"
+        )
+
+
+def _counts(number: Any) -> bool:
+    """Whether something is a positive whole number."""
+    return hasattr(number, "__index__") and number is not True and operator.index(number) > 0
+
+
+def rank_by_kind(rank: Any, info: Any) -> Any:
+    """What was asked, as `mne.compute_rank` takes it, within what projectors leave.
+
+    MNE's own "full" counts the dimensions that projectors took, which hold rounding alone and
+    would be the surest of all measurements.
+
+    Parameters
+    ----------
+    rank : None, "info", "full" or mapping
+    info : mne.Info
+        Of the channels in use.
+    """
+    check_rank(rank)
+    if rank is None or rank == "info":
+        return rank
+    left = _left_by_projectors(info)
+    if rank == "full":
+        return left
+    return {kind: min(operator.index(n), left.get(kind, n)) for kind, n in rank.items()}
+
+
+def check_within(rank: Any, info: Any) -> None:
+    """Refuse a rank beyond what projectors leave of the channels.
+
+    Raises
+    ------
+    MajorantError
+    """
+    check_rank(rank)
+    if not isinstance(rank, Mapping):
+        return
+    for kind, left in _left_by_projectors(info).items():
+        if rank.get(kind, 0) > left:
+            raise MajorantError(
+                f"rank {kind}={rank[kind]} was asked for, and projectors leave {left} dimensions "
+                f"of {kind.upper()}; ask for that many at most, or leave the rank out"
+            )
+
+
+def _left_by_projectors(info: Any) -> dict[str, int]:
+    """Dimensions by type of channel."""
+    from mne.proj import make_projector
+
+    return {
+        kind: len(names) - int(make_projector(info["projs"], names)[1])
+        for kind, names in _names_by_kind(info).items()
+    }
+
+
+def _names_by_kind(info: Any) -> dict[str, list[str]]:
+    """Channels by type; where both kinds of MEG are there they are one, as in MNE."""
+    kinds = dict(zip(info["ch_names"], info.get_channel_types(), strict=True))
+    both = {"mag", "grad"} <= set(kinds.values())
+    found: dict[str, list[str]] = {}
+    for name, kind in kinds.items():
+        if kind in ("eeg", "mag", "grad"):
+            found.setdefault("meg" if both and kind != "eeg" else kind, []).append(name)
+    return found
+
+
 def projection(info: Any) -> NDArray[np.float64]:
     """What the projectors of `info` do to its channels, shape (n_channels, n_channels)."""
     from mne.proj import make_projector
@@ -82,8 +175,10 @@ def signal_space(info: Any) -> NDArray[np.float64]:
     return vectors[:, n_removed:]
 
 
-def data_space(moment: NDArray[np.float64], info: Any, n_samples: float, nave: int = 1) -> Space:
-    """Find where data are.
+def data_space(
+    moment: NDArray[np.float64], info: Any, n_samples: float, nave: int = 1, rank: Any = None
+) -> Space:
+    """Find where data are, or take what was said of it.
 
     Parameters
     ----------
@@ -95,6 +190,8 @@ def data_space(moment: NDArray[np.float64], info: Any, n_samples: float, nave: i
         Independent samples behind it. Fewer than twice the channels tell nothing.
     nave : int
         Trials behind every sample.
+    rank : None, "info", "full" or mapping
+        See :func:`check_rank`; of a number, the strongest dimensions are taken.
     """
     known = signal_space(info)
     whole = Space(known, 0)
@@ -104,14 +201,22 @@ def data_space(moment: NDArray[np.float64], info: Any, n_samples: float, nave: i
     values, vectors = values[::-1], vectors[:, ::-1]
     if not values[0] > 0:
         return whole
+    asked = rank_by_kind(rank, info)
+    found = _found(values, nave) if asked is None else len(values)
+    if isinstance(asked, Mapping):
+        found = min(found, asked["eeg"]) if "eeg" in asked else _found(values, nave)
+    # Data of a few dimensions are a simulation without noise, and no space to whiten in.
+    if found >= len(values) or (rank is None and 2 * found < len(moment)):
+        return whole
+    return Space(known @ vectors[:, :found], len(values) - found)
+
+
+def _found(values: NDArray[np.float64], nave: int) -> int:
+    """How many eigenvalues, the largest first, are more than precision and rounding make."""
     rank = int((values > PRECISION * values[0]).sum())
     small = np.flatnonzero(nave * values[1:rank] < ROUNDING**2) + 1
     steps = [k for k in small if values[k - 1] > GAP * values[k]]
-    rank = int(min([rank, *steps]))
-    # Data of a few dimensions are a simulation without noise, and no space to whiten in.
-    if rank >= len(values) or 2 * rank < len(moment):
-        return whole
-    return Space(known @ vectors[:, :rank], len(values) - rank)
+    return int(min([rank, *steps]))
 
 
 def interpolated(moment: NDArray[np.float64], space: Space, info: Any) -> list[str]:
@@ -167,9 +272,28 @@ def _splines(info: Any, rows: Sequence[int]) -> NDArray[np.float64]:
     return weights
 
 
-def say_space(space: Space, account: Account) -> None:
-    """Say that dimensions are lost, and what follows."""
-    if space.lost:
+def say_space(space: Space, account: Account, found: Space | None = None) -> None:
+    """Say that dimensions are lost, and what follows.
+
+    Parameters
+    ----------
+    space : Space
+        In which data are whitened.
+    account : Account
+    found : Space, optional
+        Where the data are by themselves, if a rank was asked for.
+    """
+    if found is not None:
+        account.note(
+            f"Rank {space.rank} at {len(space.basis)} electrodes, as asked; the data have rank "
+            f"{found.rank}."
+            + (
+                " What lies beyond holds no signal, and counts as measured all the same."
+                if found.rank < space.rank
+                else ""
+            )
+        )
+    elif space.lost:
         account.note(
             f"The data have rank {space.rank} at {len(space.basis)} electrodes: components were "
             "removed from them, and noise, data and lead field are whitened within what is left."

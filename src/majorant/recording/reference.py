@@ -11,7 +11,7 @@ electrodes at all, and are refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,15 @@ from majorant.recording.channels import eeg_names, some
 from majorant.recording.names import matches, standard_names
 
 __all__ = [
+    "add_reference_electrodes",
     "average_reference",
     "check_compensation",
     "check_derivations",
-    "check_reference_names",
     "check_same_reference",
     "has_average_reference",
+    "reference_electrodes",
     "references_by_name",
+    "spelled_references",
 ]
 
 DERIVED = re.compile(
@@ -111,8 +113,8 @@ def _groups(names: Sequence[str]) -> dict[str, list[str]]:
     return groups
 
 
-def check_reference_names(wanted: Sequence[str], inst: Any, listed: Sequence[str]) -> None:
-    """Refuse a reference electrode that nobody places.
+def spelled_references(wanted: Sequence[str], inst: Any, listed: Sequence[str]) -> tuple[str, ...]:
+    """Reference electrodes as a montage spells them; refuse those that nobody places.
 
     Parameters
     ----------
@@ -128,14 +130,63 @@ def check_reference_names(wanted: Sequence[str], inst: Any, listed: Sequence[str
     """
     montage = inst.get_montage()
     digitised = [] if montage is None else list(montage.ch_names)
-    known = {name.casefold() for name in (*listed, *digitised, *standard_names())}
-    unknown = [name for name in wanted if name.casefold() not in known]
+    known = [*listed, *digitised, *standard_names()]
+    spelled = {name.casefold(): name for name in reversed(known)}
+    unknown = [name for name in wanted if name.casefold() not in spelled]
     if unknown:
         raise MajorantError(
             f"there is no electrode {', '.join(unknown)}, neither in the recording nor in a "
             "montage, so it cannot be added as the reference; give 'average', or the name of an "
             "electrode such as FCz"
         )
+    return tuple(name if name in known else spelled[name.casefold()] for name in wanted)
+
+
+def reference_electrodes(reference: str) -> tuple[str, ...]:
+    """Electrodes that a setting names as the reference; none for "average"."""
+    if reference.casefold() == "average":
+        return ()
+    return tuple(part.strip() for part in reference.split(",") if part.strip())
+
+
+def add_reference_electrodes(
+    inst: Any, reference: str, listed: Callable[[], Sequence[str]], account: Account
+) -> tuple[Any, tuple[str, ...]]:
+    """Add the electrodes that all others were recorded against, as channels of zeros.
+
+    Parameters
+    ----------
+    inst : mne.io.BaseRaw, mne.BaseEpochs or mne.Evoked
+    reference : str
+        "average", or names with commas; those that are there are left as they are.
+    listed : callable
+        Returns the names of the montage that was given, if any.
+    account : Account
+
+    Returns
+    -------
+    inst, added
+
+    Raises
+    ------
+    MajorantError
+        If nobody places such an electrode, or it cannot have been the reference.
+    """
+    import mne
+
+    present = {name.casefold() for name in inst.ch_names}
+    added = tuple(n for n in reference_electrodes(reference) if n.casefold() not in present)
+    if not added:
+        return inst, ()
+    added = spelled_references(added, inst, listed())
+    try:
+        with listening(account, "adding the reference electrode"):
+            return mne.add_reference_channels(inst, list(added)), added
+    except RuntimeError as error:
+        raise MajorantError(
+            f"{', '.join(added)} cannot have been the reference: the file is already against "
+            "the average of its electrodes; leave the reference out"
+        ) from error
 
 
 def has_average_reference(info: Any) -> bool:

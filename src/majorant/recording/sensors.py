@@ -14,8 +14,12 @@ from numpy.typing import NDArray
 from majorant.account import Account
 from majorant.problem import MajorantError
 from majorant.recording.channels import some
+from majorant.recording.rank import projection, rank_by_kind
 
 __all__ = ["check_positions", "pick_rows", "whitener"]
+
+EMPTY = 1e-10
+"""Ratio of eigenvalues of a noise covariance beyond which MNE calls a whitener unstable."""
 
 CLOSE_MM, APART_MM = 5.0, 20.0
 """Median distance of electrodes from where the forward has them: worth saying, and too much."""
@@ -29,8 +33,8 @@ def whitener(noise_cov: Any, info: Any, rank: Any, least: int) -> NDArray[np.flo
     noise_cov : mne.Covariance
         Of a single trial, with the channels of ``info``.
     info : mne.Info
-    rank : None, "info", "full" or dict
-        As for `mne.compute_rank`.
+    rank : None, "info", "full" or mapping
+        As for `mne.compute_rank`; see :func:`majorant.recording.rank.rank_by_kind`.
     least : int
         Rank that the solver needs.
 
@@ -41,16 +45,18 @@ def whitener(noise_cov: Any, info: Any, rank: Any, least: int) -> NDArray[np.flo
     Raises
     ------
     MajorantError
-        If too little is left, or ``rank`` is not understood.
+        If too little is left, ``rank`` is not understood, or it is beyond that of the noise.
     """
     import mne
 
+    by_kind = rank_by_kind(rank, info)
+    _refuse_empty(noise_cov, info, rank)
     try:
         found: Any = mne.cov.compute_whitener(
             noise_cov,
             info,
             picks=list(info["ch_names"]),
-            rank=rank,
+            rank=by_kind,
             pca=True,
             on_rank_mismatch="ignore",
             verbose="error",
@@ -69,6 +75,24 @@ def whitener(noise_cov: Any, info: Any, rank: Any, least: int) -> NDArray[np.flo
             "a noise covariance of higher rank"
         )
     return matrix
+
+
+def _refuse_empty(noise_cov: Any, info: Any, rank: Any) -> None:
+    """Refuse dimensions of EEG without noise: whitened, they would outweigh all others."""
+    rows = [k for k, kind in enumerate(info.get_channel_types()) if kind == "eeg"]
+    if rank is None or not rows:
+        return
+    values = np.asarray(noise_cov["data"], float)
+    project = projection(info)
+    matrix = project @ (np.diag(values) if values.ndim == 1 else values) @ project.T
+    power = np.linalg.eigvalsh(matrix[np.ix_(rows, rows)])[::-1]
+    asked = rank_by_kind("full" if rank == "info" else rank, info).get("eeg", 1)
+    if power[asked - 1] < EMPTY * power[0]:
+        raise MajorantError(
+            f"the noise covariance has rank {int((power > EMPTY * power[0]).sum())} in the EEG and "
+            f"rank={rank!r} asks for {asked}; regularise it (mne.cov.regularize), or leave the "
+            "rank out"
+        )
 
 
 def pick_rows(ch_names: list[str], wanted: list[str]) -> list[int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from majorant.problem import MajorantError
+from majorant.recording.rank import check_rank
 
 __all__ = ["Preparation"]
 
@@ -52,6 +54,9 @@ class Preparation:
         Factor from the numbers in the file to volts; None takes the file's word.
     reject : float or None
         Trials whose peak-to-peak amplitude exceeds this (V) at any electrode are left out.
+    rank : None, "info", "full" or mapping
+        Of the data, in MNE's words: None finds it, "info" and "full" take all dimensions that
+        projectors leave, and a mapping says it, ``{"eeg": 50}``. It holds for the imager, too.
 
     Raises
     ------
@@ -72,9 +77,11 @@ class Preparation:
     noise_cov: str | None = None
     scale: float | None = None
     reject: float | None = None
+    rank: str | Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
         self._check_numbers()
+        check_rank(self.rank)
         if self.tmin is not None and self.tmax is not None and not self.tmin < self.tmax:
             raise MajorantError(
                 f"the window from {self.tmin:g} to {self.tmax:g} s is empty; give tmin below tmax"

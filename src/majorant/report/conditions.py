@@ -9,27 +9,40 @@ import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from markupsafe import Markup
 
 from majorant.findings.facts import PageContent
 from majorant.forward.surfaces import Surfaces, read_surfaces
 from majorant.report.cells import cells
-from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, View
+from majorant.report.cortex import SIDES, Cortex, Scale, Veil, ramp
+from majorant.report.frame import framed
 from majorant.report.headline import headline, place, source_scale
 from majorant.report.live import explorer, worth_exploring
-from majorant.report.maps import HIDDEN, colour_bar
+from majorant.report.maps import HIDDEN
 from majorant.report.marks import Mark
-from majorant.report.page import framed
-from majorant.report.parts import Section, cautions, opening, table
+from majorant.report.parts import (
+    MOST_TABS,
+    Section,
+    StackRow,
+    cautions,
+    colour_bar,
+    lead,
+    opening,
+    paragraphs,
+    shared_cautions,
+    stack,
+    table,
+    tabs,
+)
 from majorant.report.payload import MOST_SAMPLES
-from majorant.report.pictures import data_uri
+from majorant.report.pictures import still
 from majorant.report.sections import sections
-from majorant.report.sheet import MOST_TABS, tabs
 from majorant.report.spread import spread
-from majorant.words import clock, escape, instant, mni, number
+from majorant.report.templating import template
+from majorant.words import clock, instant, mni, number
 
 __all__ = ["render_conditions"]
 
-SHOWN: tuple[View, ...] = tuple(VIEWS[i] for i in (0, 1, 3, 4))
 SMALL, MEDIUM = 264, 340
 """Pixels of a picture where conditions stand side by side, and where one stands alone."""
 CLEAR = 0.5
@@ -75,22 +88,19 @@ def render_conditions(
     add(_at_peaks(names, contents))
     cortex = Cortex(surfaces, MEDIUM)
     for k, (name, content) in enumerate(zip(names, contents, strict=True)):
-        body = "".join(section.html() for section in sections(content, cortex))
-        add(Section(f"condition-{k}", name, f"<details>{_SUMMARY}{_own(body, k)}</details>\n"))
-    return framed(
-        title, _header(title, names, contents), found, surfaces, contents[0].versions, bool(live)
-    )
+        body = Markup().join(section.html() for section in sections(content, cortex))
+        folded = template("conditions").folded(_own(body, k))
+        add(Section(f"condition-{k}", name, folded))
+    header = _header(title, names, contents)
+    return framed(f"{title} · source estimates", header, found, surfaces if live else None)
 
 
-_SUMMARY = "<summary>Maps, time courses, fit, certificate and decisions</summary>\n"
-
-
-def _own(html: str, k: int) -> str:
+def _own(html: Markup, k: int) -> Markup:
     """Make the identifiers of a condition its own, and what refers to them."""
-    return _IDS.sub(rf"\g<1>c{k}-", html)
+    return Markup(_IDS.sub(rf"\g<1>c{k}-", str(html)))  # of a Markup, it would escape
 
 
-def _header(title: str, names: Sequence[str], contents: Sequence[PageContent]) -> str:
+def _header(title: str, names: Sequence[str], contents: Sequence[PageContent]) -> Markup:
     first = contents[0]
     clk = clock(first.times)
     origin = (
@@ -98,24 +108,16 @@ def _header(title: str, names: Sequence[str], contents: Sequence[PageContent]) -
         f"electrodes, {instant(first.times[0], clk)} to {instant(first.times[-1], clk)}, on one "
         "scale"
     )
-    heads = [headline(content) for content in contents]
-    rows = "".join(
-        f"<div><dt><bdi>{escape(name)}</bdi></dt><dd>{escape(says)} {escape(also)}</dd></div>"
-        for name, (says, also) in zip(names, heads, strict=True)
-    )
-    opened = opening(title, origin, "", "")
+    heads = [(name, *headline(one)) for name, one in zip(names, contents, strict=True)]
     own = {name: content.cautions for name, content in zip(names, contents, strict=True)}
-    texts = dict.fromkeys(text for said in own.values() for text in said)
-    who = {text: [name for name in names if text in own[name]] for text in texts}
-    said = [text for text in texts if len(who[text]) == len(names)]
-    said += [f"{', '.join(who[t])}: {t}" for t in texts if len(who[t]) < len(names)]
-    return f'<header>\n{opened}<dl class="each">{rows}</dl>\n{cautions(said)}</header>\n'
+    opened = opening(title, origin, "", "")
+    return opened + template("conditions").each(heads) + cautions(shared_cautions(own))
 
 
 def _explorers(
     names: Sequence[str], contents: Sequence[PageContent], live: Sequence[int], surfaces: Surfaces
 ) -> Section:
-    panels: list[tuple[str, str]] = []
+    panels: list[tuple[str, Markup]] = []
     for k in live[:MOST_TABS]:
         regions = cells(contents[k].sources, surfaces.faces)
         drawn = explorer(
@@ -144,7 +146,7 @@ def _side_by_side(names: Sequence[str], contents: Sequence[PageContent], cortex:
     limit = first.limit or max(float(np.abs(c.sources.values).max(initial=0.0)) for c in contents)
     title = "Side by side"
     if not limit:
-        return Section("side-by-side", title, "<p>All estimates are zero everywhere.</p>\n")
+        return Section("side-by-side", title, paragraphs("All estimates are zero everywhere."))
     scale, unit = Scale(limit, first.sources.signed), source_scale(first.sources, limit)
     end = number(limit * unit.factor)
     ticks = (f"−{end}", "0", end) if scale.signed else ("0", end)
@@ -156,18 +158,17 @@ def _side_by_side(names: Sequence[str], contents: Sequence[PageContent], cortex:
     panels = []
     for i, sample in enumerate(samples):
         when = instant(first.times[sample], clock(first.times))
-        heads = "".join(f'<span class="head">{escape(view.name)}</span>' for view in SHOWN)
-        rows = "".join(
+        rows = [
             _row(name, content, mesh[..., i], sample, (cortex, scale, veil), when)
             for name, content, mesh in zip(names, contents, meshes, strict=True)
-        )
-        panels.append((when, f'<div class="stack"><span></span>{heads}{rows}</div>'))
-    lead = (
+        ]
+        panels.append((when, stack([view.name for view in SIDES], rows)))
+    says = (
         "Every row is a wave, at the moments at which one of them leads. One scale for all: a "
         "colour means the same amplitude in every picture, and what stays below a quarter of the "
         "largest amplitude of all is grey. Ring: the strongest place of the row at that moment."
     )
-    shown = f'<p class="lead">{escape(lead)}</p>\n{colour_bar(scale, ticks, unit.axis)}'
+    shown = lead(says) + colour_bar(ramp(scale), ticks, unit.axis)
     return Section("side-by-side", title, shown + tabs("moment", "Time", panels))
 
 
@@ -178,7 +179,7 @@ def _row(
     sample: int,
     drawn: tuple[Cortex, Scale, Veil],
     when: str,
-) -> str:
+) -> StackRow:
     cortex, scale, veil = drawn
     maps = content.sources
     best = int(np.abs(maps.values[:, sample]).argmax())
@@ -186,26 +187,19 @@ def _row(
     unit = source_scale(maps, scale.limit)
     mark = Mark(int(maps.hemisphere[best]), int(maps.vertices[best]))
     at = maps.positions_mni[best]
-    pictures = []
-    for view in SHOWN:
-        image = cortex.draw(view, mesh, scale, veil, [mark], 1.3)
-        alt = escape(f"{name} at {when}, {view.name}")
-        pictures.append(
-            f'<img src="{data_uri(image)}" width="{image.width}" height="{image.height}" '
-            f'alt="{alt}">'
-        )
+    pictures = [
+        still(cortex.draw(view, mesh, scale, veil, [mark], 1.3), f"{name} at {when}, {view.name}")
+        for view in SIDES
+    ]
     where = mni((float(at[0]), float(at[1]), float(at[2])))
-    said = f"{unit.say(value)}<br>({where})"
-    return f'<span class="who"><bdi>{escape(name)}</bdi><small>{said}</small></span>' + "".join(
-        pictures
-    )
+    return StackRow(name, (unit.say(value), f"({where})"), tuple(pictures))
 
 
 def _at_peaks(names: Sequence[str], contents: Sequence[PageContent]) -> Section:
     """Every wave's amplitude at the peaks of all."""
     title = "At each other’s peaks"
     if not any(content.peaks for content in contents):
-        return Section("at-peaks", title, "<p>No wave has a peak to compare at.</p>\n")
+        return Section("at-peaks", title, paragraphs("No wave has a peak to compare at."))
     first = contents[0]
     limit = first.limit or 0.0
     unit, clk = source_scale(first.sources, limit), clock(first.times)

@@ -18,14 +18,13 @@ from PIL import Image
 
 from majorant.forward.cortex import mni305_to_mni152
 from majorant.forward.surfaces import Surfaces, vertex_normals
+from majorant.report.colour import COLD, DOUBT, WARM, gradient
 from majorant.report.marks import Mark, draw_marks
 from majorant.report.raster import Camera, Raster, rasterise
 
 __all__ = [
-    "COLD",
-    "DOUBT",
+    "SIDES",
     "VIEWS",
-    "WARM",
     "Cortex",
     "Scale",
     "Veil",
@@ -33,11 +32,6 @@ __all__ = [
     "colours",
     "ramp",
 ]
-
-WARM = ((0.0, "#3f0f12"), (0.3, "#8f1d1a"), (0.55, "#dd5a16"), (0.8, "#fbb03b"), (1.0, "#fff6c4"))
-COLD = ((0.0, "#0b1b4a"), (0.3, "#173f9e"), (0.55, "#2280dd"), (0.8, "#5fc4f2"), (1.0, "#d6fbff"))
-DOUBT = ((0.0, "#20123a"), (0.3, "#3c3a86"), (0.6, "#32879c"), (0.85, "#74cba4"), (1.0, "#eafbe2"))
-"""Magnitudes, their negative, and uncertainty: each from dark to pale."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +69,10 @@ VIEWS = (
     View("right, inner side", (1,), Camera((1, 0, 0))),
     View("from behind", (0, 1), Camera((0, 1, 0)), "pial"),
 )
+
+
+SIDES = tuple(VIEWS[i] for i in (0, 1, 3, 4))
+"""Both hemispheres, inflated, from outside and from inside."""
 
 
 @dataclass(frozen=True)
@@ -122,26 +120,18 @@ class Veil:
 def colours(values: NDArray[np.floating], scale: Scale) -> NDArray[np.float64]:
     """Return RGB between 0 and 1, shape (..., 3), for values in the estimate's unit."""
     size = np.clip(np.abs(values) / scale.limit, 0.0, 1.0)
-    warm = _blend(size, DOUBT if scale.doubt else WARM)
+    warm = (DOUBT if scale.doubt else WARM).colours(size)
     if not scale.signed:
         return warm
-    return np.where((np.asarray(values) < 0)[..., None], _blend(size, COLD), warm)
+    return np.where((np.asarray(values) < 0)[..., None], COLD.colours(size), warm)
 
 
 def ramp(scale: Scale) -> str:
     """Return the colours as a CSS gradient, from the lowest value on the left to the highest."""
     if not scale.signed:
-        stops = [f"{code} {100 * at:.0f}%" for at, code in (DOUBT if scale.doubt else WARM)]
-    else:
-        stops = [f"{code} {50 - 50 * at:.0f}%" for at, code in reversed(COLD)]
-        stops += [f"{code} {50 + 50 * at:.0f}%" for at, code in WARM]
-    return f"linear-gradient(to right, {', '.join(stops)})"
-
-
-def _blend(x: NDArray[np.float64], stops: Sequence[tuple[float, str]]) -> NDArray[np.float64]:
-    place = [at for at, _ in stops]
-    rgb = np.array([[int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)] for _, code in stops])
-    return np.stack([np.interp(x, place, rgb[:, channel]) for channel in range(3)], axis=-1)
+        return (DOUBT if scale.doubt else WARM).ramp()
+    cold = [((1 - at) / 2, code) for at, code in reversed(COLD.stops)]
+    return gradient((*cold, *(((1 + at) / 2, code) for at, code in WARM.stops)))
 
 
 class Cortex:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from markupsafe import Markup
 
 from majorant.findings.facts import PageContent, Uncertainty
-from majorant.report.cortex import VIEWS, Cortex, Scale, Veil
+from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, ramp
 from majorant.report.headline import source_scale
-from majorant.report.maps import colour_bar, view_grid
-from majorant.report.parts import Section
+from majorant.report.maps import PLACES
+from majorant.report.parts import Section, colour_bar, paragraphs
+from majorant.report.pictures import still
 from majorant.report.spread import spread
+from majorant.report.templating import template
 from majorant.words import (
     clock,
-    escape,
     instant,
     number,
 )
@@ -22,7 +24,7 @@ __all__ = ["doubt_section"]
 
 def doubt_section(content: PageContent, doubt: Uncertainty, cortex: Cortex) -> Section:
     """Return what the standard deviations are, what stands out of them, and their map."""
-    says = f"<p>{escape(_stands(content, doubt))}</p>\n<p>{escape(doubt.how)}</p>\n"
+    says = paragraphs(_stands(content, doubt), doubt.how)
     return Section("doubt", "How sure it is", says + _map(content, doubt, cortex))
 
 
@@ -53,32 +55,30 @@ def _stands(content: PageContent, doubt: Uncertainty) -> str:
     )
 
 
-def _map(content: PageContent, doubt: Uncertainty, cortex: Cortex) -> str:
+def _map(content: PageContent, doubt: Uncertainty, cortex: Cortex) -> Markup:
     """Return the deviations at the strongest moment, or at all times where they do not change."""
     moment = content.moments()[0]
     column = moment.sample if doubt.deviation.shape[1] > 1 else 0
     values = doubt.deviation[:, [column]]
     limit = float(values.max(initial=0.0))
     if limit == 0:
-        return "<p>There is no map: the deviation is zero everywhere.</p>\n"
+        return paragraphs("There is no map: the deviation is zero everywhere.")
     on_mesh = spread(content.sources, values, cortex.surfaces.faces)[..., 0]
     largest = float(np.abs(content.sources.values).max(initial=0.0))
     unit = source_scale(content.sources, largest)
     scale, bare = Scale(limit, signed=False, doubt=True), Veil(-1.0, 0.0)
     when = instant(moment.time, clock(content.times))
     at = f"at {when}" if doubt.deviation.shape[1] > 1 else "at all times"
+    said = f"the {doubt.name} {at}"
     pictures = [
         (
+            order,
+            still(cortex.draw(view, on_mesh, scale, bare), f"Cortex, {view.name}: {said}"),
             view.name,
-            cortex.draw(view, on_mesh, scale, bare),
-            f"Cortex, {view.name}: the {doubt.name} {at}",
         )
-        for view in VIEWS
+        for view, order in zip(VIEWS, PLACES, strict=True)
     ]
     axis = f"{doubt.name[:1].upper()}{doubt.name[1:]} ({unit.label.strip('()')})"
     caption = f"The {doubt.name} {at}: from dark (small) to pale (large)."
-    bar = colour_bar(scale, ("0", number(limit * unit.factor)), axis)
-    return (
-        f'{bar}<figure class="maps" id="map-doubt">{view_grid(pictures, large=False)}'
-        f"<figcaption>{escape(caption)}</figcaption></figure>\n"
-    )
+    bar = colour_bar(ramp(scale), ("0", number(limit * unit.factor)), axis)
+    return bar + template("image").maps("doubt", None, "", pictures, False, caption)

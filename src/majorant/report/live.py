@@ -7,25 +7,20 @@ there, and the still maps below it say the same at the peaks.
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64encode
-from functools import cache
-from importlib import resources
-
 import numpy as np
+from markupsafe import Markup
 
 from majorant.findings.facts import PageContent
 from majorant.forward.surfaces import Surfaces
 from majorant.report.cells import Cells
-from majorant.report.parts import Section
-from majorant.report.payload import MOST_SAMPLES, explorer_data, safe_json, surface_data
-from majorant.report.topography import BOX, gradient
-from majorant.words import escape, number
+from majorant.report.colour import DIVERGING
+from majorant.report.payload import MOST_SAMPLES, explorer_data, safe_json
+from majorant.report.templating import template
+from majorant.report.topography import BOX
+from majorant.words import number
 
-__all__ = ["explorer", "live_section", "script_sources", "surface_block", "worth_exploring"]
+__all__ = ["explorer", "worth_exploring"]
 
-SCRIPTS = ("decode", "paint", "scene", "head", "chart", "explorer")
-"""The parts of the script, in order."""
 VIEWS = (
     ("left-outer", "Left"),
     ("left-inner", "Left, inner"),
@@ -35,6 +30,20 @@ VIEWS = (
     ("below", "Below"),
     ("front", "Front"),
     ("behind", "Behind"),
+)
+CHOICES = (
+    ("View", "view", VIEWS),
+    ("Hemispheres", "hemispheres", (("left", "Left"), ("both", "Both"), ("right", "Right"))),
+    ("Surface", "surface", (("folded", "Folded"), ("inflated", "Inflated"))),
+)
+MAPS = (
+    "Map",
+    "map",
+    (
+        ("estimate", "Estimate"),
+        ("deviation", "Uncertainty"),
+        ("ratio", "Estimate over uncertainty"),
+    ),
 )
 HEADS = ("recorded", "explained", "unexplained")
 KEYS = (
@@ -51,15 +60,10 @@ def worth_exploring(content: PageContent) -> bool:
     return bool(np.any(content.sources.values))
 
 
-def live_section(content: PageContent, cells: Cells, surfaces: Surfaces) -> Section:
-    """Return the interactive section of a page."""
-    return Section("explore", "Explore", explorer(content, cells, surfaces))
-
-
 def explorer(
     content: PageContent, cells: Cells, surfaces: Surfaces, most: int = MOST_SAMPLES
-) -> str:
-    """Return one explorer; a page may hold several, with one :func:`surface_block`.
+) -> Markup:
+    """Return one explorer; a page may hold several, with one cortex that its frame holds.
 
     Parameters
     ----------
@@ -70,136 +74,22 @@ def explorer(
     most : int
         Samples that it holds.
     """
-    data = explorer_data(content, cells, surfaces, most)
-    with_heads = data["head"] is not None
-    still = len(content.times) == 1
-    return (
-        '<noscript><p class="lead">Turning the cortex needs scripts, which are switched off here. '
-        "The maps below show the same at the peaks.</p></noscript>\n"
-        f'<div class="explorer" hidden><script type="application/json">{safe_json(data)}</script>\n'
-        f'<div class="board{"" if with_heads else " alone"}">{_stage()}'
-        f"{_heads() if with_heads else ''}</div>\n{_time(still)}{_choices(content)}"
-        f"{_region(still)}{_notes(content, cells, data, most)}</div>\n"
-    )
-
-
-def surface_block(surfaces: Surfaces) -> str:
-    """Return the cortex that the explorers of a page share."""
-    data = safe_json(surface_data(surfaces))
-    return f'<script type="application/json" id="surface">{data}</script>\n'
-
-
-@cache
-def script_sources() -> tuple[tuple[str, str], ...]:
-    """Return the scripts of a page and the hashes by which its policy lets them run.
-
-    Returns
-    -------
-    tuple of (str, str)
-        Text, and ``sha256-…`` of it in base64.
-    """
-    folder = resources.files("majorant.report")
-    library = folder.joinpath("vendor", "three.min.js").read_text("utf-8")
-    parts = [folder.joinpath("script", f"{name}.js").read_text("utf-8") for name in SCRIPTS]
-    own = f'(() => {{\n"use strict";\n{"".join(parts)}}})();\n'
-    return tuple((text, _hash(text)) for text in (library, own))
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}"
-
-
-def _stage() -> str:
-    label = (
-        "The cortex in three dimensions. Arrow keys turn it, plus and minus zoom, Enter selects "
-        "the region in the middle."
-    )
-    return (
-        f'<div class="stage" data-part="stage"><canvas tabindex="0" role="application" '
-        f'aria-label="{label}"></canvas><p class="when" data-part="when"></p>'
-        '<div class="compass" data-part="compass" aria-hidden="true"></div>'
-        '<p class="no3d" data-part="no3d" hidden>This browser draws nothing in three dimensions '
-        "(WebGL is off). Time courses and head maps work; the still maps are below.</p></div>\n"
-    )
-
-
-def _heads() -> str:
-    maps = "".join(
-        f'<figure><div class="disc"><canvas data-head="{name}" role="img" '
-        f'aria-label="Potentials over the head, {name}, at the time shown"></canvas>'
-        f'<svg viewBox="{BOX}" aria-hidden="true"><use href="#head"/></svg></div>'
-        f"<figcaption>{name}</figcaption></figure>"
-        for name in HEADS
-    )
-    return (
-        f'<div class="side">{maps}<div class="bar"><div class="ramp" style="background:'
-        f'{gradient()}"></div><div class="ticks"><span>−</span><span>potential</span>'
-        "<span>+</span></div></div></div>\n"
-    )
-
-
-def _time(still: bool) -> str:
-    hidden = " hidden" if still else ""
-    return (
-        f'<div class="time"{hidden}><button type="button" class="play" data-part="play" '
-        'aria-label="Play"></button><input type="range" data-part="time" min="0" step="1" '
-        'value="0" aria-label="Time"></div>\n'
-    )
-
-
-def _choices(content: PageContent) -> str:
-    """Return the buttons and the colour bar with its threshold."""
-    groups = [
-        ("View", "view", VIEWS),
-        ("Hemispheres", "hemispheres", (("left", "Left"), ("both", "Both"), ("right", "Right"))),
-        ("Surface", "surface", (("folded", "Folded"), ("inflated", "Inflated"))),
-    ]
-    if content.uncertainty is not None:
-        maps = (
-            ("estimate", "Estimate"),
-            ("deviation", "Uncertainty"),
-            ("ratio", "Estimate over uncertainty"),
-        )
-        groups.append(("Map", "map", maps))
-    sets = "".join(
-        f'<div class="set" role="group" aria-label="{name}"><span>{name}</span><div>'
-        + "".join(
-            f'<button type="button" data-{key}="{value}" aria-pressed="false">{text}</button>'
-            for value, text in options
-        )
-        + "</div></div>"
-        for name, key, options in groups
-    )
-    noise = ""
-    if content.uncertainty is not None and content.uncertainty.stands is not None:
-        noise = '<i data-part="noise" title="Noise alone stays below this" hidden></i>'
-    return (
-        '<div class="bench"><div class="colours"><div class="bar"><div class="ramp" '
-        f'data-part="ramp">{noise}</div><div class="ticks"><span data-part="low"></span>'
-        '<span data-part="middle"></span><span data-part="high"></span></div>'
-        '<div data-part="axis"></div></div><label><span>Threshold: '
-        '<b data-part="threshold-says"></b></span><input type="range" data-part="threshold" '
-        f'min="0" max="95" step="1"></label></div>\n<div class="sets">{sets}</div></div>\n'
-    )
-
-
-def _region(still: bool) -> str:
-    hidden = " hidden" if still else ""
-    return (
-        '<div class="region"><div class="chosen"><h3 data-part="place"></h3>'
-        '<p><span data-part="value" class="value"></span> <span data-part="beside"></span></p>'
-        '<p data-part="mni"></p><div class="peaks" data-part="peaks" role="group" '
-        'aria-label="Peaks"></div></div>\n'
-        f'<div class="charts"{hidden}><div><svg class="chart" data-part="course" data-height="220" '
-        'role="img" aria-label="Time course of the region chosen"></svg></div>'
-        '<div><svg class="chart" data-part="field" data-height="132" role="img" '
-        'aria-label="Root mean square over channels, recorded and unexplained"></svg></div></div>'
-        '</div>\n<p class="told" data-part="told" aria-live="polite"></p>\n'
+    data, doubt = explorer_data(content, cells, surfaces, most), content.uncertainty
+    return template("explorer").explorer(
+        data=Markup(safe_json(data)),
+        heads=HEADS if data["head"] is not None else (),
+        still=len(content.times) == 1,
+        choices=CHOICES if doubt is None else (*CHOICES, MAPS),
+        stands=doubt is not None and doubt.stands is not None,
+        gradient=DIVERGING.ramp(),
+        box=BOX,
+        notes=_notes(content, cells, data, most),
+        keys=KEYS,
     )
 
 
 def _notes(content: PageContent, cells: Cells, data: dict[str, object], most: int) -> str:
-    """Return what is drawn, what was left out, and the keys."""
+    """Return what is drawn, and what was left out."""
     maps, notes = content.sources, []
     if maps.parcels is None and len(cells.location) < len(maps.values):
         notes.append(
@@ -222,8 +112,4 @@ def _notes(content: PageContent, cells: Cells, data: dict[str, object], most: in
             )
     if content.truth:
         notes.append("Crosses: simulated sources.")
-    keys = "".join(f"<dt>{escape(key)}</dt><dd>{escape(what)}</dd>" for key, what in KEYS)
-    return (
-        f'<p class="lead notes">{escape(" ".join(notes))}</p>\n'
-        f'<details class="keys"><summary>Keyboard</summary><dl>{keys}</dl></details>\n'
-    )
+    return " ".join(notes)

@@ -5,27 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
-from PIL import Image
 
 from majorant.findings.facts import Moment, PageContent, SourceMaps
+from majorant.report.colour import DIVERGING, hex_codes
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, colours, ramp
 from majorant.report.headline import place, source_scale
 from majorant.report.marks import Mark
-from majorant.report.parts import Section
-from majorant.report.pictures import data_uri
+from majorant.report.parts import Section, colour_bar, lead, paragraphs
+from majorant.report.pictures import still
 from majorant.report.sensors import sensor_positions
 from majorant.report.spread import spread
-from majorant.report.topography import Head, gradient
+from majorant.report.templating import template
+from majorant.report.topography import Head
 from majorant.words import (
     clock,
-    escape,
     instant,
     number,
     percent,
 )
 
-__all__ = ["colour_bar", "cortex_section", "topographies", "view_grid"]
+__all__ = ["PLACES", "cortex_section", "topographies"]
 
 HIDDEN, CLEAR = 0.25, 0.5
 """Shares of a moment's largest value up to which the map is grey, and from which it is coloured."""
@@ -33,7 +34,7 @@ FEW = 24
 """Coloured locations up to which each is drawn as a dot: sparse estimates."""
 SMALL_MARKS = 1.9
 """How much larger marks are in the maps that are shown smaller."""
-_PLACES = (1, 2, 5, 3, 4, 6)
+PLACES = (1, 2, 5, 3, 4, 6)
 """Where the views stand when they are in one row, or in two columns."""
 
 
@@ -44,17 +45,19 @@ def cortex_section(content: PageContent, cortex: Cortex) -> Section:
     limit = float(np.abs(columns).max(initial=0.0))
     if limit == 0:
         when = "everywhere" if not np.any(maps.values) else "when the data vary most"
-        return Section("cortex", title, f"<p>There is no map: the estimate is zero {when}.</p>")
+        return Section(
+            "cortex", title, paragraphs(f"There is no map: the estimate is zero {when}.")
+        )
     scale = Scale(content.limit or limit, maps.signed)
     on_mesh = spread(maps, columns, cortex.surfaces.faces)
     shown = [
         _moment(content, cortex, moment, on_mesh[..., i], scale, large=i == 0)
         for i, moment in enumerate(moments)
     ]
-    return Section("cortex", title, f"{_key(content, scale)}{''.join(shown)}")
+    return Section("cortex", title, Markup().join([_key(content, scale), *shown]))
 
 
-def _key(content: PageContent, scale: Scale) -> str:
+def _key(content: PageContent, scale: Scale) -> Markup:
     """Return what the colours, the grey and the marks mean."""
     unit = source_scale(content.sources, scale.limit)
     end = number(scale.limit * unit.factor)
@@ -69,33 +72,12 @@ def _key(content: PageContent, scale: Scale) -> str:
         marks += " Rings: peaks, by rank."
     if content.truth:
         marks += " Crosses: simulated sources."
-    lead = (
+    says = (
         f"One colour bar for all maps. {what} Colour fades in from {percent(HIDDEN)} to "
         f"{percent(CLEAR)} of the largest value at the same moment; below is grey, and the sulci "
         f"are darker.{marks}"
     )
-    return f'<p class="lead">{escape(lead)}</p>\n{colour_bar(scale, ticks, unit.axis)}'
-
-
-def colour_bar(scale: Scale, ticks: Sequence[str], axis: str) -> str:
-    """Return a colour bar with numbers below it, and what they are."""
-    label = escape(f"Colour bar from {ticks[0]} to {ticks[-1]}, {axis}")
-    return (
-        f'<div class="bar" role="img" aria-label="{label}"><div class="ramp" '
-        f'style="background:{ramp(scale)}"></div><div class="ticks">'
-        f"{''.join(f'<span>{tick}</span>' for tick in ticks)}</div>"
-        f"<div>{escape(axis)}</div></div>\n"
-    )
-
-
-def view_grid(pictures: Sequence[tuple[str, Image.Image, str]], large: bool) -> str:
-    """Return pictures of all views side by side: their names, pictures and descriptions."""
-    cells = [
-        f'<div style="--place:{order}"><img src="{data_uri(picture)}" width="{picture.width}" '
-        f'height="{picture.height}" alt="{escape(alt)}"><span>{escape(name)}</span></div>'
-        for (name, picture, alt), order in zip(pictures, _PLACES, strict=True)
-    ]
-    return f'<div class="views{"" if large else " small"}">{"".join(cells)}</div>'
+    return lead(says) + colour_bar(ramp(scale), ticks, unit.axis)
 
 
 def _moment(
@@ -105,7 +87,7 @@ def _moment(
     values: NDArray[np.float64],
     scale: Scale,
     large: bool,
-) -> str:
+) -> Markup:
     """Return one moment's figure: all views and a caption that says the threshold."""
     maps, unit = content.sources, source_scale(content.sources, scale.limit)
     when = instant(moment.time, clock(content.times))
@@ -115,11 +97,11 @@ def _moment(
     peaks = [Mark(*_vertex(maps, peak.location), "peak", str(rank)) for rank, peak in moment.peaks]
     truth = [cortex.mark_at(source.hemisphere, source.mni) for source in content.truth]
     pictures = []
-    for view in VIEWS:
+    for view, order in zip(VIEWS, PLACES, strict=True):
         size = 1.0 if large else SMALL_MARKS
         picture = cortex.draw(view, values, scale, veil, [*dots, *truth, *peaks], size)
         alt = f"Cortex, {view.name}, at {when}. {_in_view(cortex.seen(view, peaks))}"
-        pictures.append((view.name, picture, alt))
+        pictures.append((order, still(picture, alt), view.name))
     rank = "-".join(str(rank) for rank, _ in moment.peaks) or "none"
     caption = "The estimate is zero at this moment."
     if largest > 0:
@@ -129,11 +111,8 @@ def _moment(
         )
     if dots:
         caption += " Dots: the few locations that carry the estimate."
-    return (
-        f'<figure class="maps" id="map-{rank}" data-sample="{moment.sample}">'
-        f"<h3>{escape(_title(content, moment))}</h3>"
-        f"{view_grid(pictures, large)}"
-        f"<figcaption>{escape(caption)}</figcaption></figure>\n"
+    return template("image").maps(
+        rank, moment.sample, _title(content, moment), pictures, large, caption
     )
 
 
@@ -162,12 +141,9 @@ def _dots(maps: SourceMaps, values: NDArray[np.float64], veil: Veil, scale: Scal
     strong = np.flatnonzero(np.abs(values) > veil.hidden_to)
     if maps.parcels is not None or len(strong) > FEW:
         return []
-    tints = np.rint(255 * colours(values[strong], scale)).astype(int)
+    codes = hex_codes(colours(values[strong], scale))
     weak_first = np.argsort(np.abs(values[strong]))
-    return [
-        Mark(*_vertex(maps, int(strong[i])), "dot", colour="#{:02x}{:02x}{:02x}".format(*tints[i]))
-        for i in weak_first
-    ]
+    return [Mark(*_vertex(maps, int(strong[i])), "dot", colour=codes[i]) for i in weak_first]
 
 
 def _in_view(marks: Sequence[Mark]) -> str:
@@ -175,28 +151,24 @@ def _in_view(marks: Sequence[Mark]) -> str:
     return f"In view: peak {names}." if marks else "No peak in view."
 
 
-def topographies(content: PageContent) -> str:
+def topographies(content: PageContent) -> Markup:
     """Return a table of head maps: recorded, explained and unexplained at the peaks."""
     xy = sensor_positions(content.info)
     if xy is None:
-        return "<p>There are no topographies: some electrodes have no position.</p>\n"
+        return paragraphs("There are no topographies: some electrodes have no position.")
     head = Head(xy, tuple(content.info["ch_names"]))
     clk = clock(content.times)
-    tops, rows = [], {"recorded": [], "explained": [], "unexplained": []}
+    columns, rows = [], {"recorded": [], "explained": [], "unexplained": []}
     for moment in sorted(content.moments(), key=lambda moment: moment.sample):
         recorded, explained = (part[:, moment.sample] for part in (content.data, content.predicted))
         limit = float(max(np.abs(recorded).max(), np.abs(explained).max()))
         when, ends = instant(moment.time, clk), f"±{number(limit * 1e6)}\u202fµV"
         ranks = ", ".join(str(rank) for rank, _ in moment.peaks)
-        name = f"{ranks} · {when}" if ranks else when
-        tops.append(f'<th scope="col">{escape(name)}<small>{escape(ends)}</small></th>')
+        columns.append((f"{ranks} · {when}" if ranks else when, ends))
         parts = (recorded, explained, recorded - explained)
         for (what, cells), values in zip(rows.items(), parts, strict=True):
             alt = f"Potential over the head, {what}, at {when}; colours end at {ends}"
-            cells.append(f"<td>{head.draw(values, limit, alt)}</td>")
-    body = "".join(
-        f'<tr><th scope="row">{what}</th>{"".join(cells)}</tr>' for what, cells in rows.items()
-    )
+            cells.append(head.draw(values, limit, alt))
     moments = "at the peaks" if content.peaks else "when they vary most over the head"
     note = (
         "Seen from above, nose up. Each column has its own scale, whose ends stand above it; "
@@ -204,12 +176,11 @@ def topographies(content: PageContent) -> str:
     )
     if head.sparse:
         note += " Pale: far from all electrodes, so guessed."
-    return (
-        f'{head.outline()}<figure id="figure-topographies"><div class="wide"><table class="heads">'
-        f"<caption>Potentials {moments}</caption><thead><tr><td></td>{''.join(tops)}</tr></thead>"
-        f'<tbody>{body}</tbody></table></div><div class="bar short" role="img" '
-        f'aria-label="Colour bar from blue, negative, to red, positive">'
-        f'<div class="ramp" style="background:{gradient()}"></div><div class="ticks">'
-        "<span>negative</span><span>0</span><span>positive</span></div></div>"
-        f"<figcaption>{escape(note)}</figcaption></figure>\n"
+    return template("image").topographies(
+        head.outline(),
+        f"Potentials {moments}",
+        columns,
+        list(rows.items()),
+        DIVERGING.ramp(),
+        note,
     )

@@ -19,10 +19,10 @@ from majorant.findings.facts import PageContent, Peak
 from majorant.forward.cortex import lobe
 from majorant.forward.surfaces import Surfaces, vertex_normals
 from majorant.report.cells import Cells
-from majorant.report.cortex import COLD, DOUBT, WARM
+from majorant.report.colour import COLD, DIVERGING, DOUBT, WARM
 from majorant.report.headline import place, source_scale
 from majorant.report.sensors import reach, sensor_positions
-from majorant.report.topography import STOPS, coefficients, kernel, trusted
+from majorant.report.topography import coefficients, kernel, trusted
 from majorant.words import calm, clock
 
 __all__ = ["explorer_data", "safe_json", "samples", "surface_data"]
@@ -118,7 +118,12 @@ def explorer_data(
         "truth": [{"vertex": _near(surfaces, source)} for source in content.truth],
         "field": _field(content, kept),
         "head": _head(content, kept),
-        "ramps": {"warm": WARM, "cold": COLD, "doubt": DOUBT, "diverging": STOPS},
+        "ramps": {
+            "warm": WARM.stops,
+            "cold": COLD.stops,
+            "doubt": DOUBT.stops,
+            "diverging": [code for _, code in DIVERGING.stops],
+        },
         "start": _start(content, peaks, values, surfaces, cells),
         **_doubt(content, cells, kept),
     }
@@ -175,7 +180,11 @@ def _region(content: PageContent, location: int) -> dict[str, Any]:
     """Return place and MNI coordinates of the location that stands for a region."""
     mni, side = content.sources.positions_mni[location], content.sources.hemisphere[location]
     xyz = (float(mni[0]), float(mni[1]), float(mni[2]))
-    here = Peak(0.0, ("left", "right")[int(side)], lobe(mni), xyz, location, 0.0, 0.0)
+    names = content.sources.names
+    here = Peak(
+        0.0, ("left", "right")[int(side)], lobe(mni), xyz, location, 0.0, 0.0,
+        name="" if names is None else names[location],
+    )  # fmt: skip
     return {"place": calm(place(here)), "mni": [round(v, 1) for v in xyz]}
 
 

@@ -4,13 +4,40 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
+from dataclasses import dataclass
 
+from markupsafe import Markup
 from PIL import Image, features
 
-__all__ = ["data_uri"]
+__all__ = ["Still", "data_uri", "still"]
 
 
-def data_uri(image: Image.Image, quality: int = 88) -> str:
+@dataclass(frozen=True)
+class Still:
+    """A picture as a template shows it.
+
+    Attributes
+    ----------
+    uri : Markup
+        Its ``data:`` address.
+    width, height : int
+        Pixels.
+    alt : str
+        What those are told who do not see it; plain text.
+    """
+
+    uri: Markup
+    width: int
+    height: int
+    alt: str
+
+
+def still(image: Image.Image, alt: str, quality: int = 88) -> Still:
+    """Return an image with the words that stand for it."""
+    return Still(data_uri(image, quality), image.width, image.height, alt)
+
+
+def data_uri(image: Image.Image, quality: int = 88) -> Markup:
     """Return an image as a ``data:`` address: WebP, or PNG where Pillow was built without it."""
     buffer = io.BytesIO()
     kind = "webp" if features.check("webp") else "png"
@@ -18,4 +45,4 @@ def data_uri(image: Image.Image, quality: int = 88) -> str:
         image.save(buffer, "webp", quality=quality)
     else:
         image.save(buffer, "png", optimize=True)
-    return f"data:image/{kind};base64,{b64encode(buffer.getvalue()).decode('ascii')}"
+    return Markup(f"data:image/{kind};base64,{b64encode(buffer.getvalue()).decode('ascii')}")

@@ -1,15 +1,17 @@
 """The sections of the page, each from its content to HTML, in the order a reader needs them.
 
-Whatever comes from outside (names of files, channels, settings) goes through `escape`.
+HTML stands in ``templates/``, which escapes whatever comes from outside (names of files, channels,
+settings).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from majorant.findings.facts import PageContent, Peak
 from majorant.findings.moments import meaning
@@ -18,11 +20,23 @@ from majorant.report.cortex import Cortex
 from majorant.report.doubt import doubt_section
 from majorant.report.headline import headline, place, source_scale
 from majorant.report.maps import cortex_section, topographies
-from majorant.report.parts import Section, cautions, facts, figure, linked, opening, table
+from majorant.report.parts import (
+    Section,
+    cautions,
+    citations,
+    facts,
+    figure,
+    opening,
+    paragraphs,
+    steps,
+    table,
+)
+from majorant.report.regions import region_cells, regions_section
+from majorant.report.templating import template
 from majorant.words import (
     Scaled,
+    calm,
     clock,
-    escape,
     instant,
     mni,
     nearest,
@@ -38,7 +52,7 @@ ERRORS = (
 )
 
 
-def header(content: PageContent) -> str:
+def header(content: PageContent) -> Markup:
     """Return the headline, the facts and, in plain sight, the cautions."""
     first, second = headline(content)
     clk, n = clock(content.times), len(content.times)
@@ -50,11 +64,10 @@ def header(content: PageContent) -> str:
         f"{content.solver['title']} estimate from {len(content.data)} electrodes, "
         f"{len(content.sources.values):,} cortical {kind}, {span}"
     )
-    opened = opening(content.title, origin, first, second)
-    return f"<header>\n{opened}{_facts(content)}{_cautions(content)}</header>\n"
+    return opening(content.title, origin, first, second) + _facts(content) + _cautions(content)
 
 
-def _facts(content: PageContent) -> str:
+def _facts(content: PageContent) -> Markup:
     proof = content.certificate
     pairs: list[tuple[str, str]] = []
     if content.peaks:
@@ -86,7 +99,7 @@ def _dipole(peak: Peak) -> list[tuple[str, str]]:
     return [] if peak.moment is None else [("As one dipole", f"{number(1e9 * peak.moment, 2)} nAm")]
 
 
-def _cautions(content: PageContent) -> str:
+def _cautions(content: PageContent) -> Markup:
     texts = content.cautions
     if not content.certificate.holds():
         broken = "The energy rose during the iterations: the guarantee was not kept."
@@ -98,6 +111,8 @@ def sections(content: PageContent, cortex: Cortex) -> Iterable[Section]:
     """Yield the sections, drawing each as it is asked for."""
     yield cortex_section(content, cortex)
     yield _peaks(content)
+    if content.regions is not None:
+        yield regions_section(content, cortex)
     if content.truth:
         yield _truth(content)
     yield _sensors(content)
@@ -106,25 +121,25 @@ def sections(content: PageContent, cortex: Cortex) -> Iterable[Section]:
         yield doubt_section(content, content.uncertainty, cortex)
     yield _fit(content)
     yield _certificate(content)
-    yield Section("decisions", "What was decided", _steps(content.decisions))
+    yield Section("decisions", "What was decided", steps(content.decisions))
     yield _settings(content)
     yield _citing(content)
 
 
 def _peaks(content: PageContent) -> Section:
     if not content.peaks:
-        text = "<p>No local maximum of the estimate stands out, so there is nothing to list.</p>"
-        return Section("peaks", "Peaks", text)
+        text = "No local maximum of the estimate stands out, so there is nothing to list."
+        return Section("peaks", "Peaks", paragraphs(text))
     clk, peaks = clock(content.times), content.peaks
     scale = source_scale(content.sources, max(abs(peak.amplitude) for peak in peaks))
-    heads = ["Rank", clk.axis, "Hemisphere", "Lobe", "MNI x, y, z (mm)", scale.axis, "Share (%)"]
+    heads = ["Rank", clk.axis, "Hemisphere", "Region", "MNI x, y, z (mm)", scale.axis, "Share (%)"]
     heads.append("Dipole (nAm)")
     rows = [
         (
             str(rank),
             instant(peak.time, clk).split("\u202f")[0],
             peak.hemisphere,
-            peak.lobe,
+            peak.named,
             mni(peak.mni),
             _amplitude(content, peak, scale),
             percent(peak.share).removesuffix("\u202f%"),
@@ -133,25 +148,30 @@ def _peaks(content: PageContent) -> Section:
         for rank, peak in enumerate(peaks, 1)
     ]
     caption = (
-        "Local maxima over space and time, the strongest first. MNI152 coordinates; lobes by boxes "
-        "in these, so only a guide near their borders. Share: of the estimate’s energy at that "
+        "Local maxima over space and time, the strongest first. MNI152 coordinates; regions "
+        f"{_atlas(content)}, a guide near their borders. Share: of the estimate’s energy at that "
         "time, within 30 mm of the peak. Dipole: the moment of the one dipole there that the data "
         f"ask for, comparable between solvers; the amplitude is {_meaning(content)}."
     )
     if content.uncertainty is not None:
         caption += f" Behind ±: one {content.uncertainty.name}."
-    listed = table(heads, rows, caption, numeric=(1, 4, 5, 6, 7))
+    sizes = region_cells(content)
+    if content.regions is not None and sizes:
+        heads.append(f"{percent(content.regions.coverage)} region (cm²)")
+        rows = [(*row, size) for row, size in zip(rows, sizes, strict=True)]
+    listed = table(heads, rows, caption, numeric=(1, 4, 5, 6, 7, 8))
     return Section("peaks", "Peaks", listed + _against(content))
 
 
-def _against(content: PageContent) -> str:
+def _against(content: PageContent) -> Markup:
     """What speaks against peaks that are therefore no headline."""
-    items = "".join(
-        f"<li>Peak {rank} {escape(why)}.</li>" for rank, why in enumerate(content.doubts, 1) if why
-    )
-    if not items:
-        return ""
-    return f"<h3>What speaks against them</h3>\n<ul>{items}</ul>\n"
+    listed = [(rank, why) for rank, why in enumerate(content.doubts, 1) if why]
+    return template("image").against(listed)
+
+
+def _atlas(content: PageContent) -> str:
+    known = content.sources.atlas
+    return f"of the atlas {calm(known)}" if known else "are lobes by boxes in these"
 
 
 def _meaning(content: PageContent) -> str:
@@ -189,15 +209,15 @@ def _truth(content: PageContent) -> Section:
 
 
 def _sensors(content: PageContent) -> Section:
-    course = figure(figures.butterfly(content)) if len(content.times) > 1 else ""
+    course = figure(figures.butterfly(content)) if len(content.times) > 1 else Markup()
     return Section("sensors", "At the sensors", course + topographies(content))
 
 
 def _courses(content: PageContent) -> Section:
     if len(content.times) == 1:
-        body = "<p>There is one sample only, so nothing changes over time.</p>\n"
+        body = paragraphs("There is one sample only, so nothing changes over time.")
     elif not np.any(content.sources.values):
-        body = "<p>The estimate is zero at all times.</p>\n"
+        body = paragraphs("The estimate is zero at all times.")
     else:
         body = figure(figures.time_courses(content))
     return Section("courses", "Time courses", body)
@@ -214,18 +234,23 @@ def _fit(content: PageContent) -> Section:
         f"The estimate explains {percent(float(content.explained[0]))} of the recorded variance. "
         f"Root mean square over channels: {recorded} recorded, {left} unexplained."
     )
-    return Section("fit", "What it explains", f"<p>{escape(text)}</p>\n")
+    return Section("fit", "What it explains", paragraphs(text))
 
 
 def _certificate(content: PageContent) -> Section:
     proof, curve = content.certificate, figures.certificate(content)
     says = proof.sentence()
     if proof.residual is not None:
+<<<<<<< HEAD
         says = (
             "Closed form, the minimum itself: the normal equations hold to "
             f"{number(float(proof.residual.max()), 2)} (relative)."
         )
     body = f"<p>{escape(says)} {escape(content.solver['guarantee'])}</p>\n"
+=======
+        says = f"The normal equations hold to {number(float(proof.residual.max()), 2)} (relative)."
+    body = paragraphs(f"{says} {content.solver['guarantee']}")
+>>>>>>> main
     if curve is not None:
         body += figure(curve)
     if proof.residual is None:
@@ -243,30 +268,15 @@ def _certificate(content: PageContent) -> Section:
     return Section("certificate", "The certificate", body)
 
 
-def _steps(sentences: Sequence[str]) -> str:
-    if not sentences:
-        return "<p>Nothing had to be decided.</p>"
-    return f'<ol class="steps">{"".join(f"<li>{escape(text)}</li>" for text in sentences)}</ol>\n'
-
-
 def _settings(content: PageContent) -> Section:
-    return Section(
-        "settings",
-        "Settings and versions",
-        f'<div class="two">{_pairs(content.settings, "Settings")}'
-        f"{_pairs(content.versions, 'Versions')}</div>",
-    )
+    pairs = _pairs(content.settings, "Settings"), _pairs(content.versions, "Versions")
+    return Section("settings", "Settings and versions", template("image").side_by_side(*pairs))
 
 
-def _pairs(entries: Mapping[str, Any], caption: str) -> str:
+def _pairs(entries: Mapping[str, Any], caption: str) -> Markup:
     rows = [(str(name), str(value)) for name, value in entries.items()]
     return table(("", ""), rows, caption, kind="pairs full")
 
 
 def _citing(content: PageContent) -> Section:
-    lines = "\n".join(linked(text) for text in content.citations)
-    return Section(
-        "cite",
-        "How to cite",
-        f'<p>One click selects all of it.</p><pre class="copy" tabindex="0">{lines}</pre>',
-    )
+    return Section("cite", "How to cite", citations(content.citations))

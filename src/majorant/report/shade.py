@@ -9,70 +9,22 @@ wall) the cortex stays grey.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from majorant.forward.surfaces import Surfaces, vertex_normals
-from majorant.report.cortex import VIEWS, View
+from majorant.report.colour import Palette
+from majorant.report.cortex import View
 from majorant.report.raster import Raster, rasterise
 
-__all__ = ["BLUE", "BROWN", "GREEN", "PURPLE", "SIDES", "Palette", "Shade"]
+__all__ = ["Shade"]
 
-Stops = tuple[tuple[float, str], ...]
-SIDES = tuple(VIEWS[i] for i in (0, 1, 3, 4))
-"""Both hemispheres, inflated, from outside and from inside."""
 WALL = 0.62
 """Lightness of what has no value."""
 FOLDS = 0.86
 """Lightness of the depth of a sulcus."""
-
-
-@dataclass(frozen=True)
-class Palette:
-    """Colours of one quantity.
-
-    Attributes
-    ----------
-    stops : tuple of (float, str)
-        Positions from 0 to 1 and colours.
-    """
-
-    stops: Stops
-
-    def colours(self, share: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return RGB between 0 and 1, shape (..., 3), for positions on the scale."""
-        places = [at for at, _ in self.stops]
-        rgb = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for _, c in self.stops])
-        at = np.clip(share, 0.0, 1.0)
-        return np.stack([np.interp(at, places, rgb[:, k]) for k in range(3)], axis=-1)
-
-    def ramp(self) -> str:
-        """Return the colours as a CSS gradient from left to right."""
-        stops = ", ".join(f"{code} {100 * at:.0f}%" for at, code in self.stops)
-        return f"linear-gradient(to right, {stops})"
-
-    def tint(self, share: float) -> str:
-        """Return one colour as ``#rrggbb``."""
-        red, green, blue = np.rint(255 * self.colours(np.array(share))).astype(int)
-        return f"#{red:02x}{green:02x}{blue:02x}"
-
-
-_PALE = "#f6f3ec"
-BLUE = Palette(
-    ((0.0, _PALE), (0.25, "#c2d6e6"), (0.5, "#75a5d0"), (0.75, "#3c62ab"), (1.0, "#1c2158"))
-)
-BROWN = Palette(
-    ((0.0, _PALE), (0.25, "#f2d3a3"), (0.5, "#e39c52"), (0.75, "#b05a24"), (1.0, "#55230c"))
-)
-PURPLE = Palette(
-    ((0.0, _PALE), (0.25, "#e4c6dc"), (0.5, "#c286b7"), (0.75, "#8a4588"), (1.0, "#3d174a"))
-)
-GREEN = Palette(
-    ((0.0, "#0d2f33"), (0.25, "#20665f"), (0.5, "#5fa588"), (0.75, "#b4d6b1"), (1.0, _PALE))
-)
 
 
 class Shade:

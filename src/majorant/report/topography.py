@@ -8,19 +8,18 @@ m = 4). One small matrix serves every map of a page.
 from __future__ import annotations
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from majorant.report.colour import DIVERGING
 from majorant.report.pictures import data_uri
 from majorant.report.sensors import reach
 from majorant.words import escape
 
 __all__ = [
-    "STOPS",
     "Head",
     "coefficients",
-    "diverging",
-    "gradient",
     "kernel",
     "spherical_spline",
     "trusted",
@@ -36,22 +35,6 @@ BOX = "-122 -122 244 244"
 """View box of a map whose head has radius 100: leaves room for nose and ears."""
 LEVELS = (-0.75, -0.5, -0.25, 0.25, 0.5, 0.75)
 """Contours, as shares of the colour bar's end."""
-STOPS = (
-    *("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7"),
-    *("#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f"),
-)  # ColorBrewer's RdBu: blue and red differ for every kind of colour vision
-
-
-def diverging(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return RGB between 0 and 1 for values between -1 (blue) and 1 (red)."""
-    rgb = np.array([[int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)] for code in STOPS])
-    at = np.linspace(-1, 1, len(rgb))
-    return np.stack([np.interp(values, at, rgb[:, channel]) for channel in range(3)], axis=-1)
-
-
-def gradient() -> str:
-    """Return the colours as a CSS gradient, from the lowest value on the left to the highest."""
-    return f"linear-gradient(to right, {', '.join(STOPS)})"
 
 
 def spherical_spline(
@@ -166,7 +149,7 @@ class Head:
         points = np.stack([(x * shrink).ravel(), (y * shrink).ravel()], axis=1)
         self._matrix = spherical_spline(_lift(xy), _lift(points))
 
-    def outline(self) -> str:
+    def outline(self) -> Markup:
         """Return the SVG symbol `#head` (circle, nose, ears, electrodes) that maps refer to."""
         size = 2.6 if len(self.names) <= 80 else 1.5
         dots = "".join(
@@ -178,12 +161,12 @@ class Head:
             '<circle r="100"/><path d="M-16 -98.7L0 -116L16 -98.7"/>'
             '<path d="M-99 -18Q-113 -22 -110 0T-99 20"/><path d="M99 -18Q113 -22 110 0T99 20"/>'
         )
-        return (
+        return Markup(
             '<svg class="hidden" aria-hidden="true"><defs><g id="head">'
             f'<g class="skull">{shape}</g><g class="electrodes">{dots}</g></g></defs></svg>'
         )
 
-    def draw(self, values: NDArray[np.float64], limit: float, alt: str) -> str:
+    def draw(self, values: NDArray[np.float64], limit: float, alt: str) -> Markup:
         """Return a map as an SVG element.
 
         Parameters
@@ -195,9 +178,9 @@ class Head:
             What the map shows; plain text.
         """
         grid = (self._matrix @ values).reshape(GRID, GRID) / (limit or 1.0)
-        paint = np.dstack([diverging(grid), self._alpha])[::-1]
+        paint = np.dstack([DIVERGING.colours((grid + 1) / 2), self._alpha])[::-1]
         picture = Image.fromarray(np.rint(paint * 255).astype(np.uint8), "RGBA")
-        return (
+        return Markup(
             f'<svg class="topography" viewBox="{BOX}" role="img" aria-label="{escape(alt)}">'
             f'<image href="{data_uri(picture)}" x="-100" y="-100" width="200" height="200"/>'
             f'<path class="contour" d="{self._contours(grid)}"/><use href="#head"/></svg>'

@@ -221,22 +221,50 @@ class Session:
 
     def _courses(self, key: Tensor, sources: Sources) -> tuple[Tensor, Tensor]:
         """Codes and courses with strengths, (n_batch, n_sources) and (.., n_times)."""
-        data, s = self.data, self.data.settings
-        active, most = sources.active, sources.seeds.shape[1]
-        codes = draw_codes(streams.fork(key, COURSE), most, data.part)
-        wave = play(codes.flatten(), self.n_times, self.sfreq, data.part).unflatten(0, (-1, most))
-        u = streams.uniform(streams.fork(key, STRENGTH), 1 + 4 * most)
-        alike, (rho, turned, size, sign) = u[:, 0], u[:, 1:].unflatten(1, (4, most)).unbind(1)
-        rho = torch.where(alike[:, None] <= s.correlated, 0.5 + 0.5 * rho, 0.0)
-        turned = torch.where(turned < 0.3, -1.0, 1.0)
-        first = wave[:, :1] * turned[..., None]
-        mixed = rho[..., None] * first + (1.0 - rho.square()).sqrt()[..., None] * wave
-        wave = torch.cat([wave[:, :1], mixed[:, 1:]], 1)
-        strength = s.weakest + (1.0 - s.weakest) * size
-        strength = torch.where(active, torch.where(sign < 0.5, -strength, strength), 0.0)
-        if s.moments:
-            strength = strength / sources.weights.sum(2).clamp_min(1e-12)
-        return codes, (strength[..., None] * wave).to(data.dtype)
+        data = self.data
+        codes, courses = draw_courses(
+            key, sources, data.settings, self.n_times, self.sfreq, data.part
+        )
+        return codes, courses.to(data.dtype)
+
+
+def draw_courses(
+    key: Tensor, sources: Sources, s: EverydaySettings, n_times: int, sfreq: float, part: Part
+) -> tuple[Tensor, Tensor]:
+    """Draw what the sources of samples do, with their strengths.
+
+    Parameters
+    ----------
+    key : Tensor, shape (n_batch,), int64
+        Of the samples.
+    sources : Sources
+    s : EverydaySettings
+    n_times : int
+    sfreq : float
+        Hz.
+    part : {"train", "validation", "test"}
+
+    Returns
+    -------
+    codes : Tensor, shape (n_batch, n_sources), int64
+    courses : Tensor, shape (n_batch, n_sources, n_times), float32
+        Zero beyond the number of a sample.
+    """
+    active, most = sources.active, sources.seeds.shape[1]
+    codes = draw_codes(streams.fork(key, COURSE), most, part)
+    wave = play(codes.flatten(), n_times, sfreq, part).unflatten(0, (-1, most))
+    u = streams.uniform(streams.fork(key, STRENGTH), 1 + 4 * most)
+    alike, (rho, turned, size, sign) = u[:, 0], u[:, 1:].unflatten(1, (4, most)).unbind(1)
+    rho = torch.where(alike[:, None] <= s.correlated, 0.5 + 0.5 * rho, 0.0)
+    turned = torch.where(turned < 0.3, -1.0, 1.0)
+    first = wave[:, :1] * turned[..., None]
+    mixed = rho[..., None] * first + (1.0 - rho.square()).sqrt()[..., None] * wave
+    wave = torch.cat([wave[:, :1], mixed[:, 1:]], 1)
+    strength = s.weakest + (1.0 - s.weakest) * size
+    strength = torch.where(active, torch.where(sign < 0.5, -strength, strength), 0.0)
+    if s.moments:
+        strength = strength / sources.weights.sum(2).clamp_min(1e-12)
+    return codes, strength[..., None] * wave
 
 
 class Everyday:
