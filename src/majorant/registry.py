@@ -84,18 +84,14 @@ class SolverSpec:
         return made(**{**self.options, **options})
 
 
-<<<<<<< HEAD
 _CLOSED_FORM = "Closed form, the minimum itself; the residual of the normal equations is reported."
-=======
-_CLOSED_FORM = "Closed form; the residual of the normal equations is reported."
 _SCAN_HOLDS = (
-    "The negative log-likelihood never rises, whatever the number of patches: a sweep takes only "
-    "what explains more."
+    "The negative log-likelihood of the patches, before the mean over those that fit, never rises, "
+    "whatever their number: a sweep takes only what explains more."
 )
 _SCAN_FROM = (
     "Ziskind & Wax (1988), doi:10.1109/29.7543; Adler et al. (2024), doi:10.1016/j.bspc.2023.105796"
 )
->>>>>>> main
 
 _SOLVERS: dict[str, SolverSpec] = {
     spec.name: spec

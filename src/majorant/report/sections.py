@@ -241,16 +241,11 @@ def _certificate(content: PageContent) -> Section:
     proof, curve = content.certificate, figures.certificate(content)
     says = proof.sentence()
     if proof.residual is not None:
-<<<<<<< HEAD
         says = (
             "Closed form, the minimum itself: the normal equations hold to "
             f"{number(float(proof.residual.max()), 2)} (relative)."
         )
-    body = f"<p>{escape(says)} {escape(content.solver['guarantee'])}</p>\n"
-=======
-        says = f"The normal equations hold to {number(float(proof.residual.max()), 2)} (relative)."
     body = paragraphs(f"{says} {content.solver['guarantee']}")
->>>>>>> main
     if curve is not None:
         body += figure(curve)
     if proof.residual is None:
