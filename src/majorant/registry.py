@@ -164,13 +164,6 @@ _SOLVERS: dict[str, SolverSpec] = {
             "majorant.solvers.scan:Scan",
             "Patch scan",
             "A few patches of any size, from a single location to 38 mm, found by alternating "
-<<<<<<< HEAD
-            "projections; their number by the BIC, the estimate a mean over patches that fit.",
-            "The negative log-likelihood of the patches, before the mean over those that fit, "
-            "never rises, whatever their number: a sweep takes only what explains more.",
-            "Ziskind & Wax (1988), doi:10.1109/29.7543; Adler et al. (2024), "
-            "doi:10.1016/j.bspc.2023.105796",
-=======
             "projections; their number by a BIC that knows of the head's error, the estimate a "
             "mean over patches that fit.",
             _SCAN_HOLDS,
@@ -185,7 +178,6 @@ _SOLVERS: dict[str, SolverSpec] = {
             "The mean disagrees less with all members together than any of them does, and each "
             "member keeps its own guarantee.",
             "Its members",
->>>>>>> main
         ),
         SolverSpec(
             "mm-net",
