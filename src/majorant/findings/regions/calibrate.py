@@ -37,7 +37,7 @@ from majorant.simulate.sparse import homes
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
 
-__all__ = ["NEAR_MM", "Calibration", "Cortex", "Window", "calibrated", "why_not"]
+__all__ = ["NEAR_MM", "CalibratedCortex", "Calibration", "Window", "calibrated", "why_not"]
 
 VERSION = 1
 NEAR_MM = 30.0
@@ -57,7 +57,7 @@ Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Cortex:
+class CalibratedCortex:
     """Locations of an estimate as cortex.
 
     Attributes
@@ -167,14 +167,14 @@ class Simulated:
     imager : SourceImager
     bank : HeadBank
         Of its electrodes.
-    cortex : Cortex
+    cortex : CalibratedCortex
     nave : int
         Trials behind the data.
     """
 
     imager: SourceImager
     bank: HeadBank
-    cortex: Cortex
+    cortex: CalibratedCortex
     nave: int
 
     @classmethod
@@ -249,7 +249,7 @@ class Simulated:
         return content_hash([*parts, size, repr(window), repr(self.density), n, seed])
 
 
-def cortex_of(imager: SourceImager, bank: HeadBank) -> Cortex:
+def cortex_of(imager: SourceImager, bank: HeadBank) -> CalibratedCortex:
     """Areas and depths of the locations of an imager on the template."""
     lead = imager.leadfield_
     places = locate(lead)
@@ -261,7 +261,7 @@ def cortex_of(imager: SourceImager, bank: HeadBank) -> Cortex:
     order = np.argsort(away, kind="stable")
     share = np.empty(len(away))
     share[order] = (np.cumsum(area[order]) - area[order] / 2) / area.sum()
-    return Cortex(places, area, np.minimum((3 * share).astype(np.int64), 2), home)
+    return CalibratedCortex(places, area, np.minimum((3 * share).astype(np.int64), 2), home)
 
 
 def _vertex_areas() -> NDArray[np.float64]:

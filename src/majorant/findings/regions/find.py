@@ -15,8 +15,8 @@ from majorant.findings.facts import Peak, Region, Regions
 from majorant.findings.peaks import find_peaks
 from majorant.findings.regions.calibrate import (
     NEAR_MM,
+    CalibratedCortex,
     Calibration,
-    Cortex,
     Simulated,
     Window,
     calibrated,
@@ -54,7 +54,7 @@ class Limits:
         self.lead, self.pooled = thresholds(c.lead, c.lead_trial, c.lead_third, coverage)
         self.other = quantile(c.other, c.other_trial, coverage)
 
-    def inside(self, score: Array, cortex: Cortex, rank: int) -> NDArray[np.bool_]:
+    def inside(self, score: Array, cortex: CalibratedCortex, rank: int) -> NDArray[np.bool_]:
         """Say which places are in the region of the peak of some rank, from 0."""
         return score <= (self.lead[cortex.third] if rank == 0 else self.other)
 
