@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NEAR_MM", "Calibration", "Cortex", "Window", "calibrated", "why_not"]
 
-VERSION = 1
+VERSION = 2
 NEAR_MM = 30.0
 """A peak stands for what is nearer than this: two listed peaks at one time are farther apart."""
 TRIALS, TRIALS_LINEAR = 120, 300
@@ -130,7 +130,8 @@ class Calibration:
         How visible a source was next to the strongest one of its trial (log), and whether a listed
         peak lay within 30 mm.
     weight, real : array, shape (n_further,)
-        Amplitude of a further peak next to the strongest (log), and whether it had a source.
+        Height of a further peak in the map of its own moment (log of the share of its maximum), and
+        whether it had a source.
     """
 
     n_trials: int
@@ -387,6 +388,14 @@ def simulated_data(own: Simulated, drawn: Drawn, window: Window, seed: int) -> T
     )
 
 
+def height_of(size: NDArray[np.floating], location: int) -> float:
+    """Height of a peak in the map of its moment, as the log of the share of the maximum.
+
+    Leakage of a source is there with the source, so its peaks are below that of the same moment.
+    """
+    return float(np.log(max(float(size[location]), 1e-300) / max(float(size.max()), 1e-300)))
+
+
 def judge(
     own: Simulated,
     window: Window,
@@ -412,8 +421,8 @@ def judge(
     at = np.array([s for s, _ in peaks])
     away = np.linalg.norm(places.mni[sources][:, None] - places.mni[at][None], axis=2)
     add["found"] += (away.min(axis=1) <= NEAR_MM).astype(float).tolist()
-    heights = np.array([abs(values[s, t]) for s, t in peaks])
-    add["weight"] += np.log(heights[1:] / heights[0]).tolist()
+    heights = [height_of(np.abs(values[:, t]), s) for s, t in peaks]
+    add["weight"] += heights[1:]
     add["real"] += (away[:, 1:].min(axis=0) <= NEAR_MM).astype(float).tolist()
     first = int(away[:, 0].argmin())
     kept.near += bool(away[first, 0] <= NEAR_MM)

@@ -19,6 +19,7 @@ from majorant.findings.regions.calibrate import (
     Simulated,
     Window,
     calibrated,
+    height_of,
 )
 from majorant.findings.regions.conformal import quantile, thresholds
 from majorant.findings.regions.scores import ranks
@@ -104,8 +105,8 @@ def find_regions(
     real = Share.fitted(calibration.weight, calibration.real)
     for rank, peak in enumerate(peaks):
         now = np.abs(values[:, int(np.abs(times - peak.time).argmin())])
-        weight = np.log(max(abs(peak.amplitude / peaks[0].amplitude), 1e-9))
-        share = calibration.lead_near if rank == 0 else float(real(np.array(weight)))
+        height = np.array(height_of(now, peak.location))
+        share = calibration.lead_near if rank == 0 else float(real(height))
         found.append(region_of(now, peak.location, rank, own, limits, share))
     return Regions(
         coverage=coverage,
