@@ -16,7 +16,9 @@ from majorant import SourceImager
 from majorant.account import Account
 from majorant.errors import MajorantError
 from majorant.findings.regions import calibrate, find_regions, why_not
-from majorant.findings.regions.calibrate import Simulated, Window, calibrated
+from majorant.findings.regions.calibrate import calibrated
+from majorant.findings.regions.find import expected_areas
+from majorant.findings.regions.simulated import Simulated, Window
 from majorant.forward.bank import HeadBank
 from majorant.imaging.image import image
 from majorant.imaging.result import ImageSettings
@@ -54,6 +56,10 @@ def test_a_calibration_is_its_seeds_and_comes_from_the_cache(
     assert first.n_trials == 30
     assert len(first.lead) == 30
     assert set(first.lead_third) <= {0, 1, 2}
+    areas = expected_areas(first, 0.9)
+    assert areas.shape == (30,)
+    assert (areas > expected_areas(first, 0.6)).all()
+    assert areas.max() < own.cortex.area.sum() + 1e-3
     other = calibrated(imager, WINDOW, 4, seed=1, simulated=own)
     assert not np.array_equal(first.lead, other.lead)
     louder = calibrated(imager, Window(20, 5, 100.0, 25.0), 4, simulated=own)
