@@ -14,6 +14,8 @@ from torch import Tensor
 
 from majorant import SourceImager
 from majorant.account import Account
+from majorant.audit.cap import Cap
+from majorant.audit.regions import expected_regions
 from majorant.errors import MajorantError
 from majorant.findings.regions import calibrate, find_regions, why_not
 from majorant.findings.regions.calibrate import calibrated
@@ -124,3 +126,12 @@ def test_other_heads_have_none_and_say_so(
     assert result.content.regions is None
     assert any(text.startswith("No regions: ") for text in result.content.decisions)
     assert result.summary()["regions"] is None
+
+
+def test_an_audit_foretells_sizes(montage: Any) -> None:
+    places = np.array(list(montage.get_positions()["ch_pos"].values()))
+    cap = Cap("32", tuple(montage.ch_names), places, 32, 32)
+    whole, *lobes = expected_regions("sloreta", cap, 9.0, 0.9)
+    assert (whole.place, whole.trials) == ("all", 30)
+    assert 0 < whole.area_cm2 < 2400
+    assert [e.area_cm2 for e in lobes] == sorted(e.area_cm2 for e in lobes)
