@@ -33,7 +33,7 @@ TOLERANCE: Mapping[torch.dtype, float] = MappingProxyType(
 from step to step, so single precision is compared loosely."""
 
 QUICK: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {"auto": {"members": ("scan", "sloreta"), "weights": None}, "champagne": {"max_iter": 33}}
+    {"mean": {"members": ("scan", "sloreta"), "weights": None}, "champagne": {"max_iter": 33}}
 )
 """Settings with which a solver keeps the same and takes less time."""
 

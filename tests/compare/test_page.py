@@ -138,7 +138,7 @@ def test_solvers_that_agree_are_named_with_the_place(two, surfaces: Surfaces) ->
     found = compared(surfaces, entry("champagne", two[0]), entry("sloreta", two[1]))
     first, second = map(plain, headline(found))
     assert "all 2 solvers put the strongest activity within 20 mm" in first
-    assert "left temporal lobe" in first
+    assert "left superior temporal gyrus" in first
     assert "Agreement is no proof" in second
 
 
@@ -148,8 +148,8 @@ def test_no_headline_comes_from_a_shadow(two, surfaces: Surfaces) -> None:
     first, second = map(plain, headline(found))
     assert "no two solvers put activity that nothing speaks against" in first
     assert "temporal" not in first
-    assert "sLORETA: left temporal lobe, but that may be the shadow of peak 2" in second
-    assert "Champagne: left temporal lobe;" in second
+    assert "sLORETA: left superior temporal gyrus, but that may be the shadow" in second
+    assert "Champagne: left superior temporal gyrus;" in second
     assert summarise(found, "")["headline"] == headline(found)[0]
 
 
@@ -159,5 +159,6 @@ def test_where_all_are_doubted_nothing_is_claimed(two, surfaces: Surfaces) -> No
     found = compared(surfaces, entry("champagne", faint), entry("sloreta", edge))
     first, second = map(plain, headline(found))
     assert "something speaks against the strongest activity of every solver" in first
-    assert "Champagne: left temporal lobe, but that does not stand out from noise" in second
-    assert "sLORETA: left temporal lobe, but that lies at the edge of the window" in second
+    where = "left superior temporal gyrus"
+    assert f"Champagne: {where}, but that does not stand out from noise" in second
+    assert f"sLORETA: {where}, but that lies at the edge of the window" in second

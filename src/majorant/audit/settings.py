@@ -15,7 +15,7 @@ __all__ = ["DEFAULT_SOLVERS", "FEWEST", "AuditSettings"]
 
 FEWEST = 8
 """Electrodes below which nothing is imaged."""
-DEFAULT_SOLVERS = ("scan", "sloreta", "unfolded-sbl", "mm-net")
+DEFAULT_SOLVERS = ("auto", "sloreta", "unfolded-sbl", "mm-net")
 MOST = 10_000
 """Patches; an audit of more would take days and tell no more."""
 USUAL_DB = 10.0

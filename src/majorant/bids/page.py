@@ -80,9 +80,10 @@ def _count(n: int, what: str) -> str:
 def _row(folder: Path, key: str, entry: Mapping[str, Any]) -> list[str]:
     """Cells of an estimate; its name opens its page."""
     peak = entry["peaks"][0] if entry["peaks"] else None
-    place = "no peak to rely on" if peak is None else (
-        f"{peak['hemisphere']} {peak['lobe']}, {written(1e3 * peak['time'], '.0f')} ms"
-    )  # fmt: skip
+    place = "no peak to rely on"
+    if peak is not None:
+        name, time = peak.get("name") or peak["lobe"], written(1e3 * peak["time"], ".0f")
+        place = f"{peak['hemisphere']} {name}, {time} ms"
     unit, factor = ("nAm", 1e9) if entry["unit"] == "Am" else ("", 1.0)
     return [
         link(quote((folder / entry["report"]).as_posix()), key),

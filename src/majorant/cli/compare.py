@@ -22,7 +22,7 @@ from majorant.registry import SOLVERS
 def compare(
     file: Annotated[Path, typer.Argument(help="Any file that MNE-Python reads.", callback=there)],
     *,
-    solvers: own.Solvers = "scan,sloreta,champagne,unfolded-sbl,mm-net",
+    solvers: own.Solvers = "auto,sloreta,champagne,unfolded-sbl,mm-net",
     recording: own.Recording,
     at: Annotated[
         list[float] | None,

@@ -8,12 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from majorant.cli.answer import Json, deliver
+from majorant.cli.given import there
 from majorant.cli.head_import import run_import
-from majorant.cli.options import Overwrite, SubjectsDir
+from majorant.cli.head_subject import run_subject
+from majorant.cli.options import Montage, Overwrite, Skull, SubjectsDir, Trans
 from majorant.errors import MajorantError
 
 
 def head(
+    subject: Annotated[str | None, typer.Argument(help="Of FreeSurfer or FastSurfer.")] = None,
+    *,
     source: Annotated[
         Path | None,
         typer.Option("--import", metavar="FILE", help="A .mat, .h5, .hdf5 or .npz file."),
@@ -23,9 +27,16 @@ def head(
         typer.Option(help="Tell what is typical; below 2.5 years fetch a template of the age."),
     ] = None,
     subjects_dir: SubjectsDir = None,
+    recording: Annotated[
+        Path | None,
+        typer.Option(help="To coregister: a recording, with places.", callback=there),
+    ] = None,
+    montage: Montage = None,
+    trans: Trans = None,
+    skull: Skull = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="File to write; default: FILE with .safetensors."),
+        typer.Option("--out", help="What to write; default: FILE.safetensors, out/head-SUBJECT."),
     ] = None,
     channels: Annotated[
         Path | None,
@@ -44,15 +55,25 @@ def head(
     overwrite: Overwrite = False,
     json: Json = None,
 ) -> None:
-    """Import a lead field (FieldTrip, EEGLAB, Brainstorm, SimNIBS, arrays), or a child's head.
+    """Make a head ready: of an MRI, of another tool's lead field, of an age.
 
     \b
+    majorant head sub01 --subjects-dir subjects --recording rec.fif
     majorant head --import leadfield.mat --out mine.safetensors
     majorant head --import headmodel_surf.mat --channels channel.mat
     majorant head --age 6mo --subjects-dir subjects
     """
-    if (source is None) == (age is None):
-        raise MajorantError("give a file of a lead field with --import, or an age with --age")
+    if sum(given is not None for given in (subject, source, age)) != 1:
+        raise MajorantError(
+            "give one of three: a subject, a file of a lead field with --import, or an age "
+            "with --age"
+        )
+    if subject is not None:
+        run_subject(
+            subject, subjects_dir, recording, montage, trans, skull, out, overwrite=overwrite,
+            json=json,
+        )  # fmt: skip
+        return
     if age is not None:
         _of_age(age, subjects_dir, json)
         return

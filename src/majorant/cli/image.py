@@ -35,10 +35,11 @@ def image(
     demo: Annotated[bool, typer.Option("--demo", help="Image a simulated response.")] = False,
     recording: own.Recording,
     contrast: own.Contrast = None,
-    solver: own.Solver = "scan",
+    solver: own.Solver = "auto",
     sources: own.Sources,
     option: own.Option = None,
     uncertainty: own.Uncertainty = "auto",
+    atlas: own.Atlas = "gyri",
     region: own.Region = None,
     output: own.NamedFolder = None,
     raw: Annotated[
@@ -65,7 +66,9 @@ def image(
     majorant image rec-ave.fif --condition A --condition B --contrast A-B
     """
     preparation = recording.settings()
-    imaging = sources.settings(solver, option=option, uncertainty=uncertainty, region=region)
+    imaging = sources.settings(
+        solver, option=option, uncertainty=uncertainty, region=region, atlas=atlas
+    )
     voice = Voice(quiet)
     if bids is not None:
         if demo or file is not None:

@@ -77,6 +77,7 @@ def run_bids(
     from majorant.head.find import subjects_folder
 
     imaging.imager()
+    imaging.naming()
     if imaging.subject is not None:
         # Workers of a cluster may know another SUBJECTS_DIR than who asks.
         imaging = replace(imaging, subjects_dir=subjects_folder(imaging.subjects_dir))

@@ -44,6 +44,7 @@ def run_one(
 
     check_output(target, overwrite=overwrite)
     imaging.imager()
+    imaging.naming()
     with timed() as seconds, resumable(target) if continuous else nullcontext() as room:
         if file is not None and room is not None:
             result = _continuous(file, preparation, imaging, room, voice)
@@ -157,7 +158,7 @@ def tell_result(result: ImageResult) -> None:
         (
             written(unit.factor * peak.time, spec),
             peak.hemisphere,
-            peak.lobe,
+            peak.named,
             mni(peak.mni),
             number(scale.factor * peak.amplitude),
             _deviation(content.deviation_at(peak), scale.factor),
@@ -169,7 +170,7 @@ def tell_result(result: ImageResult) -> None:
     columns = (
         unit.label,
         "hemisphere",
-        "lobe",
+        "region",
         "MNI152, mm",
         scale.label.strip("()"),
         "±",

@@ -218,6 +218,15 @@ Uncertainty = Annotated[
     ),
 ]
 
+Atlas = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Names of places: gyri, hcp-mmp, yeo7, aparc, or a file of FreeSurfer, GIFTI, CIFTI, "
+        "NIfTI.",
+        rich_help_panel=RARE,
+    ),
+]
 Region = Annotated[
     float | None,
     typer.Option(
@@ -306,10 +315,11 @@ class Sources:
 
     def settings(
         self,
-        solver: str = "scan",
+        solver: str = "auto",
         *,
         option: list[str] | None = None,
         uncertainty: str = "none",
+        atlas: str = "gyri",
         region: float | None = None,
     ) -> ImageSettings:
         """What these options mean, with a solver and settings of its own.
@@ -344,6 +354,7 @@ class Sources:
             data_cov=self.data_cov,
             options=dict(_pair(text) for text in option or ()),
             uncertainty=uncertainty,
+            atlas=atlas,
             region=region,
         )
 

@@ -50,7 +50,7 @@ def stream(
     solver: Annotated[
         str,
         typer.Option(
-            help="A linear one, or mm-net.",
+            help="A linear one, or mm-net; auto takes too long for a live stream.",
             autocompletion=complete_solvers,
             callback=known_solver,
             rich_help_panel=SOURCES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from majorant.atlas.gyri import gyri
 from majorant.compare.agree import NEAR_MM, together
 from majorant.compare.run import Comparison, Moment
 from majorant.forward.cortex import lobe
@@ -85,10 +86,13 @@ def _but(moment: Moment, index: int) -> str:
 
 
 def site(moment: Moment, index: int) -> str:
-    """Return side and lobe of a solver's strongest location."""
+    """Return side and gyrus of a solver's strongest location."""
     x, y, z = (float(v) for v in moment.peaks[index])
     if not np.isfinite(x):
         return "(nowhere)"
+    known = gyri().name_of((x, y, z))
+    if known:
+        return known
     name = lobe((x, y, z))
     plain = {"frontal", "parietal", "temporal", "occipital"}
     noun = " lobe" if name in plain else "" if name == "insula" else " cortex"

@@ -131,7 +131,7 @@ class Evidence:
 
     def where(self, peak: Peak) -> str:
         """A peak's place and time in words."""
-        return f"{peak.hemisphere} {peak.lobe} ({mni(peak.mni)}) at {self.at(peak.time)}"
+        return f"{peak.hemisphere} {peak.named} ({mni(peak.mni)}) at {self.at(peak.time)}"
 
 
 def percent(share: float) -> str:

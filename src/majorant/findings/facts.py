@@ -39,6 +39,8 @@ class Peak:
     moment : float or None
         Of the dipole there that the data ask for at that time, A m, whatever the estimate's unit;
         see :mod:`majorant.findings.moments`.
+    name : str
+        Of its place in an atlas, without the side; "" where it has none.
     """
 
     time: float
@@ -49,6 +51,12 @@ class Peak:
     amplitude: float
     share: float
     moment: float | None = None
+    name: str = ""
+
+    @property
+    def named(self) -> str:
+        """Name of the place, or of the lobe where it has none."""
+        return self.name or self.lobe
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,10 @@ class SourceMaps:
     unit : str
         ``"Am"`` or the name of the statistic.
     signed : bool
+    names : tuple of str or None
+        Region of every location in an atlas, without its side, "" for none.
+    atlas : str
+        What that atlas is called.
     """
 
     values: NDArray[np.float64]
@@ -79,6 +91,8 @@ class SourceMaps:
     unit: str
     signed: bool
     parcels: NDArray[np.int64] | None = None
+    names: tuple[str, ...] | None = None
+    atlas: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +132,7 @@ class Region:
     area_cm2 : float
         Of the cortex in it.
     places : tuple of (str, float)
-        Side and lobe, with the share of the area that lies there; the largest first.
+        Side and gyrus, with the share of the area that lies there; the largest first.
     real : float
         How many of the simulated peaks like this one had a source within 30 mm, 0 to 1.
     """

@@ -20,7 +20,15 @@ from majorant.forward.deform import thicken
 from majorant.forward.mesh import cast_rays, coarser_faces
 from majorant.forward.surfaces import package_folder
 
-__all__ = ["Head", "build_head", "compute_gain", "move_inside", "thicker"]
+__all__ = [
+    "SKULL_LIMIT",
+    "SKULL_SHARE",
+    "Head",
+    "build_head",
+    "compute_gain",
+    "move_inside",
+    "thicker",
+]
 
 ICO3 = 642
 SKULL_SHARE = 0.55

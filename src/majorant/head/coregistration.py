@@ -31,12 +31,15 @@ class Coregistration:
     ch_names : tuple of str
     distance_mm : array, shape (n_electrodes,)
         From the scalp, before the forward model moves every electrode to its nearest point.
+    shells : str or None
+        What is to be said of the shells, where they were derived.
     """
 
     subject: str
     by: str
     ch_names: tuple[str, ...]
     distance_mm: NDArray[np.float64]
+    shells: str | None = None
 
     @property
     def median_mm(self) -> float:

@@ -102,10 +102,19 @@ def find_head(
 
         assert request.subject is not None
         spacing = REGIONS_FROM if regions else SURFACE_SPACE if wanted == "auto" else wanted
+        child = child_of(request.age)
+        skull = request.skull or (None if child is None else child.skull)
         forward, coregistration = subject_forward(
-            info, request.subject, root, request.trans, spacing, progress
+            info, request.subject, root, request.trans, spacing, progress, skull=skull
         )
         account.note(coregistration.sentence())
+        if coregistration.shells is not None:
+            account.note(coregistration.shells)
+        if skull is not None:
+            account.note(
+                f"The skull was taken to conduct {skull:.3g} S/m, unless the subject’s folder has "
+                "a solution of its own."
+            )
     elif wanted not in ("auto", "regions"):
         account.note(f"The forward’s own source space was used; {wanted} is one of the template.")
     if not regions:

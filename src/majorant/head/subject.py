@@ -1,8 +1,8 @@
 """The head of a FreeSurfer subject: source space, shells and coregistration, all by MNE.
 
-Shells come from ``SUBJECT/bem``: a boundary-element solution where there is one, else the three
-surfaces of `mne.bem.make_watershed_bem`. The transformation from head to MRI coordinates is read
-from a file, found in ``bem``, or fitted: fiducials first, then all electrodes to the scalp. What
+Shells come from ``SUBJECT/bem``: a boundary-element solution where there is one, else three
+surfaces (`majorant.head.shells`). The transformation from head to MRI coordinates is read from a
+file, found in ``bem``, or fitted: fiducials first, then all electrodes to the scalp. What
 was computed is kept in the cache folder, under a key of everything that it was made from.
 """
 
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,17 +23,46 @@ from torch import Tensor
 
 from majorant.account import Account, listening
 from majorant.files.cache import Cache, Content
-from majorant.forward.template import CONDUCTIVITY
 from majorant.head.coregistration import Coregistration, check_scalp
+from majorant.head.shells import SubjectShells, carried_fiducials, find_shells, solve_subject
 from majorant.problem import MajorantError
 from majorant.recording.file import UNREADABLE
 
-__all__ = ["subject_forward"]
+__all__ = [
+    "Transformation",
+    "find_transformation",
+    "solved_before",
+    "subject_folder",
+    "subject_forward",
+]
 
-VERSION = 1
+VERSION = 2
 SURFACES = ("white", "sphere")
-SHELLS = ("inner_skull", "outer_skull", "outer_skin")
 Progress = Callable[[str], None] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Transformation:
+    """From head to MRI coordinates.
+
+    Attributes
+    ----------
+    trans : mne.transforms.Transform
+    by : str
+        Where it came from.
+    fiducials : ndarray or None, shape (3, 3)
+        Of the MRI, as they were found or guessed: left preauricular point, nasion, right one;
+        metres. Only where the transformation was fitted.
+    """
+
+    trans: Any
+    by: str
+    fiducials: np.ndarray | None = None
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """Shape (4, 4)."""
+        return np.asarray(self.trans["trans"], dtype=np.float64)
 
 
 def subject_forward(
@@ -41,6 +72,8 @@ def subject_forward(
     trans: str | None,
     spacing: str,
     progress: Progress = None,
+    *,
+    skull: float | None = None,
 ) -> tuple[Any, Coregistration]:
     """Compute the forward solution of a recording on a subject's head.
 
@@ -57,6 +90,8 @@ def subject_forward(
         Vertices, as for `mne.setup_source_space`: "ico4", "oct6", ...
     progress : callable, optional
         Called with a line of text for every step that takes time.
+    skull : float, optional
+        Conductivity, S/m; of a solution that the folder has, it is as it is.
 
     Raises
     ------
@@ -67,12 +102,11 @@ def subject_forward(
 
     say = progress or (lambda text: None)
     patches: Any = "patch"
-    folder, root = _folder(subject, subjects_dir)
-    head_to_mri, by = _transformation(info, subject, folder, root, trans)
-    scalp = _scalp(folder, subject)
-    found = check_scalp(
-        info, head_to_mri["trans"], scalp["rr"], np.asarray(scalp["tris"]), subject, by
-    )
+    folder, root = subject_folder(subject, subjects_dir)
+    shells = find_shells(folder, subject, root, progress)
+    moved = find_transformation(info, subject, folder, root, trans, shells)
+    found = check_scalp(info, moved.matrix, *shells.surfaces[2], subject, moved.by)
+    found = replace(found, shells=shells.sentence if shells.derived else None)
 
     def build() -> Content:
         with listening(Account(), "building the head"):
@@ -81,15 +115,16 @@ def subject_forward(
                 subject, spacing, subjects_dir=root, add_dist=patches, verbose="error"
             )
             say(f"Solving for the potentials of {subject} (once)")
-            solution = _solution(folder, subject, root)
+            solution = _solution(folder, shells, skull)
             forward = mne.make_forward_solution(
-                info, head_to_mri, src, solution, meg=False, eeg=True, mindist=0.0,
+                info, moved.trans, src, solution, meg=False, eeg=True, mindist=0.0,
                 verbose="error",
             )  # fmt: skip
         return {"forward": _as_bytes(forward)}, {}
 
     try:
-        key = [version("mne"), spacing, _sources(folder), _placed(info), _rounded(head_to_mri)]
+        key = [version("mne"), spacing, _sources(folder), _placed(info), _rounded(moved.trans)]
+        key += [skull, _digest(shells)]
         kept, _ = Cache(progress).get("subject", VERSION, key, build)
         forward = _from_bytes(kept["forward"])
     except UNREADABLE as error:
@@ -123,13 +158,19 @@ def _from_bytes(content: Tensor) -> Any:
 def _sources(folder: Path) -> list[list[str]]:
     """Every file of a subject that its forward is made from, with the sha256 of each."""
     surfaces = [folder / "surf" / f"{side}.{kind}" for side in ("lh", "rh") for kind in SURFACES]
-    shells = [*(folder / "bem" / f"{name}.surf" for name in SHELLS)]
     solved = sorted((folder / "bem").glob("*-bem-sol.fif"))
     return [
         [path.name, hashlib.sha256(path.read_bytes()).hexdigest()]
-        for path in [*surfaces, *shells, *solved]
+        for path in [*surfaces, *solved]
         if path.is_file()
     ]
+
+
+def _digest(shells: SubjectShells) -> str:
+    digest = hashlib.sha256()
+    for vertices, faces in shells.surfaces:
+        digest.update(vertices.astype("<f4").tobytes() + faces.astype("<i4").tobytes())
+    return digest.hexdigest()
 
 
 def _placed(info: Any) -> list[list[Any]]:
@@ -144,7 +185,14 @@ def _rounded(transform: Any) -> list[list[float]]:
     return np.round(np.asarray(transform["trans"], float), 8).tolist()
 
 
-def _folder(subject: str, subjects_dir: str | None) -> tuple[Path, str]:
+def subject_folder(subject: str, subjects_dir: str | None) -> tuple[Path, str]:
+    """Return the folder of a subject, and that of all subjects.
+
+    Raises
+    ------
+    MajorantError
+        If it is not there.
+    """
     if subjects_dir is None:
         raise MajorantError(
             f"the folder of the subject {subject!r} is not known; give subjects_dir, or set "
@@ -160,10 +208,29 @@ def _folder(subject: str, subjects_dir: str | None) -> tuple[Path, str]:
     return root / subject, str(root)
 
 
-def _transformation(
-    info: Any, subject: str, folder: Path, root: str, trans: str | None
-) -> tuple[Any, str]:
-    """From head to MRI coordinates, and where it came from."""
+def find_transformation(
+    info: Any, subject: str, folder: Path, root: str, trans: str | None, shells: SubjectShells
+) -> Transformation:
+    """Read or fit the transformation from head to MRI coordinates.
+
+    Parameters
+    ----------
+    info : mne.Info
+    subject : str
+    folder : Path
+        Of the subject.
+    root : str
+        Of all subjects.
+    trans : str or None
+        A file; else one in ``bem``, else fiducials first, then electrodes to the scalp.
+    shells : SubjectShells
+        Whose scalp is taken where the folder has none.
+
+    Raises
+    ------
+    MajorantError
+        If a file cannot be read, or nothing can be fitted.
+    """
     import mne
 
     path = None if trans is None else Path(trans).expanduser()
@@ -177,7 +244,7 @@ def _transformation(
             found: Any = mne.read_trans(path)
             if found["from"] != 4:
                 found = mne.transforms.invert_transform(found)
-            return mne.transforms._ensure_trans(found, "head", "mri"), path.name
+            return Transformation(mne.transforms._ensure_trans(found, "head", "mri"), path.name)
         except UNREADABLE as error:
             raise MajorantError(
                 f"{path} cannot be read as a transformation between head and MRI; give what "
@@ -185,10 +252,13 @@ def _transformation(
             ) from error
     try:
         with listening(Account(), "coregistering"):
-            fitted = mne.coreg.Coregistration(info, subject, root, fiducials="auto")
-            fitted.fit_fiducials(verbose="error")
-            fitted.fit_icp(n_iterations=20, verbose="error")
-            return fitted.trans, "fiducials and scalp"
+            marks = _fiducials(folder, subject, root)
+            with _scalp_in(folder, subject, root, shells) as place:
+                fitted = mne.coreg.Coregistration(info, subject, place, fiducials=marks)
+                fitted.fit_fiducials(verbose="error")
+                fitted.fit_icp(n_iterations=20, verbose="error")
+            points = np.stack([marks[key] for key in ("lpa", "nasion", "rpa")])
+            return Transformation(fitted.trans, "fiducials and scalp", points)
     except UNREADABLE as error:
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise MajorantError(
@@ -197,45 +267,54 @@ def _transformation(
         ) from error
 
 
-def _scalp(folder: Path, subject: str) -> Any:
-    """The scalp of a subject, MRI coordinates in metres."""
+@contextmanager
+def _scalp_in(folder: Path, subject: str, root: str, shells: SubjectShells) -> Iterator[str]:
+    """A folder of subjects where MNE finds the scalp of this one."""
     import mne
 
-    dense = folder / "bem" / f"{subject}-head.fif"
-    plain = folder / "bem" / "outer_skin.surf"
-    try:
-        if plain.is_file():
-            places, faces, *_ = mne.read_surface(plain)
-            return {"rr": np.asarray(places) / 1e3, "tris": faces}
-        if dense.is_file():
-            return mne.read_bem_surfaces(dense, verbose="error")[0]
-    except UNREADABLE as error:
-        raise MajorantError(
-            f"the scalp of {subject} cannot be read; make it again with mne.bem.make_watershed_bem"
-        ) from error
-    raise MajorantError(
-        f"{subject} has no scalp in {folder / 'bem'} (outer_skin.surf or {dense.name}); make one "
-        "with mne.bem.make_watershed_bem"
-    )
+    heads = (f"{subject}-head.fif", f"{subject}-head-dense.fif", "outer_skin.surf")
+    if any((folder / "bem" / name).is_file() for name in heads):
+        yield root
+        return
+    with tempfile.TemporaryDirectory(prefix="majorant-") as place:
+        bem = Path(place) / subject / "bem"
+        bem.mkdir(parents=True)
+        vertices, faces = shells.surfaces[2]
+        mne.write_surface(bem / "outer_skin.surf", 1e3 * vertices, faces, verbose="error")
+        yield place
 
 
-def _solution(folder: Path, subject: str, root: str) -> Any:
-    """A boundary-element solution of three shells: read, or made."""
+def _fiducials(folder: Path, subject: str, root: str) -> dict[str, np.ndarray]:
+    """Fiducials of the MRI: of a file, else by the Talairach transformation, else by the cortex."""
+    import mne
+
+    names = {1: "lpa", 2: "nasion", 3: "rpa"}
+    path = folder / "bem" / f"{subject}-fiducials.fif"
+    if path.is_file():
+        points: Any = mne.io.read_fiducials(path, verbose="error")[0]
+    elif (folder / "mri" / "transforms" / "talairach.xfm").is_file():
+        points = mne.coreg.get_mni_fiducials(subject, root, verbose="error")
+    else:
+        places = carried_fiducials(folder, subject)
+        return dict(zip(("lpa", "nasion", "rpa"), places, strict=True))
+    return {names[int(p["ident"])]: np.asarray(p["r"], dtype=np.float64) for p in points}
+
+
+def solved_before(folder: Path) -> Path | None:
+    """A boundary-element solution of three shells that the folder has."""
     import mne
 
     for path in sorted((folder / "bem").glob("*-bem-sol.fif")):
-        solution = mne.read_bem_solution(path, verbose="error")
-        if len(solution["surfs"]) == 3:
-            return solution
-    lacking = [name for name in SHELLS if not (folder / "bem" / f"{name}.surf").is_file()]
-    if lacking:
-        raise MajorantError(
-            f"{subject} has no {', '.join(lacking)} in {folder / 'bem'}, and EEG needs three "
-            "shells; make them with mne.bem.make_watershed_bem"
-        )
-    faces = len(mne.read_surface(folder / "bem" / "inner_skull.surf")[1])
-    ico: Any = 3 if faces > 1280 else None
-    model = mne.make_bem_model(
-        subject, ico=ico, conductivity=CONDUCTIVITY, subjects_dir=root, verbose="error"
-    )
-    return mne.make_bem_solution(model, verbose="error")
+        if len(mne.read_bem_surfaces(path, verbose="error")) == 3:
+            return path
+    return None
+
+
+def _solution(folder: Path, shells: SubjectShells, skull: float | None) -> Any:
+    """A boundary-element solution of three shells: read, or made."""
+    import mne
+
+    path = solved_before(folder)
+    if path is not None:
+        return mne.read_bem_solution(path, verbose="error")
+    return solve_subject(shells, skull)

@@ -31,7 +31,7 @@ class SourceImager:
     Parameters
     ----------
     solver : str
-        Name of a solver: "scan", "auto", "mne", "dspm", "sloreta", "eloreta", "champagne", ...
+        Name of a solver: "auto", "scan", "mne", "dspm", "sloreta", "eloreta", "champagne", ...
     snr : float, "gcv" or "evidence"
         Signal-to-noise ratio of amplitudes in the whitened data: ``lambda^2 = 1 / snr^2``, with the
         source prior scaled so that ``trace(L R L')`` is the rank. A word chooses it from the data,
@@ -113,7 +113,7 @@ class SourceImager:
 
     def __init__(
         self,
-        solver: str = "scan",
+        solver: str = "auto",
         *,
         snr: float | str = 3.0,
         loose: float | Mapping[str, float] | str = "auto",

@@ -44,7 +44,7 @@ class ImagerSettings:
         Options of the solver.
     """
 
-    solver: str = "scan"
+    solver: str = "auto"
     snr: float | str = 3.0
     loose: float | Mapping[str, float] | str = "auto"
     depth: float | Mapping[str, Any] | str | None = "auto"

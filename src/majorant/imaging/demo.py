@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from majorant.account import Account
+from majorant.atlas.gyri import gyri
 from majorant.findings.facts import Peak
 from majorant.forward.cortex import grow_patch, lobe
 from majorant.forward.leadfield import Leadfield
@@ -288,6 +289,7 @@ def _truth(places: Places, fine: Leadfield, seeds: list[int], settings: DemoSett
                 location=int(seed),
                 amplitude=settings.moment,
                 share=1.0,
+                name=gyri().name_of((x, y, z)).partition(" ")[2],
             )
         )
     return Truth(tuple(peaks), fine.positions.numpy()[seeds])

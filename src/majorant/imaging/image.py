@@ -16,6 +16,7 @@ from majorant.findings.evidence import Evidence
 from majorant.findings.facts import PageContent, Peak, SourceMaps, Uncertainty
 from majorant.findings.faint import faint, strongest_ratio
 from majorant.findings.moments import with_moments
+from majorant.findings.names import named, region_names
 from majorant.findings.peaks import find_peaks
 from majorant.findings.shadows import leaked
 from majorant.findings.standing import doubts
@@ -136,7 +137,9 @@ def page_content(
     window = times is None
     if times is None:
         times = np.asarray(prepared.evoked.times, float)
-    peaks = _peaks(values, times, places, problem, imager)
+    atlas = settings.naming()
+    names = region_names(atlas, imager.leadfield_, places)
+    peaks = named(_peaks(values, times, places, problem, imager), names)
     explained = _explained(data, predicted)
     evidence = Evidence(
         prepared=prepared,
@@ -165,7 +168,7 @@ def page_content(
         data=data,
         predicted=predicted,
         explained=explained,
-        sources=_maps(values, solution, imager, places),
+        sources=replace(_maps(values, solution, imager, places), names=names, atlas=atlas.name),
         peaks=peaks,
         solver=_solver(imager),
         certificate=solution.certificate,

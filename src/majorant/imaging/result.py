@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from majorant import __version__
+from majorant.atlas.atlas import Atlas
+from majorant.atlas.read import read_atlas
 from majorant.findings.facts import PageContent, Peak
 from majorant.findings.moments import meaning
 from majorant.findings.uncertainty_choice import check_asked
@@ -47,12 +49,15 @@ class ImageSettings(ImagerSettings):
         Standard deviations: none, what fits the solver, or over so many resampled data sets.
     seed : int
         Of the resampling.
+    atlas : str
+        What places are called by: a name or a file, see :func:`majorant.atlas.read.read_atlas`.
     """
 
     forward: str | None = None
     data_cov: str = "auto"
     uncertainty: int | str = "auto"
     seed: int = 0
+    atlas: str = "gyri"
 
     def __post_init__(self) -> None:
         check_asked(self.uncertainty)
@@ -66,9 +71,20 @@ class ImageSettings(ImagerSettings):
                 ("subjects_dir", self.subjects_dir),
                 ("trans", self.trans),
                 ("data_cov", self.data_cov),
+                ("atlas", self.atlas),
             )
         }
         return {**asdict(self), **files, "options": dict(self.options)}
+
+    def naming(self) -> Atlas:
+        """Read the atlas that places are named by.
+
+        Raises
+        ------
+        MajorantError
+            If there is none of that name.
+        """
+        return read_atlas(self.atlas, subject=self.subject, subjects_dir=self.subjects_dir)
 
     def imager(self) -> SourceImager:
         """Make the imager of these settings."""

@@ -27,7 +27,9 @@ def source_scale(maps: SourceMaps, largest: float) -> Scaled:
 
 
 def place(peak: Peak) -> str:
-    """Return side and lobe in words."""
+    """Return side and place in words, or side and lobe where the place has no name."""
+    if peak.name:
+        return f"{peak.hemisphere} {peak.name}"
     noun = " lobe" if peak.lobe in _LOBES else "" if peak.lobe == "insula" else " cortex"
     return f"{peak.hemisphere} {peak.lobe}{noun}".strip()
 

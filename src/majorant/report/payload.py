@@ -180,7 +180,11 @@ def _region(content: PageContent, location: int) -> dict[str, Any]:
     """Return place and MNI coordinates of the location that stands for a region."""
     mni, side = content.sources.positions_mni[location], content.sources.hemisphere[location]
     xyz = (float(mni[0]), float(mni[1]), float(mni[2]))
-    here = Peak(0.0, ("left", "right")[int(side)], lobe(mni), xyz, location, 0.0, 0.0)
+    names = content.sources.names
+    here = Peak(
+        0.0, ("left", "right")[int(side)], lobe(mni), xyz, location, 0.0, 0.0,
+        name="" if names is None else names[location],
+    )  # fmt: skip
     return {"place": calm(place(here)), "mni": [round(v, 1) for v in xyz]}
 
 

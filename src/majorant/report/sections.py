@@ -35,6 +35,7 @@ from majorant.report.regions import region_cells, regions_section
 from majorant.report.templating import template
 from majorant.words import (
     Scaled,
+    calm,
     clock,
     instant,
     mni,
@@ -131,14 +132,14 @@ def _peaks(content: PageContent) -> Section:
         return Section("peaks", "Peaks", paragraphs(text))
     clk, peaks = clock(content.times), content.peaks
     scale = source_scale(content.sources, max(abs(peak.amplitude) for peak in peaks))
-    heads = ["Rank", clk.axis, "Hemisphere", "Lobe", "MNI x, y, z (mm)", scale.axis, "Share (%)"]
+    heads = ["Rank", clk.axis, "Hemisphere", "Region", "MNI x, y, z (mm)", scale.axis, "Share (%)"]
     heads.append("Dipole (nAm)")
     rows = [
         (
             str(rank),
             instant(peak.time, clk).split("\u202f")[0],
             peak.hemisphere,
-            peak.lobe,
+            peak.named,
             mni(peak.mni),
             _amplitude(content, peak, scale),
             percent(peak.share).removesuffix("\u202f%"),
@@ -147,8 +148,8 @@ def _peaks(content: PageContent) -> Section:
         for rank, peak in enumerate(peaks, 1)
     ]
     caption = (
-        "Local maxima over space and time, the strongest first. MNI152 coordinates; lobes by boxes "
-        "in these, so only a guide near their borders. Share: of the estimate’s energy at that "
+        "Local maxima over space and time, the strongest first. MNI152 coordinates; regions "
+        f"{_atlas(content)}, a guide near their borders. Share: of the estimate’s energy at that "
         "time, within 30 mm of the peak. Dipole: the moment of the one dipole there that the data "
         f"ask for, comparable between solvers; the amplitude is {_meaning(content)}."
     )
@@ -166,6 +167,11 @@ def _against(content: PageContent) -> Markup:
     """What speaks against peaks that are therefore no headline."""
     listed = [(rank, why) for rank, why in enumerate(content.doubts, 1) if why]
     return template("image").against(listed)
+
+
+def _atlas(content: PageContent) -> str:
+    known = content.sources.atlas
+    return f"of the atlas {calm(known)}" if known else "are lobes by boxes in these"
 
 
 def _meaning(content: PageContent) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from majorant.atlas.gyri import gyri
 from majorant.errors import MajorantError
 from majorant.findings.evidence import percent
 from majorant.findings.facts import Peak, Region, Regions
@@ -183,11 +184,11 @@ def region_of(
     inside = inside[np.argsort(score[inside], kind="stable")]
     area = cortex.area[inside]
     named: dict[str, float] = {}
-    for place, side, part in zip(
-        cortex.places.mni[inside], cortex.places.hemisphere[inside], area, strict=True
+    gyrus = gyri().of_places(cortex.places.mni[inside])
+    for place, side, k, part in zip(
+        cortex.places.mni[inside], cortex.places.hemisphere[inside], gyrus, area, strict=True
     ):
-        x, y, z = (float(v) for v in place)
-        name = f"{'left' if side == 0 else 'right'} {lobe((x, y, z))}"
+        name = f"{'left' if side == 0 else 'right'} {gyri().names[k] if k >= 0 else lobe(place)}"
         named[name] = named.get(name, 0.0) + float(part)
     total = max(float(area.sum()), 1e-12)
     shares = sorted(((k, v / total) for k, v in named.items()), key=lambda pair: -pair[1])
