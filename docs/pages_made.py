@@ -69,6 +69,8 @@ ROOMS = {
         "majorant.weights.shipped",
         "majorant.weights.sbl",
         "majorant.training.command",
+        "majorant.training.recipes",
+        "majorant.training.loop",
         "majorant.training.presets",
         "majorant.training.fit",
         "majorant.training.sbl",

@@ -15,7 +15,7 @@ from majorant.audit.cap import Cap
 from majorant.audit.heads import AuditHead
 from majorant.audit.page import Maps, render_audit
 from majorant.audit.regions import Expected, by_place
-from majorant.audit.run import Prepared, run
+from majorant.audit.run import PreparedAudit, run
 from majorant.audit.settings import AuditSettings
 from majorant.audit.summary import Audit, cortex_maps
 from majorant.audit.tables import change_table, place_table
@@ -29,7 +29,7 @@ SETTINGS = AuditSettings(n=30, snr=(5.0, 5.0), levels=1, solvers=("sloreta",), e
 @pytest.fixture(scope="module")
 def found(ball: AuditHead, cap: Cap, tmp_path_factory: pytest.TempPathFactory) -> Audit:
     folder: Path = tmp_path_factory.mktemp("chunks")
-    return run(Prepared(SETTINGS, cap, ball, Account()), folder, lambda done, total: None)
+    return run(PreparedAudit(SETTINGS, cap, ball, Account()), folder, lambda done, total: None)
 
 
 @pytest.fixture(scope="module")

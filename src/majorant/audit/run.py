@@ -29,11 +29,11 @@ from majorant.audit.solvers import check_solver, weights_of
 from majorant.audit.store import SUMMARY, finish, open_folder
 from majorant.audit.summary import Audit, cortex_maps
 from majorant.audit.tables import rows_for_csv
-from majorant.audit.trials import Trials, noise_scale
+from majorant.audit.trials import AuditTrials, noise_scale
 from majorant.errors import MajorantError
 from majorant.report.shade import Shade
 
-__all__ = ["PAGE", "Prepared", "audit_folder", "prepare", "run", "save", "summarise"]
+__all__ = ["PAGE", "PreparedAudit", "audit_folder", "prepare", "run", "save", "summarise"]
 
 PAGE, MAPS, TABLE, POSTER = "audit.html", "maps.csv", "table.csv", "maps.png"
 HEIGHT = 224
@@ -41,7 +41,7 @@ HEIGHT = 224
 Move = Callable[[int, int], None]
 
 
-class Prepared:
+class PreparedAudit:
     """Electrodes and heads of an audit, before anything is simulated.
 
     Attributes
@@ -82,7 +82,7 @@ class Prepared:
         }
 
 
-def prepare(settings: AuditSettings, say: Callable[[str], None] | None = None) -> Prepared:
+def prepare(settings: AuditSettings, say: Callable[[str], None] | None = None) -> PreparedAudit:
     """Find the electrodes and make the heads.
 
     Parameters
@@ -117,15 +117,15 @@ def prepare(settings: AuditSettings, say: Callable[[str], None] | None = None) -
             progress=say,
         )
     account.note(head.differs)
-    return Prepared(settings, cap, head, account)
+    return PreparedAudit(settings, cap, head, account)
 
 
-def run(prepared: Prepared, chunks: Path, move: Move) -> Audit:
+def run(prepared: PreparedAudit, chunks: Path, move: Move) -> Audit:
     """Simulate, solve and judge whatever is not in the folder of chunks yet.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : PreparedAudit
     chunks : Path
     move : callable
         Called with (estimates done, estimates in all).
@@ -136,7 +136,7 @@ def run(prepared: Prepared, chunks: Path, move: Move) -> Audit:
     own = grow(head, centres(head, locations, settings.seed), settings.extent)
     reference = grow(head, _representatives(head, every), settings.extent)
     deviation = noise_scale(reference, cap.rows(cap.n))
-    everywhere = Trials(head, reference, tuple(range(cap.n)), deviation, settings.seed)
+    everywhere = AuditTrials(head, reference, tuple(range(cap.n)), deviation, settings.seed)
     jobs = plan_jobs(settings, cap)
     data = replace(everywhere, patches=own)
     scores = run_jobs(jobs, prepared.solvers, data, cap, chunks, move)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from majorant.audit.cap import Cap
 from majorant.audit.heads import AuditHead
-from majorant.audit.jobs import Job
+from majorant.audit.jobs import AuditJob
 from majorant.audit.judge import METRICS
 from majorant.audit.regions import Expected
 from majorant.audit.settings import AuditSettings
@@ -73,7 +73,7 @@ class Change:
 
     Attributes
     ----------
-    job : Job
+    job : AuditJob
     error, within : Estimate
         There: mm, and share found within the goal, %.
     error_gain, within_gain : Estimate
@@ -81,7 +81,7 @@ class Change:
         positive shares are gains.
     """
 
-    job: Job
+    job: AuditJob
     error: Estimate
     within: Estimate
     error_gain: Estimate
@@ -97,7 +97,7 @@ class Audit:
     settings : AuditSettings
     cap : Cap
     head : AuditHead
-    jobs : tuple of Job
+    jobs : tuple of AuditJob
     solvers : tuple of str
     left_out : mapping
         Solvers that could not be used, and why.
@@ -115,7 +115,7 @@ class Audit:
     settings: AuditSettings
     cap: Cap
     head: AuditHead
-    jobs: tuple[Job, ...]
+    jobs: tuple[AuditJob, ...]
     solvers: tuple[str, ...]
     left_out: Mapping[str, str]
     locations: NDArray[np.int64]

@@ -23,7 +23,7 @@ def compare(
     file: Annotated[Path, typer.Argument(help="Any file that MNE-Python reads.", callback=there)],
     *,
     solvers: own.Solvers = "auto,sloreta,champagne,unfolded-sbl,mm-net",
-    recording: own.Recording,
+    recording: own.RecordingOptions,
     at: Annotated[
         list[float] | None,
         typer.Option(
@@ -31,7 +31,7 @@ def compare(
             rich_help_panel=SOURCES,
         ),
     ] = None,
-    sources: own.Sources,
+    sources: own.SourceOptions,
     region: own.Region = None,
     output: own.Folder = Path("out/compare"),
     overwrite: own.Overwrite = False,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from majorant.imaging.result import ImageSettings
     from majorant.recording.settings import Preparation
 
-RECORDING, SOURCES, OUTPUT = "Recording", "Sources", "Output"
+RECORDING, SOURCES, OUTPUT = "RecordingOptions", "SourceOptions", "Output"
 """Panels of the help."""
 
 Event = Annotated[
@@ -249,7 +249,7 @@ Quiet = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recording:
+class RecordingOptions:
     """How a recording is prepared."""
 
     event: Event = None
@@ -296,7 +296,7 @@ class Recording:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
+class SourceOptions:
     """Where sources are looked for, and how much is asked of the data."""
 
     snr: Snr = "3"

@@ -1,6 +1,7 @@
-"""What a page shows: plain arrays and sentences, with nothing left to compute.
+"""What is true of an estimate: plain arrays and sentences, with nothing left to compute.
 
-The `eeg` room fills a :class:`PageContent`; `figures.py` draws it and `page.py` writes it.
+The room ``imaging`` fills one :class:`Findings`; the page draws it, the terminal and
+``summary.json`` say it.
 """
 
 from __future__ import annotations
@@ -194,8 +195,8 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class PageContent:
-    """Everything `report.html` says.
+class Findings:
+    """Everything that was found: maps and peaks, how sure they are, what speaks against them.
 
     Attributes
     ----------

@@ -93,7 +93,7 @@ def template_forward(
         If there are no EEG channels, they have no positions, or a warp is asked for without
         fiducials.
     """
-    from majorant.forward.template import CONDUCTIVITY, template_alignment, template_leadfield
+    from majorant.forward.template import CONDUCTIVITY, aligned_leadfield
 
     places, fiducials = electrode_places(info)
     child = child_of(age)
@@ -126,8 +126,7 @@ def template_forward(
     if child is not None and circumference is not None:
         # What follows is at the template's size.
         parts["thickness"] = child.share / head_scale(circumference)
-    leadfield = template_leadfield(places, space=space, **parts)
-    alignment = template_alignment(places, **parts)
+    leadfield, alignment = aligned_leadfield(places, space=space, **parts)
     if circumference is not None:
         factor = head_scale(circumference)
         leadfield = dataclasses.replace(leadfield, gain=leadfield.gain / factor**2)

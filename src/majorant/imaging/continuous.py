@@ -26,7 +26,7 @@ from majorant.imager.inverse import Job
 from majorant.imager.store import EstimateStore
 from majorant.imager.streams import Conditioning, Reader, span_of_seconds, stream_columns
 from majorant.imager.tally import Tally
-from majorant.imaging.image import fitted_imager, page_content, predict, regularisation
+from majorant.imaging.image import Estimated, find_all, fitted_imager, predict, regularisation
 from majorant.imaging.instants import Instants
 from majorant.imaging.progress import Steps, key_of
 from majorant.imaging.result import ImageResult, ImageSettings
@@ -390,10 +390,8 @@ def _result(
     )
     predicted = predict(imager, solution, data, account)
     places = locate(imager.leadfield_)
-    page = page_content(
-        prepared, settings, imager, places, values, data, predicted, problem, None,
-        times,
-    )  # fmt: skip
+    found = Estimated(problem, places, values, data, predicted, times=times)
+    page = find_all(prepared, settings, imager, found)
     return ImageResult(
         stc=as_estimate(values, imager.model, float(times[0]), sfreq / shown.length),
         imager=imager,

@@ -14,7 +14,7 @@ from typing import Any
 from majorant import __version__
 from majorant.atlas.atlas import Atlas
 from majorant.atlas.read import read_atlas
-from majorant.findings.facts import PageContent, Peak
+from majorant.findings.facts import Findings, Peak
 from majorant.findings.moments import meaning
 from majorant.findings.uncertainty_choice import check_asked
 from majorant.head.places import Places
@@ -107,7 +107,7 @@ class ImageResult:
     imager : SourceImager
         Fitted; its ``solution_`` holds certificate and status.
     prepared : Prepared
-    content : PageContent
+    content : Findings
         Peaks, predicted data, explained variance, certificate, decisions and cautions, as the
         page shows them.
     settings : ImageSettings
@@ -119,7 +119,7 @@ class ImageResult:
     stc: Any
     imager: SourceImager
     prepared: Prepared
-    content: PageContent
+    content: Findings
     settings: ImageSettings
     places: Places
     store: Path | None = None
@@ -144,7 +144,6 @@ class ImageResult:
     def summary(self) -> dict[str, Any]:
         """Everything that was decided and found, as plain values, ready for JSON."""
         content, recording, imager = self.content, self.prepared.recording, self.imager
-        lead = imager.leadfield_
         return {
             "title": content.title,
             "input": None
@@ -169,24 +168,11 @@ class ImageResult:
                 "rank": imager.rank_,
                 "noise": self.prepared.noise_kind,
             },
-            "sources": {
-                "kind": lead.kind,
-                "subject": lead.subject,
-                "n_locations": lead.n_locations,
-                "n_orient": lead.n_orient,
-                "leadfield_sha256": lead.fingerprint(),
-                "electrodes_off_scalp_mm": None
-                if imager.alignment_ is None
-                else {
-                    "median": imager.alignment_.median_mm,
-                    "max": imager.alignment_.max_mm,
-                    "median_before_warp": imager.alignment_.before_median_mm,
-                },
-            },
+            "sources": _sources(imager),
             "solver": dict(content.solver),
             "status": imager.solution_.status[0].value,
             "unit": self.unit,
-            "amplitude_is": meaning(self.unit, lead.kind == "regions"),
+            "amplitude_is": meaning(self.unit, imager.leadfield_.kind == "regions"),
             "explained_variance": self.explained,
             "headline": " ".join(headline(content)).replace(THIN, " "),
             "peaks": [
@@ -205,7 +191,26 @@ class ImageResult:
         }
 
 
-def _uncertainty(content: PageContent) -> dict[str, Any] | None:
+def _sources(imager: SourceImager) -> dict[str, Any]:
+    """What the sources are, and whose head they are in."""
+    lead, alignment = imager.leadfield_, imager.alignment_
+    return {
+        "kind": lead.kind,
+        "subject": lead.subject,
+        "n_locations": lead.n_locations,
+        "n_orient": lead.n_orient,
+        "leadfield_sha256": lead.fingerprint(),
+        "electrodes_off_scalp_mm": None
+        if alignment is None
+        else {
+            "median": alignment.median_mm,
+            "max": alignment.max_mm,
+            "median_before_warp": alignment.before_median_mm,
+        },
+    }
+
+
+def _uncertainty(content: Findings) -> dict[str, Any] | None:
     """What the standard deviations are, and those of the peaks, in the unit of the estimate."""
     doubt = content.uncertainty
     if doubt is None:
@@ -219,7 +224,7 @@ def _uncertainty(content: PageContent) -> dict[str, Any] | None:
     }
 
 
-def _regions(content: PageContent) -> dict[str, Any] | None:
+def _regions(content: Findings) -> dict[str, Any] | None:
     """Where the sources of the peaks are, and how much of the cortex the data do not speak of."""
     regions = content.regions
     if regions is None:

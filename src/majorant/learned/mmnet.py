@@ -26,7 +26,7 @@ from majorant.energies.lengths import inverse, norm
 from majorant.learned.fused import suits
 from majorant.learned.limits import Limit, Limited, check_limit, limiting
 from majorant.learned.network import Geometry, UnrolledNetwork, rms, spread
-from majorant.learned.prepared import Prepared
+from majorant.learned.prepared import PreparedNetwork
 from majorant.learned.timegrid import TimeGrid
 from majorant.learned.unrolled import MMNetSettings, MMNetwork
 from majorant.majorants.base import Majorant, Surrogate
@@ -131,7 +131,7 @@ class MMNet(IterativeSolver[SourceState]):
     scan : bool
         Begin at the estimate of the patch scan, which knows patches, and not at the network's own
         start.
-    prepared : Prepared or None
+    prepared : PreparedNetwork or None
         What was made of the same network before; None begins anew.
 
     Raises
@@ -164,7 +164,7 @@ class MMNet(IterativeSolver[SourceState]):
         card: Card | None = None,
         recordings: bool = False,
         scan: bool = False,
-        prepared: Prepared | None = None,
+        prepared: PreparedNetwork | None = None,
     ) -> None:
         check_limit(limit)
         if limit is not None and bound is not None:
@@ -195,7 +195,7 @@ class MMNet(IterativeSolver[SourceState]):
         self.cuts, self.either = recordings, recordings and not settings.signed
         own = settings.window if isinstance(settings, MMNetSettings) else MMNetSettings.window
         self.abilities = replace(MMNet.abilities, window=own)
-        self.prepared = Prepared(network) if prepared is None else prepared
+        self.prepared = PreparedNetwork(network) if prepared is None else prepared
         self.scan, self._searching = scan, Scan()
 
     def changed(self, **changes: Any) -> MMNet:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # the compiler of their loops is imported where it is needed
     from majorant.learned.fused.step import FusedStep
 
 
-class Prepared:
+class PreparedNetwork:
     """The record of one set of weights, which must not change.
 
     Copies and other processes get the weights alone, and make the rest anew.
@@ -40,8 +40,8 @@ class Prepared:
         self._step: FusedStep | None = None
         self._layers: tuple[Operator, Layers] | None = None
 
-    def __reduce__(self) -> tuple[type[Prepared], tuple[UnrolledNetwork[Any]]]:
-        return Prepared, (self.network,)
+    def __reduce__(self) -> tuple[type[PreparedNetwork], tuple[UnrolledNetwork[Any]]]:
+        return PreparedNetwork, (self.network,)
 
     def norms(self) -> LayerNorms:
         """Return certified norms of the prior's layers."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.findings.facts import PageContent
+from majorant.findings.facts import Findings
 from majorant.report.headline import place, source_scale
 from majorant.report.sensors import sensor_positions
 from majorant.report.svg import COLOUR, SERIES, WIDTH, drawing, plain, to_svg
@@ -66,7 +66,7 @@ class Drawing:
     legend: tuple[tuple[str, str], ...] = ()
 
 
-def butterfly(content: PageContent) -> Drawing:
+def butterfly(content: Findings) -> Drawing:
     """All channels over time, their global field power, and lines at the peaks."""
     clk = clock(content.times)
     x, y = content.times * clk.factor, content.data * MICROVOLT
@@ -121,7 +121,7 @@ def _traces(
     axes.autoscale_view()
 
 
-def time_courses(content: PageContent, most: int = 6) -> Drawing:
+def time_courses(content: Findings, most: int = 6) -> Drawing:
     """The estimate over time at the strongest peaks, with its standard deviation if it has one."""
     clk, maps = clock(content.times), content.sources
     chosen = _distinct(content, most)
@@ -157,7 +157,7 @@ def time_courses(content: PageContent, most: int = 6) -> Drawing:
     )
 
 
-def fit(content: PageContent) -> Drawing:
+def fit(content: Findings) -> Drawing:
     """What the estimate explains of the data, and what it leaves, over time."""
     clk = clock(content.times)
     x = content.times * clk.factor
@@ -187,7 +187,7 @@ def fit(content: PageContent) -> Drawing:
     return Drawing("fit", svg, caption, (("ink", "recorded"), ("s2", "unexplained")))
 
 
-def certificate(content: PageContent) -> Drawing | None:
+def certificate(content: Findings) -> Drawing | None:
     """The energy of every accepted iterate; None for solvers that do not iterate."""
     proof = content.certificate
     steps = len(proof.energy) - 1
@@ -247,7 +247,7 @@ def _time_limits(panels: Sequence[Axes], x: NDArray[np.float64]) -> None:
             axes.axvline(0, color=COLOUR["muted"], lw=0.8)
 
 
-def _peak_lines(content: PageContent, panels: Sequence[Axes], clk: Scaled) -> None:
+def _peak_lines(content: Findings, panels: Sequence[Axes], clk: Scaled) -> None:
     """Draw a numbered line at every peak."""
     peaks = sorted((peak.time, rank) for rank, peak in enumerate(content.peaks, 1))
     for time, _ in peaks:
@@ -311,7 +311,7 @@ def _head_inset(figure: Figure, xy: NDArray[np.float64], colours: Sequence[Colou
     axes.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
 
 
-def _distinct(content: PageContent, most: int) -> list[tuple[str, int]]:
+def _distinct(content: Findings, most: int) -> list[tuple[str, int]]:
     """Return name and location of the strongest peaks that are not next to a stronger one.
 
     Without peaks, of the location whose largest value is largest.

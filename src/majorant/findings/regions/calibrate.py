@@ -19,7 +19,7 @@ from torch import Tensor
 
 from majorant.files.cache import Cache, Content
 from majorant.findings.regions.scores import ranks
-from majorant.findings.regions.simulated import Cortex, Simulated, Window
+from majorant.findings.regions.simulated import CalibratedCortex, Simulated, Window
 from majorant.metrics.peaks import list_peaks
 from majorant.simulate.everyday.trials import Drawn, Trials, drawn_trials, with_noise
 
@@ -196,7 +196,7 @@ def simulated_data(own: Simulated, drawn: Drawn, window: Window, seed: int) -> T
     )
 
 
-def _areas(score: NDArray[np.float64], cortex: Cortex) -> NDArray[np.float64]:
+def _areas(score: NDArray[np.float64], cortex: CalibratedCortex) -> NDArray[np.float64]:
     """Area of every third whose score is at most that of the steps, (3, n_steps)."""
     step = np.searchsorted(STEPS, score)
     out = np.zeros((3, len(STEPS)))

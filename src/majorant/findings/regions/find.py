@@ -23,7 +23,7 @@ from majorant.findings.regions.calibrate import (
 from majorant.findings.regions.conformal import quantile, thresholds
 from majorant.findings.regions.scores import ranks
 from majorant.findings.regions.shares import Share
-from majorant.findings.regions.simulated import Cortex, Simulated, Window
+from majorant.findings.regions.simulated import CalibratedCortex, Simulated, Window
 from majorant.forward.cortex import lobe
 from majorant.head.places import locate
 from majorant.imager.estimate import combined
@@ -54,7 +54,7 @@ class Limits:
         self.lead, self.pooled = thresholds(c.lead, c.lead_trial, c.lead_third, coverage)
         self.other = quantile(c.other, c.other_trial, coverage)
 
-    def inside(self, score: Array, cortex: Cortex, rank: int) -> NDArray[np.bool_]:
+    def inside(self, score: Array, cortex: CalibratedCortex, rank: int) -> NDArray[np.bool_]:
         """Say which places are in the region of the peak of some rank, from 0."""
         return score <= (self.lead[cortex.third] if rank == 0 else self.other)
 

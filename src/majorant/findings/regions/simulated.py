@@ -27,7 +27,7 @@ from majorant.simulate.sparse import homes
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
 
-__all__ = ["Cortex", "Simulated", "Window", "cortex_of", "why_not"]
+__all__ = ["CalibratedCortex", "Simulated", "Window", "cortex_of", "why_not"]
 
 MOST_SAMPLES = 100
 """Samples of a simulated window: longer ones are simulated at a lower rate."""
@@ -42,7 +42,7 @@ Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Cortex:
+class CalibratedCortex:
     """Locations of an estimate as cortex.
 
     Attributes
@@ -119,14 +119,14 @@ class Simulated:
     imager : SourceImager
     bank : HeadBank
         Of its electrodes.
-    cortex : Cortex
+    cortex : CalibratedCortex
     nave : int
         Trials behind the data.
     """
 
     imager: SourceImager
     bank: HeadBank
-    cortex: Cortex
+    cortex: CalibratedCortex
     nave: int
 
     @classmethod
@@ -201,7 +201,7 @@ class Simulated:
         return content_hash([*parts, size, repr(window), repr(self.density), n, seed])
 
 
-def cortex_of(imager: SourceImager, bank: HeadBank) -> Cortex:
+def cortex_of(imager: SourceImager, bank: HeadBank) -> CalibratedCortex:
     """Areas and depths of the locations of an imager on the template."""
     lead = imager.leadfield_
     places = locate(lead)
@@ -213,7 +213,7 @@ def cortex_of(imager: SourceImager, bank: HeadBank) -> Cortex:
     order = np.argsort(away, kind="stable")
     share = np.empty(len(away))
     share[order] = (np.cumsum(area[order]) - area[order] / 2) / area.sum()
-    return Cortex(places, area, np.minimum((3 * share).astype(np.int64), 2), home)
+    return CalibratedCortex(places, area, np.minimum((3 * share).astype(np.int64), 2), home)
 
 
 def _vertex_areas() -> NDArray[np.float64]:
