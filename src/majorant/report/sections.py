@@ -244,7 +244,10 @@ def _certificate(content: Findings) -> Section:
     proof, curve = content.certificate, figures.certificate(content)
     says = proof.sentence()
     if proof.residual is not None:
-        says = f"The normal equations hold to {number(float(proof.residual.max()), 2)} (relative)."
+        says = (
+            "Closed form, the minimum itself: the normal equations hold to "
+            f"{number(float(proof.residual.max()), 2)} (relative)."
+        )
     body = paragraphs(f"{says} {content.solver['guarantee']}")
     if curve is not None:
         body += figure(curve)
@@ -257,6 +260,7 @@ def _certificate(content: Findings) -> Section:
             ("fallbacks to the analytic step", str(int(proof.fallbacks.sum()))),
             ("bound", f"{proof.bound} ({proof.kind})"),
             ("guard", proof.guard),
+            *((name, number(value, 2)) for name, value in proof.ending()),
         ]
         body += table(("", ""), rows, "What the guard counted", kind="pairs")
     return Section("certificate", "The certificate", body)
