@@ -18,9 +18,9 @@ import torch
 
 from benchmarks.regions import cap_info
 from majorant import SourceImager
-from majorant.findings.regions.calibrate import CalibratedCortex, Simulated, Window
 from majorant.findings.regions.conformal import thresholds
 from majorant.findings.regions.scores import Density, ranks
+from majorant.findings.regions.simulated import CalibratedCortex, Simulated, Window
 from majorant.metrics.peaks import list_peaks
 from majorant.simulate.everyday.trials import drawn_trials, with_noise
 

@@ -23,6 +23,7 @@ from majorant.audit.judge import METRICS
 from majorant.audit.page import render_audit
 from majorant.audit.patches import balanced, centres, grow
 from majorant.audit.poster import poster
+from majorant.audit.regions import expected_regions
 from majorant.audit.settings import AuditSettings
 from majorant.audit.solvers import check_solver, weights_of
 from majorant.audit.store import SUMMARY, finish, open_folder
@@ -139,6 +140,10 @@ def run(prepared: PreparedAudit, chunks: Path, move: Move) -> Audit:
     jobs = plan_jobs(settings, cap)
     data = replace(everywhere, patches=own)
     scores = run_jobs(jobs, prepared.solvers, data, cap, chunks, move)
+    level, regions = settings.snr_levels[settings.planning], {}
+    if settings.region is not None:
+        for name in prepared.solvers:
+            regions[name] = expected_regions(name, cap, level, settings.region, settings.seed)
     return Audit(
         settings=settings,
         cap=cap,
@@ -150,6 +155,7 @@ def run(prepared: PreparedAudit, chunks: Path, move: Move) -> Audit:
         visible_db=everywhere.snr_db.numpy(),
         scores=scores,
         decisions=tuple(prepared.account.decisions),
+        regions=regions,
     )
 
 
@@ -250,6 +256,10 @@ def summarise(audit: Audit, command: str) -> dict[str, Any]:
         "levels": by_level,
         "places": places,
         "changes": changes,
+        "regions": {
+            solver: [asdict(expected) for expected in found]
+            for solver, found in audit.regions.items()
+        },
         "decisions": list(audit.decisions),
         "files": [PAGE, POSTER, MAPS, TABLE, SUMMARY],
     }

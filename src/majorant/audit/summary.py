@@ -9,7 +9,7 @@ takes in the sixth nearest of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from majorant.audit.cap import Cap
 from majorant.audit.heads import AuditHead
 from majorant.audit.jobs import AuditJob
 from majorant.audit.judge import METRICS
+from majorant.audit.regions import Expected
 from majorant.audit.settings import AuditSettings
 
 __all__ = ["Audit", "Change", "Estimate", "Group", "cortex_maps"]
@@ -107,6 +108,8 @@ class Audit:
     scores : mapping
         By job and solver: (n_levels, n_patches, 3).
     decisions : tuple of str
+    regions : mapping
+        By solver how large regions are, where that was asked for.
     """
 
     settings: AuditSettings
@@ -119,6 +122,7 @@ class Audit:
     visible_db: NDArray[np.float64]
     scores: Mapping[str, Mapping[str, NDArray[np.float64]]]
     decisions: tuple[str, ...]
+    regions: Mapping[str, tuple[Expected, ...]] = field(default_factory=dict)
 
     @cached_property
     def _counts(self) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ def compare(
     at: Annotated[
         list[float] | None,
         typer.Option(
-            help="A time to compare at, s; may be repeated; default: where the field is largest.",
+            help="A time, s; may be repeated; default: by the field.",
             rich_help_panel=SOURCES,
         ),
     ] = None,

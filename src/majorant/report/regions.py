@@ -60,8 +60,8 @@ def regions_section(content: Findings, cortex: Cortex) -> Section:
         for rank, region in enumerate(regions.of, 1)
     ]
     caption = (
-        "Had a source: of simulated peaks as strong beside the strongest, those with a source "
-        "within 30 mm."
+        "Had a source: of simulated peaks as high in the map of their own moment, those with a "
+        "source within 30 mm; the strongest peak is compared with the strongest ones."
     )
     listed = table(heads, rows, caption, numeric=(1, 3))
     body = _picture(content, regions, cortex) + listed + paragraphs(regions.how)
