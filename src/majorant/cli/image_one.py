@@ -185,6 +185,8 @@ def tell_result(result: ImageResult) -> None:
         show_table("Against the simulated truth", ("error", "value"), errors)
     out.print(f"Explained: {100 * result.explained:.0f} % of the variance of the window.")
     out.print(content.certificate.sentence())
+    for name, value in content.certificate.ending():
+        out.print(f"{name[:1].upper()}{name[1:]}: {number(value, 2)}.")
     for caution in content.cautions:
         out.print(f"[yellow]Caution:[/] {_plain(caution)}")
 

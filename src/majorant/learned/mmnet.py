@@ -1,14 +1,15 @@
 """MM-Net and R-MM-Net as solvers: a network proposes, the guard decides.
 
-Under the guard no weights, however bad, can raise the returned energy. The papers' projection of
-the curvature is there too (``limit``), with the guard or without; by default the curvature is open
-above and the guard decides. R-MM-Net is the paper's variant without softplus, projection and
-guard: nothing is promised, rises are counted.
+Under the guard no weights, however bad, can raise the energy of its iterates. The papers'
+projection of the curvature is there too (``limit``), with the guard or without; by default the
+curvature is open above and the guard decides. R-MM-Net is the paper's variant without softplus,
+projection and guard: nothing is promised, rises are counted.
 
 The energy fixes the direction of the estimate only. What is returned is ``s x`` with the amplitude
 ``s = <L x, y> / |L x|^2`` that the data ask for, one number per sample; where it is not positive
 the status says that no source explains the data, and the estimate is zero. The certificate refers
-to ``x`` before ``s``, at the sampling rate of the network.
+to ``x`` before ``s``, at the sampling rate of the network, and to windows before they are
+cross-faded; the prior's term knows a scale, so the energy of ``s x`` is another.
 
 Source: the MM-Net paper (arXiv 2026), equations 12 and 13, algorithm 2; ``docs/guarantees.md``.
 """
@@ -33,6 +34,7 @@ from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.cosine import CosineMajorant, HessianEstimate
 from majorant.majorants.guard import Guard
 from majorant.majorants.quadratic import QuadraticSurrogate
+from majorant.networks.autoencoder import Autoencoder
 from majorant.networks.card import Card
 from majorant.problem import MajorantError, Operator, Problem, Status
 from majorant.solvers.abilities import Abilities
@@ -238,15 +240,23 @@ class MMNet(IterativeSolver[SourceState]):
         """A network that took the steps of its training has not run into a limit."""
         return Status.TRAINED if steps == self.network.settings.iterations else Status.LIMIT
 
+    def certifies(self, problem: Problem) -> str:
+        """The iterate: its prior's term knows a scale, and that of the data comes afterwards."""
+        words = "the network's iterate, before it is scaled to the data"
+        if self._grid(problem) is None:
+            return words
+        return f"{words} and brought back from {self.network.settings.rate:g} Hz"
+
     @torch.no_grad()
     def majorant(self, problem: Problem) -> CosineMajorant | HessianEstimate:
         """The cosine energy with the network's prior, and the analytic bound of it."""
         coarse = self._coarse(problem)
         energy, made = self._energy(coarse, self.prepared.like(coarse)), self.prepared
+        norms = made.measured or made.norms
         if self.limit is not None:
-            return limiting(energy, self.limit, made.norms)
+            return limiting(energy, self.limit, norms)
         matrix = coarse.operator.svd() is not None
-        return CosineMajorant(energy, self.bound or ("gram" if matrix else "v2"), made.norms)
+        return CosineMajorant(energy, self.bound or ("gram" if matrix else "v2"), norms)
 
     @torch.no_grad()
     def start(self, problem: Problem) -> SourceState:
@@ -291,13 +301,17 @@ class MMNet(IterativeSolver[SourceState]):
 
     def _energy(self, coarse: Problem, network: UnrolledNetwork[Any]) -> CosineEnergy:
         """The energy, by the formulas that suit the problem."""
-        weight = network.settings.weight
+        weight, device = network.settings.weight, coarse.y.device
+
+        def wide() -> Autoencoder:
+            return self.prepared.copy(torch.float64, device).prior
+
         if not self._fuses(network, coarse):
-            return CosineEnergy(coarse, network.prior, weight)
+            return CosineEnergy(coarse, network.prior, weight, wide=wide)
         from majorant.learned.fused.energy import FusedEnergy
 
         layers = self.prepared.layers(coarse.operator)
-        return FusedEnergy(coarse, network.prior, weight, layers)
+        return FusedEnergy(coarse, network.prior, weight, layers, wide)
 
     def _fuses(self, network: UnrolledNetwork[Any], coarse: Problem) -> TypeGuard[MMNetwork]:
         """Whether energy and steps are the compiled ones: both, or neither."""

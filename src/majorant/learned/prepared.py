@@ -43,6 +43,11 @@ class PreparedNetwork:
     def __reduce__(self) -> tuple[type[PreparedNetwork], tuple[UnrolledNetwork[Any]]]:
         return PreparedNetwork, (self.network,)
 
+    @property
+    def measured(self) -> LayerNorms | None:
+        """The norms, where somebody needed them before."""
+        return self._norms
+
     def norms(self) -> LayerNorms:
         """Return certified norms of the prior's layers."""
         if self._norms is None:
@@ -51,7 +56,11 @@ class PreparedNetwork:
 
     def like(self, problem: Problem) -> UnrolledNetwork[Any]:
         """Return the network in the dtype and on the device of the data."""
-        key = (problem.y.dtype, problem.y.device)
+        return self.copy(problem.y.dtype, problem.y.device)
+
+    def copy(self, dtype: torch.dtype, device: torch.device) -> UnrolledNetwork[Any]:
+        """Return the network in a dtype and on a device."""
+        key = (dtype, device)
         if key not in self._copies:
             frozen = copy.deepcopy(self.network).to(device=key[1], dtype=key[0])
             for layer in frozen.requires_grad_(False).modules():

@@ -183,7 +183,7 @@ class WindowEngine(LiveEngine):
         return (self._mean @ solution.estimate[0, :, -fresh:]).numpy().astype(np.float64)
 
     def _solve(self, y: torch.Tensor) -> Solution:
-        return solve(Problem(self._operator, y), self._solver, max_iter=self._steps)
+        return solve(Problem(self._operator, y), self._solver, max_iter=self._steps, recheck=False)
 
     def certificate(self) -> Certificate | None:
         """Of all windows so far."""

@@ -19,6 +19,7 @@ from majorant.report import figures
 from majorant.report.cortex import Cortex
 from majorant.report.doubt import doubt_section
 from majorant.report.headline import headline, place, source_scale
+from majorant.report.interest import interest_section
 from majorant.report.maps import cortex_section, topographies
 from majorant.report.parts import (
     Section,
@@ -117,6 +118,8 @@ def sections(content: Findings, cortex: Cortex) -> Iterable[Section]:
         yield _truth(content)
     yield _sensors(content)
     yield _courses(content)
+    if content.courses is not None:
+        yield interest_section(content, content.courses)
     if content.uncertainty is not None:
         yield doubt_section(content, content.uncertainty, cortex)
     yield _fit(content)
@@ -241,7 +244,10 @@ def _certificate(content: Findings) -> Section:
     proof, curve = content.certificate, figures.certificate(content)
     says = proof.sentence()
     if proof.residual is not None:
-        says = f"The normal equations hold to {number(float(proof.residual.max()), 2)} (relative)."
+        says = (
+            "Closed form, the minimum itself: the normal equations hold to "
+            f"{number(float(proof.residual.max()), 2)} (relative)."
+        )
     body = paragraphs(f"{says} {content.solver['guarantee']}")
     if curve is not None:
         body += figure(curve)
@@ -254,6 +260,7 @@ def _certificate(content: Findings) -> Section:
             ("fallbacks to the analytic step", str(int(proof.fallbacks.sum()))),
             ("bound", f"{proof.bound} ({proof.kind})"),
             ("guard", proof.guard),
+            *((name, number(value, 2)) for name, value in proof.ending()),
         ]
         body += table(("", ""), rows, "What the guard counted", kind="pairs")
     return Section("certificate", "The certificate", body)

@@ -211,6 +211,10 @@ class SharedMMNet(IterativeSolver[SourceState]):
         """What copies and other processes get: all but what was prepared."""
         return {**vars(self), "_prepared": None, "_last": None, "_scan": Scan(), "_copies": {}}
 
+    def certifies(self, problem: Problem) -> str:
+        """The iterate: its prior's term knows a scale, and that of the data comes afterwards."""
+        return "the network's iterate, before it is scaled to the data"
+
     @torch.no_grad()
     def majorant(self, problem: Problem) -> CosineMajorant:
         """The cosine energy with the network's prior, and the analytic bound of it."""
