@@ -18,9 +18,9 @@ import torch
 
 from benchmarks.regions import cap_info
 from majorant import SourceImager
-from majorant.findings.regions.calibrate import Cortex, Simulated, Window
 from majorant.findings.regions.conformal import thresholds
 from majorant.findings.regions.scores import Density, ranks
+from majorant.findings.regions.simulated import CalibratedCortex, Simulated, Window
 from majorant.metrics.peaks import list_peaks
 from majorant.simulate.everyday.trials import drawn_trials, with_noise
 
@@ -28,7 +28,7 @@ LENGTHS, POWERS = (6.0, 8.0, 12.0, 20.0), (0.0, 0.5, 1.0, 2.0, 4.0)
 Score = Callable[[Any, int], Any]
 
 
-def scores(cortex: Cortex) -> dict[str, Score]:
+def scores(cortex: CalibratedCortex) -> dict[str, Score]:
     """All scores by name: of the magnitude of a map and the location of its peak."""
     places, area = cortex.places.mni, cortex.area
 
@@ -70,7 +70,7 @@ def main(solver: str, n: int) -> None:
         print(f"| {name} | {_row(cortex, [(score(m, s), at) for m, s, at in kept])} |", flush=True)
 
 
-def _row(cortex: Cortex, scored: list[tuple[Any, int]]) -> str:
+def _row(cortex: CalibratedCortex, scored: list[tuple[Any, int]]) -> str:
     own = np.array([score[at] for score, at in scored])
     third = np.array([cortex.third[at] for _, at in scored])
     hit, area, number = np.zeros(len(own), bool), np.zeros(len(own)), np.arange(len(own))

@@ -29,10 +29,11 @@ from scipy.spatial import KDTree
 from majorant import SourceImager
 from majorant.bench.everyday_set import CELLS, TestSet
 from majorant.findings.peaks import find_peaks
-from majorant.findings.regions.calibrate import Simulated, Trialled, Window, calibrated, judge
+from majorant.findings.regions.calibrate import Trialled, calibrated, judge
 from majorant.findings.regions.find import Limits, find_regions
 from majorant.findings.regions.scores import ranks
 from majorant.findings.regions.shares import Share
+from majorant.findings.regions.simulated import Simulated, Window
 from majorant.forward.bank import HeadSpread
 from majorant.forward.other_cortex import s1200_anatomy
 from majorant.forward.template_bank import template_anatomy

@@ -24,7 +24,7 @@ from majorant.files.archive import content_hash
 from majorant.files.cache import cache_folder
 from majorant.files.write import beside, exchange
 from majorant.forward.cortex import MNI305_TO_MNI152
-from majorant.forward.shells import Head
+from majorant.forward.shells import ShellHead
 from majorant.forward.surfaces import Surfaces, package_folder, read_gifti
 from majorant.forward.template import template_head, template_parcels, template_surfaces
 
@@ -159,7 +159,7 @@ def _write_labels(folder: Path, surfaces: Surfaces) -> None:
     )
 
 
-def _write_bem(folder: Path, head: Head) -> None:
+def _write_bem(folder: Path, head: ShellHead) -> None:
     """Shells, their solution, fiducials, and the source spaces of our lead fields."""
     import mne
 

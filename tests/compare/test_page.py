@@ -12,10 +12,10 @@ from tests.report.conftest import make_content
 from tests.report.test_page import HOSTILE, Reader, assert_sound
 
 from majorant.compare.page import render_comparison
-from majorant.compare.run import Comparison, Entry, _moment
+from majorant.compare.run import Comparison, Contender, _moment
 from majorant.compare.save import summarise
 from majorant.compare.words import headline, smallest_region
-from majorant.findings.facts import PageContent, Region, Regions
+from majorant.findings.facts import Findings, Region, Regions
 from majorant.forward.surfaces import Surfaces, read_surfaces
 
 SAMPLE = 17
@@ -34,17 +34,17 @@ def surfaces() -> Surfaces:
     return read_surfaces()
 
 
-def entry(name: str, content: PageContent, evidence: float | None = None) -> Entry:
+def entry(name: str, content: Findings, evidence: float | None = None) -> Contender:
     details = {} if evidence is None else {"log_evidence": evidence}
     solution = SimpleNamespace(details=details, status=[SimpleNamespace(value="converged")])
     result: Any = SimpleNamespace(
         content=content, explained=0.71, unit="Am", imager=SimpleNamespace(solution_=solution)
     )
     strength = np.linalg.norm(content.sources.values, axis=0)
-    return Entry(name, result, 1.25, strength)
+    return Contender(name, result, 1.25, strength)
 
 
-def compared(surfaces: Surfaces, *entries: Entry, title: str = "oddball") -> Comparison:
+def compared(surfaces: Surfaces, *entries: Contender, title: str = "oddball") -> Comparison:
     content = entries[0].result.content
     prepared: Any = SimpleNamespace(
         evoked=SimpleNamespace(times=content.times), title=title, decisions=("Read 8 channels.",)
@@ -56,20 +56,20 @@ def compared(surfaces: Surfaces, *entries: Entry, title: str = "oddball") -> Com
 
 
 @pytest.fixture(scope="module")
-def two() -> tuple[PageContent, PageContent]:
+def two() -> tuple[Findings, Findings]:
     one = make_content(n_channels=8, n_times=41, space="ico3", demo=False)
     other = make_content(n_channels=8, n_times=41, space="ico3", demo=False, iterative=False)
     return one, other
 
 
-def with_region(content: PageContent, area: float) -> PageContent:
+def with_region(content: Findings, area: float) -> Findings:
     one = Region(np.array([content.peaks[0].location]), area, (("left temporal", 1.0),), 0.9)
     found = np.ones(len(content.sources.values))
     others = (None,) * (len(content.peaks) - 1)
     return replace(content, regions=Regions(0.9, content.peaks, (one, *others), "How.", found))
 
 
-def with_doubt(content: PageContent, why: str) -> PageContent:
+def with_doubt(content: Findings, why: str) -> Findings:
     return replace(content, doubts=tuple(why for _ in content.peaks))
 
 

@@ -8,11 +8,11 @@ import torch
 
 from majorant.errors import MajorantError
 from majorant.findings.facts import Region, Regions
-from majorant.findings.regions.calibrate import Window
 from majorant.findings.regions.conformal import FEWEST, quantile, thresholds
 from majorant.findings.regions.find import seldom
 from majorant.findings.regions.scores import LINEAR, OTHERS, ranks
 from majorant.findings.regions.shares import Share
+from majorant.findings.regions.simulated import Window
 from majorant.forward.leadfield import Leadfield
 from majorant.imager.abilities import check_region
 from majorant.linalg import spd_power

@@ -17,7 +17,7 @@ from majorant.forward.bank import SPLITS, HeadBank, HeadSpread, skull_bin
 from majorant.forward.deform import smooth_field, thicken
 from majorant.forward.mesh import cast_rays, cast_rays_near, nearest_on_surface
 from majorant.forward.other_cortex import has_atlas, s1200_anatomy
-from majorant.forward.shells import Head
+from majorant.forward.shells import ShellHead
 from majorant.forward.template_bank import template_anatomy
 from majorant.simulate.everyday.trials import drawn_trials, with_noise
 
@@ -90,7 +90,7 @@ def _solved_by_mne(anatomy: Anatomy, layers: np.ndarray, skull: float, head) -> 
     """What MNE's own boundary elements give for the sources of a drawn head."""
     conductivity = (0.3, skull, 0.3)
     faces = anatomy.shell_faces
-    whole = Head(
+    whole = ShellHead(
         shells=layers,
         shell_faces=faces,
         conductivity=conductivity,

@@ -9,18 +9,18 @@ import pytest
 from tests.report.conftest import make_content
 from tests.report.test_page import Reader
 
-from majorant.findings.facts import PageContent, Region, Regions
+from majorant.findings.facts import Findings, Region, Regions
 from majorant.forward.surfaces import read_surfaces
 from majorant.report.cortex import VIEWS, Cortex
 from majorant.report.regions import region_cells, region_words, regions_section
 
 
 @pytest.fixture(scope="module")
-def content() -> PageContent:
+def content() -> Findings:
     return make_content(n_channels=8, n_times=41, space="ico3", demo=False)
 
 
-def with_regions(content: PageContent, found: np.ndarray) -> PageContent:
+def with_regions(content: Findings, found: np.ndarray) -> Findings:
     places = (("left temporal", 0.75), ("left <b>parietal</b>", 0.25))
     one = Region(np.array([content.peaks[0].location]), 12.3, places, 0.93)
     rest: tuple[Region | None, ...] = (None,) * (len(content.peaks) - 1)
@@ -28,7 +28,7 @@ def with_regions(content: PageContent, found: np.ndarray) -> PageContent:
     return replace(content, regions=regions)
 
 
-def test_regions_are_listed_and_drawn(content: PageContent) -> None:
+def test_regions_are_listed_and_drawn(content: Findings) -> None:
     shown = with_regions(content, np.ones(len(content.sources.values)))
     section = regions_section(shown, Cortex(read_surfaces(), 44))
     reader = Reader(str(section.html()))
@@ -41,7 +41,7 @@ def test_regions_are_listed_and_drawn(content: PageContent) -> None:
     assert region_cells(content) == ()
 
 
-def test_unsupported_cortex_is_painted(content: PageContent) -> None:
+def test_unsupported_cortex_is_painted(content: Findings) -> None:
     cortex, n = Cortex(read_surfaces(), 44), len(content.sources.values)
     pages = [regions_section(with_regions(content, np.full(n, f)), cortex) for f in (0.9, 0.1)]
     assert pages[0].body != pages[1].body

@@ -23,15 +23,15 @@ def compare(
     file: Annotated[Path, typer.Argument(help="Any file that MNE-Python reads.", callback=there)],
     *,
     solvers: own.Solvers = "auto,sloreta,champagne,unfolded-sbl,mm-net",
-    recording: own.Recording,
+    recording: own.RecordingOptions,
     at: Annotated[
         list[float] | None,
         typer.Option(
-            help="A time to compare at, s; may be repeated; default: where the field is largest.",
+            help="A time, s; may be repeated; default: by the field.",
             rich_help_panel=SOURCES,
         ),
     ] = None,
-    sources: own.Sources,
+    sources: own.SourceOptions,
     region: own.Region = None,
     output: own.Folder = Path("out/compare"),
     overwrite: own.Overwrite = False,

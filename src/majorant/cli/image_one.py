@@ -15,7 +15,7 @@ from majorant.errors import MajorantError
 from majorant.registry import SOLVERS
 
 if TYPE_CHECKING:
-    from majorant.findings.facts import PageContent
+    from majorant.findings.facts import Findings
     from majorant.imaging.result import ImageResult, ImageSettings
     from majorant.recording.file import Recording
     from majorant.recording.prepare import Prepared
@@ -185,11 +185,13 @@ def tell_result(result: ImageResult) -> None:
         show_table("Against the simulated truth", ("error", "value"), errors)
     out.print(f"Explained: {100 * result.explained:.0f} % of the variance of the window.")
     out.print(content.certificate.sentence())
+    for name, value in content.certificate.ending():
+        out.print(f"{name[:1].upper()}{name[1:]}: {number(value, 2)}.")
     for caution in content.cautions:
         out.print(f"[yellow]Caution:[/] {_plain(caution)}")
 
 
-def _tell_regions(content: PageContent) -> None:
+def _tell_regions(content: Findings) -> None:
     """Say where the source of the leading peak is, where that was asked for."""
     from majorant.report.regions import region_words
     from majorant.words import percent

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from majorant.imaging.result import ImageSettings
     from majorant.recording.settings import Preparation
 
-RECORDING, SOURCES, OUTPUT = "Recording", "Sources", "Output"
+RECORDING, SOURCES, OUTPUT = "RecordingOptions", "SourceOptions", "Output"
 """Panels of the help."""
 
 Event = Annotated[
@@ -236,6 +236,23 @@ Region = Annotated[
     ),
 ]
 
+Roi = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="REGION",
+        help="A region of the atlas whose time course is kept, or all; may be repeated.",
+        rich_help_panel=RARE,
+    ),
+]
+Export = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FORMATS",
+        help="With commas: csv, tsv, gifti, cifti, nifti, mat, npz, svg, png.",
+        rich_help_panel=RARE,
+    ),
+]
+
 _OUT = typer.Option("--out", help="Output folder.", rich_help_panel=OUTPUT)
 Folder = Annotated[Path, _OUT]
 NamedFolder = Annotated[Path | None, _OUT]
@@ -249,7 +266,7 @@ Quiet = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recording:
+class RecordingOptions:
     """How a recording is prepared."""
 
     event: Event = None
@@ -296,7 +313,7 @@ class Recording:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
+class SourceOptions:
     """Where sources are looked for, and how much is asked of the data."""
 
     snr: Snr = "3"
@@ -321,6 +338,8 @@ class Sources:
         uncertainty: str = "none",
         atlas: str = "gyri",
         region: float | None = None,
+        roi: list[str] | None = None,
+        export: str | None = None,
     ) -> ImageSettings:
         """What these options mean, with a solver and settings of its own.
 
@@ -356,6 +375,8 @@ class Sources:
             uncertainty=uncertainty,
             atlas=atlas,
             region=region,
+            roi=tuple(roi or ()),
+            export=tuple(names(export) or ()),
         )
 
 

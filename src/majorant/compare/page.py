@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from majorant.compare.plots import strengths
-from majorant.compare.run import Comparison, Entry, Moment
+from majorant.compare.run import ComparedMoment, Comparison, Contender
 from majorant.compare.words import headline, site, smallest_region
 from majorant.forward.surfaces import Surfaces
 from majorant.problem import Certificate
@@ -94,7 +94,7 @@ def render_comparison(
     return framed(f"{found.prepared.title} · comparison", _header(found), sections)
 
 
-def _when(found: Comparison, moment: Moment) -> str:
+def _when(found: Comparison, moment: ComparedMoment) -> str:
     return instant(moment.time, clock(np.asarray(found.prepared.evoked.times)))
 
 
@@ -116,7 +116,7 @@ def _cautions(found: Comparison) -> Markup:
     return cautions(said + shared_cautions(own))
 
 
-def _panel(found: Comparison, moment: Moment, cortex: Cortex) -> Markup:
+def _panel(found: Comparison, moment: ComparedMoment, cortex: Cortex) -> Markup:
     """Everything at one time: the cortices, and how far they agree."""
     rows = [
         _row(entry, moment, i, cortex, _when(found, moment))
@@ -139,7 +139,7 @@ def _panel(found: Comparison, moment: Moment, cortex: Cortex) -> Markup:
     )
 
 
-def _row(entry: Entry, moment: Moment, i: int, cortex: Cortex, when: str) -> StackRow:
+def _row(entry: Contender, moment: ComparedMoment, i: int, cortex: Cortex, when: str) -> StackRow:
     mesh = moment.meshes[i]
     largest = float(np.nanmax(mesh, initial=0.0))
     unit = source_scale(entry.result.content.sources, largest)
@@ -155,7 +155,7 @@ def _row(entry: Entry, moment: Moment, i: int, cortex: Cortex, when: str) -> Sta
 
 
 def shown_map(
-    cortex: Cortex, view: View, mesh: NDArray[np.float64], moment: Moment, i: int
+    cortex: Cortex, view: View, mesh: NDArray[np.float64], moment: ComparedMoment, i: int
 ) -> Image:
     """Draw a solver's map as a share of its own maximum, with a ring at the maximum."""
     largest = float(np.nanmax(mesh, initial=0.0))

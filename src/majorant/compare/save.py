@@ -16,7 +16,7 @@ import numpy as np
 from majorant import __version__
 from majorant.compare.agree import Agreement
 from majorant.compare.page import render_comparison, shown_map
-from majorant.compare.run import Comparison, Entry, Moment
+from majorant.compare.run import ComparedMoment, Comparison, Contender
 from majorant.compare.words import headline, site, smallest_region
 from majorant.files.output import check_output
 from majorant.files.write import beside, exchange, write_file
@@ -111,7 +111,7 @@ def summarise(found: Comparison, command: str) -> dict[str, Any]:
     }
 
 
-def _solver(entry: Entry, moment: Moment) -> dict[str, Any]:
+def _solver(entry: Contender, moment: ComparedMoment) -> dict[str, Any]:
     content = entry.result.content
     left = content.data - content.predicted
     return {

@@ -6,7 +6,7 @@ import numpy as np
 
 from majorant.atlas.gyri import gyri
 from majorant.compare.agree import NEAR_MM, together
-from majorant.compare.run import Comparison, Moment
+from majorant.compare.run import ComparedMoment, Comparison
 from majorant.forward.cortex import lobe
 from majorant.words import THIN, clock, instant, number
 
@@ -71,7 +71,7 @@ def smallest_region(found: Comparison) -> str:
     return f"{best} says most surely where its leading source is. Regions: {said}."
 
 
-def _away(moment: Moment, centre: int, other: int) -> str:
+def _away(moment: ComparedMoment, centre: int, other: int) -> str:
     distance = moment.agreement.peaks[centre, other]
     if not np.isfinite(distance):
         return "finds nothing then"
@@ -79,13 +79,13 @@ def _away(moment: Moment, centre: int, other: int) -> str:
     return f"puts it {where}{_but(moment, other)}"
 
 
-def _but(moment: Moment, index: int) -> str:
+def _but(moment: ComparedMoment, index: int) -> str:
     """What speaks against a solver's strongest place."""
     why = moment.doubts[index]
     return f", but that {why}" if why else ""
 
 
-def site(moment: Moment, index: int) -> str:
+def site(moment: ComparedMoment, index: int) -> str:
     """Return side and gyrus of a solver's strongest location."""
     x, y, z = (float(v) for v in moment.peaks[index])
     if not np.isfinite(x):

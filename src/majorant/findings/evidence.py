@@ -13,7 +13,7 @@ from majorant.problem import Certificate, Status
 from majorant.recording.prepare import Prepared
 from majorant.words import clock, mni, written
 
-__all__ = ["CautionSettings", "Evidence", "percent"]
+__all__ = ["CautionSettings", "Observed", "percent"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class CautionSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class Observed:
     """What the checks look at.
 
     Attributes

@@ -1,6 +1,7 @@
-"""What a page shows: plain arrays and sentences, with nothing left to compute.
+"""What is true of an estimate: plain arrays and sentences, with nothing left to compute.
 
-The `eeg` room fills a :class:`PageContent`; `figures.py` draws it and `page.py` writes it.
+The room ``imaging`` fills one :class:`Findings`; the page draws it, the terminal and
+``summary.json`` say it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from majorant.imager.courses import RegionCourses
 from majorant.problem import Certificate
 
 
@@ -194,8 +196,8 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class PageContent:
-    """Everything `report.html` says.
+class Findings:
+    """Everything that was found: maps and peaks, how sure they are, what speaks against them.
 
     Attributes
     ----------
@@ -235,6 +237,8 @@ class PageContent:
         estimate; None takes its own.
     doubts : tuple of str
         For each peak why it may not be the headline, as the end of a sentence, or "".
+    courses : RegionCourses or None
+        Of the regions of interest.
     regions : Regions or None
         Where the sources of the peaks are, where that was asked for.
     """
@@ -260,6 +264,7 @@ class PageContent:
     faint: str | None = None
     doubts: tuple[str, ...] = ()
     limit: float | None = None
+    courses: RegionCourses | None = None
     regions: Regions | None = None
 
     @property

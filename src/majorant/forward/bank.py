@@ -49,7 +49,7 @@ from majorant.errors import MajorantError
 from majorant.files.archive import read_archive, write_archive
 from majorant.files.cache import Cache, Content
 from majorant.forward import bem
-from majorant.forward.anatomy import SPACES, Anatomy, Seen, SourceSpace
+from majorant.forward.anatomy import SPACES, Anatomy, AnatomySpace, Seen
 from majorant.forward.deform import deform_cortex, thicken, turned_by
 from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.forward.mesh import MeshSample, nearest_on_surface
@@ -249,7 +249,7 @@ class DrawnHead:
         seen = self.bank._seen(self.electrodes, self.skull, self.shape, self.spread)
         return seen(places, normals)
 
-    def _lead(self, space: SourceSpace) -> Leadfield:
+    def _lead(self, space: AnatomySpace) -> Leadfield:
         bank = self.bank
         seen = bank._seen(self.electrodes, self.skull, self.shape, self.spread)
         return space.leadfield(bank.true, bank.ch_names, seen, *self.cortex)
@@ -318,11 +318,11 @@ class HeadBank:
         return self._believed(self.anatomy.space("ico5"))
 
     @cached_property
-    def _space(self) -> SourceSpace:
+    def _space(self) -> AnatomySpace:
         return self.anatomy.space(self.space)
 
     @cached_property
-    def _fine_space(self) -> SourceSpace:
+    def _fine_space(self) -> AnatomySpace:
         return self.true.space("ico5")
 
     @cached_property
@@ -522,7 +522,7 @@ class HeadBank:
 
         return seen
 
-    def _believed(self, space: SourceSpace) -> Leadfield:
+    def _believed(self, space: AnatomySpace) -> Leadfield:
         own = self.anatomy
         seen = self._seen(self.electrodes, self.skull, (0, 0), HeadSpread())
         return space.leadfield(own, self.ch_names, seen, own.positions, own.normals)

@@ -173,13 +173,16 @@ def coarser_faces(faces: np.ndarray) -> np.ndarray:
         Oriented alike.
     """
     n_old = 10 * ((int(faces.max()) + 1 - 2) // 40) + 2
-    opposite = {}
-    for a, b, c in faces.tolist():
-        opposite[a, b], opposite[b, c], opposite[c, a] = c, a, b
-    middle = faces[(faces >= n_old).all(axis=1)]
-    return np.array(
-        [[opposite[b, a], opposite[c, b], opposite[a, c]] for a, b, c in middle.tolist()]
-    )
+    corners = faces.astype(np.int64)
+    n = int(corners.max()) + 1
+    # The corner opposite a directed edge: a closed surface has each of them once.
+    edges = np.concatenate([n * corners[:, k] + corners[:, (k + 1) % 3] for k in range(3)])
+    tips = np.concatenate([corners[:, (k + 2) % 3] for k in range(3)])
+    order = np.argsort(edges)
+    edges, tips = edges[order], tips[order]
+    a, b, c = corners[(corners >= n_old).all(axis=1)].T
+    turned = (n * b + a, n * c + b, n * a + c)
+    return np.stack([tips[np.searchsorted(edges, edge)] for edge in turned], axis=1)
 
 
 def octahedron(depth: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from majorant.account import Account
 from majorant.findings.cautions import find_cautions
-from majorant.findings.evidence import Evidence
-from majorant.findings.facts import PageContent, Peak, SourceMaps, Uncertainty
+from majorant.findings.evidence import Observed
+from majorant.findings.facts import Findings, Peak, SourceMaps, Uncertainty
 from majorant.findings.faint import faint, strongest_ratio
 from majorant.findings.moments import with_moments
 from majorant.findings.names import named, region_names
@@ -36,7 +36,7 @@ from majorant.recording.rank import projection
 from majorant.recording.trials import data_covariance
 from majorant.words import written
 
-__all__ = ["fitted_imager", "image", "imaged", "page_content", "predict", "regularisation"]
+__all__ = ["find_all", "fitted_imager", "image", "imaged", "predict", "regularisation"]
 
 
 def image(
@@ -108,10 +108,15 @@ def imaged(
     )
     if doubt is not None:
         account.note(_bands(doubt, settings.seed))
-    page = page_content(prepared, settings, imager, places, values, data, predicted, problem, doubt)
+    found = Estimated(problem, places, values, data, predicted, doubt)
+    page = find_all(prepared, settings, imager, found)
     page = with_regions(page, imager, prepared, settings, account, progress)
+    stc = as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"])
+    if settings.roi:
+        courses = imager.extract(stc, settings.naming(), regions=settings.chosen)
+        page = replace(page, courses=courses)
     return ImageResult(
-        stc=as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"]),
+        stc=stc,
         imager=imager,
         prepared=prepared,
         content=replace(page, decisions=tuple(account.decisions)),
@@ -120,28 +125,45 @@ def imaged(
     )
 
 
-def page_content(
-    prepared: Prepared,
-    settings: ImageSettings,
-    imager: SourceImager,
-    places: Places,
-    values: NDArray[np.float64],
-    data: NDArray[np.float64],
-    predicted: NDArray[np.float64],
-    problem: Problem,
-    doubt: Uncertainty | None,
-    times: NDArray[np.float64] | None = None,
-) -> PageContent:
-    """Gather what the page shows, peaks and cautions included."""
-    solution = imager.solution_
-    window = times is None
-    if times is None:
-        times = np.asarray(prepared.evoked.times, float)
+@dataclass(frozen=True, eq=False)
+class Estimated:
+    """An estimate with what it explains.
+
+    Attributes
+    ----------
+    problem : Problem
+    places : Places
+        Of its locations.
+    values : array, shape (n_locations, n_times)
+    data, predicted : array, shape (n_channels, n_times)
+        Recorded and explained, V.
+    doubt : Uncertainty or None
+    times : array or None, shape (n_times,)
+        s; None are those of the average, and this is its window.
+    """
+
+    problem: Problem
+    places: Places
+    values: NDArray[np.float64]
+    data: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    doubt: Uncertainty | None = None
+    times: NDArray[np.float64] | None = None
+
+
+def find_all(
+    prepared: Prepared, settings: ImageSettings, imager: SourceImager, found: Estimated
+) -> Findings:
+    """Gather everything that is true of an estimate, peaks and cautions included."""
+    problem, places, values, doubt = found.problem, found.places, found.values, found.doubt
+    data, predicted, solution = found.data, found.predicted, imager.solution_
+    window = found.times is None
+    times = np.asarray(prepared.evoked.times, float) if found.times is None else found.times
     atlas = settings.naming()
     names = region_names(atlas, imager.leadfield_, places)
     peaks = named(_peaks(values, times, places, problem, imager), names)
     explained = _explained(data, predicted)
-    evidence = Evidence(
+    evidence = Observed(
         prepared=prepared,
         times=times,
         amplitude=np.abs(values).max(axis=0),
@@ -161,7 +183,7 @@ def page_content(
         else (),
         strongest=0.0 if doubt is None else strongest_ratio(values, doubt.deviation),
     )
-    return PageContent(
+    return Findings(
         title=prepared.title,
         info=imager.info_,
         times=times,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from majorant.account import Account
-from majorant.findings.facts import PageContent
+from majorant.findings.facts import Findings
 from majorant.findings.regions import find_regions, why_not
 from majorant.findings.regions.find import seldom
 from majorant.imager.imager import SourceImager
@@ -18,13 +18,13 @@ __all__ = ["with_regions"]
 
 
 def with_regions(
-    page: PageContent,
+    page: Findings,
     imager: SourceImager,
     prepared: Prepared,
     settings: ImageSettings,
     account: Account,
     progress: Callable[[int, int], None] | None = None,
-) -> PageContent:
+) -> Findings:
     """Add the regions of the peaks, and what simulations say against peaks; or say why not."""
     if settings.region is None:
         return page

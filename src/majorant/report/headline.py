@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from majorant.findings.facts import PageContent, Peak, SourceMaps
+from majorant.findings.facts import Findings, Peak, SourceMaps
 from majorant.words import THIN, Scaled, clock, instant, mni, nearest, percent
 
 __all__ = ["headline", "place", "source_scale"]
@@ -34,7 +34,7 @@ def place(peak: Peak) -> str:
     return f"{peak.hemisphere} {peak.lobe}{noun}".strip()
 
 
-def headline(content: PageContent) -> tuple[str, str]:
+def headline(content: Findings) -> tuple[str, str]:
     """Return what the estimate says: one sentence, and how far it can be leaned on.
 
     Returns
@@ -70,7 +70,7 @@ def headline(content: PageContent) -> tuple[str, str]:
     return first, f"{second}{_stronger(content, k)}"
 
 
-def _stronger(content: PageContent, k: int) -> str:
+def _stronger(content: Findings, k: int) -> str:
     """What is stronger than the headline, and why it is not in it."""
     if k == 0:
         return ""
@@ -82,7 +82,7 @@ def _stronger(content: PageContent, k: int) -> str:
     )
 
 
-def _doubted(content: PageContent) -> tuple[str, str]:
+def _doubted(content: Findings) -> tuple[str, str]:
     """The headline where something speaks against every peak."""
     peak, unit, n = content.peaks[0], clock(content.times), len(content.peaks)
     first = (
@@ -95,7 +95,7 @@ def _doubted(content: PageContent) -> tuple[str, str]:
     return first, f"Something speaks against {each} as well: the table of peaks says what."
 
 
-def _explained(content: PageContent) -> str:
+def _explained(content: Findings) -> str:
     best = float(np.max(content.explained)) if len(content.explained) else 0.0
     if best <= 0:
         return "It explains nothing of the recorded variance."

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
-from majorant.findings.facts import PageContent, Region, Regions
+from majorant.findings.facts import Findings, Region, Regions
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil
 from majorant.report.maps import PLACES
 from majorant.report.marks import Mark
@@ -32,7 +32,7 @@ def region_words(region: Region | None) -> str:
     return f"{size} cm², {names}" if names else f"{size} cm²"
 
 
-def region_cells(content: PageContent) -> Sequence[str]:
+def region_cells(content: Findings) -> Sequence[str]:
     """Return the area of every peak's region, cm², for the table of peaks; empty without them."""
     if content.regions is None:
         return ()
@@ -42,7 +42,7 @@ def region_cells(content: PageContent) -> Sequence[str]:
     )
 
 
-def regions_section(content: PageContent, cortex: Cortex) -> Section:
+def regions_section(content: Findings, cortex: Cortex) -> Section:
     """Draw the region of the peak that leads, and list those of all."""
     regions = content.regions
     assert regions is not None
@@ -60,15 +60,15 @@ def regions_section(content: PageContent, cortex: Cortex) -> Section:
         for rank, region in enumerate(regions.of, 1)
     ]
     caption = (
-        "Had a source: of simulated peaks as strong beside the strongest, those with a source "
-        "within 30 mm."
+        "Had a source: of simulated peaks as high in the map of their own moment, those with a "
+        "source within 30 mm; the strongest peak is compared with the strongest ones."
     )
     listed = table(heads, rows, caption, numeric=(1, 3))
     body = _picture(content, regions, cortex) + listed + paragraphs(regions.how)
     return Section("regions", title, body)
 
 
-def _picture(content: PageContent, regions: Regions, cortex: Cortex) -> Markup:
+def _picture(content: Findings, regions: Regions, cortex: Cortex) -> Markup:
     """The leading region in warm colours, unsupported cortex in cold ones."""
     k, maps = content.leading or 0, content.sources
     region = regions.of[k] if k < len(regions.of) else None

@@ -5,7 +5,8 @@
 trial, and :mod:`.find` reads off the regions of an estimate.
 """
 
-from majorant.findings.regions.calibrate import Calibration, calibrated, why_not
+from majorant.findings.regions.calibrate import Calibration, calibrated
 from majorant.findings.regions.find import find_regions
+from majorant.findings.regions.simulated import why_not
 
 __all__ = ["Calibration", "calibrated", "find_regions", "why_not"]

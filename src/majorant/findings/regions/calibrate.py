@@ -8,109 +8,38 @@ another listed peak lies within 30 mm of; which sources were found; and which pe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 from torch import Tensor
 
-from majorant import __version__
-from majorant.errors import MajorantError
-from majorant.files.archive import content_hash
 from majorant.files.cache import Cache, Content
-from majorant.findings.regions.scores import LINEAR, OTHERS, Density, ranks
-from majorant.forward.bank import BELIEVED_SKULL, HeadBank, HeadSpread
-from majorant.forward.bem import SKULLS
-from majorant.head.model import as_tensor
-from majorant.head.places import Places, locate
-from majorant.head.template import child_of
-from majorant.imager.estimate import combined
-from majorant.imager.inverse import Job
+from majorant.findings.regions.scores import ranks
+from majorant.findings.regions.simulated import CalibratedCortex, Simulated, Window
 from majorant.metrics.peaks import list_peaks
 from majorant.simulate.everyday.trials import Drawn, Trials, drawn_trials, with_noise
-from majorant.simulate.sparse import homes
 
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
 
-__all__ = ["NEAR_MM", "Calibration", "Cortex", "Window", "calibrated", "why_not"]
+__all__ = ["NEAR_MM", "STEPS", "Calibration", "Trialled", "calibrated", "height_of", "judge"]
 
-VERSION = 1
+VERSION = 2
 NEAR_MM = 30.0
 """A peak stands for what is nearer than this: two listed peaks at one time are farther apart."""
+SPREAD_DB = 4.0
+"""By how much the levels of trials differ from the step."""
 TRIALS, TRIALS_LINEAR = 120, 300
 """Trials for solvers that take their time, and for those that are one matrix."""
-MOST_SAMPLES = 100
-"""Samples of a simulated window: longer ones are simulated at a lower rate."""
-STEP_DB, SPREAD_DB = 5.0, 4.0
-"""Levels are calibrated in steps; those of trials differ by so much from the step."""
-LEVELS_DB = (-10.0, 25.0)
-AT_ONCE = 64_000_000
-"""Bytes of estimates that are solved in one batch."""
+STEPS = np.append(1.0 - 10.0 ** (-np.arange(41) / 10.0), 1.0)
+"""Scores at which areas are kept: finer where most of the cortex is."""
 
 Progress = Callable[[int, int], None] | None
 Index = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Cortex:
-    """Locations of an estimate as cortex.
-
-    Attributes
-    ----------
-    places : Places
-    area : array, shape (n_locations,)
-        cm2 of the surface half way between white matter and pia.
-    third : array, shape (n_locations,)
-        Third of the distance from the nearest electrode, by area: 0 is near, 2 is deep or basal.
-    home : array, shape (n_vertices,)
-        Location of every vertex of the fine mesh, -1 for none.
-    """
-
-    places: Places
-    area: NDArray[np.float64]
-    third: Index
-    home: Index
-
-
-@dataclass(frozen=True)
-class Window:
-    """The window of a recording, as it is simulated.
-
-    Attributes
-    ----------
-    n_times, before : int
-        Samples, and those before the event.
-    sfreq : float
-        Hz.
-    level_db : float
-        Power of the signal over that of the noise, dB, to the step.
-    """
-
-    n_times: int
-    before: int
-    sfreq: float
-    level_db: float
-
-    @classmethod
-    def of(cls, y: Tensor, times: NDArray[np.float64], sfreq: float) -> Window:
-        """Describe whitened data (rank, n_times)."""
-        step = max(1, -(-len(times) // MOST_SAMPLES))
-        after = times[::step] >= 0 if times[-1] > 0 else np.ones(len(times[::step]), bool)
-        power = max(float(y.square().mean()) - 1.0, 1e-9)
-        level = float(np.clip(10.0 * np.log10(power), *LEVELS_DB))
-        return cls(
-            len(after), int(np.argmax(after)), sfreq / step, STEP_DB * round(level / STEP_DB)
-        )
-
-    @property
-    def times(self) -> NDArray[np.float64]:
-        """Of the samples, s."""
-        return (np.arange(self.n_times) - self.before) / self.sfreq
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +49,11 @@ class Calibration:
     Attributes
     ----------
     n_trials : int
-    lead, lead_trial, lead_third : array, shape (n_lead,)
-        Scores of the strongest peaks' sources, of which trial, and in which third they lie.
+    lead, lead_trial, lead_third, lead_place : array, shape (n_lead,)
+        Scores of the strongest peaks' sources, of which trial, in which third and at which location
+        they lie.
+    lead_area : array, shape (n_lead, 3, n_steps)
+        cm2 of every third of depth whose score is at most that of `STEPS`.
     other, other_trial : array, shape (n_other,)
         Of the sources near further peaks.
     lead_near : float
@@ -130,13 +62,16 @@ class Calibration:
         How visible a source was next to the strongest one of its trial (log), and whether a listed
         peak lay within 30 mm.
     weight, real : array, shape (n_further,)
-        Amplitude of a further peak next to the strongest (log), and whether it had a source.
+        Height of a further peak in the map of its own moment (log of the share of its maximum), and
+        whether it had a source.
     """
 
     n_trials: int
     lead: NDArray[np.float64]
     lead_trial: Index
     lead_third: Index
+    lead_place: Index
+    lead_area: NDArray[np.float64]
     other: NDArray[np.float64]
     other_trial: Index
     lead_near: float
@@ -144,136 +79,6 @@ class Calibration:
     found: NDArray[np.float64]
     weight: NDArray[np.float64]
     real: NDArray[np.float64]
-
-
-def why_not(imager: SourceImager) -> str | None:
-    """Why an imager's estimates have no regions, as a sentence; None where they have."""
-    own = "Regions are calibrated on heads around the template"
-    if imager.alignment_ is None or imager.leadfield_.subject != "fsaverage":
-        return f"{own}, and this is another head: there are none for it yet."
-    if imager.alignment_.by == "warp":
-        return f"{own}, and this one was warped to the person; take head='template' to have them."
-    if imager.alignment_.age is not None and child_of(imager.age) is not None:
-        return f"{own} of an adult, and this one is a child's: there are none for it yet."
-    return None
-
-
-@dataclass(frozen=True, eq=False)
-class Simulated:
-    """An imager on simulated recordings.
-
-    Attributes
-    ----------
-    imager : SourceImager
-    bank : HeadBank
-        Of its electrodes.
-    cortex : Cortex
-    nave : int
-        Trials behind the data.
-    """
-
-    imager: SourceImager
-    bank: HeadBank
-    cortex: Cortex
-    nave: int
-
-    @classmethod
-    def of(cls, imager: SourceImager, nave: int) -> Simulated:
-        """Find the bank and the cortex of a fitted imager.
-
-        Raises
-        ------
-        MajorantError
-            If it has a head that the bank does not know.
-        """
-        reason, alignment = why_not(imager), imager.alignment_
-        if reason is not None or alignment is None:
-            raise MajorantError(f"no regions can be had: {reason}")
-        from majorant.forward.template_bank import template_anatomy
-
-        # Electrodes lie where the template has them: the believed head is that of the imager.
-        bank = HeadBank(template_anatomy(), alignment.ch_names, alignment.positions)
-        bank = bank.pick(imager.info_["ch_names"])
-        return cls(imager, bank, cortex_of(imager, bank), nave)
-
-    @property
-    def density(self) -> Density:
-        """What places are ranked by."""
-        return LINEAR if self.imager.spec_.abilities.kernel else OTHERS
-
-    @property
-    def spread(self) -> HeadSpread:
-        """In what heads differ: skulls conduct around what is believed."""
-        usual = HeadSpread()
-        factor = (self.imager.skull or BELIEVED_SKULL) / BELIEVED_SKULL
-        low, high = (min(max(factor * k, SKULLS[0]), SKULLS[1]) for k in usual.skull)
-        return replace(usual, skull=(low, high))
-
-    @property
-    def rows(self) -> Tensor:
-        """From potentials to whitened data."""
-        return as_tensor(np.sqrt(self.nave) * self.imager.whitener_)
-
-    def estimates(
-        self, y: Tensor, sfreq: float, progress: Progress = None
-    ) -> Iterator[NDArray[np.float64]]:
-        """Estimates of whitened data (n, rank, n_times), as they are shown, one after the other."""
-        imager, n = self.imager, len(y)
-        job, columns = Job(self.nave, sfreq, self._snr()), imager.leadfield_.n_columns
-        kernel = imager.inverse.kernel(job) if imager.spec_.abilities.linear else None
-        most = max(1, AT_ONCE // (8 * columns * y.shape[2]))
-        for start in range(0, n, most):
-            part = y[start : start + most]
-            if kernel is not None:
-                solved = kernel.matrix.float() @ part.float()
-            else:
-                solved = imager.inverse.solve(part, job).estimate
-            for one in solved:
-                yield combined(one.numpy(), imager.model, None)
-            if progress is not None:
-                progress(min(start + most, n), n)
-
-    def _snr(self) -> float | None:
-        if not self.imager.uses_snr:
-            return None
-        given = self.imager.snr_ if self.imager.snr_ is not None else self.imager.snr
-        return float(given) if not isinstance(given, str) else 3.0
-
-    def key(self, window: Window, n: int, seed: int) -> str:
-        """Hash of everything that a calibration depends on."""
-        imager = self.imager
-        white = content_hash((1e6 * self.rows / self.rows.abs().max()).round().long().tolist())
-        settings = replace(imager.settings, subjects_dir=None, region=None)
-        parts = [__version__, repr(settings), self._snr(), imager.leadfield_.fingerprint(), white]
-        size = float(f"{float(self.rows.abs().max()):.6g}")
-        return content_hash([*parts, size, repr(window), repr(self.density), n, seed])
-
-
-def cortex_of(imager: SourceImager, bank: HeadBank) -> Cortex:
-    """Areas and depths of the locations of an imager on the template."""
-    lead = imager.leadfield_
-    places = locate(lead)
-    home = homes(bank.believed_fine, lead).numpy()
-    inside = home >= 0
-    area = np.zeros(lead.n_locations)
-    np.add.at(area, home[inside], _vertex_areas()[inside])
-    away = KDTree(bank.electrodes).query(lead.positions.numpy())[0]
-    order = np.argsort(away, kind="stable")
-    share = np.empty(len(away))
-    share[order] = (np.cumsum(area[order]) - area[order] / 2) / area.sum()
-    return Cortex(places, area, np.minimum((3 * share).astype(np.int64), 2), home)
-
-
-def _vertex_areas() -> NDArray[np.float64]:
-    """A third of the area of every triangle around a vertex of the fine mesh, cm2."""
-    from majorant.forward.template import template_surfaces
-
-    surfaces, out = template_surfaces(), []
-    for points, faces in zip(surfaces.mid, surfaces.faces, strict=True):
-        a, b, c = (1e2 * points[faces[:, k]].astype(float) for k in range(3))
-        size = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
-        out.append(np.bincount(faces.ravel(), np.repeat(size / 3, 3), minlength=len(points)))
-    return np.concatenate(out)
 
 
 def calibrated(
@@ -322,21 +127,24 @@ class Trialled:
 
     def __init__(self) -> None:
         self.rows: dict[str, list[float]] = {name: [] for name in _COLUMNS}
+        self.areas: list[NDArray[np.float64]] = []
         self.n_trials, self.near = 0, 0
 
     def tensors(self) -> dict[str, Tensor]:
         """As a file holds it."""
         own = {name: torch.tensor(rows, dtype=torch.float64) for name, rows in self.rows.items()}
         counts = torch.tensor([self.n_trials, self.near], dtype=torch.int64)
-        return {**own, "counts": counts}
+        areas = np.array(self.areas).reshape(-1, 3, len(STEPS)).astype(np.float32)
+        return {**own, "counts": counts, "lead_area": torch.from_numpy(areas)}
 
     @staticmethod
     def read(kept: Any) -> Calibration:
         """The calibration of what `tensors` gave."""
         n, near = kept["counts"].tolist()
         own = {name: kept[name].numpy() for name in _COLUMNS}
-        for name in ("lead_trial", "lead_third", "other_trial"):
+        for name in ("lead_trial", "lead_third", "lead_place", "other_trial"):
             own[name] = own[name].astype(np.int64)
+        own["lead_area"] = kept["lead_area"].numpy().astype(np.float64)
         return Calibration(n_trials=n, lead_near=near / max(n, 1), **own)
 
 
@@ -344,6 +152,7 @@ _COLUMNS = (
     "lead",
     "lead_trial",
     "lead_third",
+    "lead_place",
     "other",
     "other_trial",
     "ratio",
@@ -387,6 +196,22 @@ def simulated_data(own: Simulated, drawn: Drawn, window: Window, seed: int) -> T
     )
 
 
+def _areas(score: NDArray[np.float64], cortex: CalibratedCortex) -> NDArray[np.float64]:
+    """Area of every third whose score is at most that of the steps, (3, n_steps)."""
+    step = np.searchsorted(STEPS, score)
+    out = np.zeros((3, len(STEPS)))
+    np.add.at(out, (cortex.third, np.minimum(step, len(STEPS) - 1)), cortex.area)
+    return np.cumsum(out, axis=1)
+
+
+def height_of(size: NDArray[np.floating], location: int) -> float:
+    """Height of a peak in the map of its moment, as the log of the share of the maximum.
+
+    Leakage of a source is there with the source, so its peaks are below that of the same moment.
+    """
+    return float(np.log(max(float(size[location]), 1e-300) / max(float(size.max()), 1e-300)))
+
+
 def judge(
     own: Simulated,
     window: Window,
@@ -408,12 +233,14 @@ def judge(
         add["lead"].append(1.0)
         add["lead_trial"].append(k)
         add["lead_third"].append(int(cortex.third[sources[0]]))
+        add["lead_place"].append(int(sources[0]))
+        kept.areas.append(_areas(np.ones(len(cortex.area)), cortex))
         return
     at = np.array([s for s, _ in peaks])
     away = np.linalg.norm(places.mni[sources][:, None] - places.mni[at][None], axis=2)
     add["found"] += (away.min(axis=1) <= NEAR_MM).astype(float).tolist()
-    heights = np.array([abs(values[s, t]) for s, t in peaks])
-    add["weight"] += np.log(heights[1:] / heights[0]).tolist()
+    heights = [height_of(np.abs(values[:, t]), s) for s, t in peaks]
+    add["weight"] += heights[1:]
     add["real"] += (away[:, 1:].min(axis=0) <= NEAR_MM).astype(float).tolist()
     first = int(away[:, 0].argmin())
     kept.near += bool(away[first, 0] <= NEAR_MM)
@@ -422,11 +249,14 @@ def judge(
         if b < 0 or (b > 0 and away[a, b] > NEAR_MM):
             continue
         size_now = np.abs(values[:, peaks[b][1]]).astype(float)
-        score = float(ranks(size_now, at[b], places.mni, cortex.area, own.density)[source])
+        everywhere = ranks(size_now, at[b], places.mni, cortex.area, own.density)
+        score = float(everywhere[source])
         if b == 0:
             add["lead"].append(score)
             add["lead_trial"].append(k)
             add["lead_third"].append(int(cortex.third[source]))
+            add["lead_place"].append(int(source))
+            kept.areas.append(_areas(everywhere, cortex))
         else:
             add["other"].append(score)
             add["other_trial"].append(k)

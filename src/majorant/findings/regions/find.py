@@ -15,15 +15,15 @@ from majorant.findings.facts import Peak, Region, Regions
 from majorant.findings.peaks import find_peaks
 from majorant.findings.regions.calibrate import (
     NEAR_MM,
+    STEPS,
     Calibration,
-    Cortex,
-    Simulated,
-    Window,
     calibrated,
+    height_of,
 )
 from majorant.findings.regions.conformal import quantile, thresholds
 from majorant.findings.regions.scores import ranks
 from majorant.findings.regions.shares import Share
+from majorant.findings.regions.simulated import CalibratedCortex, Simulated, Window
 from majorant.forward.cortex import lobe
 from majorant.head.places import locate
 from majorant.imager.estimate import combined
@@ -31,7 +31,7 @@ from majorant.imager.estimate import combined
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
 
-__all__ = ["Limits", "find_regions", "region_of", "regions_of_average", "seldom"]
+__all__ = ["Limits", "expected_areas", "find_regions", "region_of", "regions_of_average", "seldom"]
 
 SELDOM = 0.2
 """Share of simulated peaks with a source, below which such a peak is not taken for one."""
@@ -54,9 +54,27 @@ class Limits:
         self.lead, self.pooled = thresholds(c.lead, c.lead_trial, c.lead_third, coverage)
         self.other = quantile(c.other, c.other_trial, coverage)
 
-    def inside(self, score: Array, cortex: Cortex, rank: int) -> NDArray[np.bool_]:
+    def inside(self, score: Array, cortex: CalibratedCortex, rank: int) -> NDArray[np.bool_]:
         """Say which places are in the region of the peak of some rank, from 0."""
         return score <= (self.lead[cortex.third] if rank == 0 else self.other)
+
+
+def expected_areas(calibration: Calibration, coverage: float) -> Array:
+    """Return the area of the region of every trial's strongest peak, cm2, shape (n_lead,).
+
+    Between the steps at which areas are kept they are interpolated.
+    """
+    limits = Limits(calibration, coverage)
+    steps = np.arange(len(STEPS))
+    return np.array(
+        [
+            sum(
+                np.interp(np.interp(min(limits.lead[k], 1.0), STEPS, steps), steps, own[k])
+                for k in range(3)
+            )
+            for own in calibration.lead_area
+        ]
+    )
 
 
 def find_regions(
@@ -105,8 +123,8 @@ def find_regions(
     real = Share.fitted(calibration.weight, calibration.real)
     for rank, peak in enumerate(peaks):
         now = np.abs(values[:, int(np.abs(times - peak.time).argmin())])
-        weight = np.log(max(abs(peak.amplitude / peaks[0].amplitude), 1e-9))
-        share = calibration.lead_near if rank == 0 else float(real(np.array(weight)))
+        height = np.array(height_of(now, peak.location))
+        share = calibration.lead_near if rank == 0 else float(real(height))
         found.append(region_of(now, peak.location, rank, own, limits, share))
     return Regions(
         coverage=coverage,

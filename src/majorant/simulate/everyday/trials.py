@@ -29,7 +29,7 @@ from majorant.simulate.everyday.heads import Progress, fine_cortex
 from majorant.simulate.everyday.noise import long
 from majorant.simulate.everyday.parts import PARTS, Part
 from majorant.simulate.everyday.settings import EverydaySettings
-from majorant.simulate.everyday.sources import Sources, VertexSources
+from majorant.simulate.everyday.sources import ActiveSources, VertexSources
 from majorant.simulate.everyday.stream import draw_courses
 
 __all__ = ["SOURCES", "Drawn", "Trials", "drawn_trials", "with_noise"]
@@ -168,12 +168,14 @@ def cortex_of(bank: HeadBank) -> FineCortex:
 
 def sources_of(
     cortex: FineCortex, lists: Lists, n: int, seed: int, part: Part, settings: EverydaySettings
-) -> Sources:
+) -> ActiveSources:
     """Draw the sources of the first trials; strengths per moment are taken out of the weights."""
     key = streams.keys(seed, torch.arange(n), CHOICE, PARTS.index(part))
     drawn = VertexSources(cortex, lists).draw(key, settings)
     total = drawn.weights.sum(2, keepdim=True).clamp_min(1e-12)
-    return Sources(drawn.members, drawn.weights / total, drawn.seeds, drawn.width_mm, drawn.regions)
+    return ActiveSources(
+        drawn.members, drawn.weights / total, drawn.seeds, drawn.width_mm, drawn.regions
+    )
 
 
 def _lists(cortex: FineCortex, part: Part) -> Lists:
@@ -198,7 +200,6 @@ def with_noise(
     seed: int,
     before: int = 0,
     part: Part = "train",
-    settings: EverydaySettings = SOURCES,
 ) -> Trials:
     """Let sources play, bring them to a level, and add noise of a recording.
 
@@ -219,20 +220,19 @@ def with_noise(
     before : int
         Samples at the beginning in which nothing happens yet.
     part : {"train", "validation", "test"}
-    settings : EverydaySettings
     """
     n = len(drawn)
     key = streams.keys(seed, torch.arange(n), CHOICE, PARTS.index(part))
     white = drawn.seen @ rows.to(drawn.seen).mT
     unit = torch.ones(*drawn.seeds.shape, 1)
-    sources = Sources(drawn.seeds[..., None], unit, drawn.seeds, unit[..., 0], False)
+    sources = ActiveSources(drawn.seeds[..., None], unit, drawn.seeds, unit[..., 0], False)
     _, courses = draw_courses(
-        streams.fork(key, WAVES), sources, settings, n_times - before, sfreq, part
+        streams.fork(key, WAVES), sources, SOURCES, n_times - before, sfreq, part
     )
     courses = torch.nn.functional.pad(courses.double(), (before, 0))
     low, high = snr_db
     level = low + (high - low) * streams.uniform(streams.fork(key, LEVEL), 1)[:, 0].double()
-    noise = _noise(key, len(rows), n_times, sfreq, settings)
+    noise = _noise(key, len(rows), n_times, sfreq, SOURCES)
     signal = white.mT @ courses
     loud = noise.flatten(1).norm(dim=1) / signal.flatten(1).norm(dim=1).clamp_min(1e-30)
     scale = (loud * 10.0 ** (level / 20.0))[:, None, None]

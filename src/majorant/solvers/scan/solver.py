@@ -118,6 +118,10 @@ class Scan(IterativeSolver[Found]):
         """
         return self.shelf.dictionary(problem, tuple(self.radii_mm))
 
+    def certifies(self, problem: Problem) -> str:
+        """Patches: the estimate is a mean over patches that would do."""
+        return "the best patches, before the estimate is averaged over patches that fit as well"
+
     def majorant(self, problem: Problem) -> LikelihoodMajorant:
         """The likelihood of this problem, its own bound."""
         return LikelihoodMajorant(self._sweep(problem))
