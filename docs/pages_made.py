@@ -39,6 +39,9 @@ ROOMS = {
         "majorant.audit.run",
         "majorant.compare.run",
         "majorant.compare.agree",
+        "majorant.group.load",
+        "majorant.group.statistics",
+        "majorant.group.run",
     ),
     "Problems, solvers, certificates": (
         "majorant.problem",
