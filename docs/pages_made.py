@@ -42,6 +42,7 @@ ROOMS = {
         "majorant.group.load",
         "majorant.group.statistics",
         "majorant.group.run",
+        "majorant.group.write",
     ),
     "Problems, solvers, certificates": (
         "majorant.problem",

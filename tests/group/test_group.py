@@ -17,8 +17,9 @@ from majorant.atlas.gyri import gyri
 from majorant.bids.study import KIND
 from majorant.cli import app
 from majorant.group.load import StudyEstimates, load_study
-from majorant.group.run import GroupResult, analyse, save_group
+from majorant.group.run import GroupResult, analyse
 from majorant.group.statistics import adjacency, clusters, effects, t_values
+from majorant.group.write import save_group
 from majorant.problem import MajorantError
 
 N, USED = 12, np.arange(642)

@@ -51,7 +51,8 @@ def group(
     from majorant.atlas.read import read_atlas
     from majorant.files.output import check_output
     from majorant.group.load import load_study
-    from majorant.group.run import analyse, save_group
+    from majorant.group.run import analyse
+    from majorant.group.write import save_group
 
     check_output(output, overwrite=overwrite)
     voice, named = Voice(quiet), read_atlas(atlas)

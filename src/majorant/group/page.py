@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from majorant.forward.template import template_surfaces
 from majorant.group.run import GroupResult
+from majorant.group.statistics import t_values
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, ramp
 from majorant.report.frame import framed
 from majorant.report.maps import PLACES
@@ -42,7 +43,7 @@ def _map(result: GroupResult) -> Section:
     for one in result.clusters:
         if one.p < 0.05:
             start = result.study.data.shape[2] - result.difference.shape[1]
-            t = _t(result)[one.times - start, one.vertices]
+            t = t_values(result.difference)[one.times - start, one.vertices]
             for row, value in zip(one.vertices, t, strict=True):
                 if abs(value) > abs(shown[row]):
                     shown[row] = value
@@ -68,12 +69,6 @@ def _map(result: GroupResult) -> Section:
     key += colour_bar(ramp(scale), (f"−{end}", "0", end), "t over subjects")
     body = template("image").maps("group", 0, result.contrast, pictures, True, "")
     return Section("map", "On the cortex", Markup().join([key, body]))
-
-
-def _t(result: GroupResult) -> np.ndarray:
-    from majorant.group.statistics import t_values
-
-    return t_values(result.difference)
 
 
 def _clusters(result: GroupResult) -> Section:
