@@ -90,7 +90,7 @@ def _run(mutant: Mutant) -> int:
         sys.path[:0] = [folder, str(ROOT)]
         os.chdir(ROOT)
         own = mutant.tests.split(" -k ")
-        words = ["-k", own[1]] if len(own) > 1 else []
+        words = ["-k", own[1].strip("'")] if len(own) > 1 else []
         quiet = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 1)
