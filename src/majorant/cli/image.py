@@ -40,6 +40,8 @@ def image(
     option: own.Option = None,
     uncertainty: own.Uncertainty = "auto",
     atlas: own.Atlas = "gyri",
+    roi: own.Roi = None,
+    export: own.Export = None,
     region: own.Region = None,
     output: own.NamedFolder = None,
     raw: Annotated[
@@ -67,8 +69,11 @@ def image(
     """
     preparation = recording.settings()
     imaging = sources.settings(
-        solver, option=option, uncertainty=uncertainty, region=region, atlas=atlas
-    )
+        solver, option=option, uncertainty=uncertainty, region=region, atlas=atlas, roi=roi,
+        export=export,
+    )  # fmt: skip
+    if raw and (imaging.roi or imaging.export):
+        raise MajorantError("--roi and --export are of averages; leave them out with --raw")
     voice = Voice(quiet)
     if bids is not None:
         if demo or file is not None:

@@ -236,6 +236,23 @@ Region = Annotated[
     ),
 ]
 
+Roi = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="REGION",
+        help="A region of the atlas whose time course is kept, or all; may be repeated.",
+        rich_help_panel=RARE,
+    ),
+]
+Export = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FORMATS",
+        help="With commas: csv, tsv, gifti, cifti, nifti, mat, npz, svg, png.",
+        rich_help_panel=RARE,
+    ),
+]
+
 _OUT = typer.Option("--out", help="Output folder.", rich_help_panel=OUTPUT)
 Folder = Annotated[Path, _OUT]
 NamedFolder = Annotated[Path | None, _OUT]
@@ -321,6 +338,8 @@ class SourceOptions:
         uncertainty: str = "none",
         atlas: str = "gyri",
         region: float | None = None,
+        roi: list[str] | None = None,
+        export: str | None = None,
     ) -> ImageSettings:
         """What these options mean, with a solver and settings of its own.
 
@@ -356,6 +375,8 @@ class SourceOptions:
             uncertainty=uncertainty,
             atlas=atlas,
             region=region,
+            roi=tuple(roi or ()),
+            export=tuple(names(export) or ()),
         )
 
 

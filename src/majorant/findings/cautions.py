@@ -16,6 +16,7 @@ from majorant.findings.faint import faint
 from majorant.findings.standing import at_edge
 from majorant.forward.ages import ADULT
 from majorant.problem import Status
+from majorant.recording.faults import SATURATED
 from majorant.recording.scalp import coverage
 from majorant.words import number
 
@@ -65,6 +66,10 @@ def _offset(e: Observed) -> str | None:
         "was there to remove them. Take in time before the event, name a baseline, or filter the "
         "continuous recording."
     )
+
+
+def _saturated(e: Observed) -> str | None:
+    return next((said for said in e.prepared.decisions if said.startswith(SATURATED)), None)
 
 
 def _before_the_event(e: Observed) -> str | None:
@@ -238,6 +243,7 @@ def _carried_over(e: Observed) -> str | None:
 
 CHECKS: Sequence[Check] = (
     _not_solved,
+    _saturated,
     find_blinks,
     _offset,
     faint,

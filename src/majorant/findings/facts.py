@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from majorant.imager.courses import RegionCourses
 from majorant.problem import Certificate
 
 
@@ -236,6 +237,8 @@ class Findings:
         estimate; None takes its own.
     doubts : tuple of str
         For each peak why it may not be the headline, as the end of a sentence, or "".
+    courses : RegionCourses or None
+        Of the regions of interest.
     regions : Regions or None
         Where the sources of the peaks are, where that was asked for.
     """
@@ -261,6 +264,7 @@ class Findings:
     faint: str | None = None
     doubts: tuple[str, ...] = ()
     limit: float | None = None
+    courses: RegionCourses | None = None
     regions: Regions | None = None
 
     @property

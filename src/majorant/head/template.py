@@ -312,6 +312,31 @@ def _surface_space(leadfield: Leadfield) -> Any:
     return mne.SourceSpaces(spaces)
 
 
+def template_space(vertices: Sequence[NDArray[np.int64]]) -> Any:
+    """Source space of some vertices of the template's pial surface, left and right.
+
+    Parameters
+    ----------
+    vertices : pair of array of int
+        Numbers on fsaverage5.
+
+    Returns
+    -------
+    mne.SourceSpaces
+    """
+    import mne
+
+    from majorant.forward.template import template_surfaces
+
+    surfaces, spaces = template_surfaces(), []
+    for side, used in enumerate(vertices):
+        places = surfaces.pial[side].astype(np.float64)
+        space = _space(places, surfaces.normals[side], used, 101 + side, "fsaverage")
+        space.update(type="surf", tris=surfaces.faces[side], ntri=len(surfaces.faces[side]))
+        spaces.append(space)
+    return mne.SourceSpaces(spaces)
+
+
 def _discrete_space(leadfield: Leadfield) -> Any:
     import mne
 

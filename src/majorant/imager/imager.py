@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self, final
 
+from majorant.atlas.labels import of_labels
+from majorant.atlas.read import read_atlas
 from majorant.forward.ages import read_age
 from majorant.head.model import SourceModel
 from majorant.imager import apply as doors
 from majorant.imager.abilities import check_options, check_region, check_words, options_of
+from majorant.imager.courses import RegionCourses, extracted, parts_of
 from majorant.imager.fit import fitted
 from majorant.imager.inverse import Call, Inverse
 from majorant.imager.settings import ImagerSettings
@@ -482,6 +485,55 @@ class SourceImager:
         # Peaks are found upstairs; by name, so that this room does not rest on that one.
         found = import_module("majorant.findings.regions.find")
         return found.regions_of_average(self, evoked, progress)
+
+    def extract(
+        self,
+        estimate: Any,
+        labels: Any = "gyri",
+        mode: str = "auto",
+        *,
+        regions: Sequence[str] | None = None,
+    ) -> RegionCourses:
+        """Time courses of regions, from estimates of this imager.
+
+        Parameters
+        ----------
+        estimate : mne.SourceEstimate, or list or generator of them
+            As :meth:`apply` gave it; several are trials.
+        labels : str, path, Atlas, mne.Label or list of mne.Label
+            An atlas by name or file (:func:`majorant.atlas.read.read_atlas`), or labels.
+        mode : {"auto", "mean", "mean_flip", "pca_flip", "max"}
+            As in `mne.extract_label_time_course`. "auto" is "mean_flip" of estimates with signs
+            and "mean" of lengths. Flipped courses are positive where current flows along the main
+            direction of the region's normals, which is mostly outwards.
+        regions : sequence of str, optional
+            Some regions of the atlas, with or without their side.
+
+        Returns
+        -------
+        RegionCourses
+            Its ``data``, ``names``, ``times`` and ``unit``; ``raw()``, ``evoked()`` and
+            ``epochs()`` are MNE's.
+
+        Raises
+        ------
+        MajorantError
+            If there is no such atlas, region or mode, or the estimate is of another source space.
+        """
+        model = self.inverse.model
+        atlas = of_labels(labels, model.space)
+        if atlas is None:
+            atlas = read_atlas(labels, subject=self.subject, subjects_dir=self.subjects_dir)
+        signed = model.leadfield.n_orient == 1 or self.pick_ori in ("normal", "max-power")
+        return extracted(
+            model,
+            self.forward_,
+            estimate,
+            parts_of(atlas, model, regions),
+            mode,
+            signed=signed,
+            labelled=(atlas.name, self.unit_),
+        )
 
     def record(self, tally: Tally, snr: float | None, solved: Any = None) -> None:
         """Keep what a call leaves behind: its certificate, its ratio, its solution."""

@@ -33,6 +33,7 @@ from majorant.imaging.result import ImageResult, ImageSettings
 from majorant.problem import MajorantError, Solution
 from majorant.recording.channels import check_samples, require_eeg
 from majorant.recording.electrodes import settle
+from majorant.recording.faults import say_saturated
 from majorant.recording.file import Recording
 from majorant.recording.noise import (
     baseline_covariance,
@@ -155,6 +156,8 @@ def _prepare(recording: Recording, settings: Preparation, account: Account) -> C
     _say_bad(reader, account)
     named = (*zeros, *reference_electrodes(settings.reference))
     check_samples(_glimpses(reader), empty.ch_names, reference=named)
+    plain = Reader(raw, empty.ch_names, first, last, Conditioning(zeros=zeros))
+    say_saturated(_glimpses(plain), empty.ch_names, account)
     space = _referenced(empty, reader, account, settings.rank)
     reader = Reader(raw, empty.ch_names, first, last, conditioning)
     kind, cov = _noise(reader, empty.info, space, settings, renamed, account)

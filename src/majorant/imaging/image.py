@@ -111,8 +111,12 @@ def imaged(
     found = Estimated(problem, places, values, data, predicted, doubt)
     page = find_all(prepared, settings, imager, found)
     page = with_regions(page, imager, prepared, settings, account, progress)
+    stc = as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"])
+    if settings.roi:
+        courses = imager.extract(stc, settings.naming(), regions=settings.chosen)
+        page = replace(page, courses=courses)
     return ImageResult(
-        stc=as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"]),
+        stc=stc,
         imager=imager,
         prepared=prepared,
         content=replace(page, decisions=tuple(account.decisions)),

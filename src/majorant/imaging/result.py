@@ -11,13 +11,18 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from majorant import __version__
 from majorant.atlas.atlas import Atlas
 from majorant.atlas.read import read_atlas
+from majorant.exports.material import Material
+from majorant.exports.write import check_formats
 from majorant.findings.facts import Findings, Peak
 from majorant.findings.moments import meaning
 from majorant.findings.uncertainty_choice import check_asked
 from majorant.head.places import Places
+from majorant.imager.courses import RegionCourses
 from majorant.imager.imager import SourceImager
 from majorant.imager.settings import ImagerSettings
 from majorant.problem import MajorantError
@@ -51,6 +56,10 @@ class ImageSettings(ImagerSettings):
         Of the resampling.
     atlas : str
         What places are called by: a name or a file, see :func:`majorant.atlas.read.read_atlas`.
+    roi : tuple of str
+        Regions of the atlas whose time courses are kept, or "all".
+    export : tuple of str
+        Further formats that results are written in; see :data:`majorant.exports.write.FORMATS`.
     """
 
     forward: str | None = None
@@ -58,9 +67,12 @@ class ImageSettings(ImagerSettings):
     uncertainty: int | str = "auto"
     seed: int = 0
     atlas: str = "gyri"
+    roi: tuple[str, ...] = ()
+    export: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_asked(self.uncertainty)
+        check_formats(self.export)
 
     def named(self) -> dict[str, Any]:
         """Plain values fit to be shared: of files and folders the names, not where they lie."""
@@ -82,9 +94,17 @@ class ImageSettings(ImagerSettings):
         Raises
         ------
         MajorantError
-            If there is none of that name.
+            If there is none of that name, or it lacks a region of interest.
         """
-        return read_atlas(self.atlas, subject=self.subject, subjects_dir=self.subjects_dir)
+        atlas = read_atlas(self.atlas, subject=self.subject, subjects_dir=self.subjects_dir)
+        if self.chosen:
+            atlas.chosen(self.chosen)
+        return atlas
+
+    @property
+    def chosen(self) -> tuple[str, ...] | None:
+        """Names of the regions of interest; None for all."""
+        return None if "all" in self.roi else self.roi
 
     def imager(self) -> SourceImager:
         """Make the imager of these settings."""
@@ -123,6 +143,24 @@ class ImageResult:
     settings: ImageSettings
     places: Places
     store: Path | None = None
+
+    @property
+    def courses(self) -> RegionCourses | None:
+        """Of the regions of interest."""
+        return self.content.courses
+
+    @property
+    def material(self) -> Material:
+        """What exports take of it."""
+        return Material(
+            stc=self.stc,
+            content=self.content,
+            places=self.places,
+            kind=self.imager.inverse.model.space.kind,
+            subject=self.imager.inverse.model.space.subject or "fsaverage",
+            courses=self.courses,
+            nave=max(int(self.prepared.evoked.nave), 1),
+        )
 
     @property
     def peaks(self) -> tuple[Peak, ...]:
@@ -183,6 +221,7 @@ class ImageResult:
             "uncertainty": _uncertainty(content),
             "regions": _regions(content),
             "faint": content.faint,
+            "roi": _roi(self.courses),
             "truth": [asdict(peak) for peak in content.truth],
             "errors": None if content.errors is None else dict(content.errors),
             "certificate": content.certificate.to_dict(),
@@ -245,6 +284,25 @@ def _regions(content: Findings) -> dict[str, Any] | None:
             for region in regions.of
         ],
     }
+
+
+def _roi(courses: RegionCourses | None) -> list[dict[str, Any]] | None:
+    """Regions of interest: their size, and when and how much they are largest."""
+    if courses is None:
+        return None
+    best = np.abs(courses.data).argmax(axis=1)
+    return [
+        {
+            "region": name,
+            "locations": size,
+            "mode": courses.mode,
+            "time": float(courses.times[at]),
+            "amplitude": float(course[at]),
+        }
+        for name, size, at, course in zip(
+            courses.names, courses.sizes, best, courses.data, strict=True
+        )
+    ]
 
 
 def versions() -> dict[str, str]:

@@ -19,6 +19,7 @@ from majorant.report import figures
 from majorant.report.cortex import Cortex
 from majorant.report.doubt import doubt_section
 from majorant.report.headline import headline, place, source_scale
+from majorant.report.interest import interest_section
 from majorant.report.maps import cortex_section, topographies
 from majorant.report.parts import (
     Section,
@@ -117,6 +118,8 @@ def sections(content: Findings, cortex: Cortex) -> Iterable[Section]:
         yield _truth(content)
     yield _sensors(content)
     yield _courses(content)
+    if content.courses is not None:
+        yield interest_section(content, content.courses)
     if content.uncertainty is not None:
         yield doubt_section(content, content.uncertainty, cortex)
     yield _fit(content)
