@@ -11,7 +11,8 @@ seen, with other noise.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,11 +39,9 @@ def members(head: Leadfield, n: int, seed: int, part: Part) -> Tensor:
     return 1_000_000 * place + 1_000 * width.to(torch.int64) + centre.to(torch.int64)
 
 
-def runs(recipe: dict[str, object]) -> Iterator[tuple[int, int]]:
+def runs(recipe: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
     """Data seed and number of training samples of every run that the weights went through."""
-    before = recipe.get("before", [])
-    assert isinstance(before, list)
-    for one in (*before, recipe):
+    for one in (*recipe.get("before", ()), recipe):
         yield int(one["data_seed"]), int(one["n_train"])
 
 
