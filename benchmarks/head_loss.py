@@ -3,9 +3,10 @@
 n heads of the bank's test part (skull, electrodes, cap and cortex unlike the believed ones), every
 fifth the believed one itself (``right``): m single vertices of each one's fine mesh are seen by 64
 electrodes at 10 dB over 15 samples, and imaged on 1,284 vertices: of the template as it stands, of
-the template with electrodes where they are (digitised with 2 mm of noise), of the mean over four
-heads drawn around it (training part), and of the head itself; and, by sLORETA, of the head with one
-thing wrong at a time. Errors are distances of the strongest source from the truth.
+the template with electrodes where they are (digitised with 2 mm of noise), of the head itself, and
+as the mean over either of the former and four heads drawn around it (training part); and, by
+sLORETA, on the head with one thing wrong at a time. Errors are distances of the strongest source
+from the truth.
 
 Errors are kept in OUT as JSON, head by head, and a run goes on where it was; intervals are over
 heads.
@@ -34,11 +35,18 @@ from majorant.solvers.loop import solve
 NOISE = 0.002
 SNR_DB, N_TIMES, N_BANK = 10.0, 15, 4
 SPREAD = HeadSpread(shapes=1)
+AROUND = HeadSpread(shapes=1, moved_mm=(0, 3), cap_deg=(0, 0))
+"""Where electrodes were digitised."""
 LOOSE = {"fixed": 0.0, "loose": 0.2, "free": 1.0}
-WAYS = {
-    "sloreta": ("fixed", "loose", "free"),
-    "scan": ("fixed", "free"),
-    "unfolded-sbl": ("loose",),
+HEADS = ("template", "digitised", "own")
+MEANS = ("mean", "digitised mean")
+WAYS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("sloreta", "fixed"): ("template", "own"),
+    ("sloreta", "loose"): (*HEADS, *MEANS),
+    ("scan", "fixed"): ("template",),
+    ("scan", "free"): (*HEADS, *MEANS),
+    ("unfolded-sbl", "loose"): (*HEADS, "digitised mean"),
+    ("unfolded-sbl", "free"): ("template", "digitised"),
 }
 SHIPPED = {"sloreta": "loose", "scan": "free", "unfolded-sbl": "loose"}
 """How a solver treats the template's vertices unless told otherwise; a scan's loose is free."""
@@ -130,8 +138,17 @@ def run(bank: HeadBank, seed: int, m: int) -> dict[str, list[float]]:
         "digitised": free(replace(believed, electrodes=near)),
         "own": free(truth),
     }
-    around = bank.draw(N_BANK, seed, split="train", spread=SPREAD)
-    drawn = [heads["template"], *(free(one) for one in around)]
+    moved = HeadBank(own, bank.ch_names, near, space=bank.space)
+    drawn = {
+        "mean": [
+            heads["template"],
+            *(free(one) for one in bank.draw(N_BANK, seed, split="train", spread=SPREAD)),
+        ],
+        "digitised mean": [
+            heads["digitised"],
+            *(free(one) for one in moved.draw(N_BANK, seed, split="train", spread=AROUND)),
+        ],
+    }
     places, out = heads["template"].positions.numpy(), {}
 
     def note(key: str, found: Tensor) -> None:
@@ -139,12 +156,11 @@ def run(bank: HeadBank, seed: int, m: int) -> dict[str, list[float]]:
         apart = np.linalg.norm(places[best] - own.positions[chosen], axis=1)
         out[key] = (1e3 * apart).round(3).tolist()
 
-    for solver, ways in WAYS.items():
-        for way in ways:
-            for name, lead in heads.items():
-                note(f"{solver}, {way}: {name}", estimate(solver, lead, LOOSE[way], data))
-            found = [estimate(solver, lead, LOOSE[way], data) for lead in drawn]
-            note(f"{solver}, {way}: mean over heads", torch.stack(found).mean(dim=0))
+    for (solver, way), names in WAYS.items():
+        for name in names:
+            leads = drawn.get(name) or [heads[name]]
+            found = [estimate(solver, lead, LOOSE[way], data) for lead in leads]
+            note(f"{solver}, {way}: {name}", torch.stack(found).mean(dim=0))
     for name, lead in wrong(truth):
         note(f"sloreta, fixed: own but {name}", estimate("sloreta", lead, 0.0, data))
     return out

@@ -35,7 +35,7 @@ def main(n_direct: int, n_heads: int) -> None:
     _errors(bank, n_direct)
     wall, cpu = time.perf_counter(), time.process_time()
     before, apart = _memory(), []
-    for head in bank.iterate(n_heads, 1):
+    for head in bank.draw(n_heads, 1):
         apart.append(_apart(head.leadfield.gain, believed.gain))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     print(
