@@ -17,6 +17,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from benchmarks.reference import (
+    LBFGS,
+    EnergyComparison,
+    GradientDescent,
+    compare_energies,
+)
 from majorant.energies.cosine import CosineEnergy, SourceState, cosine_distance
 from majorant.energies.lengths import norm
 from majorant.forward.leadfield import Leadfield
@@ -29,12 +35,6 @@ from majorant.problem import MatrixOperator, Problem
 from majorant.simulate.dataset import SereegaLike
 from majorant.solvers.loop import solve
 from majorant.solvers.mm import ClassicalMM, Cosine, Minimise
-from majorant.solvers.reference import (
-    LBFGS,
-    EnergyComparison,
-    GradientDescent,
-    compare_energies,
-)
 from majorant.weights.shipped import mm_net
 
 PriorRule = Literal["uniform", "version1", "ball", "diagonal"]

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.bench.everyday import Plan, Worker
+from majorant.bench.everyday import TablePlan, Worker
 from majorant.bench.everyday_doors import SolverDoor
 from majorant.bench.everyday_set import Cell, Site, pairs, regions_of_template, space_of, to_regions
 from majorant.metrics.everyday import NAMES, Judge
@@ -32,7 +32,7 @@ SOLVERS = ("sloreta", "scan", "unfolded-sbl", "champagne", "mm-net")
 PART: Part = "validation"
 
 
-def pieces(plan: Plan) -> Iterator[tuple[Site, Cell]]:
+def pieces(plan: TablePlan) -> Iterator[tuple[Site, Cell]]:
     """The samples of the run, a cell at a site at a time."""
     return pairs(plan.test, plan.cells)
 
@@ -63,7 +63,7 @@ def along_normals(estimate: NDArray[np.float64]) -> NDArray[np.float64]:
     return out.reshape(-1, estimate.shape[1])
 
 
-def save(folder: Path, plan: Plan, solvers: list[str]) -> None:
+def save(folder: Path, plan: TablePlan, solvers: list[str]) -> None:
     """Save what is not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     worker = Worker(plan)
@@ -93,7 +93,7 @@ def mean_of(folder: Path, site: Site, cell: Cell, recipe: str) -> NDArray[np.flo
     return np.where(size >= float(least or 0) * size.max(axis=1, keepdims=True), lengths, 0.0)
 
 
-def judge(folder: Path, plan: Plan, recipes: list[str]) -> None:
+def judge(folder: Path, plan: TablePlan, recipes: list[str]) -> None:
     """Print a table: a row for every mean, figures over all cells, and the worst regret in EMD."""
     worker, found = Worker(plan), {recipe: {} for recipe in recipes}
     for site, cell in pieces(plan):
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=77)
     parser.add_argument("--all", action="store_true", help="All 52 cells.")
     given = parser.parse_args()
-    plan = Plan(given.n, given.seed, quick=not given.all, sites=2, part=PART)
+    plan = TablePlan(given.n, given.seed, quick=not given.all, sites=2, part=PART)
     if given.what == "save":
         save(given.folder, plan, given.names or list(SOLVERS))
     else:

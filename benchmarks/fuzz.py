@@ -143,7 +143,7 @@ class Archives:
 
 def archives(folder: Path) -> dict[str, Reader]:
     """Readers of archives."""
-    from majorant.bench.things_file import Session, read_session, write_session
+    from majorant.bench.things_file import ThingsSession, read_session, write_session
     from majorant.files.archive import read_archive, write_archive
     from majorant.forward.leadfield import Leadfield
     from majorant.imager.imager import SourceImager
@@ -159,7 +159,7 @@ def archives(folder: Path) -> dict[str, Reader]:
     stim = np.zeros(40, np.int64)
     stim[5] = 3
     names = tuple(f"E{k}" for k in range(63))
-    write_session(session, Session(1e-5 * rng.standard_normal((63, 40)), stim, names))
+    write_session(session, ThingsSession(1e-5 * rng.standard_normal((63, 40)), stim, names))
     held, changed = session.read_bytes(), folder / "changed.npy"
 
     def things(dice: random.Random) -> None:
@@ -233,7 +233,7 @@ def texts(folder: Path) -> dict[str, Reader]:
     """Readers of JSON, and of words."""
     from majorant.bids.study import GIST, KIND, read_record
     from majorant.cli.cite import used
-    from majorant.cli.options import Recording, Sources, _pair
+    from majorant.cli.options import RecordingOptions, SourceOptions, _pair
     from majorant.files.output import is_results, read_small_json
     from majorant.simulate.neural_mass_shards import read_clips
 
@@ -282,8 +282,8 @@ def texts(folder: Path) -> dict[str, Reader]:
         depth, loose, tmin, tmax, reject, scale = (
             dice.choice(numbers) if dice.random() < 0.3 else None for _ in range(6)
         )
-        Recording(tmin=tmin, tmax=tmax, reject=reject, scale=scale).settings()
-        Sources(snr=snr, depth=depth, loose=loose).settings("mne").imager()
+        RecordingOptions(tmin=tmin, tmax=tmax, reject=reject, scale=scale).settings()
+        SourceOptions(snr=snr, depth=depth, loose=loose).settings("mne").imager()
 
     def commands(dice: random.Random) -> None:
         from majorant.cli import main

@@ -236,7 +236,7 @@ def two(name: str, out: Path, words: list[object], old: str, new: str) -> Job:
 def audits(out: Path) -> Job:
     """An audit over an earlier one of another seed; on a sphere, for the head is not tried."""
     from majorant.account import Account
-    from majorant.audit.run import Prepared, run
+    from majorant.audit.run import PreparedAudit, run
     from majorant.audit.settings import AuditSettings
     from majorant.audit.store import check_folder, finish, open_folder
 
@@ -246,7 +246,7 @@ def audits(out: Path) -> Job:
         settings = AuditSettings(n=160, levels=2, solvers=("mne", "sloreta"), seed=seed)
 
         def one() -> None:
-            prepared = Prepared(settings, cap, head, Account())
+            prepared = PreparedAudit(settings, cap, head, Account())
             chunks, _ = open_folder(out, prepared.plan(), overwrite=True)
             run(prepared, chunks, lambda done, total: None)
             summary = {"kind": "audit", "headline": "", "version": "0", "seed": seed}
@@ -308,10 +308,10 @@ def sphere_audit() -> tuple[Any, Any]:
 def clips(out: Path) -> Job:
     """A collection of several shards that is extended."""
     from majorant.files.write import sweep
-    from majorant.simulate.neural_mass_clips import ClipSettings, Recipe
+    from majorant.simulate.neural_mass_clips import ClipRecipe, ClipSettings
     from majorant.simulate.neural_mass_shards import read_clips, write_clips
 
-    recipe = Recipe(settings=ClipSettings(runs=4, blocks=4, background=8))
+    recipe = ClipRecipe(settings=ClipSettings(runs=4, blocks=4, background=8))
 
     def old() -> None:
         shutil.rmtree(out, ignore_errors=True)

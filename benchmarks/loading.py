@@ -19,7 +19,7 @@ import torch
 
 from majorant.forward.leadfield import Leadfield
 from majorant.head.simulated import template_heads
-from majorant.simulate.heads import Head
+from majorant.simulate.heads import SimulatedHead
 from majorant.training.engine import Engine
 from majorant.training.fit import simulated
 from majorant.training.presets import WINDOW_MS, recipe_for
@@ -57,7 +57,7 @@ def data_share(engine: Engine, turns: int = TURNS) -> tuple[float, float]:
     return 1e3 * step, statistics.median(loads[1:]) / step
 
 
-def few_heads(n: int, seed: int) -> list[Head]:
+def few_heads(n: int, seed: int) -> list[SimulatedHead]:
     """Draw at most two heads of the template."""
     return template_heads(min(n, HEADS), seed)
 

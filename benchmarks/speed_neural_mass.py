@@ -25,7 +25,7 @@ import torch
 from majorant.simulate import streams
 from majorant.simulate.connectome import Connectome
 from majorant.simulate.neural_mass import Integration, NeuralMass
-from majorant.simulate.neural_mass_clips import Recipe, collect
+from majorant.simulate.neural_mass_clips import ClipRecipe, collect
 
 Row = tuple[str, float, float, str]
 """What was measured, ours and theirs in milliseconds, and what theirs is."""
@@ -49,7 +49,7 @@ def neural_mass_rows(clock: Callable[[], float] = time.perf_counter) -> Iterator
             ours, theirs = (statistics.median(side) for side in zip(*turns[1:], strict=True))
             yield f"a region-second, columns {what}", ours, theirs, "The Virtual Brain"
     began = clock()
-    collect(Recipe(), 10_000)
+    collect(ClipRecipe(), 10_000)
     yield "10,000 neural-mass clips", 1e3 * (clock() - began), LIMIT_MS, "limit"
 
 

@@ -21,12 +21,12 @@ class Absent:
 
 
 sys.meta_path.insert(0, Absent())
-from majorant.bench.table1 import run
+from majorant.bench.table1 import TableData, run
 from majorant.forward.leadfield import Leadfield
 from majorant.training.fit import Trainer
 from majorant.training.presets import preset
 
-rows = run("sereega", ["mne", "sloreta", "mm-net", "limit"], 4, show=False)
+rows = run("sereega", ["mne", "sloreta", "mm-net", "limit"], TableData(4), show=False)
 assert [row.method for row in rows] == ["mne", "sloreta", "mm-net", "mm-net", "limit"]
 recipe = replace(preset("tiny"), n_train=32, n_validation=4, validate_every=2, save_every=2)
 outcome = Trainer(recipe, Leadfield.template_small(), Path(sys.argv[1])).run()

@@ -23,6 +23,19 @@ def test_importing_majorant_loads_nothing_heavy() -> None:
     assert not loaded & {"torch", "numpy", "scipy", "mne", "matplotlib", "nilearn", "rich"}
 
 
+def test_an_sloreta_estimate_loads_nothing_that_is_learned() -> None:
+    code = (
+        "import sys, torch\n"
+        "from majorant import Leadfield, Problem, make, solve\n"
+        "head = Leadfield.template_small().pick(['Fz', 'Cz', 'Pz', 'Oz'])\n"
+        "y = torch.ones(1, 4, 2, dtype=torch.float64).cumsum(1)\n"
+        "assert solve(Problem(head.operator(), y), make('sloreta')).estimate.isfinite().all()\n"
+        "print(*sorted(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not [name for name in out.stdout.split() if name.startswith("majorant.learned")]
+
+
 def test_every_public_name_resolves() -> None:
     assert all(getattr(majorant, name) is not None for name in majorant.__all__)
 

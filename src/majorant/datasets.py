@@ -18,18 +18,19 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import affine_transform
 
+from majorant.atlas.gyri import gyri
 from majorant.errors import MajorantError
 from majorant.files.archive import content_hash
 from majorant.files.cache import cache_folder
 from majorant.files.write import beside, exchange
 from majorant.forward.cortex import MNI305_TO_MNI152
-from majorant.forward.shells import Head
+from majorant.forward.shells import ShellHead
 from majorant.forward.surfaces import Surfaces, package_folder, read_gifti
 from majorant.forward.template import template_head, template_parcels, template_surfaces
 
 __all__ = ["SOURCES", "fsaverage"]
 
-VERSION = 1
+VERSION = 2
 SIDES = (("lh", "left"), ("rh", "right"))
 MAPS = {"curv": "curv", "area": "area"}
 
@@ -40,6 +41,7 @@ SOURCES: Mapping[str, str] = {
     "surf/?h.{curv,sulc,thickness,area}": "group averages of fsaverage5 (nilearn's wheel)",
     "label/?h.cortex.label": "an approximation: cortex of 1.5 mm and more, in one piece, which is "
     "what the 994 regions cover",
+    "label/?h.gyri.annot": "our atlas of gyri (majorant.atlas); FreeSurfer's aparc is not here",
     "bem/fsaverage-{head,inner_skull-bem,fiducials,trans}.fif": "MNE's wheel",
     "bem/{inner_skull,outer_skin}.surf": "the same inner skull and scalp with 642 vertices, the "
     "neck cut off",
@@ -152,9 +154,12 @@ def _write_labels(folder: Path, surfaces: Surfaces) -> None:
         places = surfaces.white[side][vertices]
         label = mne.Label(vertices, places, hemi=hemi, name="cortex", subject="fsaverage")
         label.save(folder / f"{hemi}.cortex.label")
+    mne.write_labels_to_annot(
+        gyri().labels(), "fsaverage", "gyri", subjects_dir=folder.parents[1], sort=False
+    )
 
 
-def _write_bem(folder: Path, head: Head) -> None:
+def _write_bem(folder: Path, head: ShellHead) -> None:
     """Shells, their solution, fiducials, and the source spaces of our lead fields."""
     import mne
 
@@ -189,7 +194,8 @@ def _write_volumes(folder: Path) -> None:
     voxels = affine_transform(
         np.asarray(image.dataobj), to_voxel[:3, :3], to_voxel[:3, 3], (256,) * 3, order=1
     )
-    save(MGHImage(voxels.astype(np.uint8), to_ras), folder / "T1.mgz")
+    whole: Any = voxels.astype(np.uint8)
+    save(MGHImage(whole, to_ras), folder / "T1.mgz")
     rows = "\n".join(" ".join(map(str, row)) for row in np.eye(4)[:3])
     text = f"MNI Transform File\n\nTransform_Type = Linear;\nLinear_Transform =\n{rows};\n"
     (folder / "transforms" / "talairach.xfm").write_text(text, "ascii")

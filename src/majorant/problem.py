@@ -328,9 +328,11 @@ class Certificate:
     ----------
     energy : Tensor, shape (n_accepted + 1, n_batch), float64
         Energy of the start and of every accepted iterate; a sample that did not move repeats its
-        value.
+        value. Those of the start and of what is returned are computed again at the end, in float64
+        from their definition; so are those between, wherever single precision could not decide.
     violations : Tensor, shape (n_batch,), int64
-        Rises of the returned energy above ``1e-6 max(1, |u|)``. Zero wherever a guard was on.
+        Rises of the energy above ``1e-6 max(1, |u|)``, of any step or from the start to the end.
+        Zero wherever a guard was on.
     refused : Tensor, shape (n_batch,), int64
         Windows whose proposal was not taken as it came.
     halvings : Tensor, shape (n_batch,), int64
@@ -347,6 +349,20 @@ class Certificate:
         The guard's mode, ``"off"`` if there was none.
     residual : Tensor or None, shape (n_batch,)
         Linear solvers: relative residual of the normal equations.
+    state : str
+        Whose energy it is, in words: what is certified, where that is not the estimate as it is
+        returned.
+    windows : int
+        Pieces of the data that were solved each for itself; energies are means over them, taken
+        before they are cross-faded, and numbers below are those of the worst.
+    gradient : Tensor or None, shape (n_batch,), float64
+        Norm of the energy's gradient at the end: by the state, or by logarithms of variances.
+    stationarity : Tensor or None, shape (n_batch,), float64
+        ``|g|^2 / mu`` at the end, at most, with ``mu`` the largest curvature of the bound; it tends
+        to zero by theorem 5 of ``docs/guarantees.md``. For the evidence twice what its bound
+        promises.
+    gap : Tensor or None, shape (n_batch,), float64
+        Duality gap of a convex energy: how far it lies above its minimum, at most.
     """
 
     energy: Tensor
@@ -359,23 +375,47 @@ class Certificate:
     kind: BoundKind = "none"
     guard: str = "off"
     residual: Tensor | None = None
+    state: str = ""
+    windows: int = 1
+    gradient: Tensor | None = None
+    stationarity: Tensor | None = None
+    gap: Tensor | None = None
 
     def holds(self) -> bool:
-        """Whether no returned energy rose, for any sample."""
+        """Whether no energy rose, for any sample."""
         return int(self.violations.sum()) == 0
 
     def sentence(self) -> str:
         """Return the certificate as one sentence."""
         if self.residual is not None:
             worst = float(self.residual.max())
-            return f"Closed form: the normal equations hold to {worst:.1e} (relative)."
+            return (
+                "Closed form, the minimum itself: the normal equations hold to "
+                f"{worst:.1e} (relative)."
+            )
         steps = self.energy.shape[0] - 1
         verdict = "never rose" if self.holds() else f"rose {int(self.violations.sum())} times"
         return (
-            f"The {self.energy_name} {verdict} over {steps} accepted iterates "
+            f"The {self.energy_name}{self.whose()} {verdict} over {steps} accepted iterates "
             f"(guard {self.guard}; {int(self.refused.sum())} refused, "
             f"{int(self.halvings.sum())} halvings, {int(self.fallbacks.sum())} fallbacks)."
         )
+
+    def whose(self) -> str:
+        """Whose energy it is, ready to stand behind the energy's name."""
+        parts = [f" of {self.state}"] if self.state else []
+        if self.windows > 1:
+            parts.append(f", mean over {self.windows} windows before they are cross-faded,")
+        return "".join(parts)
+
+    def ending(self) -> list[tuple[str, float]]:
+        """What is true where the solve ended, in words, with the largest value of all samples."""
+        known = (
+            ("norm of the gradient at the end", self.gradient),
+            ("|g|²/μ at the end, at most (theorem 5)", self.stationarity),
+            ("duality gap, at most", self.gap),
+        )
+        return [(name, float(value.max())) for name, value in known if value is not None]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and numbers, ready for JSON."""
@@ -389,10 +429,19 @@ class Certificate:
             "refused": self.refused.tolist(),
             "halvings": self.halvings.tolist(),
             "fallbacks": self.fallbacks.tolist(),
-            "residual": None if self.residual is None else self.residual.tolist(),
+            "residual": _listed(self.residual),
+            "state": self.state,
+            "windows": self.windows,
+            "gradient": _listed(self.gradient),
+            "stationarity": _listed(self.stationarity),
+            "gap": _listed(self.gap),
             "holds": self.holds(),
             "sentence": self.sentence(),
         }
+
+
+def _listed(values: Tensor | None) -> list[float] | None:
+    return None if values is None else values.tolist()
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from majorant.audit.cap import Cap, choose_cap, spread
 from majorant.audit.heads import AuditHead
 from majorant.audit.judge import judge
 from majorant.audit.patches import balanced, centres, grow
-from majorant.audit.run import Prepared, run, save
+from majorant.audit.run import PreparedAudit, run, save
 from majorant.audit.settings import AuditSettings
 from majorant.audit.solvers import depth_prior, weights_of
 from majorant.audit.store import finish, open_folder
 from majorant.audit.summary import Audit, _weights, cortex_maps
-from majorant.audit.trials import Trials, noise_scale
+from majorant.audit.trials import AuditTrials, noise_scale
 from majorant.files.archive import write_archive
 from majorant.problem import MajorantError
 
@@ -31,7 +31,7 @@ SETTINGS = AuditSettings(n=30, levels=2, solvers=("mne", "sloreta"), extent=30.0
 
 def audited(head: AuditHead, cap: Cap, folder: Path, settings: AuditSettings = SETTINGS) -> Audit:
     folder.mkdir(exist_ok=True)
-    return run(Prepared(settings, cap, head, Account()), folder, lambda done, total: None)
+    return run(PreparedAudit(settings, cap, head, Account()), folder, lambda done, total: None)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_the_judge_knows_right_wrong_and_nothing(ball: AuditHead) -> None:
 def test_zero_decibels_are_those_of_the_median_place(ball: AuditHead, cap: Cap) -> None:
     patches = grow(ball, np.arange(101), 30.0)
     rows = tuple(range(20))
-    trials = Trials(ball, patches, rows, noise_scale(patches, rows), seed=0)
+    trials = AuditTrials(ball, patches, rows, noise_scale(patches, rows), seed=0)
     middle = int((trials.snr_db.abs()).argmin())
     assert float(trials.snr_db[middle]) == pytest.approx(0.0, abs=1e-9)
     index = torch.tensor([middle])
@@ -267,11 +267,11 @@ def test_maps_say_something_where_few_patches_can_be_reached() -> None:
 
 
 def test_a_solver_that_cannot_be_used_is_left_out_and_said(ball: AuditHead, cap: Cap) -> None:
-    prepared = Prepared(replace(SETTINGS, solvers=("mne", "mm-net")), cap, ball, Account())
+    prepared = PreparedAudit(replace(SETTINGS, solvers=("mne", "mm-net")), cap, ball, Account())
     assert prepared.solvers == ("mne",)
     assert "994 regions" in prepared.left_out["mm-net"]
     with pytest.raises(MajorantError, match="no solver is left"):
-        Prepared(replace(SETTINGS, solvers=("mm-net",)), cap, ball, Account())
+        PreparedAudit(replace(SETTINGS, solvers=("mm-net",)), cap, ball, Account())
 
 
 def test_the_page_says_its_numbers_and_runs_nothing(found: Audit, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.report.test_page import HOSTILE, Reader, assert_sound
 
@@ -13,10 +14,12 @@ from majorant.audit.advice import advice
 from majorant.audit.cap import Cap
 from majorant.audit.heads import AuditHead
 from majorant.audit.page import Maps, render_audit
-from majorant.audit.run import Prepared, run
+from majorant.audit.regions import Expected, by_place
+from majorant.audit.run import PreparedAudit, run
 from majorant.audit.settings import AuditSettings
 from majorant.audit.summary import Audit, cortex_maps
 from majorant.audit.tables import change_table, place_table
+from majorant.errors import MajorantError
 from majorant.forward.surfaces import read_surfaces
 from majorant.report.shade import Shade
 
@@ -26,7 +29,7 @@ SETTINGS = AuditSettings(n=30, snr=(5.0, 5.0), levels=1, solvers=("sloreta",), e
 @pytest.fixture(scope="module")
 def found(ball: AuditHead, cap: Cap, tmp_path_factory: pytest.TempPathFactory) -> Audit:
     folder: Path = tmp_path_factory.mktemp("chunks")
-    return run(Prepared(SETTINGS, cap, ball, Account()), folder, lambda done, total: None)
+    return run(PreparedAudit(SETTINGS, cap, ball, Account()), folder, lambda done, total: None)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,31 @@ def test_every_section_is_there_with_its_pictures(found: Audit, maps: Maps) -> N
     error = found.estimate(found.values("sloreta")[:, 0])
     assert f"{error.mean:.0f} mm" in reader.said
     assert "What this does not say" in reader.said
+
+
+def test_sizes_of_regions_are_shown_where_they_were_asked_for(found: Audit, maps: Maps) -> None:
+    assert "How surely places" not in Reader(rendered(found, maps)).said
+    first = found.solvers[0]
+    sizes = {first: (Expected("all", 300, 41.7), Expected("occipital", 30, 0.2))}
+    settings = replace(found.settings, region=0.9)
+    said = Reader(rendered(replace(found, settings=settings, regions=sizes), maps)).said
+    assert "How surely places can be told" in said
+    assert "42 (300)" in said
+    assert "1.0 (30)" in said
+
+
+def test_few_trials_say_nothing_of_a_lobe() -> None:
+    names = np.repeat(["a", "b", "c"], [8, 7, 20])
+    areas = np.r_[np.full(8, 30.0), np.full(7, 1.0), np.arange(20.0)]
+    assert by_place(names, areas) == (Expected("c", 20, 9.5), Expected("a", 8, 30.0))
+
+
+def test_regions_of_other_heads_are_refused() -> None:
+    for wrong in ({"age": 3.0}, {"montage": None, "forward": "own-fwd.fif"}):
+        with pytest.raises(MajorantError, match="heads around the template of an adult"):
+            AuditSettings(region=0.9, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(MajorantError, match=r"such as 0\.9"):
+        AuditSettings(region=9.0)
 
 
 def test_hostile_names_are_shown_and_do_nothing(found: Audit, maps: Maps) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from majorant import registry
 from majorant.bench import everyday, everyday_doors, everyday_plot
-from majorant.bench.everyday import Piece, Plan, Worker, run_everyday
+from majorant.bench.everyday import TablePiece, TablePlan, Worker, run_everyday
 from majorant.bench.everyday_plot import draw
 from majorant.bench.everyday_rows import (
     FIGURES,
@@ -37,11 +37,11 @@ def _samples(error: float, n: int, seed: int) -> list[dict[str, float]]:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> list[Piece]:
+def fake(monkeypatch: pytest.MonkeyPatch) -> list[TablePiece]:
     """Work that takes no time, and a list of what was done."""
-    done: list[Piece] = []
+    done: list[TablePiece] = []
 
-    def work(self: Worker, piece: Piece) -> dict[str, Any]:
+    def work(self: Worker, piece: TablePiece) -> dict[str, Any]:
         done.append(piece)
         n = self.test.share(piece.site)
         error = {GOOD: 1.0, BAD: 2.0}.get(piece.solver, 3.0)
@@ -71,8 +71,8 @@ def test_samples_are_spread_over_sites_without_loss(n: int, sites: int) -> None:
         assert min(map(test.share, mine)) >= 1
 
 
-def test_rows_have_the_keys_that_are_promised(fake: list[Piece], tmp_path: Path) -> None:
-    found = run_everyday(Plan(3, quick=True), [GOOD, BAD], tmp_path)
+def test_rows_have_the_keys_that_are_promised(fake: list[TablePiece], tmp_path: Path) -> None:
+    found = run_everyday(TablePlan(3, quick=True), [GOOD, BAD], tmp_path)
     keys = ["cell", "solver", "n"]
     for name in ("EMD", "off", "AUC", "LE", "found", "ghosts", "ms"):
         keys += [name, f"{name}_ci"]
@@ -85,23 +85,23 @@ def test_rows_have_the_keys_that_are_promised(fake: list[Piece], tmp_path: Path)
     assert (tmp_path / "everyday.csv").read_text().count("\n") == 25
 
 
-def test_a_run_that_was_stopped_goes_on(fake: list[Piece], tmp_path: Path) -> None:
-    whole = run_everyday(Plan(2, quick=True), [GOOD, BAD], tmp_path / "whole")
+def test_a_run_that_was_stopped_goes_on(fake: list[TablePiece], tmp_path: Path) -> None:
+    whole = run_everyday(TablePlan(2, quick=True), [GOOD, BAD], tmp_path / "whole")
     fake.clear()
-    run_everyday(Plan(2, quick=True), [GOOD], tmp_path / "part")
+    run_everyday(TablePlan(2, quick=True), [GOOD], tmp_path / "part")
     path = tmp_path / "part" / everyday.PARTS
     path.write_text(path.read_text()[:-40])
     assert len(fake) == 12
-    again = run_everyday(Plan(2, quick=True), [GOOD, BAD], tmp_path / "part")
+    again = run_everyday(TablePlan(2, quick=True), [GOOD, BAD], tmp_path / "part")
     assert len(fake) == 12 + 1 + 12
     assert again["rows"] == whole["rows"]
     with pytest.raises(MajorantError, match="another run"):
-        run_everyday(Plan(3, quick=True), [GOOD], tmp_path / "part")
+        run_everyday(TablePlan(3, quick=True), [GOOD], tmp_path / "part")
 
 
-def test_progress_says_the_time_left(fake: list[Piece], tmp_path: Path) -> None:
+def test_progress_says_the_time_left(fake: list[TablePiece], tmp_path: Path) -> None:
     heard: list[str] = []
-    run_everyday(Plan(1, quick=True), [GOOD], tmp_path, say=heard.append)
+    run_everyday(TablePlan(1, quick=True), [GOOD], tmp_path, say=heard.append)
     assert heard[-1].startswith("12 of 12 pieces, about 0 s left")
 
 
@@ -141,8 +141,10 @@ def test_every_solver_of_the_registry_is_run_and_nonsense_is_refused() -> None:
         everyday_doors.known(["sloretta"])
 
 
-def test_dipoles_are_fitted_where_there_is_one_source(fake: list[Piece], tmp_path: Path) -> None:
-    run_everyday(Plan(1, quick=True), ["dipole-fit"], tmp_path)
+def test_dipoles_are_fitted_where_there_is_one_source(
+    fake: list[TablePiece], tmp_path: Path
+) -> None:
+    run_everyday(TablePlan(1, quick=True), ["dipole-fit"], tmp_path)
     assert {piece.cell.count for piece in fake} == {1}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,13 @@ from rich.console import Console
 
 from majorant.bench import table1
 from majorant.bench.rows import METRICS, Row, as_csv, as_json, as_markdown, as_table
+from majorant.bench.table1 import TableData
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.fourdvarnet import FourDVarNetwork, FourDVarSettings
 from majorant.learned.stored import write_weights
 from majorant.problem import MajorantError
 from majorant.simulate.neural_mass import Integration
-from majorant.simulate.neural_mass_clips import ClipSettings, Recipe
+from majorant.simulate.neural_mass_clips import ClipRecipe, ClipSettings
 from majorant.simulate.neural_mass_shards import write_clips
 from majorant.weights import shipped
 
@@ -30,7 +32,7 @@ KEYS |= {"violations", "refused", "ms_per_sample", "parameters"}
 @pytest.fixture(scope="module")
 def rows(template: Leadfield) -> dict[str, Row]:
     made = table1.run(
-        test="sereega", methods=["mne", "sloreta", "limit"], n=300, leadfield=template, show=False
+        "sereega", ["mne", "sloreta", "limit"], TableData(300, leadfield=template), show=False
     )
     return {row.method: row for row in made}
 
@@ -104,7 +106,7 @@ def test_markdown_and_terminal_show_mean_interval_and_paper(rows: dict[str, Row]
 
 def test_files_are_written_whole_and_by_suffix(template: Leadfield, tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("t.json", "t.csv", "t.md")]
-    table1.run(methods=["limit"], n=3, leadfield=template, files=files, show=False)
+    table1.run(methods=["limit"], on=TableData(3, leadfield=template), files=files, show=False)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.csv", "t.json", "t.md"]
     assert json.loads(files[0].read_text())[0]["n"] == 3
 
@@ -122,17 +124,17 @@ def test_nothing_is_computed_for_what_cannot_be_done(
         ({"files": [tmp_path / "nowhere" / "t.json"]}, "folder"),
     ):
         with pytest.raises(MajorantError, match=word):
-            table1.run(leadfield=sphere, show=False, **wrong)
+            table1.run(on=TableData(leadfield=sphere), show=False, **wrong)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_data_set_is_refused(sphere: Leadfield) -> None:
     with pytest.raises(MajorantError, match="empty"):
-        table1.run(methods=["limit"], n=0, leadfield=sphere, show=False)
+        table1.run(methods=["limit"], on=TableData(0, leadfield=sphere), show=False)
 
 
 def test_neural_mass_rows_stand_beside_the_published_ones(template: Leadfield) -> None:
-    made = table1.run("nmm", ["mne", "sloreta"], 60, leadfield=template, show=False)
+    made = table1.run("nmm", ["mne", "sloreta"], TableData(60, leadfield=template), show=False)
     mne, sloreta = made
     assert (mne.test, mne.trained_on, mne.n) == ("nmm", "-", 60)
     assert mne.paper is not None
@@ -159,7 +161,7 @@ def test_a_learned_method_has_a_row_for_every_kind_of_data_within_and_across(
             metrics={},
         )
     methods = ["sloreta", "4dvarnet"]
-    made = table1.run("all", methods, 4, leadfield=sphere, show=False)
+    made = table1.run("all", methods, TableData(4, leadfield=sphere), show=False)
     assert [(row.test, row.trained_on, row.method) for row in made] == [
         (test, trained_on, method)
         for test in ("sereega", "nmm")
@@ -172,7 +174,7 @@ def test_a_learned_method_has_a_row_for_every_kind_of_data_within_and_across(
     assert made[1].parameters == sum(p.numel() for p in network.parameters())
     assert all(row.paper is not None for row in made)
     with pytest.raises(MajorantError, match="mm-net"):
-        table1.run("nmm", ["mm-net"], 4, leadfield=sphere, show=False)
+        table1.run("nmm", ["mm-net"], TableData(4, leadfield=sphere), show=False)
     shipped._packaged.cache_clear()
 
 
@@ -180,8 +182,9 @@ def test_clips_of_a_folder_are_used(sphere: Leadfield, tmp_path: Path) -> None:
     small = ClipSettings(
         n_times=100, source_gain=4.0, integration=Integration(warmup=200), runs=64, background=0
     )
-    write_clips(Recipe(small), 60, tmp_path)
-    made = table1.run("nmm", ["sloreta"], 4, leadfield=sphere, clips=tmp_path, show=False)
+    write_clips(ClipRecipe(small), 60, tmp_path)
+    on = TableData(4, leadfield=sphere, clips=tmp_path)
+    made = table1.run("nmm", ["sloreta"], on, show=False)
     assert made[0].n == 4
     with pytest.raises(MajorantError, match="no clips"):
-        table1.run("nmm", ["sloreta"], 4, leadfield=sphere, clips=tmp_path / "none", show=False)
+        table1.run("nmm", ["sloreta"], replace(on, clips=tmp_path / "none"), show=False)

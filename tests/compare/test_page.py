@@ -12,10 +12,10 @@ from tests.report.conftest import make_content
 from tests.report.test_page import HOSTILE, Reader, assert_sound
 
 from majorant.compare.page import render_comparison
-from majorant.compare.run import Comparison, Entry, _moment
+from majorant.compare.run import Comparison, Contender, _moment
 from majorant.compare.save import summarise
-from majorant.compare.words import headline
-from majorant.findings.facts import PageContent
+from majorant.compare.words import headline, smallest_region
+from majorant.findings.facts import Findings, Region, Regions
 from majorant.forward.surfaces import Surfaces, read_surfaces
 
 SAMPLE = 17
@@ -34,17 +34,17 @@ def surfaces() -> Surfaces:
     return read_surfaces()
 
 
-def entry(name: str, content: PageContent, evidence: float | None = None) -> Entry:
+def entry(name: str, content: Findings, evidence: float | None = None) -> Contender:
     details = {} if evidence is None else {"log_evidence": evidence}
     solution = SimpleNamespace(details=details, status=[SimpleNamespace(value="converged")])
     result: Any = SimpleNamespace(
         content=content, explained=0.71, unit="Am", imager=SimpleNamespace(solution_=solution)
     )
     strength = np.linalg.norm(content.sources.values, axis=0)
-    return Entry(name, result, 1.25, strength)
+    return Contender(name, result, 1.25, strength)
 
 
-def compared(surfaces: Surfaces, *entries: Entry, title: str = "oddball") -> Comparison:
+def compared(surfaces: Surfaces, *entries: Contender, title: str = "oddball") -> Comparison:
     content = entries[0].result.content
     prepared: Any = SimpleNamespace(
         evoked=SimpleNamespace(times=content.times), title=title, decisions=("Read 8 channels.",)
@@ -56,13 +56,20 @@ def compared(surfaces: Surfaces, *entries: Entry, title: str = "oddball") -> Com
 
 
 @pytest.fixture(scope="module")
-def two() -> tuple[PageContent, PageContent]:
+def two() -> tuple[Findings, Findings]:
     one = make_content(n_channels=8, n_times=41, space="ico3", demo=False)
     other = make_content(n_channels=8, n_times=41, space="ico3", demo=False, iterative=False)
     return one, other
 
 
-def with_doubt(content: PageContent, why: str) -> PageContent:
+def with_region(content: Findings, area: float) -> Findings:
+    one = Region(np.array([content.peaks[0].location]), area, (("left temporal", 1.0),), 0.9)
+    found = np.ones(len(content.sources.values))
+    others = (None,) * (len(content.peaks) - 1)
+    return replace(content, regions=Regions(0.9, content.peaks, (one, *others), "How.", found))
+
+
+def with_doubt(content: Findings, why: str) -> Findings:
     return replace(content, doubts=tuple(why for _ in content.peaks))
 
 
@@ -95,6 +102,18 @@ def render_text(found: Comparison, surfaces: Surfaces) -> str:
     return Reader(render_comparison(found, surfaces, "", lambda *_: None)).said
 
 
+def test_the_smallest_region_is_named_where_regions_were_asked_for(two, surfaces) -> None:
+    plainly = compared(surfaces, entry("champagne", two[0]), entry("sloreta", two[1]))
+    assert "Region" not in render_text(plainly, surfaces)
+    assert smallest_region(plainly) == ""
+    sized = (with_region(two[0], 12.3), with_region(two[1], 40.0))
+    found = compared(surfaces, entry("champagne", sized[0]), entry("sloreta", sized[1]))
+    said = render_text(found, surfaces)
+    assert "Champagne says most surely where its leading source is" in said
+    assert "Regions: Champagne 12 cm², sLORETA 40 cm²." in said
+    assert "Region (cm²)" in said
+
+
 def test_hostile_names_are_shown_and_do_nothing(two, surfaces: Surfaces) -> None:
     evil = " ".join(HOSTILE)
     hostile = replace(two[0], cautions=HOSTILE, decisions=HOSTILE, citations=HOSTILE)
@@ -119,7 +138,7 @@ def test_solvers_that_agree_are_named_with_the_place(two, surfaces: Surfaces) ->
     found = compared(surfaces, entry("champagne", two[0]), entry("sloreta", two[1]))
     first, second = map(plain, headline(found))
     assert "all 2 solvers put the strongest activity within 20 mm" in first
-    assert "left temporal lobe" in first
+    assert "left superior temporal gyrus" in first
     assert "Agreement is no proof" in second
 
 
@@ -129,8 +148,8 @@ def test_no_headline_comes_from_a_shadow(two, surfaces: Surfaces) -> None:
     first, second = map(plain, headline(found))
     assert "no two solvers put activity that nothing speaks against" in first
     assert "temporal" not in first
-    assert "sLORETA: left temporal lobe, but that may be the shadow of peak 2" in second
-    assert "Champagne: left temporal lobe;" in second
+    assert "sLORETA: left superior temporal gyrus, but that may be the shadow" in second
+    assert "Champagne: left superior temporal gyrus;" in second
     assert summarise(found, "")["headline"] == headline(found)[0]
 
 
@@ -140,5 +159,6 @@ def test_where_all_are_doubted_nothing_is_claimed(two, surfaces: Surfaces) -> No
     found = compared(surfaces, entry("champagne", faint), entry("sloreta", edge))
     first, second = map(plain, headline(found))
     assert "something speaks against the strongest activity of every solver" in first
-    assert "Champagne: left temporal lobe, but that does not stand out from noise" in second
-    assert "sLORETA: left temporal lobe, but that lies at the edge of the window" in second
+    where = "left superior temporal gyrus"
+    assert f"Champagne: {where}, but that does not stand out from noise" in second
+    assert f"sLORETA: {where}, but that lies at the edge of the window" in second

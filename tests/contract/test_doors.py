@@ -252,6 +252,65 @@ def _same_decisions(imager: SourceImager, result: ImageResult) -> None:
     assert not [text for text in more if "some-" not in text]
 
 
+def test_data_that_lack_what_was_fitted_are_refused(tmp_path: Path) -> None:
+    """A projector that was applied since, or a channel that went bad, would be taken for data."""
+    evoked = _average(40)
+    imager = SourceImager("mne").fit(evoked.info, forward())
+    loaded = SourceImager.load(imager.save(tmp_path / "some-imager.safetensors"))
+    projected = _projected(_average(40)).apply_proj(verbose="error")
+    for one in (imager, loaded):
+        with pytest.raises(MajorantError, match="projector 'one' was applied to the data"):
+            one.apply(projected)
+        with pytest.raises(MajorantError, match="the data mark P3, Oz as bad"):
+            one.apply(_bads(_average(40)))
+    again = SourceImager("mne").fit(projected.info, forward())
+    whole = _projected(_average(40))
+    kept = SourceImager.load(again.save(tmp_path / "other-imager.safetensors"))
+    # Whoever was fitted with the projector takes data before and after it, and gives one answer.
+    answers = [one.apply(inst).data for one in (again, kept) for inst in (projected, whole)]
+    for answer in answers:
+        assert np.allclose(answer, answers[0], rtol=1e-9, atol=1e-20)
+
+
+def _gradiometers(grade: int) -> Any:
+    """Axial gradiometers, compensated to a grade as CTF's software does."""
+    rng = np.random.default_rng(0)
+    info = mne.create_info([f"MLC{k}" for k in range(30)], 100.0, "mag", verbose="error")
+    out = rng.standard_normal((30, 3)) * [1, 1, 0.2] + [0, 0, 1]
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    with info._unlock():
+        for channel, normal in zip(info["chs"], out, strict=True):
+            first = np.cross(normal, [1.0, 0.0, 0.3])
+            first /= np.linalg.norm(first)
+            second = np.cross(normal, first)
+            channel["loc"] = np.concatenate([0.12 * normal, first, second, normal])
+            channel["coil_type"] = FIFF.FIFFV_COIL_CTF_GRAD | grade << 16
+        info["dev_head_t"] = mne.Transform("meg", "head", np.eye(4))
+    return info
+
+
+def test_gradient_compensation_is_that_of_the_forward_and_of_the_fit(tmp_path: Path) -> None:
+    plain, third = _gradiometers(0), _gradiometers(3)
+    sphere = mne.make_sphere_model((0, 0, 0), 0.09, verbose="error")
+    space = mne.setup_volume_source_space(
+        pos=30.0, sphere=sphere, sphere_units="m", exclude=10.0, verbose="error"
+    )
+    given = mne.make_forward_solution(plain, None, space, sphere, verbose="error")
+    cov = mne.make_ad_hoc_cov(plain, verbose="error")
+    imager = SourceImager("mne", loose=1)
+    with pytest.raises(MajorantError, match=r"grade 3 and the forward.* of grade 0; bring"):
+        imager.fit(third, given, cov)
+    with given["info"]._unlock():
+        given["info"]["chs"] = third["chs"]
+    imager.fit(third, given, cov)
+    loaded = SourceImager.load(imager.save(tmp_path / "some-imager.safetensors"))
+    data = np.full((30, 3), 1e-13)
+    for one in (imager, loaded):
+        one.apply(mne.EvokedArray(data, third, verbose="error"))
+        with pytest.raises(MajorantError, match=r"grade 0 and the channels .* of grade 3; bring"):
+            one.apply(mne.EvokedArray(data, plain, verbose="error"))
+
+
 def test_both_doors_refuse_alike(tmp_path: Path) -> None:
     evoked = _average(40)
     evoked.data *= 1e6

@@ -22,7 +22,7 @@ from majorant.problem import MajorantError
 from majorant.registry import SOLVERS, able
 
 QUICK: dict[str, dict[str, Any]] = {
-    "auto": {"members": ("scan", "sloreta"), "weights": None},
+    "mean": {"members": ("scan", "sloreta"), "weights": None},
     "champagne": {"max_iter": 5},
 }
 CLASSES = {

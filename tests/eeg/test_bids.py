@@ -19,7 +19,7 @@ from majorant.bids.cluster import outcomes
 from majorant.bids.dataset import find_recordings, root_of
 from majorant.bids.derivatives import open_derivatives, standing
 from majorant.bids.page import render_group
-from majorant.bids.study import Outcome, Study, image_item
+from majorant.bids.study import RecordingOutcome, Study, image_item
 from majorant.cli import main
 from majorant.errors import MajorantError
 from majorant.imager.store import read_window
@@ -181,7 +181,7 @@ def test_a_subject_label_is_filled_in_wherever_a_head_is_named(
 
 def test_names_on_the_group_page_are_escaped(dataset: Path, head: Path, tmp_path: Path) -> None:
     task = study(dataset, tmp_path, head)
-    failed = Outcome("sub-<b>01</b>", failure="<script>alert(1)</script>")
+    failed = RecordingOutcome("sub-<b>01</b>", failure="<script>alert(1)</script>")
     page = render_group("<i>study</i>", task, [failed])
     assert "<script>" not in page
     assert "<b>01" not in page

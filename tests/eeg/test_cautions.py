@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from majorant.findings.cautions import find_cautions
-from majorant.findings.evidence import Evidence
+from majorant.findings.evidence import Observed
 from majorant.findings.facts import Peak, Uncertainty
 from majorant.findings.faint import level_needed
 from majorant.findings.shadows import SHADOW, leaked
@@ -38,7 +38,7 @@ def _certificate(violations: int = 0) -> Certificate:
 
 
 @pytest.fixture
-def clean(info: Any) -> Evidence:
+def clean(info: Any) -> Observed:
     """An occipital response in good data."""
     course = np.exp(-0.5 * ((TIMES - 0.15) / 0.03) ** 2)
     places = np.array([channel["loc"][:3] for channel in info["chs"]])
@@ -51,7 +51,7 @@ def clean(info: Any) -> Evidence:
         Peak(0.15, "right", "occipital", (20.0, -95.0, 5.0), 0, 9.0, 0.6),
         Peak(0.15, "left", "occipital", (-20.0, -95.0, 5.0), 1, 5.0, 0.2),
     )
-    return Evidence(
+    return Observed(
         prepared=prepared,
         times=TIMES,
         amplitude=9 * course + 0.5,
@@ -66,7 +66,7 @@ def clean(info: Any) -> Evidence:
     )
 
 
-def blinking(e: Evidence, eog: bool = True, microvolts: float = 30.0) -> Evidence:
+def blinking(e: Observed, eog: bool = True, microvolts: float = 30.0) -> Observed:
     course = np.exp(-0.5 * ((TIMES - 0.3) / 0.04) ** 2)
     evoked = e.prepared.evoked.copy()
     places = np.array([channel["loc"][:3] for channel in evoked.info["chs"]])
@@ -80,11 +80,11 @@ def blinking(e: Evidence, eog: bool = True, microvolts: float = 30.0) -> Evidenc
     return replace(e, prepared=prepared, peaks=(peak, *e.peaks))
 
 
-def test_good_data_have_none(clean: Evidence) -> None:
+def test_good_data_have_none(clean: Observed) -> None:
     assert find_cautions(clean) == ()
 
 
-def test_a_blink_is_named_with_channel_time_and_peak(clean: Evidence) -> None:
+def test_a_blink_is_named_with_channel_time_and_peak(clean: Observed) -> None:
     said = find_cautions(blinking(clean))[0]
     assert said.startswith("Blinks or eye movements")
     assert "Fpz" in said
@@ -93,14 +93,14 @@ def test_a_blink_is_named_with_channel_time_and_peak(clean: Evidence) -> None:
     assert "Peak 1, right frontal (10, 65, −15) at 300 ms, is probably the eyes" in said
 
 
-def test_a_blink_is_suspected_without_an_eye_channel(clean: Evidence) -> None:
+def test_a_blink_is_suspected_without_an_eye_channel(clean: Observed) -> None:
     said = find_cautions(blinking(clean, eog=False))[0]
     assert said.startswith("Blinks or eye movements")
     assert "may be the eyes" in said
     assert "eye channel" not in said
 
 
-def test_frontal_activity_that_the_eyes_do_not_show_is_no_blink(clean: Evidence) -> None:
+def test_frontal_activity_that_the_eyes_do_not_show_is_no_blink(clean: Observed) -> None:
     found = blinking(clean)
     still = 1e-6 * np.random.default_rng(2).standard_normal((1, len(TIMES)))
     found = replace(found, prepared=replace(found.prepared, eog=still))
@@ -108,7 +108,7 @@ def test_frontal_activity_that_the_eyes_do_not_show_is_no_blink(clean: Evidence)
     assert not any("Blinks" in t for t in find_cautions(blinking(clean, False, microvolts=5)))
 
 
-def test_blinks_in_single_trials_are_counted(clean: Evidence) -> None:
+def test_blinks_in_single_trials_are_counted(clean: Observed) -> None:
     swings = np.full((60, 64), 40e-6)
     swings[:9, frontal_pole(clean.prepared.evoked.info)] = 250e-6
     found = replace(clean, prepared=replace(clean.prepared, swings=swings))
@@ -128,7 +128,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("change", "says"), CASES)
-def test_every_check_finds_its_own(clean: Evidence, change: dict[str, Any], says: str) -> None:
+def test_every_check_finds_its_own(clean: Observed, change: dict[str, Any], says: str) -> None:
     found = find_cautions(replace(clean, **change))
     if says is None:
         assert found == ()
@@ -137,7 +137,7 @@ def test_every_check_finds_its_own(clean: Evidence, change: dict[str, Any], says
         assert says in found[0]
 
 
-def test_peaks_at_the_edge_or_as_strong_as_the_next_are_said(clean: Evidence) -> None:
+def test_peaks_at_the_edge_or_as_strong_as_the_next_are_said(clean: Observed) -> None:
     first, second = clean.peaks
     edge = replace(clean, peaks=(replace(first, time=0.49), second))
     assert any("edge of the window (490 ms)" in text for text in find_cautions(edge))
@@ -145,7 +145,7 @@ def test_peaks_at_the_edge_or_as_strong_as_the_next_are_said(clean: Evidence) ->
     assert any("has 99 % of the amplitude" in text for text in find_cautions(rival))
 
 
-def test_few_electrodes_few_trials_and_assumed_noise_are_said(clean: Evidence) -> None:
+def test_few_electrodes_few_trials_and_assumed_noise_are_said(clean: Observed) -> None:
     evoked = clean.prepared.evoked.copy().pick(clean.prepared.evoked.ch_names[::4])
     evoked.nave = 3
     prepared = replace(clean.prepared, evoked=evoked, noise_kind="ad hoc")
@@ -155,7 +155,7 @@ def test_few_electrodes_few_trials_and_assumed_noise_are_said(clean: Evidence) -
     assert "covariance was assumed" in said
 
 
-def test_offsets_that_no_baseline_removed_are_said(clean: Evidence) -> None:
+def test_offsets_that_no_baseline_removed_are_said(clean: Observed) -> None:
     evoked = clean.prepared.evoked.copy()
     still = np.random.default_rng(3).standard_normal((len(evoked.ch_names), 1))
     evoked.data += 20e-6 * (still - still.mean())
@@ -168,7 +168,7 @@ def test_offsets_that_no_baseline_removed_are_said(clean: Evidence) -> None:
     assert not any("Offsets" in text for text in find_cautions(mended))
 
 
-def test_no_source_stands_out_where_noise_reaches_as_far(clean: Evidence) -> None:
+def test_no_source_stands_out_where_noise_reaches_as_far(clean: Observed) -> None:
     doubt = Uncertainty(np.ones((2, 1)), "standard deviation", "How.", 5.0)
     weak, strong = (replace(clean, uncertainty=doubt, strongest=x) for x in (4.2, 6.0))
     assert find_cautions(strong) == ()
@@ -180,13 +180,13 @@ def test_no_source_stands_out_where_noise_reaches_as_far(clean: Evidence) -> Non
     assert "nowhere more than 1.4 times its standard deviation, so zero is not ruled out" in said
 
 
-def test_few_sensors_need_a_higher_level(clean: Evidence) -> None:
+def test_few_sensors_need_a_higher_level(clean: Observed) -> None:
     assert level_needed(clean) == 1.5
     assert level_needed(replace(clean, rank=80)) == 1.5
     assert level_needed(replace(clean, rank=7)) > 1.8
 
 
-def test_the_gravest_comes_first(clean: Evidence) -> None:
+def test_the_gravest_comes_first(clean: Observed) -> None:
     found = replace(blinking(clean), certificate=_certificate(1), exact_places=False)
     said = find_cautions(found)
     assert "rose" in said[0]
@@ -210,7 +210,7 @@ def test_coverage_is_of_the_upper_head(info: Any) -> None:
     assert coverage(mne.pick_info(info, left)) < 0.8
 
 
-def test_a_peak_that_something_plainer_explains_is_no_headline(clean: Evidence) -> None:
+def test_a_peak_that_something_plainer_explains_is_no_headline(clean: Observed) -> None:
     assert doubts(clean) == ("", "")
     blink = blinking(clean)
     assert doubts(blink) == ("is probably the eyes and not the cortex", "", "")
@@ -228,7 +228,7 @@ def test_a_peak_that_something_plainer_explains_is_no_headline(clean: Evidence) 
     assert doubts(before) == ("lies before the event", "", "")
 
 
-def test_a_peak_within_its_own_noise_is_no_headline(clean: Evidence) -> None:
+def test_a_peak_within_its_own_noise_is_no_headline(clean: Observed) -> None:
     doubt = Uncertainty(np.array([[3.0], [1.0]]), "standard deviation", "How.", 4.0)
     first, second = doubts(replace(clean, uncertainty=doubt, strongest=5.0))
     assert first == "does not stand out from noise (3.0 times its deviation, 4.0 are needed)"
@@ -239,7 +239,7 @@ def test_a_peak_within_its_own_noise_is_no_headline(clean: Evidence) -> None:
     assert doubts(assumed) == ("", "")
 
 
-def test_a_small_head_may_be_a_childs(clean: Evidence) -> None:
+def test_a_small_head_may_be_a_childs(clean: Observed) -> None:
     n = 3
     alignment = Alignment(
         name="digitised positions",
@@ -285,7 +285,7 @@ def test_what_leakage_of_a_stronger_peak_makes_is_a_shadow(sphere: Any) -> None:
     assert share < SHADOW
 
 
-def test_a_shadow_is_no_headline(clean: Evidence) -> None:
+def test_a_shadow_is_no_headline(clean: Observed) -> None:
     (none, why) = doubts(replace(clean, leaked=((0.0, 0), (0.93, 0))))
     assert none == ""
     assert why == "may be the shadow of peak 1, whose leakage alone gives 93 % of it"

@@ -11,6 +11,7 @@ import mne
 import numpy as np
 import pytest
 
+from majorant.atlas.gyri import gyri
 from majorant.datasets import SOURCES, fsaverage
 from majorant.forward.cortex import mni305_to_mni152
 from majorant.forward.template import template_head, template_parcels, template_surfaces
@@ -110,6 +111,15 @@ def test_labels_grow_and_their_courses_are_extracted(subjects: Path) -> None:
     courses = mne.extract_label_time_course(stc, grown, space, mode="mean", verbose="error")
     held = np.intersect1d(grown[0].vertices, np.arange(2562))
     assert np.allclose(courses[0], stc.data[held].mean(0))
+
+
+def test_the_annotation_is_read_by_its_name(subjects: Path) -> None:
+    labels = mne.read_labels_from_annot(SUBJECT, "gyri", subjects_dir=subjects, verbose="error")
+    own = {label.name: label for label in gyri().labels()}
+    found = {label.name: label for label in labels if not label.name.startswith("unknown")}
+    assert set(found) == set(own)
+    for name, label in found.items():
+        assert np.array_equal(np.sort(label.vertices), own[name].vertices)
 
 
 def test_cortex_is_what_the_regions_cover(subjects: Path) -> None:

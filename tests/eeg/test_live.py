@@ -374,9 +374,9 @@ def test_a_saved_imager_follows_a_stream_and_publishes_what_it_finds(
 def test_solver_settings_of_the_command_reach_the_live_network(
     network: SourceImager, raw: Any
 ) -> None:
-    from majorant.cli.options import Sources
+    from majorant.cli.options import SourceOptions
 
-    asked = Sources().settings("mm-net", option=["max_iter=2"]).imager()
+    asked = SourceOptions().settings("mm-net", option=["max_iter=2"]).imager()
     fitted: Any = copy(network)
     fitted._inverse = replace(network.inverse, options=asked.solver_options, _solvers={})
     engine = engine_for(fitted, find_regions(network.leadfield_, []), SFREQ)

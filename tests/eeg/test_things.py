@@ -10,14 +10,14 @@ import pytest
 from majorant.bench.things import table, trials_of
 from majorant.bench.things_checks import Checked, CheckSettings, check, check_noise
 from majorant.bench.things_synthetic import SyntheticSettings, write_synthetic
-from majorant.bench.things_trials import Trials
+from majorant.bench.things_trials import ThingsTrials
 from majorant.problem import MajorantError
 
 SETTINGS = CheckSettings(flips=9, shuffles=9)
 
 
 @pytest.fixture(scope="module")
-def trials(tmp_path_factory: pytest.TempPathFactory) -> Trials:
+def trials(tmp_path_factory: pytest.TempPathFactory) -> ThingsTrials:
     folder = tmp_path_factory.mktemp("things")
     made = SyntheticSettings(n_images=2, n_repetitions=32, noise=3e-6)
     paths = write_synthetic(folder, made)
@@ -25,7 +25,7 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Trials:
     return trials_of(folder, None, say=lambda line: None)
 
 
-def test_a_linear_estimate_passes_the_checks(trials: Trials):
+def test_a_linear_estimate_passes_the_checks(trials: ThingsTrials):
     row = check("sloreta", trials, SETTINGS)
     assert row.share > row.chance
     assert row.share > row.flipped[1]
@@ -38,17 +38,17 @@ def test_a_linear_estimate_passes_the_checks(trials: Trials):
     assert cells[0][0] == "sloreta"
 
 
-def test_noise_alone_does_not_pass(trials: Trials):
+def test_noise_alone_does_not_pass(trials: ThingsTrials):
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(trials.data.shape).astype(np.float32) * 1e-6
     noise -= noise.mean(axis=1, keepdims=True)
-    silent = Trials(noise, trials.times, trials.conditions, trials.info)
+    silent = ThingsTrials(noise, trials.times, trials.conditions, trials.info)
     row = check("sloreta", silent, SETTINGS)
     assert row.p_flipped > 0.1
     assert row.agreement < 0.7
 
 
-def test_learned_noise_falls_as_repetitions_say(trials: Trials):
+def test_learned_noise_falls_as_repetitions_say(trials: ThingsTrials):
     nothing = Checked("champagne", 0, 0, 0, (0, 0), (0, 0), 1, 1, 0, 0)
     row = check_noise(nothing, trials, SETTINGS)
     assert row.slope == pytest.approx(-1.0, abs=0.25)

@@ -10,7 +10,7 @@ import pytest
 
 from majorant.bench.things_file import (
     TARGET,
-    Session,
+    ThingsSession,
     find_sessions,
     read_session,
     write_session,
@@ -21,13 +21,13 @@ from majorant.problem import DamagedFile, MajorantError
 
 
 @pytest.fixture(scope="module")
-def session() -> Session:
+def session() -> ThingsSession:
     """Ten images of two kinds and a target, 200 ms apart; a third of a second around them."""
     rng = np.random.default_rng(0)
     data = 1e-5 * rng.standard_normal((63, 4000))
     stim = np.zeros(4000, dtype=np.int64)
     stim[600 + 200 * np.arange(11)] = [1, 2, 1, 2, TARGET, 1, 2, 1, 2, 1, 2]
-    return Session(data, stim, ELECTRODES)
+    return ThingsSession(data, stim, ELECTRODES)
 
 
 def changed(path: Path, **new: Any) -> Path:
@@ -38,11 +38,11 @@ def changed(path: Path, **new: Any) -> Path:
 
 
 @pytest.fixture
-def file(session: Session, tmp_path: Path) -> Path:
+def file(session: ThingsSession, tmp_path: Path) -> Path:
     return write_session(tmp_path / "sub-01" / "ses-01" / "raw_eeg_test.npy", session)
 
 
-def test_a_session_survives_the_file(session: Session, file: Path):
+def test_a_session_survives_the_file(session: ThingsSession, file: Path):
     read = read_session(file)
     assert np.array_equal(read.data, session.data)
     assert np.array_equal(read.stim, session.stim)
@@ -50,7 +50,7 @@ def test_a_session_survives_the_file(session: Session, file: Path):
     assert [p.name for p in file.parent.iterdir()] == ["raw_eeg_test.npy"]
 
 
-def test_trials_lose_targets_and_the_common_potential(session: Session):
+def test_trials_lose_targets_and_the_common_potential(session: ThingsSession):
     trials = session_trials(session)
     assert trials.data.shape == (10, 63, 61)
     assert trials.dropped == 1
@@ -66,7 +66,7 @@ def test_sessions_are_found_from_any_folder_above(file: Path):
         assert find_sessions(folder) == [file]
 
 
-def test_other_folders_are_refused(file: Path, tmp_path: Path, session: Session):
+def test_other_folders_are_refused(file: Path, tmp_path: Path, session: ThingsSession):
     with pytest.raises(MajorantError, match="no folder"):
         find_sessions(tmp_path / "nowhere")
     with pytest.raises(MajorantError, match=r"holds no raw_eeg_training\.npy"):
@@ -95,14 +95,14 @@ def test_other_content_is_refused(file: Path, new: dict[str, Any], sentence: str
         read_session(changed(file, **new))
 
 
-def test_missing_events_and_values_are_said(file: Path, session: Session):
-    silent = Session(session.data, 0 * session.stim, ELECTRODES)
+def test_missing_events_and_values_are_said(file: Path, session: ThingsSession):
+    silent = ThingsSession(session.data, 0 * session.stim, ELECTRODES)
     with pytest.raises(MajorantError, match="no trials"):
         read_session(write_session(file, silent))
     holed = session.data.copy()
     holed[3, 5] = np.nan
     with pytest.raises(MajorantError, match="NaN"):
-        read_session(write_session(file, Session(holed, session.stim, ELECTRODES)))
+        read_session(write_session(file, ThingsSession(holed, session.stim, ELECTRODES)))
 
 
 def test_a_damaged_file_is_a_sentence(file: Path):

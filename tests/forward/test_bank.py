@@ -17,8 +17,9 @@ from majorant.forward.bank import SPLITS, HeadBank, HeadSpread, skull_bin
 from majorant.forward.deform import smooth_field, thicken
 from majorant.forward.mesh import cast_rays, cast_rays_near, nearest_on_surface
 from majorant.forward.other_cortex import has_atlas, s1200_anatomy
-from majorant.forward.shells import Head
+from majorant.forward.shells import ShellHead
 from majorant.forward.template_bank import template_anatomy
+from majorant.simulate.everyday.trials import drawn_trials, with_noise
 
 TURNED = HeadSpread(shapes=2)
 
@@ -89,7 +90,7 @@ def _solved_by_mne(anatomy: Anatomy, layers: np.ndarray, skull: float, head) -> 
     """What MNE's own boundary elements give for the sources of a drawn head."""
     conductivity = (0.3, skull, 0.3)
     faces = anatomy.shell_faces
-    whole = Head(
+    whole = ShellHead(
         shells=layers,
         shell_faces=faces,
         conductivity=conductivity,
@@ -361,3 +362,40 @@ def test_near_rays_meet_where_all_rays_do(anatomy) -> None:
 def test_senseless_spreads_are_refused(spread, words) -> None:
     with pytest.raises(MajorantError, match=words):
         HeadSpread(**spread)
+
+
+def test_columns_alone_are_those_of_the_head_to_a_few_per_cent(heads) -> None:
+    for head in heads.draw(3, 5, spread=HeadSpread(shapes=1)):
+        vertices = np.array([700, 5, 40])
+        quick, whole = head.columns(vertices), head.fine.gain[:, vertices]
+        apart = (quick - whole).norm(dim=0) / whole.norm(dim=0)
+        moved = (whole - heads.believed_fine.gain[:, vertices]).norm(dim=0) / whole.norm(dim=0)
+        assert float(apart.max()) < 0.1
+        assert float(moved.min()) > 2 * float(apart.max())
+    still = HeadSpread(moved_mm=(0, 0), cap_deg=(0, 0), deformed_mm=(0, 0), turned_deg=(0, 0))
+    (head,) = heads.draw(1, 5, spread=still)
+    vertices = np.array([9, 800])
+    torch.testing.assert_close(head.columns(vertices), head.fine.gain[:, vertices])
+
+
+def test_a_trial_is_its_own_and_comes_back_from_the_cache(heads, monkeypatch) -> None:
+    """Trial k is the same however many are drawn; its noise and level, too."""
+    spread = HeadSpread(shapes=1)
+    few = drawn_trials(heads, 3, 2, spread=spread)
+    more = drawn_trials(heads, 5, 2, spread=spread)
+    assert torch.equal(more.seeds[:3], few.seeds)
+    torch.testing.assert_close(more.seen[:3], few.seen, rtol=1e-12, atol=0.0)
+    monkeypatch.setattr(HeadBank, "iterate", None)
+    assert torch.equal(drawn_trials(heads, 5, 2, spread=spread).seen, more.seen)
+    rows = average_reference(20)
+    setting = {"n_times": 20, "sfreq": 100.0, "snr_db": (4.0, 6.0), "seed": 1, "before": 5}
+    one, two = with_noise(few, rows, **setting), with_noise(more, rows, **setting)
+    torch.testing.assert_close(two.y[:3], one.y)
+    silent = with_noise(few, rows, **{**setting, "snr_db": (-200.0, -200.0)})
+    signal = one.y - silent.y
+    assert float(signal[..., :5].abs().max()) < 1e-6 * float(signal.abs().max())
+    level = 20 * (signal.flatten(1).norm(dim=1) / silent.y.flatten(1).norm(dim=1)).log10()
+    torch.testing.assert_close(level, one.snr_db, rtol=1e-4, atol=1e-4)
+    assert ((one.snr_db >= 4) & (one.snr_db <= 6)).all()
+    assert not torch.equal(with_noise(few, rows, **{**setting, "seed": 2}).y, one.y)
+    assert ((few.seeds >= 0).sum(1) >= 1).all()

@@ -10,7 +10,7 @@ import pytest
 import scipy.io
 import torch
 
-from majorant.cli.head import read_names
+from majorant.cli.head_import import read_names
 from majorant.errors import MajorantError
 from majorant.forward import template
 from majorant.forward.foreign import import_leadfield

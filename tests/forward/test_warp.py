@@ -11,13 +11,13 @@ from majorant.forward import template, template_warp
 from majorant.forward.deform import smooth_field
 from majorant.forward.electrodes import Electrodes, rigid_to_template
 from majorant.forward.mesh import nearest_on_surface
-from majorant.forward.shells import Head
+from majorant.forward.shells import ShellHead
 from majorant.forward.template_bank import template_anatomy
 from majorant.forward.warp import Points, circumference, fit_warp, scaled
 
 
 @pytest.fixture(scope="module")
-def head(cached) -> Head:
+def head(cached) -> ShellHead:
     return template.template_head()
 
 
@@ -29,7 +29,7 @@ def cap(head) -> np.ndarray:
     return places[places[:, 2] > -0.02][:64]
 
 
-def person(head: Head, seed: int):
+def person(head: ShellHead, seed: int):
     """A known warp of the template: scales, and a smooth field of 3 mm (root mean square)."""
     rng = np.random.default_rng(seed)
     factors = np.diag(1 + 0.06 * rng.standard_normal() + 0.04 * rng.standard_normal(3))

@@ -110,6 +110,23 @@ def test_batch_mates_and_order_do_not_matter(dtype: torch.dtype, bound: float, s
     assert float((turned - together[order]).abs().max() / size) < bound
 
 
+def test_untrained_weights_enlarge_rounding_in_single_precision_and_nothing_else() -> None:
+    solver, apart = MMNet(network(1, 30.0)), {}
+    for dtype in (torch.float64, torch.float32):
+        whole = problem(dtype=dtype)
+        together = solve(whole, solver, max_iter=20)
+        alone = [
+            solve(Problem(whole.operator, whole.y[i : i + 1]), solver, max_iter=20)
+            for i in range(5)
+        ]
+        assert all(each.certificate.holds() for each in (together, *alone))
+        found = torch.cat([each.estimate for each in alone])
+        size = together.estimate.abs().amax()
+        apart[dtype] = float((found - together.estimate).abs().max() / size)
+    assert apart[torch.float64] < 1e-8  # nothing is shared over the batch
+    assert apart[torch.float32] < 1.0
+
+
 def test_one_network_serves_any_montage_length_and_number_of_iterations() -> None:
     solver = MMNet(network(4))
     for sensors, times, limit in ((8, 7, 6), (3, 1, 1), (19, 30, 25), (8, 2, 0)):

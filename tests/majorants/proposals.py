@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
+from benchmarks.reference import CountedMajorant
 from torch import Tensor
 
 from majorant.energies.cosine import CosineEnergy, SourceState
@@ -17,7 +18,6 @@ from majorant.majorants.quadratic import QuadraticSurrogate
 from majorant.problem import Problem, Solution
 from majorant.solvers.base import IterativeSolver, Proposal, Reading
 from majorant.solvers.loop import solve
-from majorant.solvers.reference import CountedMajorant
 
 Rule = Callable[[QuadraticSurrogate, int], Tensor]
 """From a bound and the number of the step to the point proposed."""

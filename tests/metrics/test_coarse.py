@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from majorant.metrics.coarse import Cells, Distant
+from majorant.metrics.coarse import CoarseCells, Distant
 from majorant.metrics.transport import earth_mover
 
 
 @pytest.fixture(scope="module")
-def cells() -> Cells:
+def cells() -> CoarseCells:
     """A bumpy sheet of 14 x 14 cm, a vertex every 3.5 mm."""
     i, j = np.meshgrid(np.arange(40), np.arange(40), indexing="ij")
     z = 0.01 * np.sin(0.4 * i) * np.cos(0.3 * j)
-    return Cells.of(np.stack([0.0035 * i, 0.0035 * j, z], axis=-1).reshape(-1, 3))
+    return CoarseCells.of(np.stack([0.0035 * i, 0.0035 * j, z], axis=-1).reshape(-1, 3))
 
 
-def _maps(cells: Cells, seed: int, smooth: bool) -> tuple[np.ndarray, np.ndarray]:
+def _maps(cells: CoarseCells, seed: int, smooth: bool) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     places = cells.positions
     truth = np.zeros(len(places))
@@ -35,7 +35,7 @@ def _maps(cells: Cells, seed: int, smooth: bool) -> tuple[np.ndarray, np.ndarray
 @pytest.mark.parametrize("smooth", [True, False])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_exact_distance_lies_between_the_bounds_and_near_the_quick_one(
-    cells: Cells, seed: int, smooth: bool
+    cells: CoarseCells, seed: int, smooth: bool
 ) -> None:
     truth, found = _maps(cells, seed, smooth)
     inside = truth > 0
@@ -49,7 +49,7 @@ def test_the_exact_distance_lies_between_the_bounds_and_near_the_quick_one(
     assert abs(quick.distance(found) - exact) < 0.8
 
 
-def test_a_map_is_nowhere_near_itself_but_at_it(cells: Cells) -> None:
+def test_a_map_is_nowhere_near_itself_but_at_it(cells: CoarseCells) -> None:
     truth, _ = _maps(cells, 4, True)
     quick = Distant(cells, truth)
     assert quick.distance(truth) < 4.0
@@ -57,7 +57,7 @@ def test_a_map_is_nowhere_near_itself_but_at_it(cells: Cells) -> None:
     assert quick.distance(7.0 * truth) == pytest.approx(quick.distance(truth))
 
 
-def test_a_map_of_zeros_counts_as_uniform(cells: Cells) -> None:
+def test_a_map_of_zeros_counts_as_uniform(cells: CoarseCells) -> None:
     truth, _ = _maps(cells, 5, True)
     quick = Distant(cells, truth)
     assert quick.distance(np.zeros_like(truth)) == quick.distance(np.ones_like(truth))

@@ -8,7 +8,7 @@ import torch
 
 from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
-from majorant.metrics.everyday import NAMES, FineMesh, Judge, Space, Truth
+from majorant.metrics.everyday import NAMES, FineMesh, Judge, JudgedSpace, Truth
 from majorant.metrics.localisation import roc_area
 from majorant.metrics.peaks import list_peaks, local_maxima
 
@@ -27,7 +27,7 @@ def judge(sphere: Leadfield) -> Judge:
     few = np.arange(0, 300, 3)
     home = np.linalg.norm(places[:, None] - places[few], axis=2).argmin(axis=1)
     edges = sphere.subset(few).edges.numpy()
-    return Judge(Space(places[few], 1e3 * places[few], edges, home), SFREQ)
+    return Judge(JudgedSpace(places[few], 1e3 * places[few], edges, home), SFREQ)
 
 
 def _truth(mesh: FineMesh, *vertices: int) -> Truth:
@@ -40,7 +40,7 @@ def _truth(mesh: FineMesh, *vertices: int) -> Truth:
 
 def test_the_truth_itself_is_all_right(mesh: FineMesh, sphere: Leadfield) -> None:
     places = sphere.positions.numpy()
-    whole = Judge(Space(places, 1e3 * places, sphere.edges.numpy(), np.arange(300)), SFREQ)
+    whole = Judge(JudgedSpace(places, 1e3 * places, sphere.edges.numpy(), np.arange(300)), SFREQ)
     truth = _truth(mesh, 30, 250)
     values = np.zeros((300, 20))
     values[truth.support] = truth.field

@@ -41,7 +41,8 @@ ALWAYS = (
 )  # fmt: skip
 EVERY = bool(os.environ.get("MAJORANT_EVERY_RECORDING"))
 CHOSEN = list(CASES) if EVERY else list(ALWAYS)
-SETTINGS = ImageSettings(space=planted.SPACE, uncertainty="none")
+SETTINGS = ImageSettings("sloreta", space=planted.SPACE, uncertainty="none")
+"""Of what is tried here solvers have no part; this one has no error of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,8 @@ def by_python(written: Any) -> np.ndarray:
     data = load_recording(written.path).data
     data = data[0] if isinstance(data, list | tuple) else data
     data = data.copy()
-    if "montage" in written.settings:
+    # MNE's own door to a montage refuses pairs of electrodes, each in its own words.
+    if "montage" in written.settings and written.refused != "bipolar derivations":
         place(data, read_montage(written.settings["montage"]), Account())
     if "scale" in written.settings:
         data.load_data().apply_function(lambda x: written.settings["scale"] * x)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from majorant.findings.facts import PageContent, Peak, SourceMaps
+from majorant.findings.facts import Findings, Peak, SourceMaps
 from majorant.forward.cortex import lobe, mni305_to_mni152
 from majorant.forward.surfaces import Surfaces, read_surfaces
 from majorant.problem import Certificate
 
-ContentMaker = Callable[..., PageContent]
+ContentMaker = Callable[..., Findings]
 
 
 @functools.cache
@@ -48,7 +48,7 @@ def make_content(
     iterative: bool = True,
     demo: bool = True,
     zero: bool = False,
-) -> PageContent:
+) -> Findings:
     """Two auditory sources, then one further back; the estimate is a smoothed truth."""
     info, surf = make_info(n_channels), _surfaces()
     rng = np.random.default_rng(7)
@@ -94,7 +94,7 @@ def make_content(
 
     shown = values if iterative else values * 1e9
     peaks = () if zero else tuple(peak(s, t) for s, t in zip(seeds, peaks_at, strict=True))
-    return PageContent(
+    return Findings(
         title="sub-01_task-oddball_eeg.fif, “standard/left”",
         info=info,
         times=times,

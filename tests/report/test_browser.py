@@ -17,7 +17,7 @@ from tests.report.browser import Reader, chromium
 from tests.report.conftest import make_content
 from tests.report.test_page import HOSTILE
 
-from majorant.findings.facts import PageContent, Uncertainty
+from majorant.findings.facts import Findings, Uncertainty
 from majorant.report.page import render_page
 
 SHOTS = Path(__file__).parents[2] / "out" / "screenshots"
@@ -36,7 +36,7 @@ DRAWN_ANEW = """() => {
 }"""
 
 
-def doubted(content: PageContent) -> PageContent:
+def doubted(content: Findings) -> Findings:
     """The content with a standard deviation that changes over time."""
     values = content.sources.values
     deviation = 0.1 * np.abs(values).max() * (1 + 0.5 * np.linspace(0, 1, values.shape[1]))

@@ -267,7 +267,7 @@ def test_peaks_within_ten_milliseconds_share_the_map_of_the_stronger(make):
 def test_closed_form_solvers_have_a_residual_and_no_curve(make):
     content = make(n_channels=8, n_times=21, space="ico3", iterative=False, signed=False)
     reader = assert_sound(render(content))
-    assert "The normal equations hold to 3.2 × 10⁻¹⁴" in reader.said
+    assert "the normal equations hold to 3.2 × 10⁻¹⁴" in reader.said
     assert "figure-energy" not in {attrs.get("id") for _, attrs in reader.tags}
     assert "sLORETA statistic (no unit)" in reader.said
     assert "Magnitudes, without a sign" in reader.said

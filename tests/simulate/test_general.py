@@ -8,7 +8,7 @@ import torch
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
 from majorant.simulate.general import General, GeneralSettings, OneHead
-from majorant.simulate.heads import Head, HeadRange, spread_out
+from majorant.simulate.heads import HeadRange, SimulatedHead, spread_out
 from majorant.simulate.heads import whitener as make_whitener
 
 
@@ -31,25 +31,25 @@ def test_electrodes_are_spread_out() -> None:
 
 
 @pytest.fixture(scope="module")
-def heads() -> list[Head]:
+def heads() -> list[SimulatedHead]:
     """Two heads of the packaged lead field's regions, with other electrodes each."""
     small = Leadfield.template_small()
     made = []
     for start in (0, 1):
         believed = small.pick(small.ch_names[start::3])
         bent = 1.0 + 0.1 * torch.sin(torch.arange(believed.n_sensors, dtype=torch.float64))
-        made.append(Head(believed, believed.transformed(torch.diag(bent))))
+        made.append(SimulatedHead(believed, believed.transformed(torch.diag(bent))))
     return made
 
 
-def test_samples_do_not_depend_on_their_batch(heads: list[Head]) -> None:
+def test_samples_do_not_depend_on_their_batch(heads: list[SimulatedHead]) -> None:
     data = General(heads, 50)
     together, alone = data.batch([3, 7, 11]), data.batch([7])
     torch.testing.assert_close(together.y[1:2], alone.y, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(together.x[1:2], alone.x)
 
 
-def test_data_are_sources_seen_through_the_true_head(heads: list[Head]) -> None:
+def test_data_are_sources_seen_through_the_true_head(heads: list[SimulatedHead]) -> None:
     quiet = GeneralSettings(snr_db=(200.0, 200.0))
     data = OneHead(heads[0], 20, settings=quiet)
     batch = data.batch(range(8))
@@ -60,7 +60,7 @@ def test_data_are_sources_seen_through_the_true_head(heads: list[Head]) -> None:
     assert float(batch.x.abs().amax((1, 2)).min()) == pytest.approx(1.0, abs=0.5)
 
 
-def test_patches_differ_in_number_sign_and_course(heads: list[Head]) -> None:
+def test_patches_differ_in_number_sign_and_course(heads: list[SimulatedHead]) -> None:
     batch = OneHead(heads[0], 200).batch(range(200))
     active = (batch.times.abs().amax(2) > 0).sum(1)
     assert set(active.tolist()) == {1, 2, 3}
@@ -69,7 +69,7 @@ def test_patches_differ_in_number_sign_and_course(heads: list[Head]) -> None:
     assert float(batch.snr_db.min()) < 0.0 < 15.0 < float(batch.snr_db.max())
 
 
-def test_every_turn_has_a_head_of_its_own(heads: list[Head]) -> None:
+def test_every_turn_has_a_head_of_its_own(heads: list[SimulatedHead]) -> None:
     data = General(heads, 50)
     assert [data.turn(k).leadfield.ch_names[0] for k in range(3)] == [
         heads[k % 2].believed.ch_names[0] for k in range(3)

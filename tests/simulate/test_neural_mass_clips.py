@@ -15,13 +15,13 @@ from majorant.forward.leadfield import Leadfield
 from majorant.problem import DamagedFile, MajorantError
 from majorant.simulate.connectome import Connectome
 from majorant.simulate.neural_mass import Integration, JansenRit
-from majorant.simulate.neural_mass_clips import Clips, ClipSettings, Recipe, collect
+from majorant.simulate.neural_mass_clips import ClipRecipe, Clips, ClipSettings, collect
 from majorant.simulate.neural_mass_shards import make_clips, read_clips, write_clips
 
 SMALL = ClipSettings(
     n_times=200, source_gain=4.0, integration=Integration(warmup=200), runs=32, background=24
 )
-RECIPE = Recipe(SMALL, seed=1)
+RECIPE = ClipRecipe(SMALL, seed=1)
 
 
 def same(a: Clips, b: Clips) -> bool:
@@ -56,7 +56,7 @@ def test_every_clip_holds_a_spike_and_the_background_none(clips: Clips) -> None:
 
 def test_more_clips_begin_with_fewer(clips: Clips) -> None:
     assert torch.equal(collect(RECIPE, 20).waveforms, clips.waveforms[:20])
-    assert not torch.equal(collect(Recipe(SMALL, seed=2), 20).waveforms, clips.waveforms[:20])
+    assert not torch.equal(collect(ClipRecipe(SMALL, seed=2), 20).waveforms, clips.waveforms[:20])
 
 
 def test_in_a_network_no_other_region_spikes(sphere: Leadfield) -> None:
@@ -64,18 +64,18 @@ def test_in_a_network_no_other_region_spikes(sphere: Leadfield) -> None:
     apart = 1000 * torch.cdist(few.positions, few.positions)
     wiring = Connectome((torch.ones(20, 20) - torch.eye(20)) / 19, apart)
     settings = dataclasses.replace(SMALL, runs=8, n_times=250, background=2)
-    recipe = Recipe(settings, connectome=wiring)
+    recipe = ClipRecipe(settings, connectome=wiring)
     shard = recipe.shard(0)
     assert len(set(shard.region.tolist())) > 4
     assert float(shard.waveforms.amax(1).min()) > 8
     assert recipe.background().shape == (2, 20, 250)
     restless = dataclasses.replace(settings, column=JansenRit(A=4.0))
-    assert len(Recipe(restless, connectome=wiring).shard(0)) == 0
+    assert len(ClipRecipe(restless, connectome=wiring).shard(0)) == 0
 
 
 def test_fewer_clips_than_asked_are_explained() -> None:
     quiet = dataclasses.replace(SMALL, source_gain=3.25)
-    found = collect(Recipe(quiet), 10)
+    found = collect(ClipRecipe(quiet), 10)
     assert len(found) == 0
     assert "0 of the 10" in found.reason
     assert "3.25 mV" in found.reason
@@ -181,12 +181,12 @@ def test_a_list_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_folder_of_another_recipe_is_not_mixed(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(MajorantError, match="another seed"):
-        write_clips(Recipe(SMALL, seed=2), 150, folder)
+        write_clips(ClipRecipe(SMALL, seed=2), 150, folder)
     (tmp_path / "clips-00000.safetensors").write_bytes(
         (folder / "clips-00000.safetensors").read_bytes()
     )
     with pytest.raises(MajorantError, match="another seed"):
-        write_clips(Recipe(SMALL, seed=2), 150, tmp_path)
+        write_clips(ClipRecipe(SMALL, seed=2), 150, tmp_path)
 
 
 def test_no_clips_and_no_room_are_said(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_no_clips_and_no_room_are_said(tmp_path: Path) -> None:
 def test_unstable_columns_leave_no_file(tmp_path: Path) -> None:
     wild = dataclasses.replace(SMALL, source_gain=1e38)
     with pytest.raises(MajorantError, match="finite"):
-        write_clips(Recipe(wild), 10, tmp_path)
+        write_clips(ClipRecipe(wild), 10, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -224,4 +224,4 @@ def test_bad_settings_are_one_sentence() -> None:
         ClipSettings(source_gain=-1.0)
     with pytest.raises(MajorantError, match="at least one"):
         collect(RECIPE, 0)
-    assert Recipe(ClipSettings(column=JansenRit(mu=0.1))).record() != Recipe().record()
+    assert ClipRecipe(ClipSettings(column=JansenRit(mu=0.1))).record() != ClipRecipe().record()

@@ -12,7 +12,7 @@ from majorant.problem import MajorantError
 from majorant.simulate.connectome import Connectome
 from majorant.simulate.dataset import Batch
 from majorant.simulate.neural_mass import Integration
-from majorant.simulate.neural_mass_clips import Clips, ClipSettings, Recipe, collect
+from majorant.simulate.neural_mass_clips import ClipRecipe, Clips, ClipSettings, collect
 from majorant.simulate.neural_mass_data import NeuralMassLike, NeuralMassSettings
 
 SMALL = ClipSettings(
@@ -22,7 +22,7 @@ SMALL = ClipSettings(
 
 @pytest.fixture(scope="module")
 def clips() -> Clips:
-    return collect(Recipe(SMALL), 240)
+    return collect(ClipRecipe(SMALL), 240)
 
 
 def close(a: Batch, b: Batch, rows: slice = slice(None)) -> bool:
@@ -51,7 +51,7 @@ def test_batch_split_and_order_do_not_matter(
 def test_parts_share_no_clips_and_a_longer_data_set_begins_with_the_shorter(
     sphere: Leadfield,
 ) -> None:
-    settings = NeuralMassSettings(recipe=Recipe(SMALL))
+    settings = NeuralMassSettings(recipe=ClipRecipe(SMALL))
     courses = {}
     for part in ("train", "validation", "test"):
         batch = NeuralMassLike(sphere, 12, part=part, settings=settings).batch(range(12))
@@ -149,7 +149,7 @@ def test_a_crop_holds_the_peak_and_moves_between_epochs(sphere: Leadfield, clips
 def test_in_a_network_the_seed_is_the_region_that_spiked(sphere: Leadfield) -> None:
     wiring = Connectome.from_distance(sphere, neighbours=8)
     settings = dataclasses.replace(SMALL, runs=8, background=2)
-    recipe = Recipe(settings, connectome=wiring)
+    recipe = ClipRecipe(settings, connectome=wiring)
     data = NeuralMassLike(sphere, 4, settings=NeuralMassSettings(background=True, recipe=recipe))
     made = collect(recipe, 6)
     assert torch.equal(data.batch(range(4)).seed, made.region[:4])
@@ -170,7 +170,7 @@ def test_what_cannot_be_simulated_is_refused(
         NeuralMassLike(sphere, 5, clips=dark, settings=NeuralMassSettings(background=True))
     with pytest.raises(MajorantError, match="does not fit"):
         NeuralMassLike(sphere, 5, clips=clips, settings=NeuralMassSettings(crop=201))
-    quiet = Recipe(dataclasses.replace(SMALL, source_gain=3.25))
+    quiet = ClipRecipe(dataclasses.replace(SMALL, source_gain=3.25))
     with pytest.raises(MajorantError, match="0 of the 12"):
         NeuralMassLike(sphere, 2, part="test", settings=NeuralMassSettings(recipe=quiet))
     with pytest.raises(MajorantError, match="noise"):

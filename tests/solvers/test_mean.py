@@ -160,15 +160,15 @@ def test_what_makes_no_mean_is_said() -> None:
     for weights in ((1.0,), (1.0, 0.0, 1.0), (1.0, -1.0, 2.0)):
         with pytest.raises(MajorantError, match="give one positive number for each"):
             Mean(MEMBERS, weights)
-    with pytest.raises(MajorantError, match="auto has no member 'mnee'"):
-        registry.make("auto", members=("mnee",), weights=None)
-    assert list(registry.make("auto", members=("scan", "sloreta"), weights=(2, 1)).members) == [
+    with pytest.raises(MajorantError, match="mean has no member 'mnee'"):
+        registry.make("mean", members=("mnee",), weights=None)
+    assert list(registry.make("mean", members=("scan", "sloreta"), weights=(2, 1)).members) == [
         "scan", "sloreta",
     ]  # fmt: skip
 
 
-def test_the_default_lies_between_its_members() -> None:
+def test_the_mean_lies_between_its_members() -> None:
     problem = Problem(MatrixOperator(normal(9, 30)), normal(1, 9, 12, seed=5))
-    x = solve(problem, registry.make("auto")).estimate
+    x = solve(problem, registry.make("mean")).estimate
     for name in ("scan", "unfolded-sbl"):
         assert float(cosine(x, solve(problem, registry.make(name)).estimate)) > 0.3

@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
+from benchmarks.reference import LBFGS, compare_energies
 from torch import Tensor
 
+from majorant.bench.descent import GradientDescent
 from majorant.majorants.guard import Guard
 from majorant.networks.autoencoder import Autoencoder
 from majorant.problem import FunctionOperator, MajorantError, MatrixOperator, Problem, Status
 from majorant.solvers.linear import MinimumNorm
 from majorant.solvers.loop import solve
 from majorant.solvers.mm import ClassicalMM, Cosine, Squares
-from majorant.solvers.reference import LBFGS, GradientDescent, compare_energies
 
 
 def problem(seed: int = 0, batch: int = 3, dtype: torch.dtype = torch.float64) -> Problem:

@@ -18,6 +18,7 @@ from majorant.solvers.loop import solve
 from majorant.solvers.scan import Scan
 from majorant.solvers.scan.bound import at_likelihood
 from majorant.solvers.scan.likelihood import Found, Sources
+from majorant.solvers.scan.number import Doubt
 from majorant.solvers.scan.search import Products
 from majorant.solvers.scan.solver import Projections
 
@@ -182,11 +183,77 @@ def test_few_times_do_not_make_sources_of_noise(sphere: Leadfield) -> None:
         assert bool(torch.isfinite(found.estimate).all())
 
 
+def hostile(n_orient: int, seed: int) -> dict[str, Tensor]:
+    """Lead fields that a scan may run out of, each of 8 sensors and 12 locations."""
+    columns = normal(8, 12 * n_orient, seed=seed)
+    n = columns.shape[1]
+    alike, silent = columns.clone(), columns.clone()
+    alike[:, 3:], silent[:, ::2] = columns[:, :1], 0.0
+    return {
+        "random": columns,
+        "of rank 2": normal(8, 2, seed=seed) @ normal(2, n, seed=seed + 1),
+        "of rank 1": normal(8, 1, seed=seed) @ normal(1, n, seed=seed + 1),
+        "collinear": alike,
+        "nearly collinear": columns[:, :1] + 1e-9 * columns,
+        "partly silent": silent,
+        "silent": torch.zeros_like(columns),
+        "of all scales": columns * 10.0 ** torch.linspace(-30, 30, n, dtype=torch.float64),
+    }
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("n_orient", [1, 3])
+def test_no_lead_field_and_no_scale_makes_it_stumble(n_orient: int, dtype: torch.dtype) -> None:
+    for name, columns in hostile(n_orient, seed=3).items():
+        scales = (1e-30, 1.0, 1e30) if name == "random" else (1.0,)
+        y = normal(3, 8, 5, seed=12)
+        y[1] = columns @ normal(columns.shape[1], 5, seed=4) / columns.abs().max().clamp_min(1e-9)
+        y[2] = 0.0
+        for scale in scales:
+            problem = Problem(MatrixOperator(columns.to(dtype), n_orient), (scale * y).to(dtype))
+            solution = solve(problem, Scan(n_most=4, patience=4))
+            assert solution.variance is not None
+            assert bool(torch.isfinite(solution.estimate).all()), (name, scale)
+            assert bool(torch.isfinite(solution.variance).all()), (name, scale)
+            assert solution.certificate.holds(), (name, scale)
+
+
+def test_an_error_of_the_head_is_no_further_source(sphere: Leadfield) -> None:
+    gain = sphere.gain - sphere.gain.mean(0)
+    y = torch.zeros(8, 40, 50, dtype=torch.float64)
+    for b in range(8):
+        seen = gain[:, 30 * b] / gain[:, 30 * b].norm()
+        wrong = normal(40, seed=b)
+        wrong = wrong - wrong.mean()
+        seen = seen + 0.3 * wrong / wrong.norm()
+        y[b] = seen[:, None] @ normal(1, 50, seed=10 + b) + 0.01 * normal(40, 50, seed=20 + b)
+    blind = solve(posed(sphere, y), Scan(radii_mm=RADII, head_error=0.0)).details["n_sources"]
+    knowing = solve(posed(sphere, y), Scan(radii_mm=RADII)).details["n_sources"]
+    assert knowing == [1] * 8
+    assert min(blind) > 1
+
+
+def test_without_an_error_of_the_head_the_criterion_is_that_of_white_noise() -> None:
+    problem = Problem(MatrixOperator(normal(9, 20)), normal(3, 9, 7, seed=5))
+    likelihood = Scan().majorant(problem).energy
+    sources = Sources.none(3, 4, 1)
+    for place, patch in enumerate((3, 11)):
+        rows = torch.arange(3)
+        one = torch.ones(3, 1, dtype=torch.float64)
+        sources = sources.placed(rows, torch.full((3,), place), torch.tensor([patch] * 3), one)
+    found = Doubt.of(likelihood, sources, 0.0)
+    noise = likelihood.residual(sources).square().mean((1, 2))
+    assert torch.allclose(found.noise, noise, rtol=1e-3)
+    assert torch.allclose(found.value, 63 * (noise.log() + 1), rtol=1e-5)
+    doubted = Doubt.of(likelihood, sources, 0.1)
+    assert bool((doubted.noise < found.noise).all())
+
+
 def test_amplitudes_are_those_of_the_currents(sphere: Leadfield) -> None:
     x = torch.zeros(1, 300, 25, dtype=torch.float64)
     x[0, 41] = 1e-8 * normal(25, seed=6)
     gain = sphere.gain - sphere.gain.mean(0)
-    found = solve(posed(sphere, gain @ x), Scan(radii_mm=RADII)).estimate
+    found = solve(posed(sphere, gain @ x), Scan(radii_mm=RADII, head_error=0.0)).estimate
     assert torch.allclose(found, x, atol=1e-3 * float(x.abs().max()))
 
 
@@ -282,6 +349,7 @@ def test_what_it_cannot_do_is_said_in_a_sentence(sphere: Leadfield) -> None:
         ({"tau": 0.0}, "tau is 0"),
         ({"n_most": 0}, "n_most is 0"),
         ({"penalty": -1.0}, "penalty of -1"),
+        ({"head_error": -0.1}, "a head_error of -0.1"),
         ({"radii_mm": (-1.0,)}, "radii_mm is"),
     ):
         with pytest.raises(MajorantError, match=says):

@@ -9,7 +9,7 @@ import torch
 
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.unrolled import MMNetSettings
-from majorant.training.fit import Trainer
+from majorant.training.fit import RunSite, Trainer
 from majorant.training.presets import Recipe
 from majorant.training.team import Processes, Team, launch
 
@@ -55,7 +55,7 @@ def train(team: Team, folder: str, name: str) -> None:
     """Take the steps of the recipe."""
     assert team.same([float(team.rank)]) == [0.0]
     head = Leadfield.load(Path(folder) / "head.safetensors")
-    Trainer(RECIPE, head, Path(folder) / name, team=team).run()
+    Trainer(RECIPE, head, Path(folder) / name, site=RunSite(team=team)).run()
     torch.distributed.destroy_process_group()
 
 

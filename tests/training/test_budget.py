@@ -13,9 +13,9 @@ import torch
 
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
-from majorant.training import budget, command, fit
+from majorant.training import budget, command, fit, loop
 from majorant.training.budget import (
-    Pace,
+    StepTimes,
     bfloat16_pays,
     fitted,
     parse_budget,
@@ -23,8 +23,10 @@ from majorant.training.budget import (
     under_budget,
 )
 from majorant.training.checkpoint import read_checkpoint
+from majorant.training.command import Hardware, TrainingRequest
 from majorant.training.engine import Engine
-from majorant.training.fit import BEST, CONFIG, LAST, Trainer
+from majorant.training.fit import BEST, CONFIG, Trainer
+from majorant.training.loop import LAST
 from majorant.training.presets import Recipe, preset
 
 
@@ -39,7 +41,7 @@ def test_durations_are_read_with_their_unit() -> None:
 @pytest.mark.parametrize("name", ["paper", "cpu", "tiny"])
 @pytest.mark.parametrize("seconds", [60.0, 1200.0, 36_000.0])
 def test_the_schedule_fits_into_the_budget(name: str, seconds: float) -> None:
-    base, pace = under_budget(preset(name), torch.device("cpu")), Pace(0.25, 0.02)
+    base, pace = under_budget(preset(name), torch.device("cpu")), StepTimes(0.25, 0.02)
     made = fitted(base, pace, seconds, spent=4.0)
     checks = -(-made.steps // made.validate_every)
     step = pace.step * made.batch / base.batch
@@ -54,14 +56,14 @@ def test_the_schedule_fits_into_the_budget(name: str, seconds: float) -> None:
 
 def test_a_budget_without_a_step_is_refused() -> None:
     with pytest.raises(MajorantError, match="holds no step"):
-        fitted(preset("paper"), Pace(30.0, 1.0), 60.0, spent=10.0)
+        fitted(preset("paper"), StepTimes(30.0, 1.0), 60.0, spent=10.0)
 
 
 def test_the_published_protocol_is_changed_under_a_budget_only() -> None:
     paper = preset("paper")
     cpu, cuda = (under_budget(paper, torch.device("cpu")), replace(paper))
     assert (cpu.network, cpu.data, cpu.batch) == (paper.network, paper.data, 4)
-    short, long = (fitted(cpu, Pace(0.4, 0.1), seconds, 5.0) for seconds in (120.0, 3600.0))
+    short, long = (fitted(cpu, StepTimes(0.4, 0.1), seconds, 5.0) for seconds in (120.0, 3600.0))
     assert (short.batch, long.batch) == (4, 16)
     assert short.steps > 150
     assert cuda == paper
@@ -82,9 +84,9 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A step takes 2 s, a validation 1 s."""
     made = Clock()
-    for module in (budget, command, fit):
+    for module in (budget, command, fit, loop):
         monkeypatch.setattr(module, "time", made)
-    step, check = Engine.update, Trainer._validate
+    step, check = Engine.update, Trainer.validate
 
     def update(engine: Engine) -> torch.Tensor:
         made.now += 2.0
@@ -95,7 +97,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         return check(trainer)
 
     monkeypatch.setattr(Engine, "update", update)
-    monkeypatch.setattr(Trainer, "_validate", validate)
+    monkeypatch.setattr(Trainer, "validate", validate)
     return made
 
 
@@ -113,15 +115,15 @@ def test_a_run_ends_within_its_budget_and_goes_on(
     path: Leadfield, tmp_path: Path, small: Recipe, clock: Clock
 ) -> None:
     began, folder = clock.now, tmp_path / "a"
-    out = command.train(folder=folder, budget="60s", leadfield=path, quiet=True)
+    out = command.train(TrainingRequest(folder=folder, budget="60s"), leadfield=path, quiet=True)
     assert 0.5 * 60 < clock.now - began < 60.0
     assert 10 < out.step <= out.steps
     assert (folder / BEST).is_file()
     frozen = json.loads((folder / CONFIG).read_text())
     assert frozen["recipe"]["budget"] == 60.0
     with pytest.raises(MajorantError, match="holds a run already"):
-        command.train(folder=folder, budget="60s", leadfield=path, quiet=True)
-    end = command.train(folder=folder, resume=True, leadfield=path, quiet=True)
+        command.train(TrainingRequest(folder=folder, budget="60s"), leadfield=path, quiet=True)
+    end = command.train(TrainingRequest(folder=folder, resume=True), leadfield=path, quiet=True)
     assert end.step == end.steps == out.steps
     assert json.loads((folder / CONFIG).read_text()) == frozen
 
@@ -132,7 +134,9 @@ def test_a_deadline_costs_no_bits(path: Leadfield, tmp_path: Path, small: Recipe
     cut = Trainer(recipe, path, tmp_path / "cut").run(deadline=time.monotonic())
     assert cut.step == 1
     assert (tmp_path / "cut" / BEST).is_file()
-    end = command.train(folder=tmp_path / "cut", resume=True, leadfield=path, quiet=True)
+    end = command.train(
+        TrainingRequest(folder=tmp_path / "cut", resume=True), leadfield=path, quiet=True
+    )
     assert end.step == whole.step == 12
     first, second = (read_checkpoint(tmp_path / name / LAST)[0] for name in ("whole", "cut"))
     assert all(torch.equal(first[key], second[key]) for key in first)
@@ -176,15 +180,15 @@ def test_numbers_that_no_machine_holds_are_refused(
     path: Leadfield, tmp_path: Path, wrong: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(MajorantError, match=said):
-        command.train(folder=tmp_path / "a", leadfield=path, quiet=True, **wrong)
+        command.train(TrainingRequest(folder=tmp_path / "a", **wrong), leadfield=path, quiet=True)
     (tmp_path / "file").touch()
     with pytest.raises(MajorantError, match="no folder"):
-        command.train(folder=tmp_path / "file", leadfield=path, quiet=True)
+        command.train(TrainingRequest(folder=tmp_path / "file"), leadfield=path, quiet=True)
 
 
 def test_devices_are_named(path: Leadfield, tmp_path: Path) -> None:
     with pytest.raises(MajorantError, match="auto, cpu, cuda"):
-        command.train(device="tpu", folder=tmp_path)
+        command.train(TrainingRequest(folder=tmp_path), Hardware(device="tpu"))
     if not torch.cuda.is_available():
         with pytest.raises(MajorantError, match="no CUDA device"):
-            command.train(device="cuda", folder=tmp_path)
+            command.train(TrainingRequest(folder=tmp_path), Hardware(device="cuda"))

@@ -16,7 +16,7 @@ from majorant.learned.unrolled import MMNetwork
 from majorant.majorants.spectral import tap_sum_bound
 from majorant.problem import MajorantError, MatrixOperator, Problem
 from majorant.training import compiled
-from majorant.training.bilevel import Iteration, bilevel_loss, iterate, unroll
+from majorant.training.bilevel import Iteration, Unrolling, bilevel_loss, iterate, unroll
 from majorant.training.descent import Descent, level_of
 from majorant.training.engine import REIN, Engine
 from majorant.training.fit import simulated
@@ -63,8 +63,8 @@ def test_under_the_guard_no_window_raises_the_energy(window: int) -> None:
     network, problem, geometry = case(gain=30.0)
     energy = CosineEnergy(problem, network.prior)
     start = level_of(energy, network.start(problem))
-    free = unroll(network, problem, geometry, iterations=6)
-    kept = unroll(network, problem, geometry, iterations=6, guard=Descent(window))
+    free = unroll(network, problem, geometry, Unrolling(6))
+    kept = unroll(network, problem, geometry, Unrolling(6, Descent(window)))
     ends = [x for k, x in enumerate(kept, start=1) if k % window == 0 or k == 6]
     levels = torch.stack([start, *(level_of(energy, x) for x in ends)])
     assert bool((levels[1:] <= levels[:-1] + 1e-6).all())
@@ -77,8 +77,8 @@ def test_under_the_guard_no_window_raises_the_energy(window: int) -> None:
 
 def test_a_guard_that_refuses_nothing_changes_nothing() -> None:
     network, problem, geometry = case(gain=0.01)
-    free = unroll(network, problem, geometry, iterations=4)
-    kept = unroll(network, problem, geometry, iterations=4, guard=Descent(2))
+    free = unroll(network, problem, geometry, Unrolling(4))
+    kept = unroll(network, problem, geometry, Unrolling(4, Descent(2)))
     assert all(torch.equal(a, b) for a, b in zip(free, kept, strict=True))
 
 
@@ -183,7 +183,7 @@ def test_checkpointing_keeps_less(path: Leadfield) -> None:
             return t
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-            unroll(network, problem, geometry, iterations=10, checkpointing=checkpointing)
+            unroll(network, problem, geometry, Unrolling(10, checkpointing=checkpointing))
         return sum(sizes.values())
 
     assert kept(True) < 0.5 * kept(False)

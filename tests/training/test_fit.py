@@ -18,9 +18,10 @@ from majorant.learned.unrolled import MMNetwork
 from majorant.problem import MajorantError, MatrixOperator, Problem
 from majorant.training.bilevel import bilevel_loss, distance, unroll
 from majorant.training.checkpoint import KIND, VERSION
-from majorant.training.command import train
-from majorant.training.fit import BEST, CONFIG, LAST, LOG, Trainer
-from majorant.training.presets import FAST, PRESETS, Recipe, preset
+from majorant.training.command import TrainingRequest, train
+from majorant.training.fit import BEST, CONFIG, Trainer
+from majorant.training.loop import LAST, LOG
+from majorant.training.presets import FAST, UNROLLED, Recipe, preset
 
 SMALL = Recipe(
     "small",
@@ -168,13 +169,13 @@ def test_presets_are_the_published_protocol_and_ours() -> None:
     assert (paper.batch, paper.rate, paper.prior_rate, paper.clip) == (32, 5e-5, 2.5e-5, 0.5)
     assert (paper.network.iterations, paper.network.start) == (10, "noise")
     continued = ["refine", "support", "finish", "polish"]
-    assert list(PRESETS) == ["paper", "cpu", *continued, "table", "general", "tiny"]
+    assert list(UNROLLED) == ["paper", "cpu", *continued, "table", "general", "tiny"]
     seeds = [(preset(name).seed, preset(name).data_seed) for name in ("cpu", *continued, "general")]
     assert len(set(seeds)) == len(seeds)  # nobody trains on the samples of the stage before
     with pytest.raises(MajorantError, match="no preset"):
         preset("huge")
     with pytest.raises(MajorantError, match="cannot train"):
-        train("mne")
+        train(TrainingRequest(solver="mne"))
     for name in (*continued, "general"):
         with pytest.raises(MajorantError, match=f"'{name}' continues from weights"):
-            train("mm-net", preset_name=name)
+            train(TrainingRequest(preset=name))

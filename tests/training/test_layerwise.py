@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import json
 from dataclasses import replace
 
 import pytest
@@ -17,7 +17,8 @@ from majorant.solvers.champagne import Champagne
 from majorant.solvers.loop import solve
 from majorant.training.growth import Ground, LayerwiseSettings, layer_loss, recomputes, stages
 from majorant.training.layerwise import Layerwise
-from majorant.training.sbl import streams_of, train_sbl
+from majorant.training.loop import LOG
+from majorant.training.sbl import Changes, streams_of, train_sbl
 
 SMALL = LayerwiseSettings(
     correction=CorrectionSettings(layers=3),
@@ -82,12 +83,12 @@ def test_a_run_that_was_interrupted_goes_on_bit_for_bit(heads, tmp_path):
 
 
 def test_a_run_goes_on_with_its_own_seed(tmp_path, head):
-    options = {"preset": "tiny", "heads": [(head, None)], "layers": 1, "minutes": 0.0}
-    first = train_sbl(tmp_path, seed=7, **options)
-    again = train_sbl(tmp_path, **options)
+    options = {"heads": [(head, None)], "minutes": 0.0}
+    first = train_sbl(tmp_path, "tiny", Changes(layers=1, seed=7), **options)
+    again = train_sbl(tmp_path, "tiny", Changes(layers=1), **options)
     assert first.settings.seed == again.settings.seed == 7
     with pytest.raises(MajorantError, match="holds a run with other settings"):
-        train_sbl(tmp_path, seed=8, **options)
+        train_sbl(tmp_path, "tiny", Changes(layers=1, seed=8), **options)
 
 
 def test_learning_lowers_the_loss(heads, tmp_path):
@@ -96,9 +97,9 @@ def test_learning_lowers_the_loss(heads, tmp_path):
     fresh = Corrections(settings.correction)
     run.corrections, trained = fresh, run.run()
     run.corrections = trained
-    after = run.validate(2)
+    after = run.judge(2)
     run.corrections = fresh
-    assert after < run.validate(2)
+    assert after < run.judge(2)
 
 
 def test_a_layer_that_does_not_help_is_taken_away(heads, tmp_path):
@@ -118,12 +119,17 @@ def test_a_folder_of_another_run_is_refused(heads, tmp_path):
         Layerwise(replace(SMALL, rate=1e-4), heads, tmp_path)
 
 
+def test_a_run_of_version_0_1_is_refused_with_what_to_do(heads, tmp_path):
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"")
+    with pytest.raises(MajorantError, match=r"version 0\.1.*--initial .*weights\.safetensors"):
+        Layerwise(SMALL, heads, tmp_path)
+
+
 def test_the_log_can_be_read(heads, tmp_path):
     Layerwise(SMALL, heads, tmp_path).run()
-    with (tmp_path / "log.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert {"training", "validation"} == {row["what"] for row in rows}
-    assert all(float(row["loss"]) > 0 for row in rows)
+    rows = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    assert {what for row in rows for what in row} >= {"training", "validation", "stage"}
+    assert all(row.get("training", 1) > 0 and row.get("validation", 1) > 0 for row in rows)
 
 
 def test_gradients_that_are_not_finite_stop_the_run(heads, tmp_path, monkeypatch):
@@ -156,7 +162,7 @@ def test_the_ground_tells_a_near_miss_from_a_far_one(path: Leadfield):
 
 
 def test_the_door(tmp_path, head):
-    run = train_sbl(tmp_path, preset="tiny", heads=[(head, None)], layers=1, minutes=0.0)
+    run = train_sbl(tmp_path, "tiny", Changes(layers=1), heads=[(head, None)], minutes=0.0)
     assert run.settings.correction.layers == 1
     weights, card = Corrections.load(tmp_path / "weights.safetensors")
     assert card["mode"] == "gated"

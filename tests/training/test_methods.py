@@ -15,12 +15,12 @@ from majorant.learned.stored import read_weights
 from majorant.problem import MajorantError
 from majorant.training import command
 from majorant.training.fit import BEST, CONFIG, Outcome, Trainer
-from majorant.training.presets import PRESETS, Recipe, preset, recipe_for
+from majorant.training.presets import UNROLLED, Recipe, preset, recipe_for
 
 COST = ("n_train", "epochs", "batch", "rate", "prior_rate", "schedule", "clip", "short")
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", UNROLLED)
 @pytest.mark.parametrize("data", ["sereega", "nmm"])
 def test_recipes_cost_the_same_and_come_back_from_json(name: str, data: str) -> None:
     for method in FAMILIES:
@@ -75,7 +75,8 @@ def test_another_seed_is_another_run_and_goes_on_as_itself(
     monkeypatch.setattr(command, "recipe_for", lambda *_: small)
 
     def run(folder: str, **options: Any) -> Outcome:
-        return command.train(leadfield=path, folder=tmp_path / folder, quiet=True, **options)
+        asked = command.TrainingRequest(folder=tmp_path / folder, **options)
+        return command.train(asked, leadfield=path, quiet=True)
 
     seven, eight = (run(str(seed), seed=seed) for seed in (7, 8))
     assert json.loads((seven.folder / CONFIG).read_text())["recipe"]["data_seed"] == 7

@@ -10,12 +10,12 @@ import torch
 from majorant.forward.leadfield import Leadfield
 from majorant.networks.corrections import CorrectionSettings
 from majorant.simulate.everyday import EverydayHead, FineCortex, World
-from majorant.training.growth import PRESETS, LayerwiseSettings
+from majorant.training.growth import GROWN, LayerwiseSettings
 from majorant.training.layerwise import Layerwise
 from majorant.training.sessions import N_TIMES, Sessions, everyday_sessions
 
 SMALL = replace(
-    PRESETS["everyday"],
+    GROWN["everyday"],
     correction=CorrectionSettings(layers=2, shared=True),
     steps_new=1,
     steps_last=2,

@@ -14,7 +14,8 @@ import torch
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
 from majorant.training.checkpoint import read_checkpoint
-from majorant.training.fit import LAST, Trainer
+from majorant.training.fit import RunSite, Trainer
+from majorant.training.loop import LAST
 from majorant.training.team import Alone, Processes, launch
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -81,4 +82,4 @@ def test_shares_cover_the_batch_with_their_weight() -> None:
 def test_a_batch_too_small_to_share_is_refused(path: Leadfield, tmp_path: Path) -> None:
     few = replace(RECIPE, n_train=1)
     with pytest.raises(MajorantError, match="cannot be shared"):
-        Trainer(few, path, tmp_path, team=Processes(1, 2)).run()
+        Trainer(few, path, tmp_path, site=RunSite(team=Processes(1, 2))).run()

@@ -19,7 +19,7 @@ from majorant.account import Account, listening
 from majorant.audit.settings import FEWEST, AuditSettings
 from majorant.errors import MajorantError, nearest
 from majorant.forward.electrodes import align, digitised_electrodes, montage_electrodes
-from majorant.forward.shells import Head
+from majorant.forward.shells import ShellHead
 from majorant.recording.electrodes import settle
 from majorant.recording.file import load_recording
 from majorant.recording.montage import ALIASES, CUSTOM, DIGITISED, read_montage
@@ -104,13 +104,13 @@ def spread(positions: NDArray[np.float64], n: int, first: Sequence[int] | None =
     return chosen[:n]
 
 
-def choose_cap(settings: AuditSettings, head: Head, account: Account) -> Cap:
+def choose_cap(settings: AuditSettings, head: ShellHead, account: Account) -> Cap:
     """Find the electrodes on the template and choose among them.
 
     Parameters
     ----------
     settings : AuditSettings
-    head : Head
+    head : ShellHead
         The template.
     account : Account
         Takes what was decided.
@@ -195,7 +195,7 @@ def _named(title: str, names: list[str], wanted: Sequence[str]) -> list[int]:
 
 
 def _offered(
-    montage: str, head: Head, account: Account
+    montage: str, head: ShellHead, account: Account
 ) -> tuple[str, list[str], NDArray[np.float64]]:
     """Title, names and places on the template's scalp of everything that is offered."""
     path = Path(montage).expanduser()
@@ -269,7 +269,7 @@ def _distinct(places: NDArray[np.float64]) -> list[int]:
     return [i for i in range(len(places)) if i == 0 or apart[i, :i].min() > SAME]
 
 
-def _extended(cap: Cap, head: Head, wanted: int) -> Cap:
+def _extended(cap: Cap, head: ShellHead, wanted: int) -> Cap:
     """Add places of the 10-05 system that lie far from the electrodes at hand."""
     dense = align(montage_electrodes(DENSE), head)
     own = {name.casefold() for name in cap.ch_names}

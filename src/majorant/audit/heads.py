@@ -31,7 +31,7 @@ from majorant.forward.cortex import lobe
 from majorant.forward.graph import mesh_edges, unique_edges
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.mesh import nearest_on_surface
-from majorant.forward.shells import Head, compute_gain, move_inside
+from majorant.forward.shells import ShellHead, compute_gain, move_inside
 from majorant.forward.surfaces import Surfaces
 from majorant.forward.template import (
     CONDUCTIVITY,
@@ -114,7 +114,7 @@ def template_heads(
     *,
     differ: bool,
     seed: int,
-    head: Head,
+    head: ShellHead,
     age: float | None = None,
     progress: Progress = None,
 ) -> AuditHead:
@@ -127,7 +127,7 @@ def template_heads(
         Whether the true head differs from the believed one.
     seed : int
         Of the displacement of the electrodes.
-    head : Head
+    head : ShellHead
         The template.
     age : float, optional
         Years; below 18, the skull is typical of the age.
@@ -215,7 +215,7 @@ def own_head(forward: Any, cap: Cap) -> AuditHead:
 
 
 def _seen(
-    head: Head, surfaces: Surfaces, names: tuple[str, ...], places: NDArray[np.float64]
+    head: ShellHead, surfaces: Surfaces, names: tuple[str, ...], places: NDArray[np.float64]
 ) -> Leadfield:
     """What electrodes on the scalp see of every vertex along its normal."""
     pial = surfaces.pial.reshape(-1, 3).astype(np.float64)
@@ -236,7 +236,7 @@ def _seen(
     )
 
 
-def _moved(places: NDArray[np.float64], head: Head, seed: int) -> NDArray[np.float64]:
+def _moved(places: NDArray[np.float64], head: ShellHead, seed: int) -> NDArray[np.float64]:
     """Electrodes that were moved over the scalp by a fixed distance in random directions."""
     step = np.random.default_rng([seed, 5]).standard_normal(places.shape)
     outward = places - head.scalp.mean(axis=0)

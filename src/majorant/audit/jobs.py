@@ -21,11 +21,11 @@ from majorant.audit.cap import Cap
 from majorant.audit.judge import METRICS, judge
 from majorant.audit.settings import AuditSettings
 from majorant.audit.solvers import imager
-from majorant.audit.trials import Trials
+from majorant.audit.trials import AuditTrials
 from majorant.errors import DamagedFile
 from majorant.files.archive import read_archive, write_archive
 
-__all__ = ["Job", "plan_jobs", "run_jobs"]
+__all__ = ["AuditJob", "plan_jobs", "run_jobs"]
 
 CHUNK = 40
 SHARE, LEAST = 4, 60
@@ -35,7 +35,7 @@ TRIALS = (2, 4)
 
 
 @dataclass(frozen=True)
-class Job:
+class AuditJob:
     """One cap at some levels.
 
     Attributes
@@ -58,20 +58,22 @@ class Job:
     n: int
 
 
-def plan_jobs(settings: AuditSettings, cap: Cap) -> tuple[Job, ...]:
+def plan_jobs(settings: AuditSettings, cap: Cap) -> tuple[AuditJob, ...]:
     """List the jobs, the audit itself first."""
     levels, n = settings.snr_levels, settings.n
     planning = levels[settings.planning]
     fewer = min(n, max(n // SHARE, LEAST))
-    more = [Job(f"trials-{k}", cap.n, k, (planning + 10.0 * math.log10(k),), fewer) for k in TRIALS]
-    other = [Job(f"electrodes-{size}", size, 1, (planning,), fewer) for size in cap.sizes()]
-    return (Job("audit", cap.n, 1, levels, n), *other, *more)
+    more = [
+        AuditJob(f"trials-{k}", cap.n, k, (planning + 10.0 * math.log10(k),), fewer) for k in TRIALS
+    ]
+    other = [AuditJob(f"electrodes-{size}", size, 1, (planning,), fewer) for size in cap.sizes()]
+    return (AuditJob("audit", cap.n, 1, levels, n), *other, *more)
 
 
 def run_jobs(
-    jobs: Sequence[Job],
+    jobs: Sequence[AuditJob],
     solvers: Sequence[str],
-    data: Trials,
+    data: AuditTrials,
     cap: Cap,
     folder: Path,
     move: Callable[[int, int], None],
@@ -80,9 +82,9 @@ def run_jobs(
 
     Parameters
     ----------
-    jobs : sequence of Job
+    jobs : sequence of AuditJob
     solvers : sequence of str
-    data : Trials
+    data : AuditTrials
         Of the whole cap.
     cap : Cap
     folder : Path
@@ -117,9 +119,9 @@ def run_jobs(
 def _chunk(
     path: Path,
     index: NDArray[np.int64],
-    job: Job,
+    job: AuditJob,
     make: Callable[[torch.Tensor, float], torch.Tensor],
-    data: Trials,
+    data: AuditTrials,
 ) -> NDArray[np.float64]:
     """Read a chunk, or compute it and write it; a damaged one is computed anew."""
     with suppress(FileNotFoundError, DamagedFile):

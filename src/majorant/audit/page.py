@@ -12,6 +12,7 @@ from majorant import __version__
 from majorant.audit.advice import advice, decibels, headline, ranged, title
 from majorant.audit.pictures import MapScale, four_sides, map_scales, on_mesh, spans
 from majorant.audit.plots import curves, electrode_map
+from majorant.audit.regions import Expected
 from majorant.audit.summary import ERROR, FALSE, MISSED, Audit
 from majorant.audit.tables import change_table, place_table
 from majorant.registry import SOLVERS
@@ -32,7 +33,7 @@ from majorant.report.parts import (
 from majorant.report.pictures import Still
 from majorant.report.shade import Shade
 from majorant.report.templating import template
-from majorant.words import THIN, written
+from majorant.words import THIN, number, percent, written
 
 __all__ = ["render_audit"]
 
@@ -74,11 +75,39 @@ def render_audit(
         Section("seen", "What these electrodes see", _seen(audit, shade)),
         Section("maps", "What to expect where", _maps(audit, maps, shade, progress)),
         Section("places", "By lobe and depth", place_table(audit)),
+        *_regions(audit),
         Section("levels", "With better recordings", _levels(audit)),
         Section("method", "How this was found", _method(audit, command)),
         Section("cite", "How to cite", _citing(audit)),
     ]
     return framed(f"Audit of {audit.cap.title}", _header(audit), sections)
+
+
+def _regions(audit: Audit) -> list[Section]:
+    """How large regions will be, where that was asked for."""
+    if not audit.regions or audit.settings.region is None:
+        return []
+    solvers = [name for name in audit.ranked() if name in audit.regions]
+    sizes = {name: {e.place: e for e in audit.regions[name]} for name in solvers}
+    places = dict.fromkeys(e.place for name in solvers for e in audit.regions[name])
+    rows = [
+        (place, *(_size(sizes[name][place]) if place in sizes[name] else "" for name in solvers))
+        for place in places
+    ]
+    caption = (
+        f"Median area in cm² of the region that holds the source of the strongest peak with a "
+        f"probability of {percent(audit.settings.region)}, by the lobe of the source, at about "
+        f"{decibels(audit.level)}; behind it, of how many simulated recordings. They are those of "
+        "majorant image --region: one or two sources of any size, every one on another head."
+    )
+    heads = ("Place", *(title(name) for name in solvers))
+    numeric = range(1, len(heads))
+    listed = table(heads, rows, caption, numeric=list(numeric))
+    return [Section("regions", "How surely places can be told", listed)]
+
+
+def _size(expected: Expected) -> str:
+    return f"{number(max(expected.area_cm2, 1.0), 2)} ({expected.trials})"
 
 
 def _header(audit: Audit) -> Markup:

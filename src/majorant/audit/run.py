@@ -23,16 +23,17 @@ from majorant.audit.judge import METRICS
 from majorant.audit.page import render_audit
 from majorant.audit.patches import balanced, centres, grow
 from majorant.audit.poster import poster
+from majorant.audit.regions import expected_regions
 from majorant.audit.settings import AuditSettings
 from majorant.audit.solvers import check_solver, weights_of
 from majorant.audit.store import SUMMARY, finish, open_folder
 from majorant.audit.summary import Audit, cortex_maps
 from majorant.audit.tables import rows_for_csv
-from majorant.audit.trials import Trials, noise_scale
+from majorant.audit.trials import AuditTrials, noise_scale
 from majorant.errors import MajorantError
 from majorant.report.shade import Shade
 
-__all__ = ["PAGE", "Prepared", "audit_folder", "prepare", "run", "save", "summarise"]
+__all__ = ["PAGE", "PreparedAudit", "audit_folder", "prepare", "run", "save", "summarise"]
 
 PAGE, MAPS, TABLE, POSTER = "audit.html", "maps.csv", "table.csv", "maps.png"
 HEIGHT = 224
@@ -40,7 +41,7 @@ HEIGHT = 224
 Move = Callable[[int, int], None]
 
 
-class Prepared:
+class PreparedAudit:
     """Electrodes and heads of an audit, before anything is simulated.
 
     Attributes
@@ -81,7 +82,7 @@ class Prepared:
         }
 
 
-def prepare(settings: AuditSettings, say: Callable[[str], None] | None = None) -> Prepared:
+def prepare(settings: AuditSettings, say: Callable[[str], None] | None = None) -> PreparedAudit:
     """Find the electrodes and make the heads.
 
     Parameters
@@ -116,15 +117,15 @@ def prepare(settings: AuditSettings, say: Callable[[str], None] | None = None) -
             progress=say,
         )
     account.note(head.differs)
-    return Prepared(settings, cap, head, account)
+    return PreparedAudit(settings, cap, head, account)
 
 
-def run(prepared: Prepared, chunks: Path, move: Move) -> Audit:
+def run(prepared: PreparedAudit, chunks: Path, move: Move) -> Audit:
     """Simulate, solve and judge whatever is not in the folder of chunks yet.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : PreparedAudit
     chunks : Path
     move : callable
         Called with (estimates done, estimates in all).
@@ -135,10 +136,14 @@ def run(prepared: Prepared, chunks: Path, move: Move) -> Audit:
     own = grow(head, centres(head, locations, settings.seed), settings.extent)
     reference = grow(head, _representatives(head, every), settings.extent)
     deviation = noise_scale(reference, cap.rows(cap.n))
-    everywhere = Trials(head, reference, tuple(range(cap.n)), deviation, settings.seed)
+    everywhere = AuditTrials(head, reference, tuple(range(cap.n)), deviation, settings.seed)
     jobs = plan_jobs(settings, cap)
     data = replace(everywhere, patches=own)
     scores = run_jobs(jobs, prepared.solvers, data, cap, chunks, move)
+    level, regions = settings.snr_levels[settings.planning], {}
+    if settings.region is not None:
+        for name in prepared.solvers:
+            regions[name] = expected_regions(name, cap, level, settings.region, settings.seed)
     return Audit(
         settings=settings,
         cap=cap,
@@ -150,6 +155,7 @@ def run(prepared: Prepared, chunks: Path, move: Move) -> Audit:
         visible_db=everywhere.snr_db.numpy(),
         scores=scores,
         decisions=tuple(prepared.account.decisions),
+        regions=regions,
     )
 
 
@@ -250,6 +256,10 @@ def summarise(audit: Audit, command: str) -> dict[str, Any]:
         "levels": by_level,
         "places": places,
         "changes": changes,
+        "regions": {
+            solver: [asdict(expected) for expected in found]
+            for solver, found in audit.regions.items()
+        },
         "decisions": list(audit.decisions),
         "files": [PAGE, POSTER, MAPS, TABLE, SUMMARY],
     }

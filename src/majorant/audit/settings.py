@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from majorant.errors import MajorantError, nearest
+from majorant.imager.abilities import check_region
 from majorant.registry import SOLVERS
 
 __all__ = ["DEFAULT_SOLVERS", "FEWEST", "AuditSettings"]
 
 FEWEST = 8
 """Electrodes below which nothing is imaged."""
-DEFAULT_SOLVERS = ("scan", "sloreta", "unfolded-sbl", "mm-net")
+DEFAULT_SOLVERS = ("auto", "sloreta", "unfolded-sbl", "mm-net")
 MOST = 10_000
 """Patches; an audit of more would take days and tell no more."""
 USUAL_DB = 10.0
@@ -53,6 +54,8 @@ class AuditSettings:
     seed : int
     age : float or None
         Years: below 18, heads have the skull of the age (`majorant.forward.ages`).
+    region : float or None
+        Probability of the regions whose size is foretold, 0.5 to 0.99; None foretells none.
 
     Raises
     ------
@@ -73,6 +76,7 @@ class AuditSettings:
     head_error: bool = True
     seed: int = 0
     age: float | None = None
+    region: float | None = None
 
     def __post_init__(self) -> None:
         low, high = self.snr
@@ -104,6 +108,12 @@ class AuditSettings:
             raise MajorantError(
                 "an age and a forward solution were both given; a forward solution has its own "
                 "skull, so leave the age out"
+            )
+        check_region(self.region)
+        if self.region is not None and (self.forward is not None or self.age is not None):
+            raise MajorantError(
+                "regions are calibrated on heads around the template of an adult; leave the "
+                "forward solution and the age out, or the region"
             )
         if self.montage is None and self.forward is None:
             raise MajorantError("no montage was given; name one, or give a file")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from majorant import registry
 from majorant.audit.heads import AuditHead
-from majorant.audit.trials import SFREQ, Trials
+from majorant.audit.trials import SFREQ, AuditTrials
 from majorant.errors import MajorantError
 from majorant.solvers.loop import solve
 
@@ -47,7 +47,7 @@ def weights_of(name: str) -> str:
     return total.hexdigest()
 
 
-def imager(name: str, trials: Trials) -> Callable[[Tensor, float], Tensor]:
+def imager(name: str, trials: AuditTrials) -> Callable[[Tensor, float], Tensor]:
     """Return what makes maps from patches.
 
     Returns

@@ -9,7 +9,7 @@ takes in the sixth nearest of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from majorant.audit.cap import Cap
 from majorant.audit.heads import AuditHead
-from majorant.audit.jobs import Job
+from majorant.audit.jobs import AuditJob
 from majorant.audit.judge import METRICS
+from majorant.audit.regions import Expected
 from majorant.audit.settings import AuditSettings
 
 __all__ = ["Audit", "Change", "Estimate", "Group", "cortex_maps"]
@@ -72,7 +73,7 @@ class Change:
 
     Attributes
     ----------
-    job : Job
+    job : AuditJob
     error, within : Estimate
         There: mm, and share found within the goal, %.
     error_gain, within_gain : Estimate
@@ -80,7 +81,7 @@ class Change:
         positive shares are gains.
     """
 
-    job: Job
+    job: AuditJob
     error: Estimate
     within: Estimate
     error_gain: Estimate
@@ -96,7 +97,7 @@ class Audit:
     settings : AuditSettings
     cap : Cap
     head : AuditHead
-    jobs : tuple of Job
+    jobs : tuple of AuditJob
     solvers : tuple of str
     left_out : mapping
         Solvers that could not be used, and why.
@@ -107,18 +108,21 @@ class Audit:
     scores : mapping
         By job and solver: (n_levels, n_patches, 3).
     decisions : tuple of str
+    regions : mapping
+        By solver how large regions are, where that was asked for.
     """
 
     settings: AuditSettings
     cap: Cap
     head: AuditHead
-    jobs: tuple[Job, ...]
+    jobs: tuple[AuditJob, ...]
     solvers: tuple[str, ...]
     left_out: Mapping[str, str]
     locations: NDArray[np.int64]
     visible_db: NDArray[np.float64]
     scores: Mapping[str, Mapping[str, NDArray[np.float64]]]
     decisions: tuple[str, ...]
+    regions: Mapping[str, tuple[Expected, ...]] = field(default_factory=dict)
 
     @cached_property
     def _counts(self) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ from majorant.problem import MatrixOperator, Problem
 from majorant.simulate import noise, streams
 from majorant.simulate.waveforms import GaussianSettings, draw_gaussians, gaussians
 
-__all__ = ["SFREQ", "Trials", "noise_scale"]
+__all__ = ["SFREQ", "AuditTrials", "noise_scale"]
 
 WAVEFORM = GaussianSettings()
 SFREQ = WAVEFORM.sfreq
@@ -43,7 +43,7 @@ def noise_scale(patches: Patches, rows: Sequence[int]) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Trials:
+class AuditTrials:
     """Data of one cap.
 
     Attributes

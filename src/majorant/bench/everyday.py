@@ -36,7 +36,7 @@ from majorant.errors import MajorantError
 from majorant.metrics.everyday import Judge
 from majorant.simulate.everyday.parts import Part
 
-__all__ = ["Plan", "run_everyday"]
+__all__ = ["TablePlan", "run_everyday"]
 
 Say = Callable[[str], None]
 PARTS, PLAN = "parts.jsonl", "plan.json"
@@ -45,7 +45,7 @@ AGAINST = "sloreta"
 
 
 @dataclass(frozen=True)
-class Plan:
+class TablePlan:
     """What is run.
 
     Attributes
@@ -77,7 +77,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Piece:
+class TablePiece:
     """One solver on the samples of a cell at a site."""
 
     site: Site
@@ -91,13 +91,13 @@ class Piece:
 
 
 def run_everyday(
-    plan: Plan, solvers: list[str] | None, out: Path, *, jobs: int = 1, say: Say | None = None
+    plan: TablePlan, solvers: list[str] | None, out: Path, *, jobs: int = 1, say: Say | None = None
 ) -> dict[str, Any]:
     """Run, or go on with, the everyday bench.
 
     Parameters
     ----------
-    plan : Plan
+    plan : TablePlan
     solvers : list of str or None
         Names of the registry, and references; None is all of them.
     out : Path
@@ -131,16 +131,16 @@ def run_everyday(
     return _report(plan, names, out)
 
 
-def _pieces(plan: Plan, names: Sequence[str]) -> Iterator[Piece]:
+def _pieces(plan: TablePlan, names: Sequence[str]) -> Iterator[TablePiece]:
     test = plan.test
     for site in test.sites(plan.cells):
         for name in names:
             for cell in test.at(site, plan.cells):
                 if name not in doors.SINGLE or cell.count == 1:
-                    yield Piece(site, cell, name)
+                    yield TablePiece(site, cell, name)
 
 
-def _begin(out: Path, plan: Plan) -> None:
+def _begin(out: Path, plan: TablePlan) -> None:
     """Make the folder, or see that it holds this run."""
     out.mkdir(parents=True, exist_ok=True)
     path, mine = out / PLAN, json.dumps(asdict(plan), indent=1)
@@ -168,9 +168,11 @@ def _key(line: dict[str, Any]) -> tuple[str, str, str]:
     return line["site"], line["cell"], line["solver"]
 
 
-def _worked(plan: Plan, left: list[Piece], jobs: int) -> Iterator[tuple[Piece, dict[str, Any]]]:
+def _worked(
+    plan: TablePlan, left: list[TablePiece], jobs: int
+) -> Iterator[tuple[TablePiece, dict[str, Any]]]:
     """Do what is left, site by site and solver by solver."""
-    groups: dict[tuple[Site, str], list[Piece]] = {}
+    groups: dict[tuple[Site, str], list[TablePiece]] = {}
     for piece in left:
         groups.setdefault((piece.site, piece.solver), []).append(piece)
     if jobs == 1:
@@ -198,10 +200,10 @@ def _worked(plan: Plan, left: list[Piece], jobs: int) -> Iterator[tuple[Piece, d
 class Worker:
     """Holds what pieces share: the samples of a cell, fitted solvers, judges."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: TablePlan) -> None:
         self.test = plan.test
         self._recorded: dict[tuple[str, str], Recorded] = {}
-        self._door: tuple[tuple[str, str], doors.Door] | None = None
+        self._door: tuple[tuple[str, str], doors.EverydayDoor] | None = None
         self._judges: dict[tuple[str, float], Judge] = {}
 
     def recorded(self, site: Site, cell: Cell) -> Recorded:
@@ -213,7 +215,7 @@ class Worker:
             self._recorded[key] = self.test.recorded(site, cell)
         return self._recorded[key]
 
-    def door(self, site: Site, solver: str, made: Recorded) -> doors.Door:
+    def door(self, site: Site, solver: str, made: Recorded) -> doors.EverydayDoor:
         """The solver, fitted at the site."""
         key = site.name, solver
         if self._door is None or self._door[0] != key:
@@ -227,7 +229,7 @@ class Worker:
             self._judges[key] = Judge(space_of(leadfield), sfreq)
         return self._judges[key]
 
-    def work(self, piece: Piece) -> dict[str, Any]:
+    def work(self, piece: TablePiece) -> dict[str, Any]:
         """Image and judge the samples of a piece."""
         made = self.recorded(piece.site, piece.cell)
         solver = self.door(piece.site, piece.solver, made)
@@ -248,14 +250,14 @@ class Worker:
 _WORKER: list[tuple[Worker, Any]] = []
 
 
-def _start(plan: Plan, lines: Any) -> None:
+def _start(plan: TablePlan, lines: Any) -> None:
     import torch
 
     torch.set_num_threads(1)
     _WORKER.append((Worker(plan), lines))
 
 
-def _work(group: list[Piece]) -> None:
+def _work(group: list[TablePiece]) -> None:
     """Hand every piece over as it is done, so that a killed run loses one at most a process."""
     worker, lines = _WORKER[0]
     for piece in group:
@@ -269,7 +271,7 @@ class _Clock:
         self.total, self.say, self.start = total, say, time.monotonic()
         self.done, self.spent, self.last = 0, {}, 0.0
 
-    def tick(self, piece: Piece) -> None:
+    def tick(self, piece: TablePiece) -> None:
         self.done += 1
         now = time.monotonic()
         if self.say is None or (now - self.last < 5.0 and self.done < self.total):
@@ -298,7 +300,7 @@ def gathered(out: Path, cells: Sequence[Cell], names: Sequence[str]) -> tables.S
     return found
 
 
-def _report(plan: Plan, names: Sequence[str], out: Path) -> dict[str, Any]:
+def _report(plan: TablePlan, names: Sequence[str], out: Path) -> dict[str, Any]:
     """Write tables and picture; return what the JSON file holds."""
     from majorant.bench.everyday_plot import draw
 
@@ -323,7 +325,7 @@ def _report(plan: Plan, names: Sequence[str], out: Path) -> dict[str, Any]:
     return whole
 
 
-def _command(plan: Plan, names: Sequence[str]) -> str:
+def _command(plan: TablePlan, names: Sequence[str]) -> str:
     words = [f"majorant bench everyday --n {plan.n} --seed {plan.seed} --sites {plan.sites}"]
     if plan.quick:
         words.append("--quick")

@@ -20,7 +20,7 @@ from majorant import registry
 from majorant.errors import MajorantError, nearest
 from majorant.forward.leadfield import Leadfield
 
-__all__ = ["REFERENCES", "Door", "Image", "door", "known"]
+__all__ = ["REFERENCES", "EverydayDoor", "Image", "door", "known"]
 
 REFERENCES = ("rap-music", "trap-music", "dipole-fit")
 SINGLE = ("dipole-fit",)
@@ -42,7 +42,7 @@ class Image:
     ms: float
 
 
-class Door(ABC):
+class EverydayDoor(ABC):
     """One solver, fitted.
 
     Attributes
@@ -64,7 +64,7 @@ class Door(ABC):
         return Image(values, 1e3 * (time.process_time() - start))
 
 
-class SolverDoor(Door):
+class SolverDoor(EverydayDoor):
     """A solver of the registry behind `SourceImager`."""
 
     def __init__(self, name: str, info: Any, noise_cov: Any) -> None:
@@ -91,7 +91,7 @@ class SolverDoor(Door):
         return rows
 
 
-class MusicDoor(Door):
+class MusicDoor(EverydayDoor):
     """RAP- or TRAP-MUSIC with MNE's defaults: five dipoles of fixed place and direction."""
 
     def __init__(self, name: str, info: Any, noise_cov: Any) -> None:
@@ -116,7 +116,7 @@ class MusicDoor(Door):
         return values
 
 
-class DipoleDoor(Door):
+class DipoleDoor(EverydayDoor):
     """MNE's dipole fit at the sample of largest field power, on the template's own shells."""
 
     def __init__(self, name: str, info: Any, noise_cov: Any) -> None:
@@ -169,7 +169,7 @@ def known(names: list[str] | None) -> list[str]:
     return names
 
 
-def door(name: str, info: Any, noise_cov: Any) -> Door:
+def door(name: str, info: Any, noise_cov: Any) -> EverydayDoor:
     """Fit a solver or a reference to channels and noise."""
     if name == "dipole-fit":
         return DipoleDoor(name, info, noise_cov)

@@ -25,7 +25,7 @@ from majorant.errors import MajorantError
 from majorant.forward.bank import HeadBank, HeadSpread
 from majorant.forward.cortex import mni305_to_mni152
 from majorant.forward.leadfield import Leadfield
-from majorant.metrics.everyday import FineMesh, Space, Truth
+from majorant.metrics.everyday import FineMesh, JudgedSpace, Truth
 from majorant.simulate.everyday import FAMILIES, Everyday, EverydayBatch, EverydaySettings, World
 from majorant.simulate.everyday.cortex import Lists
 from majorant.simulate.everyday.heads import fine_cortex, world_of
@@ -251,11 +251,11 @@ def regions_of_template() -> Leadfield:
     return Leadfield.template_small()
 
 
-def space_of(leadfield: Leadfield) -> Space:
+def space_of(leadfield: Leadfield) -> JudgedSpace:
     """A source space of the template as the judge takes it."""
     fine = template(CAPS["32"]).believed_fine
     positions = leadfield.positions.numpy()
-    return Space(
+    return JudgedSpace(
         positions=positions,
         places_mm=mni305_to_mni152(positions),
         edges=leadfield.edges.numpy(),

@@ -13,12 +13,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from majorant import registry
-from majorant.bench.methods import OPTIONS, Method, Outcome, judging, measure
+from majorant.bench.methods import OPTIONS, Method, MethodOutcome, judging, measure
 from majorant.bench.rows import Row
 from majorant.bench.two_patches import TwoPatches, score_each
 from majorant.forward.leadfield import Leadfield
@@ -78,9 +79,9 @@ class Variation:
     value: float = float("nan")
 
     @property
-    def learned(self) -> bool:
-        """Whether this is MM-Net."""
-        return isinstance(self.solver, MMNet)
+    def learned(self) -> MMNet | None:
+        """The solver where it is MM-Net, which alone works on windows here."""
+        return None if self.solver.abilities.window is None else cast(MMNet, self.solver)
 
     @property
     def method(self) -> str:
@@ -226,14 +227,14 @@ def _method(change: Variation) -> Method:
     """Make the method of a row; the solver sees the lead field that it believes in."""
     believed = change.data if change.believed is None else change.believed
 
-    def run_solver(batch: Batch) -> Outcome:
+    def run_solver(batch: Batch) -> MethodOutcome:
         solution = solve(believed.problem(batch), change.solver)
         kept = solution.certificate
-        return Outcome(solution.estimate, int(kept.violations.sum()), int(kept.refused.sum()))
+        return MethodOutcome(solution.estimate, int(kept.violations.sum()), int(kept.refused.sum()))
 
-    if not isinstance(change.solver, MMNet):
+    if change.learned is None:
         return Method(run_solver)
-    count = sum(p.numel() for p in change.solver.network.parameters())
+    count = sum(p.numel() for p in change.learned.network.parameters())
     return Method(run_solver, trained_on="sereega", parameters=count)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from majorant.bench.extended import CAPS, FREE, ITERATIONS, NOISE, Variation
 from majorant.bench.figure_plots import COLOURS, MUTED, look, png
 from majorant.bench.rows import Row
-from majorant.learned.mmnet import MMNet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +29,7 @@ def draw(pairs: Pairs, command: str) -> bytes:
     """
     from matplotlib.figure import Figure
 
-    trained_for = next(c.solver for c, _ in pairs if isinstance(c.solver, MMNet)).max_iter
+    trained_for = next(c.learned.max_iter for c, _ in pairs if c.learned is not None)
     with look():
         figure = Figure(figsize=(10.4, 3.6), layout="constrained")
         for axes, (section, title) in zip(figure.subplots(1, 3), PANELS.items(), strict=True):
@@ -80,6 +79,6 @@ def _panel(axes: Axes, pairs: Pairs, section: str) -> None:
 
 
 def _name(change: Variation) -> str:
-    if not isinstance(change.solver, MMNet):
+    if change.learned is None:
         return "sLORETA"
-    return "MM-Net, guard off" if change.solver.guard == FREE else "MM-Net"
+    return "MM-Net, guard off" if change.learned.guard == FREE else "MM-Net"

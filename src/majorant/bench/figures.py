@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from majorant import registry
+from majorant.bench.descent import GradientDescent
 from majorant.bench.figure_plots import Curve, Picture
 from majorant.bench.methods import OPTIONS
 from majorant.bench.table1 import TESTS
@@ -37,7 +38,6 @@ from majorant.simulate.dataset import SereegaLike
 from majorant.solvers.base import IterativeSolver, Solver
 from majorant.solvers.loop import solve
 from majorant.solvers.mm import ClassicalMM, SameAs
-from majorant.solvers.reference import GradientDescent
 from majorant.weights.shipped import domains, trained
 
 FIGURES = ("convergence", "maps")

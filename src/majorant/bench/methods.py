@@ -25,7 +25,7 @@ BATCH, POINTS = 50, 12_500
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MethodOutcome:
     """What one method made of one batch.
 
     Attributes
@@ -56,7 +56,7 @@ class Method:
         On one core.
     """
 
-    solve: Callable[[Batch], Outcome]
+    solve: Callable[[Batch], MethodOutcome]
     trained_on: str = NOT_TRAINED
     parameters: int = 0
     training_minutes: float | None = None

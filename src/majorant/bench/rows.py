@@ -218,7 +218,7 @@ def as_table(rows: Sequence[Row]) -> Table:
 
     table = Table(
         title=f"Table I on {', '.join(dict.fromkeys(row.test for row in rows))}",
-        caption=f"{_note(rows)} Rises are violations: of the returned energy.",
+        caption=f"{_note(rows)} Rises are violations: of the energy of the iterates.",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,

@@ -8,7 +8,6 @@ it in the first line. Data come from a head, a mesh and a skull that no solver k
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 from majorant.bench.sbl_figures import DRAWN
 from majorant.bench.sbl_meg import meg_heads
 from majorant.bench.sbl_methods import LARGER, MODES, best_steps
-from majorant.bench.sbl_points import Bench, Point
+from majorant.bench.sbl_points import Point, SparseBench
 from majorant.forward.leadfield import Leadfield
 from majorant.head import sparse as sbl_heads
 from majorant.learned.unfolded import Mode
@@ -38,7 +37,6 @@ def run_sbl(
     *,
     out: str | os.PathLike[str] = "out/sbl",
     weights: Mapping[Mode, str | os.PathLike[str]] | None = None,
-    json_file: str | os.PathLike[str] | None = None,
     seed: int = 777,
     slow: bool = False,
     heads: tuple[Leadfield, Leadfield] | None = None,
@@ -55,8 +53,6 @@ def run_sbl(
         Folder for ``figure-N.png`` and ``figure-N.csv``.
     weights : mapping of mode to path, optional
         Networks of one's own; the packaged ones by default.
-    json_file : path, optional
-        All points in one file.
     seed : int
         Of the test data.
     slow : bool
@@ -96,9 +92,6 @@ def run_sbl(
         write_csv(folder / f"figure-{name}.csv", made, command)
         _plot(name, made, bench, folder / f"figure-{name}.png", command)
         points += made
-    if json_file is not None:
-        text = json.dumps({"command": command, "points": [asdict(p) for p in points]}, indent=1)
-        Path(json_file).write_text(text + "\n", encoding="utf-8")
     return points
 
 
@@ -111,7 +104,7 @@ def prepare(
     heads: tuple[Leadfield, Leadfield] | None = None,
     settings: SparseSettings | None = None,
     say: Callable[[str], None] = print,
-) -> Bench:
+) -> SparseBench:
     """Build the test head, load the networks, and choose the steps of the best classical run."""
     inverting, generating = heads or sbl_heads.test_head()
     networks: dict[str, Corrections] = {
@@ -131,7 +124,7 @@ def prepare(
     layers = max((net.depth for net in networks.values()), default=10)
     say(f"Convex bounding is at its best on validation samples after {best} steps.")
     meg = meg_heads() if heads is None else None
-    return Bench(data, judge, networks, layers, best, n, slow, say, meg)
+    return SparseBench(data, judge, networks, layers, best, n, slow, say, meg)
 
 
 def write_csv(path: Path, points: Sequence[Point], command: str) -> None:
@@ -143,7 +136,7 @@ def write_csv(path: Path, points: Sequence[Point], command: str) -> None:
         writer.writerows(asdict(point) for point in points)
 
 
-def _plot(name: str, points: Sequence[Point], bench: Bench, path: Path, command: str) -> None:
+def _plot(name: str, points: Sequence[Point], bench: SparseBench, path: Path, command: str) -> None:
     from majorant.bench import sbl_plots
 
     sbl_plots.draw(name, points, bench, path, command)

@@ -18,7 +18,7 @@ from dataclasses import replace
 import torch
 
 from majorant.bench.sbl_methods import dense_map, mode_of
-from majorant.bench.sbl_points import BATCH, Bench, Point, score, summarise
+from majorant.bench.sbl_points import BATCH, Point, SparseBench, score, summarise
 from majorant.bench.sbl_volume import volume
 from majorant.learned.unfolded import UnfoldedSBL
 from majorant.metrics.calibration import log_correlation
@@ -33,7 +33,7 @@ LENGTHS = (1, 20, 50, 100)
 EXTENTS = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0)
 
 
-def overall(bench: Bench) -> list[Point]:
+def overall(bench: SparseBench) -> list[Point]:
     """Figure 3: every method, with the noise learned and with the true noise."""
     settings: tuple[Setting, ...] = ("joint", "true-noise", "baseline-noise")
     points = [
@@ -44,7 +44,7 @@ def overall(bench: Bench) -> list[Point]:
     return points if bench.meg is None else points + magnetic(bench) + volume(bench)
 
 
-def magnetic(bench: Bench) -> list[Point]:
+def magnetic(bench: SparseBench) -> list[Point]:
     """The row of figure 3 for MEG: 102 magnetometers, given as arrays, and the same networks."""
     assert bench.meg is not None
     inverting, generating = bench.meg
@@ -60,7 +60,7 @@ def magnetic(bench: Bench) -> list[Point]:
     return [replace(point, setting="MEG") for point in rows]
 
 
-def per_layer(bench: Bench) -> list[Point]:
+def per_layer(bench: SparseBench) -> list[Point]:
     """Figure 4: after every layer or step; two steps a layer for the classical rules, too."""
     points: list[Point] = []
     batch = bench.data.batch(range(bench.n))
@@ -92,7 +92,7 @@ def per_layer(bench: Bench) -> list[Point]:
     return points
 
 
-def robustness(bench: Bench) -> list[Point]:
+def robustness(bench: SparseBench) -> list[Point]:
     """Figure 5: noise, number of sources and of times, also beyond the training's."""
     methods = bench.methods(few=True)
     points: list[Point] = []
@@ -107,7 +107,7 @@ def robustness(bench: Bench) -> list[Point]:
     return points
 
 
-def extents(bench: Bench) -> list[Point]:
+def extents(bench: SparseBench) -> list[Point]:
     """Figure 7: extent of the sources."""
     methods = bench.methods(few=True)
     return [
@@ -119,7 +119,7 @@ def extents(bench: Bench) -> list[Point]:
     ]
 
 
-def learned(bench: Bench) -> list[Point]:
+def learned(bench: SparseBench) -> list[Point]:
     """Figure 8: mean and spread of the corrections of every layer, before any guard."""
     points: list[Point] = []
     batch = bench.data.batch(range(min(bench.n, BATCH)))
@@ -148,13 +148,13 @@ def learned(bench: Bench) -> list[Point]:
     return points
 
 
-def one_sample(bench: Bench) -> list[Point]:
+def one_sample(bench: SparseBench) -> list[Point]:
     """Figure 2: metrics of the sample whose maps are drawn."""
     first = replace(bench, n=1)
     return score(first, bench.data, bench.methods(few=True), "2")
 
 
-DRAWN: Mapping[str, Callable[[Bench], list[Point]]] = {
+DRAWN: Mapping[str, Callable[[SparseBench], list[Point]]] = {
     "2": one_sample,
     "3": overall,
     "4": per_layer,

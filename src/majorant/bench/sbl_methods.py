@@ -41,7 +41,7 @@ MXNE_ALPHA = 40.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SparseOutcome:
     """What a method made of a batch.
 
     Attributes
@@ -66,7 +66,7 @@ class Outcome:
     is_current: bool = True
 
 
-Method = Callable[[Problem, Setting], Outcome]
+Method = Callable[[Problem, Setting], SparseOutcome]
 
 
 def methods_of(
@@ -136,10 +136,10 @@ def dense_map(batch: SparseBatch) -> Tensor:
     return power.clamp_min(0).sqrt()
 
 
-def _solved(problem: Problem, solver: Any, setting: Setting, steps: int | None) -> Outcome:
+def _solved(problem: Problem, solver: Any, setting: Setting, steps: int | None) -> SparseOutcome:
     solution = solve(problem, solver, max_iter=steps)
     noise = torch.tensor(solution.details["noise_variance"]) if setting == "joint" else None
-    return Outcome(
+    return SparseOutcome(
         solution.estimate,
         noise=noise,
         variance=solution.variance,
@@ -149,7 +149,7 @@ def _solved(problem: Problem, solver: Any, setting: Setting, steps: int | None) 
 
 
 def _classical(rule: Rule, steps: int) -> Method:
-    def run(problem: Problem, setting: Setting) -> Outcome:
+    def run(problem: Problem, setting: Setting) -> SparseOutcome:
         noise = "diagonal" if setting == "joint" else "given"
         return _solved(problem, Champagne(rule, noise, tol=0.0), setting, steps)
 
@@ -157,7 +157,7 @@ def _classical(rule: Rule, steps: int) -> Method:
 
 
 def _unfolded(network: Corrections, mode: Mode) -> Method:
-    def run(problem: Problem, setting: Setting) -> Outcome:
+    def run(problem: Problem, setting: Setting) -> SparseOutcome:
         noise = "diagonal" if setting == "joint" else "given"
         return _solved(problem, UnfoldedSBL(network, mode, noise=noise), setting, None)
 
@@ -165,9 +165,9 @@ def _unfolded(network: Corrections, mode: Mode) -> Method:
 
 
 def _linear(solver: Any) -> Method:
-    def run(problem: Problem, setting: Setting) -> Outcome:
+    def run(problem: Problem, setting: Setting) -> SparseOutcome:
         solution = solve(problem, solver)
-        return Outcome(solution.estimate, is_current=solution.unit == "Am")
+        return SparseOutcome(solution.estimate, is_current=solution.unit == "Am")
 
     return run
 
@@ -175,14 +175,14 @@ def _linear(solver: Any) -> Method:
 def _one_by_one(solver: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Method:
     """A solver of arrays as a method; sensors are scaled to noise one by the linear estimate."""
 
-    def run(problem: Problem, setting: Setting) -> Outcome:
+    def run(problem: Problem, setting: Setting) -> SparseOutcome:
         matrix = problem.operator.matrix()
         if matrix is None:
             raise MajorantError("this method needs the lead field as a matrix")
         leads = matrix.double().expand(problem.n_batch, -1, -1).numpy()
         data = problem.y.double().numpy()
         found = [solver(lead, y) for lead, y in zip(leads, data, strict=True)]
-        return Outcome(torch.as_tensor(np.stack(found), dtype=problem.y.dtype))
+        return SparseOutcome(torch.as_tensor(np.stack(found), dtype=problem.y.dtype))
 
     return run
 
@@ -230,7 +230,7 @@ def calibrain_map() -> Callable[..., dict[str, Any]] | None:
     return gamma_lambda_map
 
 
-def _calibrain(problem: Problem, setting: Setting) -> Outcome:
+def _calibrain(problem: Problem, setting: Setting) -> SparseOutcome:
     """Calibrain's map, one sample at a time; it learns the noise in the joint setting."""
     found, matrix = calibrain_map(), problem.operator.matrix()
     if found is None or matrix is None:
@@ -249,7 +249,7 @@ def _calibrain(problem: Problem, setting: Setting) -> Outcome:
         estimates.append(out["posterior_mean"])
         noises.append(out["lambdas"])
     estimate = torch.as_tensor(np.stack(estimates), dtype=problem.y.dtype)
-    return Outcome(estimate, noise=torch.as_tensor(np.stack(noises)) if joint else None)
+    return SparseOutcome(estimate, noise=torch.as_tensor(np.stack(noises)) if joint else None)
 
 
 _mxne = _one_by_one(_mixed_norm)

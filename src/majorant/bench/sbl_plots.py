@@ -12,7 +12,7 @@ from torch import Tensor
 from majorant.bench.sbl_methods import dense_map
 
 if TYPE_CHECKING:
-    from majorant.bench.sbl_points import Bench, Point
+    from majorant.bench.sbl_points import Point, SparseBench
 
 LABELS: Mapping[str, str] = {
     "emd_median": "EMD (mm, median)",
@@ -41,7 +41,7 @@ OURS = {
 GREYS = ("#222222", "#666666", "#999999", "#b8a14a", "#7d5ba6", "#a0785a", "#5f8a8b", "#c08497")
 
 
-def draw(name: str, points: Sequence[Point], bench: Bench, path: Path, command: str) -> None:
+def draw(name: str, points: Sequence[Point], bench: SparseBench, path: Path, command: str) -> None:
     """Draw a figure and write it as PNG."""
     import matplotlib
 
@@ -96,7 +96,7 @@ def _name(figure: Any, axes: Any) -> None:
     )  # fmt: skip
 
 
-def _bars(points: Sequence[Point], bench: Bench) -> Any:
+def _bars(points: Sequence[Point], bench: SparseBench) -> Any:
     """Figure 3."""
     metrics = ("emd_median", "auc", "f1", "correlation", "nmse", "noise")
     settings = list(dict.fromkeys(p.setting for p in points))
@@ -123,7 +123,7 @@ def _bars(points: Sequence[Point], bench: Bench) -> Any:
     return figure
 
 
-def _layers(points: Sequence[Point], bench: Bench) -> Any:
+def _layers(points: Sequence[Point], bench: SparseBench) -> Any:
     """Figure 4."""
     metrics = ("emd_median", "auc", "nmse", "f1", "correlation", "noise", "cost", "rises")
     figure, axes = _axes(2, 4)
@@ -133,7 +133,7 @@ def _layers(points: Sequence[Point], bench: Bench) -> Any:
     return figure
 
 
-def _sweeps(points: Sequence[Point], bench: Bench) -> Any:
+def _sweeps(points: Sequence[Point], bench: SparseBench) -> Any:
     """Figures 5 and 7."""
     kinds = list(dict.fromkeys(p.axis for p in points))
     metrics = ("emd_median", "auc", "f1", "nmse")
@@ -147,7 +147,7 @@ def _sweeps(points: Sequence[Point], bench: Bench) -> Any:
     return figure
 
 
-def _corrections(points: Sequence[Point], bench: Bench) -> Any:
+def _corrections(points: Sequence[Point], bench: SparseBench) -> Any:
     """Figure 8."""
     figure, axes = _axes(1, 2, 3.6, 2.8)
     for axis, what in zip(axes[0], ("sources", "sensors"), strict=True):
@@ -158,7 +158,7 @@ def _corrections(points: Sequence[Point], bench: Bench) -> Any:
     return figure
 
 
-def _maps(points: Sequence[Point], bench: Bench) -> Any:
+def _maps(points: Sequence[Point], bench: SparseBench) -> Any:
     """Figure 2: one sample from above and from the left; size and colour are the row norm."""
     batch = bench.data.batch([0])
     problem = bench.data.problem(batch)

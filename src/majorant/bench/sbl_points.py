@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from majorant.bench.sbl_methods import Method, Outcome, dense_map, methods_of
+from majorant.bench.sbl_methods import Method, SparseOutcome, dense_map, methods_of
 from majorant.forward.leadfield import Leadfield
 from majorant.metrics.calibration import log_correlation
 from majorant.metrics.localisation import Interval, bootstrap
@@ -53,7 +53,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Bench:
+class SparseBench:
     """What every figure needs.
 
     Attributes
@@ -98,7 +98,7 @@ class Bench:
 
 
 def score(
-    bench: Bench,
+    bench: SparseBench,
     data: SparseLike,
     methods: Mapping[str, Method],
     figure: str,
@@ -121,7 +121,7 @@ def score(
     return points
 
 
-def columns(judge: SparseJudge, outcome: Outcome, batch: SparseBatch) -> dict[str, Tensor]:
+def columns(judge: SparseJudge, outcome: SparseOutcome, batch: SparseBatch) -> dict[str, Tensor]:
     """All metrics of one batch, shape (n_batch,) each."""
     scores = judge.score(batch.x, outcome.estimate, batch.seeds, dense_map(batch))
     table = dict(vars(scores))

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from majorant.bench.sbl_meg import MOVED_MM, MU, RADIUS_MM, helmet
-from majorant.bench.sbl_methods import Method, Outcome
-from majorant.bench.sbl_points import Bench, Point, score
+from majorant.bench.sbl_methods import Method, SparseOutcome
+from majorant.bench.sbl_points import Point, SparseBench, score
 from majorant.forward.leadfield import Leadfield
 from majorant.metrics.transport import SparseJudge
 from majorant.problem import MatrixOperator, Problem
@@ -84,7 +84,7 @@ def volume_data(seed: int, like: SparseLike | None = None, ball_mm: float = BALL
     )
 
 
-def volume(bench: Bench) -> list[Point]:
+def volume(bench: SparseBench) -> list[Point]:
     """The row of figure 3 for a volume: joint noise, and the same networks.
 
     Lengths have no sign, so time courses are not compared.
@@ -99,7 +99,7 @@ def volume(bench: Bench) -> list[Point]:
 def lengths_of(method: Method) -> Method:
     """A method that answers with the length of the three components of every place."""
 
-    def run(problem: Problem, setting: Setting) -> Outcome:
+    def run(problem: Problem, setting: Setting) -> SparseOutcome:
         outcome = method(problem, setting)
         length = outcome.estimate.unflatten(1, (-1, 3)).norm(dim=2)
         return replace(outcome, estimate=length, is_current=False)

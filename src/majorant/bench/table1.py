@@ -13,11 +13,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from majorant import registry
 from majorant.bench.limit import MatchedFilter
-from majorant.bench.methods import OPTIONS, Method, Outcome, judging, measure
+from majorant.bench.methods import OPTIONS, Method, MethodOutcome, judging, measure
 from majorant.bench.rows import NOT_TRAINED, Row, as_csv, as_json, as_markdown, as_table
 from majorant.files.output import check_file
 from majorant.files.write import write_file
@@ -49,18 +50,51 @@ WRITERS: Mapping[str, Callable[[Sequence[Row]], str]] = {
 }
 
 
+@dataclass(frozen=True)
+class TableData:
+    """What the table is made on.
+
+    Attributes
+    ----------
+    n : int
+        Test samples; a longer run begins with the samples of a shorter one.
+    seed : int
+    leadfield : Leadfield or None
+        None is the packaged template: 994 regions, 90 electrodes.
+    settings : SereegaSettings or None
+        Of the SEREEGA-type data.
+    clips : path or None
+        Folder of neural-mass clips; None makes them, which takes seconds.
+    device : str
+        Where data and solvers live.
+    """
+
+    n: int = 500
+    seed: int = 333
+    leadfield: Leadfield | None = None
+    settings: SereegaSettings | None = None
+    clips: str | os.PathLike[str] | None = None
+    device: str = "cpu"
+
+    def half(self, test: str, head: Leadfield) -> SimulatedPairs:
+        """Return the data of a kind."""
+        if test == "nmm":
+            held = None if self.clips is None else read_clips(self.clips)
+            return NeuralMassLike(
+                head, self.n, self.seed, part="test", clips=held, device=self.device
+            )
+        return SereegaLike(
+            head, self.n, self.seed, part="test", settings=self.settings, device=self.device
+        )
+
+
 def run(
     test: str = "all",
     methods: Sequence[str] | None = None,
-    n: int = 500,
+    on: TableData | None = None,
     *,
-    seed: int = 333,
-    leadfield: Leadfield | None = None,
-    settings: SereegaSettings | None = None,
-    clips: str | os.PathLike[str] | None = None,
     extended: bool = False,
     equal: bool = False,
-    device: str = "cpu",
     files: Sequence[str | os.PathLike[str]] = (),
     show: bool = True,
 ) -> list[Row]:
@@ -72,23 +106,13 @@ def run(
         Kind of the test data.
     methods : sequence of str, optional
         Rows wanted; every known one by default.
-    n : int
-        Test samples; a longer run begins with the samples of a shorter one.
-    seed : int
-        Of the data.
-    leadfield : Leadfield, optional
-        The packaged template by default: 994 regions, 90 electrodes.
-    settings : SereegaSettings, optional
-        Of the SEREEGA-type data.
-    clips : path, optional
-        Folder of neural-mass clips; by default they are made, which takes seconds.
+    on : TableData, optional
+        What it is made on.
     extended : bool
         Whether to add our own rows, see :mod:`majorant.bench.extended`.
     equal : bool
         Whether every learned method takes the weights that were trained at equal cost, even where
         there are better ones.
-    device : str
-        Where data and solvers live.
     files : sequence of path
         Written as JSON, CSV or Markdown, by their suffix, whole or not at all.
     show : bool
@@ -107,23 +131,21 @@ def run(
     targets = [_target(path) for path in files]
     if test not in (*TESTS, ALL):
         raise MajorantError(f"there is no test {test!r}; choose from {', '.join((*TESTS, ALL))}")
-    head = leadfield if leadfield is not None else Leadfield.template_small()
+    on = on or TableData()
+    head = on.leadfield if on.leadfield is not None else Leadfield.template_small()
     halves = TESTS if test == ALL else (test,)
     rows: list[Row] = []
-    with _bar(len(halves) * sum(len(_domains(name)) for name in chosen) * n, show) as progress:
+    with _bar(len(halves) * sum(len(_domains(name)) for name in chosen) * on.n, show) as progress:
         for half in halves:
-            data: SimulatedPairs
-            if half == "nmm":
-                held = None if clips is None else read_clips(clips)
-                data = NeuralMassLike(head, n, seed, part="test", clips=held, device=device)
-            else:
-                data = SereegaLike(head, n, seed, part="test", settings=settings, device=device)
+            data = on.half(half, head)
             rows += table1(data, chosen, test=half, equal=equal, progress=progress)
         if extended:
             from majorant.bench import extended as beyond
 
-            whole = leadfield is None
-            rows += beyond.extended(head, n, seed, device=device, heads=whole, progress=progress)
+            whole = on.leadfield is None
+            rows += beyond.extended(
+                head, on.n, on.seed, device=on.device, heads=whole, progress=progress
+            )
     for target in targets:
         _write(target, WRITERS[target.suffix.lower()](rows))
     if show:
@@ -183,7 +205,7 @@ def _method(name: str, domain: str, data: SimulatedPairs, equal: bool) -> Method
     """Make the method of a row."""
     if name == LIMIT:
         search = MatchedFilter(data)
-        return Method(lambda batch: Outcome(search.estimate(batch)))
+        return Method(lambda batch: MethodOutcome(search.estimate(batch)))
     parameters, minutes = 0, None
     if _learned(name) in FAMILIES:
         solver = trained(_learned(name), domain, equal=equal, sfreq=data.sfreq)
@@ -194,10 +216,10 @@ def _method(name: str, domain: str, data: SimulatedPairs, equal: bool) -> Method
     else:
         solver = registry.make(name, **OPTIONS.get(name, {}))
 
-    def run_solver(batch: Batch) -> Outcome:
+    def run_solver(batch: Batch) -> MethodOutcome:
         solution = solve(data.problem(batch), solver)
         kept = solution.certificate
-        return Outcome(solution.estimate, int(kept.violations.sum()), int(kept.refused.sum()))
+        return MethodOutcome(solution.estimate, int(kept.violations.sum()), int(kept.refused.sum()))
 
     return Method(run_solver, domain, parameters, minutes)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from majorant.bench.things_checks import SOLVERS, Checked, CheckSettings, check, check_noise
-from majorant.bench.things_trials import Trials, load_things
+from majorant.bench.things_trials import ThingsTrials, load_things
 from majorant.problem import MajorantError
 from majorant.recording.file import load_recording
 from majorant.recording.prepare import prepare
@@ -57,7 +57,7 @@ COLUMNS = (
 
 
 def run_things(
-    trials: Trials,
+    trials: ThingsTrials,
     settings: CheckSettings,
     solvers: Sequence[str] | None = None,
     *,
@@ -67,7 +67,7 @@ def run_things(
 
     Parameters
     ----------
-    trials : Trials
+    trials : ThingsTrials
     settings : CheckSettings
     solvers : sequence of str, optional
         Of the registry; those of :data:`majorant.bench.things_checks.SOLVERS` by default.
@@ -100,7 +100,7 @@ def trials_of(
     montage: str | None = None,
     part: str = "test",
     say: Callable[[str], None] = print,
-) -> Trials:
+) -> ThingsTrials:
     """Read one or the other.
 
     Parameters
@@ -132,7 +132,7 @@ def recording_trials(
     event: str | None = None,
     montage: str | None = None,
     say: Callable[[str], None] = print,
-) -> Trials:
+) -> ThingsTrials:
     """Cut the trials of a recording: 1 to 40 Hz, average reference, baseline removed.
 
     Raises
@@ -151,4 +151,4 @@ def recording_trials(
     data = data - data[:, :, times <= 0].mean(axis=2, keepdims=True)
     data = data - data.mean(axis=1, keepdims=True)
     shown = np.zeros(len(data), dtype=np.int64)
-    return Trials(data.astype(np.float32), times, shown, info, 0, prepared.title)
+    return ThingsTrials(data.astype(np.float32), times, shown, info, 0, prepared.title)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.account import Account
-from majorant.bench.things_trials import Trials
+from majorant.bench.things_trials import ThingsTrials
 from majorant.forward.cortex import lobe
 from majorant.head.model import as_tensor
 from majorant.head.places import locate
@@ -144,7 +144,7 @@ class Imaging:
     positions: Array
 
     @classmethod
-    def of(cls, name: str, trials: Trials, noise_cov: Any, space: str) -> Imaging:
+    def of(cls, name: str, trials: ThingsTrials, noise_cov: Any, space: str) -> Imaging:
         """Fit a solver, sources along the normals."""
         chosen = spec(name)
         on_regions = chosen.abilities.space == "regions"
@@ -204,20 +204,20 @@ def _in_float32(problem: Problem) -> Problem:
     )
 
 
-def noise_of(trials: Trials, baseline: tuple[float, float]) -> Any:
+def noise_of(trials: ThingsTrials, baseline: tuple[float, float]) -> Any:
     """Noise covariance of a single trial from the baseline."""
     before = trials.data[:, :, trials.within(baseline)].astype(np.float64)
     return baseline_covariance(before, trials.info, nave=1, window=baseline, note=Account())
 
 
-def check(name: str, trials: Trials, settings: CheckSettings) -> Checked:
+def check(name: str, trials: ThingsTrials, settings: CheckSettings) -> Checked:
     """Make the checks for one solver.
 
     Parameters
     ----------
     name : str
         Of the registry.
-    trials : Trials
+    trials : ThingsTrials
     settings : CheckSettings
 
     Raises
@@ -281,7 +281,10 @@ def _halves(imaging: Imaging, data: Array, rng: np.random.Generator) -> tuple[fl
 
 
 def check_noise(
-    checked: Checked, trials: Trials, settings: CheckSettings, counts: Sequence[int] | None = None
+    checked: Checked,
+    trials: ThingsTrials,
+    settings: CheckSettings,
+    counts: Sequence[int] | None = None,
 ) -> Checked:
     """Add the second check: learned noise beside the scatter of repetitions.
 
@@ -294,7 +297,7 @@ def check_noise(
     ----------
     checked : Checked
         Of a solver that learns the noise; others are returned as they are.
-    trials : Trials
+    trials : ThingsTrials
     settings : CheckSettings
     counts : sequence of int, optional
         Repetitions that are averaged; powers of two by default.

@@ -25,7 +25,7 @@ from majorant.bench.things_pickle import read_pickled
 from majorant.files.write import replacing
 from majorant.problem import DamagedFile, MajorantError
 
-__all__ = ["TARGET", "Session", "find_sessions", "read_session", "write_session"]
+__all__ = ["TARGET", "ThingsSession", "find_sessions", "read_session", "write_session"]
 
 TARGET = 99999
 """Code of the images that the participant had to react to."""
@@ -40,7 +40,7 @@ LARGEST = 4 * 2**30
 
 
 @dataclass(frozen=True, eq=False)
-class Session:
+class ThingsSession:
     """What one file holds.
 
     Attributes
@@ -106,7 +106,7 @@ def _other_files(folder: Path, name: str) -> str:
     )
 
 
-def read_session(path: str | os.PathLike[str]) -> Session:
+def read_session(path: str | os.PathLike[str]) -> ThingsSession:
     """Read and check one raw file.
 
     Parameters
@@ -150,7 +150,7 @@ def read_session(path: str | os.PathLike[str]) -> Session:
             f"{path.name} has {len(eeg)} electrodes and {len(stim)} stimulus channels; the raw "
             f"files of THINGS-EEG2 have {N_ELECTRODES} and 1"
         )
-    session = Session(
+    session = ThingsSession(
         data[eeg],
         _codes(data[stim[0]], path.name),
         tuple(str(names[i]) for i in eeg),
@@ -169,7 +169,7 @@ def _codes(stim: NDArray[np.floating[Any]], name: str) -> NDArray[np.int64]:
     return np.rint(stim).astype(np.int64)
 
 
-def _check(session: Session, name: str) -> None:
+def _check(session: ThingsSession, name: str) -> None:
     """Refuse values that are not finite, not volts, or without an event."""
     if not np.isfinite(session.data).all():
         raise MajorantError(f"{name} holds values that are NaN or infinite; download it again")
@@ -183,7 +183,7 @@ def _check(session: Session, name: str) -> None:
         raise MajorantError(f"the stimulus channel of {name} is empty, so there are no trials")
 
 
-def write_session(path: str | os.PathLike[str], session: Session) -> Path:
+def write_session(path: str | os.PathLike[str], session: ThingsSession) -> Path:
     """Write a session in the layout of the data set, atomically."""
     path = Path(path)
     types = ["eeg"] * len(session.ch_names) + ["stim"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.bench.things_file import TARGET, Session, write_session
+from majorant.bench.things_file import TARGET, ThingsSession, write_session
 from majorant.bench.things_trials import REFERENCE
 from majorant.forward.cortex import grow_patch, lobe, mni305_to_mni152
 from majorant.forward.template import template_leadfield
@@ -106,7 +106,7 @@ def _topography() -> NDArray[np.float64]:
     return rows[order] - rows[lead.ch_names.index(REFERENCE)]
 
 
-def _session(s: SyntheticSettings, number: int, topography: NDArray[np.float64]) -> Session:
+def _session(s: SyntheticSettings, number: int, topography: NDArray[np.float64]) -> ThingsSession:
     rng = np.random.default_rng([s.seed, number])
     shown = np.tile(np.arange(1, s.n_images + 1), s.n_repetitions)
     n_targets = max(1, len(shown) // 20)
@@ -126,4 +126,4 @@ def _session(s: SyntheticSettings, number: int, topography: NDArray[np.float64])
     )
     data = topography[:, None] * course
     data += deviation[:, None] * rng.standard_normal((len(topography), length))
-    return Session(data, stim, ELECTRODES, SFREQ)
+    return ThingsSession(data, stim, ELECTRODES, SFREQ)

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.account import Account, listening
-from majorant.bench.things_file import TARGET, Session, find_sessions, read_session
+from majorant.bench.things_file import TARGET, ThingsSession, find_sessions, read_session
 from majorant.problem import MajorantError
 from majorant.recording.names import standard_name
 
-__all__ = ["Trials", "load_things", "session_trials"]
+__all__ = ["ThingsTrials", "load_things", "session_trials"]
 
 EPOCH = (-0.1, 0.2)
 """Cut around an onset, s."""
@@ -36,7 +36,7 @@ REFERENCE = "Fz"
 
 
 @dataclass(frozen=True, eq=False)
-class Trials:
+class ThingsTrials:
     """Single trials.
 
     Attributes
@@ -86,7 +86,7 @@ def load_things(
     folder: str | os.PathLike[str],
     part: str = "test",
     say: Callable[[str], None] | None = None,
-) -> Trials:
+) -> ThingsTrials:
     """Read all sessions of a participant.
 
     Parameters
@@ -103,7 +103,7 @@ def load_things(
     MajorantError
         If the folder holds other files, or the sessions have different channels.
     """
-    found: list[Trials] = []
+    found: list[ThingsTrials] = []
     for path in find_sessions(folder, part):
         found.append(session_trials(read_session(path)))
         if say is not None:
@@ -111,7 +111,7 @@ def load_things(
     first = found[0]
     if any(other.info["ch_names"] != first.info["ch_names"] for other in found):
         raise MajorantError("the sessions have different channels; give one participant's folder")
-    return Trials(
+    return ThingsTrials(
         np.concatenate([trials.data for trials in found]),
         first.times,
         np.concatenate([trials.conditions for trials in found]),
@@ -121,12 +121,12 @@ def load_things(
     )
 
 
-def session_trials(session: Session) -> Trials:
+def session_trials(session: ThingsSession) -> ThingsTrials:
     """Filter, cut and reference the trials of one session.
 
     Parameters
     ----------
-    session : Session
+    session : ThingsSession
 
     Raises
     ------
@@ -150,7 +150,9 @@ def session_trials(session: Session) -> Trials:
     data -= data[:, :, times <= 0].mean(axis=2, keepdims=True)
     data -= data.mean(axis=1, keepdims=True)
     info = _placed(session)
-    return Trials(data, times, session.stim[kept], info, len(onsets) - len(kept), "THINGS-EEG2")
+    return ThingsTrials(
+        data, times, session.stim[kept], info, len(onsets) - len(kept), "THINGS-EEG2"
+    )
 
 
 def _filtered(row: NDArray[np.floating[Any]], sfreq: float) -> NDArray[np.float32]:
@@ -162,7 +164,7 @@ def _filtered(row: NDArray[np.floating[Any]], sfreq: float) -> NDArray[np.float3
     return out.astype(np.float32)
 
 
-def _placed(session: Session) -> Any:
+def _placed(session: ThingsSession) -> Any:
     """Channels with the places of the 10-5 system."""
     import mne
 

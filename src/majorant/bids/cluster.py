@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from majorant.bids.dataset import Item
-from majorant.bids.study import Outcome, Study, image_item
+from majorant.bids.study import RecordingOutcome, Study, image_item
 from majorant.errors import MajorantError
 
 __all__ = ["outcomes"]
@@ -24,7 +24,7 @@ PATIENCE = 10.0
 
 def outcomes(
     items: Sequence[Item], study: Study, jobs: int = 1, address: str | None = None
-) -> Iterator[Outcome]:
+) -> Iterator[RecordingOutcome]:
     """Image recordings and hand out how they ended, in the order in which they do.
 
     Parameters
@@ -84,20 +84,24 @@ def _client(stack: ExitStack, jobs: int, address: str | None) -> Any:
         ) from error
 
 
-def _ended(future: Any, item: Item) -> Outcome:
+def _ended(future: Any, item: Item) -> RecordingOutcome:
     """The outcome of a task, also where the task itself could not end."""
     from distributed import KilledWorker
 
     if future.status == "finished":
         return future.result()
     if future.status != "error":
-        return Outcome(item.key, failure="the cluster was lost; give the same command to go on")
+        return RecordingOutcome(
+            item.key, failure="the cluster was lost; give the same command to go on"
+        )
     error = future.exception()
     if isinstance(error, KilledWorker):
-        return Outcome(
+        return RecordingOutcome(
             item.key,
             failure="every worker that took it died, most often for want of memory; give fewer "
             "--jobs, or more memory",
         )
     what = " ".join(str(error).split())[:300]
-    return Outcome(item.key, failure=f"unforeseen {type(error).__name__} on the worker: {what}")
+    return RecordingOutcome(
+        item.key, failure=f"unforeseen {type(error).__name__} on the worker: {what}"
+    )

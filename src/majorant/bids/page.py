@@ -10,7 +10,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from majorant.bids.derivatives import finished_records
-from majorant.bids.study import Outcome, Study
+from majorant.bids.study import RecordingOutcome, Study
 from majorant.registry import SOLVERS
 from majorant.report.frame import framed
 from majorant.report.parts import Section, lead, link, opening, table
@@ -26,7 +26,7 @@ HEADS = (
 NUMERIC = (2, 5, 6, 8)
 
 
-def render_group(title: str, study: Study, failed: Sequence[Outcome]) -> str:
+def render_group(title: str, study: Study, failed: Sequence[RecordingOutcome]) -> str:
     """Return the page as a string of HTML.
 
     Parameters
@@ -34,7 +34,7 @@ def render_group(title: str, study: Study, failed: Sequence[Outcome]) -> str:
     title : str
         Name of the data set and the task.
     study : Study
-    failed : sequence of Outcome
+    failed : sequence of RecordingOutcome
         Recordings of this run without an estimate.
     """
     records, others = finished_records(study)
@@ -62,7 +62,7 @@ def _header(
     title: str,
     study: Study,
     records: Sequence[tuple[Path, Mapping[str, Any]]],
-    failed: Sequence[Outcome],
+    failed: Sequence[RecordingOutcome],
 ) -> Markup:
     entries = [entry for _, record in records for entry in record["estimates"]]
     kept = sum(bool(entry["certificate"]["holds"]) for entry in entries)
@@ -80,9 +80,10 @@ def _count(n: int, what: str) -> str:
 def _row(folder: Path, key: str, entry: Mapping[str, Any]) -> list[str]:
     """Cells of an estimate; its name opens its page."""
     peak = entry["peaks"][0] if entry["peaks"] else None
-    place = "no peak to rely on" if peak is None else (
-        f"{peak['hemisphere']} {peak['lobe']}, {written(1e3 * peak['time'], '.0f')} ms"
-    )  # fmt: skip
+    place = "no peak to rely on"
+    if peak is not None:
+        name, time = peak.get("name") or peak["lobe"], written(1e3 * peak["time"], ".0f")
+        place = f"{peak['hemisphere']} {name}, {time} ms"
     unit, factor = ("nAm", 1e9) if entry["unit"] == "Am" else ("", 1.0)
     return [
         link(quote((folder / entry["report"]).as_posix()), key),

@@ -30,7 +30,7 @@ from majorant.recording.average import separate
 from majorant.recording.file import UNREADABLE, Recording
 from majorant.recording.settings import Preparation
 
-__all__ = ["Outcome", "Study", "image_item", "read_record", "record_file"]
+__all__ = ["RecordingOutcome", "Study", "image_item", "read_record", "record_file"]
 
 KIND, VERSION = "majorant recording", 1
 GIST = ("label", "report", "nave", "peaks", "unit", "explained", "certificate", "cautions")
@@ -100,7 +100,7 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RecordingOutcome:
     """How a recording ended.
 
     Attributes
@@ -150,22 +150,22 @@ def input_hash(item: Item) -> str:
     return total.hexdigest()
 
 
-def image_item(item: Item, study: Study) -> Outcome:
+def image_item(item: Item, study: Study) -> RecordingOutcome:
     """Image a recording and write its derivatives; what fails is an outcome, not an error."""
     start = time.perf_counter()
     try:
         estimates = _image(item, study)
     except MajorantError as mistake:
-        return Outcome(item.key, failure=str(mistake), seconds=time.perf_counter() - start)
+        return RecordingOutcome(item.key, failure=str(mistake), seconds=time.perf_counter() - start)
     except (*UNREADABLE, MemoryError) as error:
         # The other recordings are not to be lost over what nobody has foreseen in this one.
         what = " ".join(str(error).split())[:300] or "no reason was given"
-        return Outcome(
+        return RecordingOutcome(
             item.key,
             failure=f"unforeseen {type(error).__name__}: {what}",
             seconds=time.perf_counter() - start,
         )
-    return Outcome(item.key, estimates, time.perf_counter() - start)
+    return RecordingOutcome(item.key, estimates, time.perf_counter() - start)
 
 
 def _image(item: Item, study: Study) -> int:

@@ -57,6 +57,7 @@ def audit(
     solvers: own.Solvers = None,
     n: Annotated[int, typer.Option(help="Patches.", rich_help_panel=STUDY)] = 400,
     seed: Annotated[int, typer.Option(help="Seed.", rich_help_panel=STUDY)] = 0,
+    region: own.Region = None,
     output: own.Folder = Path("out/audit"),
     overwrite: own.Overwrite = False,
     json: Json = None,
@@ -89,6 +90,7 @@ def audit(
         head_error=not exact_head,
         seed=seed,
         age=None if age is None else read_age(age),
+        region=region,
     )
     voice = Voice(quiet)
     check_folder(output, overwrite=overwrite)

@@ -61,15 +61,13 @@ def table1(
     majorant bench table1 --test sereega --methods mne,sloreta,mm-net --n 200
     majorant bench table1 --n 100 --json rows.json
     """
-    from majorant.bench.table1 import run
+    from majorant.bench.table1 import TableData, run
 
     files = [path for path in (csv, markdown) if path is not None]
     rows = run(
         test,
         names(methods),
-        n,
-        seed=seed,
-        clips=clips,
+        TableData(n, seed, clips=clips),
         files=files,
         extended=extended,
         equal=equal,
@@ -156,9 +154,9 @@ def everyday(
     majorant bench everyday --quick
     majorant bench everyday --solvers sloreta,champagne,scan --n 20
     """
-    from majorant.bench.everyday import Plan, run_everyday
+    from majorant.bench.everyday import TablePlan, run_everyday
 
-    plan = Plan(n or (4 if quick else 100), seed, quick, sites)
+    plan = TablePlan(n or (4 if quick else 100), seed, quick, sites)
 
     def say(line: str) -> None:
         typer.echo(line, err=True)

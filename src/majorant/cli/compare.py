@@ -22,16 +22,17 @@ from majorant.registry import SOLVERS
 def compare(
     file: Annotated[Path, typer.Argument(help="Any file that MNE-Python reads.", callback=there)],
     *,
-    solvers: own.Solvers = "scan,sloreta,champagne,unfolded-sbl,mm-net",
-    recording: own.Recording,
+    solvers: own.Solvers = "auto,sloreta,champagne,unfolded-sbl,mm-net",
+    recording: own.RecordingOptions,
     at: Annotated[
         list[float] | None,
         typer.Option(
-            help="A time to compare at, s; may be repeated; default: where the field is largest.",
+            help="A time, s; may be repeated; default: by the field.",
             rich_help_panel=SOURCES,
         ),
     ] = None,
-    sources: own.Sources,
+    sources: own.SourceOptions,
+    region: own.Region = None,
     output: own.Folder = Path("out/compare"),
     overwrite: own.Overwrite = False,
     json: Json = None,
@@ -50,7 +51,7 @@ def compare(
     chosen = own.names(solvers) or []
     check_names(chosen)
     check_output(output, overwrite=overwrite)
-    preparation, imaging = recording.settings(), sources.settings()
+    preparation, imaging = recording.settings(), sources.settings(region=region)
     voice = Voice(quiet)
     with timed() as seconds:
         summary = _run(file, preparation, imaging, chosen, at or (), output, overwrite, voice)
@@ -109,5 +110,7 @@ def _tell(summary: dict[str, Any], page: Path, seconds: float) -> None:
     for name, why in summary["left_out"].items():
         tell(f"Left out {name}: {why}.", "yellow")
     tell(summary["headline"])
+    if summary["smallest_region"]:
+        tell(summary["smallest_region"])
     tell(f"\n{page}", "bold")
     err.print(f"{seconds:.1f} s", style="dim")

@@ -33,12 +33,16 @@ def image(
     ] = None,
     *,
     demo: Annotated[bool, typer.Option("--demo", help="Image a simulated response.")] = False,
-    recording: own.Recording,
+    recording: own.RecordingOptions,
     contrast: own.Contrast = None,
-    solver: own.Solver = "scan",
-    sources: own.Sources,
+    solver: own.Solver = "auto",
+    sources: own.SourceOptions,
     option: own.Option = None,
     uncertainty: own.Uncertainty = "auto",
+    atlas: own.Atlas = "gyri",
+    roi: own.Roi = None,
+    export: own.Export = None,
+    region: own.Region = None,
     output: own.NamedFolder = None,
     raw: Annotated[
         bool,
@@ -64,7 +68,12 @@ def image(
     majorant image rec-ave.fif --condition A --condition B --contrast A-B
     """
     preparation = recording.settings()
-    imaging = sources.settings(solver, option=option, uncertainty=uncertainty)
+    imaging = sources.settings(
+        solver, option=option, uncertainty=uncertainty, region=region, atlas=atlas, roi=roi,
+        export=export,
+    )  # fmt: skip
+    if raw and (imaging.roi or imaging.export):
+        raise MajorantError("--roi and --export are of averages; leave them out with --raw")
     voice = Voice(quiet)
     if bids is not None:
         if demo or file is not None:
@@ -84,6 +93,8 @@ def image(
             if demo
             else "no recording was given; name a file, or take --demo"
         )
+    if raw and region is not None:
+        raise MajorantError("--region is of the peaks of an average; leave it out with --raw")
     if raw and file is None:
         raise MajorantError("--raw images a recording, and --demo is none; name a file")
     target = (

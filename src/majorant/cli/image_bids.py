@@ -17,7 +17,7 @@ from majorant.errors import MajorantError
 
 if TYPE_CHECKING:
     from majorant.bids.dataset import Item
-    from majorant.bids.study import Outcome, Study
+    from majorant.bids.study import RecordingOutcome, Study
     from majorant.imaging.result import ImageSettings
     from majorant.recording.settings import Preparation
 
@@ -77,6 +77,7 @@ def run_bids(
     from majorant.head.find import subjects_folder
 
     imaging.imager()
+    imaging.naming()
     if imaging.subject is not None:
         # Workers of a cluster may know another SUBJECTS_DIR than who asks.
         imaging = replace(imaging, subjects_dir=subjects_folder(imaging.subjects_dir))
@@ -112,11 +113,13 @@ def run_bids(
         raise typer.Exit(FAILED)
 
 
-def _image(items: Sequence[Item], study: Study, chosen: Selection, voice: Voice) -> list[Outcome]:
+def _image(
+    items: Sequence[Item], study: Study, chosen: Selection, voice: Voice
+) -> list[RecordingOutcome]:
     """Image what is not finished; returns what failed."""
     from majorant.bids.cluster import outcomes
 
-    failed: list[Outcome] = []
+    failed: list[RecordingOutcome] = []
     voice.step("Imaging")
     try:
         with voice.waiting("recordings") as move:
@@ -137,7 +140,7 @@ def _image(items: Sequence[Item], study: Study, chosen: Selection, voice: Voice)
     return sorted(failed, key=lambda outcome: outcome.key)
 
 
-def _write_page(title: str, study: Study, failed: Sequence[Outcome]) -> Path:
+def _write_page(title: str, study: Study, failed: Sequence[RecordingOutcome]) -> Path:
     from majorant.bids.page import PAGE, render_group
     from majorant.files.write import write_file
 

@@ -40,6 +40,7 @@ def run_conditions(
 
     check_output(target, overwrite=overwrite)
     imaging.imager()
+    imaging.naming()
     with timed() as seconds:
         prepared = prepare_conditions(recording, preparation, voice.say)
         voice.step("Imaging")

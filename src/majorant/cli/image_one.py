@@ -15,6 +15,7 @@ from majorant.errors import MajorantError
 from majorant.registry import SOLVERS
 
 if TYPE_CHECKING:
+    from majorant.findings.facts import Findings
     from majorant.imaging.result import ImageResult, ImageSettings
     from majorant.recording.file import Recording
     from majorant.recording.prepare import Prepared
@@ -43,6 +44,7 @@ def run_one(
 
     check_output(target, overwrite=overwrite)
     imaging.imager()
+    imaging.naming()
     with timed() as seconds, resumable(target) if continuous else nullcontext() as room:
         if file is not None and room is not None:
             result = _continuous(file, preparation, imaging, room, voice)
@@ -156,7 +158,7 @@ def tell_result(result: ImageResult) -> None:
         (
             written(unit.factor * peak.time, spec),
             peak.hemisphere,
-            peak.lobe,
+            peak.named,
             mni(peak.mni),
             number(scale.factor * peak.amplitude),
             _deviation(content.deviation_at(peak), scale.factor),
@@ -168,7 +170,7 @@ def tell_result(result: ImageResult) -> None:
     columns = (
         unit.label,
         "hemisphere",
-        "lobe",
+        "region",
         "MNI152, mm",
         scale.label.strip("()"),
         "±",
@@ -177,13 +179,28 @@ def tell_result(result: ImageResult) -> None:
     )
     out.print(_plain(headline(content)[0]))
     show_table("Peaks, strongest first", columns, rows)
+    _tell_regions(content)
     if content.errors:
         errors = [(name, number(value)) for name, value in content.errors.items()]
         show_table("Against the simulated truth", ("error", "value"), errors)
     out.print(f"Explained: {100 * result.explained:.0f} % of the variance of the window.")
     out.print(content.certificate.sentence())
+    for name, value in content.certificate.ending():
+        out.print(f"{name[:1].upper()}{name[1:]}: {number(value, 2)}.")
     for caution in content.cautions:
         out.print(f"[yellow]Caution:[/] {_plain(caution)}")
+
+
+def _tell_regions(content: Findings) -> None:
+    """Say where the source of the leading peak is, where that was asked for."""
+    from majorant.report.regions import region_words
+    from majorant.words import percent
+
+    if content.regions is None:
+        return
+    k = content.leading or 0
+    said = region_words(content.regions.of[k])
+    out.print(_plain(f"{percent(content.regions.coverage)} region of peak {k + 1}: {said}."))
 
 
 def _deviation(value: float | None, factor: float) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from majorant.imaging.result import ImageSettings
     from majorant.recording.settings import Preparation
 
-RECORDING, SOURCES, OUTPUT = "Recording", "Sources", "Output"
+RECORDING, SOURCES, OUTPUT = "RecordingOptions", "SourceOptions", "Output"
 """Panels of the help."""
 
 Event = Annotated[
@@ -224,6 +224,41 @@ Uncertainty = Annotated[
     ),
 ]
 
+Atlas = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Names of places: gyri, hcp-mmp, yeo7, aparc, or a file of FreeSurfer, GIFTI, CIFTI, "
+        "NIfTI.",
+        rich_help_panel=RARE,
+    ),
+]
+Region = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PROBABILITY",
+        help="Say where sources are so surely, such as 0.9, by simulations; may take a minute.",
+        rich_help_panel=RARE,
+    ),
+]
+
+Roi = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="REGION",
+        help="A region of the atlas whose time course is kept, or all; may be repeated.",
+        rich_help_panel=RARE,
+    ),
+]
+Export = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FORMATS",
+        help="With commas: csv, tsv, gifti, cifti, nifti, mat, npz, svg, png.",
+        rich_help_panel=RARE,
+    ),
+]
+
 _OUT = typer.Option("--out", help="Output folder.", rich_help_panel=OUTPUT)
 Folder = Annotated[Path, _OUT]
 NamedFolder = Annotated[Path | None, _OUT]
@@ -237,7 +272,7 @@ Quiet = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recording:
+class RecordingOptions:
     """How a recording is prepared."""
 
     event: Event = None
@@ -284,7 +319,7 @@ class Recording:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
+class SourceOptions:
     """Where sources are looked for, and how much is asked of the data."""
 
     snr: Snr = "3"
@@ -304,10 +339,14 @@ class Sources:
 
     def settings(
         self,
-        solver: str = "scan",
+        solver: str = "auto",
         *,
         option: list[str] | None = None,
         uncertainty: str = "none",
+        atlas: str = "gyri",
+        region: float | None = None,
+        roi: list[str] | None = None,
+        export: str | None = None,
     ) -> ImageSettings:
         """What these options mean, with a solver and settings of its own.
 
@@ -342,6 +381,10 @@ class Sources:
             data_cov=self.data_cov,
             options=dict(_pair(text) for text in option or ()),
             uncertainty=uncertainty,
+            atlas=atlas,
+            region=region,
+            roi=tuple(roi or ()),
+            export=tuple(names(export) or ()),
         )
 
 

@@ -199,7 +199,7 @@ def _help(command: Any, ctx: Any, *, whole: bool) -> list[RenderableType]:
     for title, records in panels.items():
         parts += [_heading(title), _columns(records, width)]
     if rare:
-        listed = ", ".join(record[0].split()[0].rstrip(",") for record in rare)
+        listed = " ".join(record[0].split()[0].rstrip(",") for record in rare)
         parts += [_heading(f"{RARE}, explained by {ctx.command_path} {ALL}")]
         parts += [Text(listed, style="dim")]
     return parts

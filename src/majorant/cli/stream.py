@@ -21,7 +21,7 @@ from majorant.errors import MajorantError
 
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
-    from majorant.live.engine import Engine
+    from majorant.live.engine import LiveEngine
     from majorant.live.follow import Toll
     from majorant.live.sinks import Many
 
@@ -50,7 +50,7 @@ def stream(
     solver: Annotated[
         str,
         typer.Option(
-            help="A linear one, or mm-net.",
+            help="A linear one, or mm-net; auto takes too long for a live stream.",
             autocompletion=complete_solvers,
             callback=known_solver,
             rich_help_panel=SOURCES,
@@ -137,7 +137,7 @@ def stream(
     }
     if imager is None:
         check_follows(spec(solver))
-        sources = own.Sources(
+        sources = own.SourceOptions(
             snr=str(snr), loose=loose, depth=depth, space="auto" if forward or subject else space,
             subject=subject, subjects_dir=subjects_dir, trans=trans,
         )  # fmt: skip
@@ -147,8 +147,9 @@ def stream(
         chosen, fit = SourceImager.load(imager), None
     opened = partial(_opened, output, publish, overwrite)
     toll, engine = _run(
-        name, chosen, fit, tuple(region or ()), settings, scale, 1e-3 * hop, opened, Voice(quiet)
-    )
+        partial(_connected, name, 1e-3 * hop, scale), chosen, fit, tuple(region or ()), settings,
+        opened, Voice(quiet),
+    )  # fmt: skip
     _tell(toll, engine, output, quiet, json)
 
 
@@ -163,26 +164,31 @@ def _refuse_beside(imager: Path, given: dict[str, Any]) -> None:
         )
 
 
+def _connected(name: str | None, hop: float, scale: float | None) -> Any:
+    """Find the stream."""
+    from majorant.live.lsl import connect
+
+    return connect(name, hop=hop, scale=scale)
+
+
 def _run(
-    name: str | None,
+    connected: Callable[[], Any],
     imager: SourceImager,
     fit: dict[str, Any] | None,
     regions: tuple[str, ...],
     settings: Any,
-    scale: float | None,
-    hop: float,
     opened: Callable[[tuple[str, ...], str], Many],
     voice: Voice,
-) -> tuple[Toll, Engine]:
+) -> tuple[Toll, LiveEngine]:
     """Connect, fit, follow."""
     from majorant.live.engine import engine_for, one_thread
     from majorant.live.follow import follow
-    from majorant.live.lsl import clock, connect
+    from majorant.live.lsl import clock
     from majorant.live.regions import find_regions
     from majorant.live.setup import fitted, looked_at, stream_names
 
     voice.step("Connecting")
-    source = connect(name, hop=hop, scale=scale)
+    source = connected()
     try:
         kinds = source.info["ch_names"]
         voice.say(f"Stream {source.name!r}: {len(kinds)} channels, {source.sfreq:g} Hz.")
@@ -233,7 +239,7 @@ def _speaker(voice: Voice) -> Any:
     return say
 
 
-def _tell(toll: Toll, engine: Engine, file: Path | None, quiet: bool, json: str | None) -> None:
+def _tell(toll: Toll, engine: LiveEngine, file: Path | None, quiet: bool, json: str | None) -> None:
     """Print what the run came to."""
     certificate = engine.certificate()
     found = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from majorant.cli.answer import STDOUT, Json, deliver
 from majorant.cli.records import spread
 from majorant.cli.voice import Voice, tell
 from majorant.errors import MajorantError, nearest
+
+if TYPE_CHECKING:
+    from majorant.training.command import TrainingRequest
 
 UNFOLDED = "Unfolded sparse Bayes"
 MACHINE = "Machines"
@@ -119,41 +122,46 @@ def train(
     majorant train mm-net --preset shared --budget 20min --resume
     majorant train unfolded-sbl --correction mlp --mode gated --preset tiny
     """
-    own = asdict(growing)
     if solver in NAMES:
-        place = folder or Path("runs") / f"sbl-{preset}"
-        own |= {"start": None if resume else initial, "seed": seed}
-        _unfolded(place, preset, resume, own, json)
+        asked = {"preset": preset, "initial": initial, "resume": resume, "seed": seed}
+        _unfolded(folder or Path("runs") / f"{SBL}-{preset}", growing, json=json, **asked)
         return
-    given = [name for name, value in own.items() if value is not None]
     if preset == SHARED and solver == "mm-net":
         from majorant.cli.train_shared import shared
 
         shared(folder or Path("runs") / "mm-net-shared", resume, budget, json)
         return
+    given = [name for name, value in asdict(growing).items() if value is not None]
     if given:
         raise MajorantError(f"--{given[0]} belongs to the solver {SBL}; leave it out for {solver}")
-    from majorant.training.budget import process_began
-    from majorant.training.command import train as run
+    from majorant.training.command import TrainingRequest
 
-    heads = None
-    if data == "general":
-        from majorant.head.simulated import template_heads as heads
-    outcome = run(
-        solver,
+    own = asdict(machines)
+    request = TrainingRequest(
+        solver=solver,
         data=data,
-        preset_name=preset,
+        preset=preset,
         folder=folder,
         resume=resume,
         initial=_packaged(initial, solver),
         budget=budget,
-        device=device,
-        threads=threads,
-        **asdict(machines),
-        began=process_began(),
-        heads=heads,
+        batch=own.pop("batch"),
+        checkpointing=own.pop("checkpointing"),
         seed=seed,
     )
+    _unrolled(request, {"device": device, "threads": threads, **own}, json)
+
+
+def _unrolled(request: TrainingRequest, hardware: dict[str, Any], json: str | None) -> None:
+    """Train a solver of the MM-Net family."""
+    from majorant.training.budget import process_began
+    from majorant.training.command import Hardware
+    from majorant.training.command import train as run
+
+    heads = None
+    if request.data == "general":
+        from majorant.head.simulated import template_heads as heads
+    outcome = run(request, Hardware(**hardware), began=process_began(), heads=heads)
     metrics = ", ".join(
         f"{name} {outcome.metrics[name]:.4g}"
         for name in ("LE", "AUC", "nMSE", "PSNR", "TE", "violations", "refused")
@@ -165,7 +173,8 @@ def train(
         "finished": outcome.finished,
         "metrics": outcome.metrics,
     }
-    if not deliver({"solver": solver, "data": data, "preset": preset, **found}, json):
+    asked = {"solver": request.solver, "data": request.data, "preset": request.preset}
+    if not deliver({**asked, **found}, json):
         more = "" if outcome.finished else f" of {outcome.steps}; go on with --resume"
         tell(f"{outcome.folder}: {outcome.step} steps{more}; {metrics}")
 
@@ -180,38 +189,60 @@ def _packaged(initial: Path | None, solver: str) -> Path | None:
 
 
 def _unfolded(
-    folder: Path, preset: str, resume: bool, own: dict[str, Any], json: str | None
+    folder: Path,
+    growing: Growing,
+    *,
+    preset: str,
+    initial: Path | None,
+    resume: bool,
+    seed: int | None,
+    json: str | None,
 ) -> None:
     """Grow an unfolded sparse Bayesian solver."""
-    from majorant.training.sbl import train_sbl
+    from majorant.training.layerwise import refuse_older
+    from majorant.training.loop import LAST
+    from majorant.training.sbl import Changes, train_sbl
+    from majorant.weights.sbl import weights_at
 
-    if (folder / "checkpoint.safetensors").exists() != resume:
+    refuse_older(folder)
+    if (folder / LAST).exists() != resume:
         raise MajorantError(
             f"there is no run in {folder} to resume; leave --resume out"
             if resume
             else f"{folder} holds a run; continue it with --resume, or give another --folder"
         )
-    from majorant.training.growth import ON_MANY_HEADS, PRESETS
-    from majorant.weights.sbl import weights_at
+    own = asdict(growing)
+    minutes = own.pop("minutes")
+    start = None if initial is None or resume else weights_at(initial)
+    with Voice().waiting("growing") as move:
+        run = train_sbl(
+            folder,
+            preset,
+            Changes(**own, seed=seed),
+            **_many_heads(preset),
+            start=start,
+            minutes=minutes,
+            progress=lambda line: move(line["step"], line["steps"]),
+        )
+    done = "finished" if run.finished else "stopped early; go on with --resume"
+    found = {"folder": str(folder), "steps": run.steps, "finished": run.finished}
+    if not deliver({"solver": SBL, "preset": preset, **found}, json):
+        tell(f"{folder}: {run.steps} steps planned, {done}")
 
-    if own["start"] is not None:
-        own["start"] = weights_at(own["start"])
-    if preset in PRESETS and PRESETS[preset].everyday:
+
+def _many_heads(preset: str) -> dict[str, Any]:
+    """What a preset is trained on, where it is not the packaged template."""
+    from majorant.training.growth import GROWN, ON_MANY_HEADS
+
+    if preset in GROWN and GROWN[preset].everyday:
         from majorant.head.simulated import everyday_world
 
-        own["world"] = everyday_world()
+        return {"world": everyday_world()}
     if preset in ON_MANY_HEADS:
         from majorant.head.sparse import training_heads
 
-        own["heads"] = training_heads()
-    with Voice().waiting("growing") as move:
-        run = train_sbl(folder, preset=preset, progress=lambda _, a, b, __: move(a, b), **own)
-    steps = sum(stage.steps for stage in run.plan)
-    finished = run.at.stage >= len(run.plan)
-    done = "finished" if finished else "stopped early; go on with --resume"
-    found = {"folder": str(folder), "steps": steps, "finished": finished}
-    if not deliver({"solver": SBL, "preset": preset, **found}, json):
-        tell(f"{folder}: {steps} steps planned, {done}")
+        return {"heads": training_heads()}
+    return {}
 
 
 def simulate(
@@ -227,14 +258,14 @@ def simulate(
     majorant simulate nmm --n 200 --out clips
     majorant simulate nmm --n 200 --out clips --json clips.json
     """
-    from majorant.simulate.neural_mass_clips import Recipe
+    from majorant.simulate.neural_mass_clips import ClipRecipe
     from majorant.simulate.neural_mass_shards import make_clips
 
     if data != "nmm":
         raise MajorantError(
             f"{data!r} is not made on disk; only nmm is, everything else is made on the fly"
         )
-    clips = make_clips(n, output, Recipe(seed=seed), show=json != STDOUT)
+    clips = make_clips(n, output, ClipRecipe(seed=seed), show=json != STDOUT)
     found = {
         "folder": str(output),
         "asked": clips.asked,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from majorant.compare.plots import strengths
-from majorant.compare.run import Comparison, Entry, Moment
-from majorant.compare.words import headline, site
+from majorant.compare.run import ComparedMoment, Comparison, Contender
+from majorant.compare.words import headline, site, smallest_region
 from majorant.forward.surfaces import Surfaces
 from majorant.problem import Certificate
 from majorant.registry import SOLVERS
@@ -31,6 +31,7 @@ from majorant.report.parts import (
     figure,
     lead,
     opening,
+    paragraphs,
     shared_cautions,
     stack,
     table,
@@ -93,7 +94,7 @@ def render_comparison(
     return framed(f"{found.prepared.title} · comparison", _header(found), sections)
 
 
-def _when(found: Comparison, moment: Moment) -> str:
+def _when(found: Comparison, moment: ComparedMoment) -> str:
     return instant(moment.time, clock(np.asarray(found.prepared.evoked.times)))
 
 
@@ -115,7 +116,7 @@ def _cautions(found: Comparison) -> Markup:
     return cautions(said + shared_cautions(own))
 
 
-def _panel(found: Comparison, moment: Moment, cortex: Cortex) -> Markup:
+def _panel(found: Comparison, moment: ComparedMoment, cortex: Cortex) -> Markup:
     """Everything at one time: the cortices, and how far they agree."""
     rows = [
         _row(entry, moment, i, cortex, _when(found, moment))
@@ -138,7 +139,7 @@ def _panel(found: Comparison, moment: Moment, cortex: Cortex) -> Markup:
     )
 
 
-def _row(entry: Entry, moment: Moment, i: int, cortex: Cortex, when: str) -> StackRow:
+def _row(entry: Contender, moment: ComparedMoment, i: int, cortex: Cortex, when: str) -> StackRow:
     mesh = moment.meshes[i]
     largest = float(np.nanmax(mesh, initial=0.0))
     unit = source_scale(entry.result.content.sources, largest)
@@ -154,7 +155,7 @@ def _row(entry: Entry, moment: Moment, i: int, cortex: Cortex, when: str) -> Sta
 
 
 def shown_map(
-    cortex: Cortex, view: View, mesh: NDArray[np.float64], moment: Moment, i: int
+    cortex: Cortex, view: View, mesh: NDArray[np.float64], moment: ComparedMoment, i: int
 ) -> Image:
     """Draw a solver's map as a share of its own maximum, with a ring at the maximum."""
     largest = float(np.nanmax(mesh, initial=0.0))
@@ -219,6 +220,7 @@ def _fits(found: Comparison) -> Markup:
         "Log evidence",
         "Time (s)",
         "Certificate",
+        "Region (cm²)",
     )
     rows = []
     for entry in found.entries:
@@ -233,6 +235,7 @@ def _fits(found: Comparison) -> Markup:
                 "not defined" if entry.evidence is None else number(entry.evidence, 6),
                 number(entry.seconds, 2),
                 _kept(content.certificate),
+                "" if entry.region is None else number(max(entry.region.area_cm2, 1.0), 2),
             )
         )
     caption = (
@@ -241,7 +244,10 @@ def _fits(found: Comparison) -> Markup:
         "noise can be explained, too. Log evidence is comparable between solvers of one source "
         "space only. Time: from the prepared recording to the estimate, with the head at hand."
     )
-    return table(heads, rows, caption, numeric=(1, 2, 3, 4, 5))
+    if not any(row[-1] for row in rows):
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
+    says = paragraphs(smallest_region(found)) if smallest_region(found) else Markup()
+    return says + table(heads, rows, caption, numeric=(1, 2, 3, 4, 5, 7))
 
 
 def _kept(proof: Certificate) -> str:

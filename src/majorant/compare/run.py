@@ -9,17 +9,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from majorant.account import Account
 from majorant.compare.agree import NEAR_MM, Agreement, agreement, region_means, region_places
 from majorant.errors import MajorantError, nearest
-from majorant.findings.facts import PageContent
+from majorant.findings.facts import Findings, Region
 from majorant.forward.surfaces import Surfaces
 from majorant.imaging.image import image
+from majorant.imaging.regions import with_regions
 from majorant.imaging.result import ImageResult, ImageSettings
 from majorant.recording.prepare import Prepared
 from majorant.registry import SOLVERS
 from majorant.report.spread import spread
 
-__all__ = ["Comparison", "Entry", "Moment", "check_names", "compare", "moments"]
+__all__ = ["ComparedMoment", "Comparison", "Contender", "check_names", "compare", "moments"]
 
 APART_S = 0.040
 """Times that are compared differ by at least this, s."""
@@ -31,7 +33,7 @@ Move = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class Contender:
     """One solver's estimate.
 
     Attributes
@@ -39,7 +41,7 @@ class Entry:
     name : str
     result : ImageResult
     seconds : float
-        From the prepared recording to the estimate, with the head at hand.
+        From the prepared recording to the estimate, with the head at hand; without its region.
     strength : array, shape (n_times,)
         Norm of the map over the locations, in the estimate's unit.
     """
@@ -55,6 +57,14 @@ class Entry:
         return SOLVERS[self.name].title
 
     @property
+    def region(self) -> Region | None:
+        """Of its leading peak, where regions were asked for."""
+        content = self.result.content
+        if content.regions is None or not content.peaks:
+            return None
+        return content.regions.of[content.leading or 0]
+
+    @property
     def evidence(self) -> float | None:
         """Log evidence of the model, where the solver has one."""
         found = self.result.imager.solution_.details.get("log_evidence")
@@ -62,7 +72,7 @@ class Entry:
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class ComparedMoment:
     """One time at which all are compared.
 
     Attributes
@@ -97,17 +107,17 @@ class Comparison:
     Attributes
     ----------
     prepared : Prepared
-    entries : tuple of Entry
+    entries : tuple of Contender
     left_out : dict
         Solvers that did not fit, and why.
-    moments : tuple of Moment
+    moments : tuple of ComparedMoment
         The one of the largest field power first.
     """
 
     prepared: Prepared
-    entries: tuple[Entry, ...]
+    entries: tuple[Contender, ...]
     left_out: dict[str, str]
-    moments: tuple[Moment, ...]
+    moments: tuple[ComparedMoment, ...]
 
 
 def check_names(solvers: Sequence[str]) -> None:
@@ -229,26 +239,31 @@ def _warm(prepared: Prepared, base: ImageSettings, solvers: Sequence[str]) -> No
         )
 
 
-def _entry(prepared: Prepared, settings: ImageSettings, move: Move | None) -> Entry:
+def _entry(prepared: Prepared, settings: ImageSettings, move: Move | None) -> Contender:
     def progress(done: int, total: int) -> None:
         if move is not None:
             move(settings.solver, done, total)
 
     start = time.perf_counter()
-    result = image(prepared, settings, progress=progress)
+    result = image(prepared, replace(settings, region=None), progress=progress)
     seconds = time.perf_counter() - start
+    if settings.region is not None:
+        account = Account(decisions=list(result.content.decisions))
+        page = with_regions(result.content, result.imager, prepared, settings, account, progress)
+        page = replace(page, decisions=tuple(account.decisions))
+        result = replace(result, content=page, settings=settings)
     strength = np.linalg.norm(result.content.sources.values, axis=0)
-    return Entry(settings.solver, result, seconds, strength)
+    return Contender(settings.solver, result, seconds, strength)
 
 
 def _moment(
-    entries: Sequence[Entry],
+    entries: Sequence[Contender],
     sample: int,
     prepared: Prepared,
     surfaces: Surfaces,
     parcels: NDArray[np.integer],
     places: NDArray[np.float64],
-) -> Moment:
+) -> ComparedMoment:
     meshes, peaks, vertices, doubts = [], [], [], []
     for entry in entries:
         maps = entry.result.content.sources
@@ -260,7 +275,7 @@ def _moment(
         doubts.append(_doubt(entry.result.content, sample, best))
     stacked, where = np.stack(meshes), np.array(peaks, dtype=np.float64)
     regions = np.stack([region_means(mesh, parcels) for mesh in stacked])
-    return Moment(
+    return ComparedMoment(
         sample,
         float(prepared.evoked.times[sample]),
         stacked,
@@ -271,7 +286,7 @@ def _moment(
     )
 
 
-def _doubt(content: PageContent, sample: int, location: int) -> str:
+def _doubt(content: Findings, sample: int, location: int) -> str:
     """Why the strongest location at a time may be no source, as the estimate's own page has it."""
     if content.faint:
         return "does not stand out from noise"

@@ -16,8 +16,8 @@ import numpy as np
 from majorant import __version__
 from majorant.compare.agree import Agreement
 from majorant.compare.page import render_comparison, shown_map
-from majorant.compare.run import Comparison, Entry, Moment
-from majorant.compare.words import headline, site
+from majorant.compare.run import ComparedMoment, Comparison, Contender
+from majorant.compare.words import headline, site, smallest_region
 from majorant.files.output import check_output
 from majorant.files.write import beside, exchange, write_file
 from majorant.forward.surfaces import Surfaces
@@ -84,6 +84,7 @@ def summarise(found: Comparison, command: str) -> dict[str, Any]:
         "kind": "comparison",
         "title": found.prepared.title,
         "headline": headline(found)[0],
+        "smallest_region": smallest_region(found) or None,
         "command": command,
         "version": __version__,
         "solvers": [_solver(entry, found.moments[0]) for entry in found.entries],
@@ -110,7 +111,7 @@ def summarise(found: Comparison, command: str) -> dict[str, Any]:
     }
 
 
-def _solver(entry: Entry, moment: Moment) -> dict[str, Any]:
+def _solver(entry: Contender, moment: ComparedMoment) -> dict[str, Any]:
     content = entry.result.content
     left = content.data - content.predicted
     return {
@@ -121,6 +122,7 @@ def _solver(entry: Entry, moment: Moment) -> dict[str, Any]:
         "unexplained_rms_volt": float(np.sqrt(np.mean(left**2))),
         "log_evidence": entry.evidence,
         "seconds": entry.seconds,
+        "region_cm2": None if entry.region is None else entry.region.area_cm2,
         "status": entry.result.imager.solution_.status[0].value,
         "certificate": content.certificate.sentence(),
         "certificate_holds": content.certificate.holds(),

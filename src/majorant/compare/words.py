@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from majorant.atlas.gyri import gyri
 from majorant.compare.agree import NEAR_MM, together
-from majorant.compare.run import Comparison, Moment
+from majorant.compare.run import ComparedMoment, Comparison
 from majorant.forward.cortex import lobe
-from majorant.words import THIN, clock, instant
+from majorant.words import THIN, clock, instant, number
 
-__all__ = ["headline", "listed", "site"]
+__all__ = ["headline", "listed", "site", "smallest_region"]
 
 
 def headline(found: Comparison) -> tuple[str, str]:
@@ -58,7 +59,19 @@ def headline(found: Comparison) -> tuple[str, str]:
     )
 
 
-def _away(moment: Moment, centre: int, other: int) -> str:
+def smallest_region(found: Comparison) -> str:
+    """Say whose region of the leading peak is smallest; empty where none was asked for."""
+    sizes = {e.title: e.region.area_cm2 for e in found.entries if e.region is not None}
+    if not sizes:
+        return ""
+    said = ", ".join(f"{title} {number(max(size, 1.0), 2)} cm²" for title, size in sizes.items())
+    if len(sizes) == 1:
+        return f"Only one solver has a region: {said}."
+    best = min(sizes, key=lambda title: sizes[title])
+    return f"{best} says most surely where its leading source is. Regions: {said}."
+
+
+def _away(moment: ComparedMoment, centre: int, other: int) -> str:
     distance = moment.agreement.peaks[centre, other]
     if not np.isfinite(distance):
         return "finds nothing then"
@@ -66,17 +79,20 @@ def _away(moment: Moment, centre: int, other: int) -> str:
     return f"puts it {where}{_but(moment, other)}"
 
 
-def _but(moment: Moment, index: int) -> str:
+def _but(moment: ComparedMoment, index: int) -> str:
     """What speaks against a solver's strongest place."""
     why = moment.doubts[index]
     return f", but that {why}" if why else ""
 
 
-def site(moment: Moment, index: int) -> str:
-    """Return side and lobe of a solver's strongest location."""
+def site(moment: ComparedMoment, index: int) -> str:
+    """Return side and gyrus of a solver's strongest location."""
     x, y, z = (float(v) for v in moment.peaks[index])
     if not np.isfinite(x):
         return "(nowhere)"
+    known = gyri().name_of((x, y, z))
+    if known:
+        return known
     name = lobe((x, y, z))
     plain = {"frontal", "parietal", "temporal", "occipital"}
     noun = " lobe" if name in plain else "" if name == "insula" else " cortex"

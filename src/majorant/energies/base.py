@@ -55,6 +55,21 @@ class Energy(ABC, Generic[StateT]):
     def value_and_grad(self, state: StateT) -> tuple[Tensor, StateT]:
         """Energy per sample and its gradient, a record of the same shapes as the state."""
 
+    def exact(self, state: StateT, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Energy of some samples in float64 from its definition, and what rounding is left in it.
+
+        Parameters
+        ----------
+        state : State
+        chosen : Tensor, shape (n_batch,), bool
+
+        Returns
+        -------
+        energy, rounding : Tensor, shape (n_chosen,), float64
+        """
+        energy = self.value(state)[chosen]
+        return energy, energy * 0.0
+
     @abstractmethod
     def admissible(self, origin: StateT, proposed: StateT) -> StateT:
         """Bring a proposal into the domain: clip to the box, or limit its size.

@@ -21,13 +21,27 @@ import torch
 from torch import Tensor
 
 from majorant.energies.base import Energy, State
-from majorant.energies.lengths import apart, difference, dot, finite, inverse, like, looks, norm
+from majorant.energies.lengths import (
+    CACHED,
+    apart,
+    difference,
+    dot,
+    finite,
+    inverse,
+    like,
+    looks,
+    norm,
+)
+from majorant.energies.rounding import SAFETY, carried, roundoff, widened
 from majorant.linalg import ENERGY_DTYPE
-from majorant.networks.autoencoder import Pass, Prior
-from majorant.problem import MajorantError, Problem
+from majorant.networks.autoencoder import Gain, Pass, Prior
+from majorant.problem import MajorantError, MatrixOperator, Problem
 
 SIZE_LIMIT = 10.0
 """A step may be at most this many times as long as the point it starts from."""
+
+SURE = 1e-9
+"""Rounding below this is not looked at more closely."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +147,12 @@ class CosinePoint:
         return self.passed()
 
     @property
+    def entered(self) -> tuple[Tensor, ...]:
+        """Norms of what entered the prior's non-linearities, first layer first."""
+        kept = self.kept
+        return () if kept is None else tuple(norm(z) for z in kept.before)
+
+    @property
     def state(self) -> SourceState:
         """The point as a state; a norm in float64 is finite where numbers of float32 are."""
         known = self.x.dtype != ENERGY_DTYPE
@@ -166,6 +186,8 @@ class CosineEnergy(Energy[SourceState]):
         Of the prior (``lambda``); 1 in the paper.
     tikhonov : float
         ``eps`` of the Tikhonov term, in the units of the lead field; 0 in the paper.
+    wide : callable or None
+        Gives the prior in float64, where somebody keeps it; None makes one when it is needed.
 
     Raises
     ------
@@ -181,6 +203,7 @@ class CosineEnergy(Energy[SourceState]):
         prior: Prior | None = None,
         weight: float = 1.0,
         tikhonov: float = 0.0,
+        wide: Callable[[], Prior] | None = None,
     ) -> None:
         if not (weight >= 0 and tikhonov >= 0):
             raise MajorantError(
@@ -193,6 +216,7 @@ class CosineEnergy(Energy[SourceState]):
             )
         self.problem, self.prior = problem, prior
         self.weight, self.tikhonov = float(weight), float(tikhonov)
+        self._widened = wide
 
     @cached_property
     def _silent(self) -> Tensor:
@@ -238,6 +262,82 @@ class CosineEnergy(Energy[SourceState]):
         scale = torch.where(long, limit * inverse(length), 1.0)
         short = origin.x + like(scale, step) * step
         return SourceState(short).where(long, proposed)
+
+    def exact(self, state: SourceState, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Energy of some samples in float64 from its definition, and what rounding is left in it.
+
+        A matrix-free operator is what it computes, in the precision of the problem.
+        """
+        each = max(1, CACHED // max(1, state.x[0].numel()))
+        parts = [self._exact(state.x, rows) for rows in chosen.nonzero()[:, 0].split(each)]
+        energy, rounding = zip(*parts, strict=True)
+        return torch.cat(energy), torch.cat(rounding)
+
+    def _exact(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for a few samples, by number."""
+        wide = CosineEnergy(self._wide_problem(rows), self._wide_prior, self.weight, self.tikhonov)
+        point = wide.evaluate(x[rows].to(ENERGY_DTYPE))
+        return point.energy, wide.doubt(point)
+
+    def _wide_problem(self, rows: Tensor) -> Problem:
+        own, matrix = self.problem.operator, self._wide_matrix
+        operator = (
+            widened(own, self.problem.y.dtype)
+            if matrix is None
+            else MatrixOperator(matrix if matrix.ndim == 2 else matrix[rows])
+        )
+        return Problem(operator, self.problem.y[rows].to(ENERGY_DTYPE))
+
+    @cached_property
+    def _wide_matrix(self) -> Tensor | None:
+        matrix = self.problem.operator.matrix()
+        return None if matrix is None else matrix.to(ENERGY_DTYPE)
+
+    @cached_property
+    def _wide_prior(self) -> Prior | None:
+        if self.prior is None:
+            return None
+        return self.prior.wide() if self._widened is None else self._widened()
+
+    def doubt(self, point: CosinePoint) -> Tensor:
+        """How far rounding may have moved the energy of a point, float64, (n_batch,).
+
+        Infinite where the prior overflowed: double precision may hold what single does not.
+        """
+        scale = SAFETY * roundoff(point.x)
+        lost = scale * self._conditioning(point)
+        coarse = lost > SURE
+        if point.x.dtype == ENERGY_DTYPE and looks(lost) and bool(coarse.any()):
+            lost = torch.where(coarse, scale * self._componentwise(point), lost)
+        if self.prior is not None and self.weight:
+            error = carried(self._gains, point.norm_x, point.entered)
+            lost = lost + self.weight * scale * error / point.norm_phi
+        return torch.where(point.norm_x == 0, 0.0, torch.nan_to_num(lost, nan=torch.inf))
+
+    def _conditioning(self, point: CosinePoint) -> Tensor:
+        """``|L|_F |x| / |L x|``; nothing of an operator that is what it computes."""
+        return self._lead_size.to(point.norm_x) * point.norm_x / point.norm_data
+
+    def _componentwise(self, point: CosinePoint) -> Tensor:
+        """``||L||x|| / |L x|``, which knows the columns that no sensor sees."""
+        matrix = self.problem.operator.matrix()
+        if matrix is None:
+            return self._conditioning(point)
+        size = norm(matrix.abs() @ point.x.abs())
+        return torch.where(size == 0, 0.0, size / point.norm_data)
+
+    @cached_property
+    def _lead_size(self) -> Tensor:
+        """Norm of the lead field, with the Tikhonov term's; () or (n_batch,)."""
+        matrix = self.problem.operator.matrix()
+        if matrix is None:
+            return torch.zeros((), dtype=ENERGY_DTYPE)
+        size = torch.linalg.vector_norm(matrix, dim=(-2, -1), dtype=ENERGY_DTYPE)
+        return torch.sqrt(size**2 + self.tikhonov**2)
+
+    @cached_property
+    def _gains(self) -> tuple[Gain, ...]:
+        return () if self.prior is None else self.prior.gains(self.problem.n_times)
 
     def gradient(self, x: Tensor) -> Tensor:
         """The closed-form gradient alone, differentiable once more; for training."""

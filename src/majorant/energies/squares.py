@@ -9,15 +9,19 @@ Source: Tikhonov regularisation; its minimiser is the minimum-norm estimate with
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
 from majorant.energies.base import Energy
 from majorant.energies.cosine import SIZE_LIMIT, SourceState
 from majorant.energies.lengths import inverse, norm
+from majorant.energies.rounding import SAFETY, roundoff, widened
 from majorant.errors import MajorantError
-from majorant.linalg import ENERGY_DTYPE, spd_power, spectral_norm_bound, squared_norm
-from majorant.problem import Problem
+from majorant.linalg import ENERGY_DTYPE, spd_power, spectral_norm_bound, squared_norm, total
+from majorant.problem import MatrixOperator, Problem
 
 
 class SquaresEnergy(Energy[SourceState]):
@@ -94,6 +98,56 @@ class SquaresEnergy(Energy[SourceState]):
         if self.weight:
             grad = grad + self._penalty(state.x)
         return self._value(state.x, white), SourceState(grad)
+
+    def exact(self, state: SourceState, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Energy of some samples in float64 from its definition, and what rounding is left in it.
+
+        A matrix-free operator is what it computes, in the precision of the problem.
+        """
+        wide = self._wide
+        point = SourceState(state.x.to(ENERGY_DTYPE))
+        energy = wide.value(point)
+        return energy[chosen], wide.doubt(point, energy)[chosen]
+
+    @cached_property
+    def _wide(self) -> SquaresEnergy:
+        problem, matrix = self.problem, self.problem.operator.matrix()
+        operator = (
+            widened(problem.operator, problem.y.dtype)
+            if matrix is None
+            else MatrixOperator(matrix.to(ENERGY_DTYPE), problem.operator.n_orient)
+        )
+        y = problem.y.to(ENERGY_DTYPE)
+        return SquaresEnergy(replace(problem, operator=operator, y=y), self.weight)
+
+    def doubt(self, state: SourceState, energy: Tensor) -> Tensor:
+        """How far rounding may have moved an energy, float64, (n_batch,).
+
+        A residual errs by ``u (|W L|_F |x| + |W y|)``, and half its square accordingly.
+        """
+        lost = SAFETY * roundoff(state.x) * (self._reach * norm(state.x) + self._size_y)
+        return lost * (torch.sqrt(2.0 * energy.clamp_min(0)) + lost)
+
+    @cached_property
+    def _reach(self) -> Tensor:
+        """``|W L|_F``; nothing of an operator that is what it computes."""
+        matrix = self.problem.operator.matrix()
+        if matrix is None:
+            return torch.zeros((), dtype=ENERGY_DTYPE)
+        white = self.whiten_rows(matrix)
+        return torch.linalg.vector_norm(white, dim=(-2, -1), dtype=ENERGY_DTYPE)
+
+    def gap(self, gradient: Tensor) -> Tensor | None:
+        """Duality gap: how far the energy lies above its minimum at most, float64, (n_batch,).
+
+        With the residual as the dual variable it is ``<g, R g> / (2 weight^2)``; None without a
+        Tikhonov term, where no residual is feasible.
+        """
+        if not self.weight:
+            return None
+        wide, prior = gradient.to(ENERGY_DTYPE), self.problem.source_prior
+        scaled = wide if prior is None else wide * prior.to(wide)[:, None]
+        return total(wide * scaled) / (2.0 * self.weight**2)
 
     def hessian(self, v: Tensor) -> Tensor:
         """The Hessian times ``v``, which does not depend on the state; like ``v``."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.findings.evidence import Evidence
+from majorant.findings.evidence import Observed
 from majorant.recording.scalp import frontal_pole
 from majorant.words import written
 
@@ -42,7 +42,7 @@ class Eyes:
     front: NDArray[np.float64]
     ratio: NDArray[np.float64]
 
-    def near(self, e: Evidence) -> list[int]:
+    def near(self, e: Observed) -> list[int]:
         """Peaks in frontal cortex within 20 ms of such a moment, from 0."""
         times = e.times[self.moments]
         return [
@@ -52,7 +52,7 @@ class Eyes:
         ]
 
 
-def find_eyes(e: Evidence) -> Eyes | None:
+def find_eyes(e: Observed) -> Eyes | None:
     """Find when frontal-pole electrodes dominate, and follow the eye channels."""
     evoked = e.prepared.evoked
     pole = frontal_pole(evoked.info)
@@ -75,7 +75,7 @@ def find_eyes(e: Evidence) -> Eyes | None:
     return Eyes(moments, name, correlation, strongest, front, ratio)
 
 
-def eyes(e: Evidence) -> frozenset[int]:
+def eyes(e: Observed) -> frozenset[int]:
     """Peaks, from 0, that are probably the eyes: an eye channel says so."""
     found = find_eyes(e)
     if found is None or found.name is None:
@@ -83,7 +83,7 @@ def eyes(e: Evidence) -> frozenset[int]:
     return frozenset(found.near(e))
 
 
-def find_blinks(e: Evidence) -> str | None:
+def find_blinks(e: Observed) -> str | None:
     """Frontal-pole electrodes that dominate, and that follow the eye channels."""
     evoked, found = e.prepared.evoked, find_eyes(e)
     if found is None:
@@ -122,7 +122,7 @@ def _run_around(moments: NDArray[np.int64], worst: int) -> tuple[int, int]:
     return first, last
 
 
-def _eye_channel(e: Evidence, pole: NDArray[np.int64]) -> tuple[str | None, float]:
+def _eye_channel(e: Observed, pole: NDArray[np.int64]) -> tuple[str | None, float]:
     """The eye channel that the frontal pole follows best, and how well."""
     if e.prepared.eog is None or not e.prepared.eog_names:
         return None, 0.0
@@ -135,7 +135,7 @@ def _eye_channel(e: Evidence, pole: NDArray[np.int64]) -> tuple[str | None, floa
     return e.prepared.eog_names[best], values[best]
 
 
-def _blink_trials(e: Evidence, pole: NDArray[np.int64]) -> str | None:
+def _blink_trials(e: Observed, pole: NDArray[np.int64]) -> str | None:
     """Trials with blinks that the average does not show as such."""
     swings = e.prepared.swings
     if swings is None:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from majorant.findings.blinks import find_blinks
-from majorant.findings.evidence import Evidence, percent
+from majorant.findings.evidence import Observed, percent
 from majorant.findings.faint import faint
 from majorant.findings.standing import at_edge
 from majorant.forward.ages import ADULT
 from majorant.problem import Status
+from majorant.recording.faults import SATURATED
 from majorant.recording.scalp import coverage
 from majorant.words import number
 
@@ -25,15 +26,15 @@ INFANT = 2.5
 """Years below which there are templates of the age."""
 
 
-Check = Callable[[Evidence], str | None]
+Check = Callable[[Observed], str | None]
 
 
-def find_cautions(evidence: Evidence) -> tuple[str, ...]:
+def find_cautions(evidence: Observed) -> tuple[str, ...]:
     """Run every check; the sentences of those that found something, the gravest first."""
     return tuple(text for check in CHECKS if (text := check(evidence)) is not None)
 
 
-def _not_solved(e: Evidence) -> str | None:
+def _not_solved(e: Observed) -> str | None:
     if not e.certificate.holds():
         rises = int(e.certificate.violations.sum())
         return (
@@ -50,7 +51,7 @@ def _not_solved(e: Evidence) -> str | None:
     return None
 
 
-def _offset(e: Evidence) -> str | None:
+def _offset(e: Observed) -> str | None:
     evoked, settings = e.prepared.evoked, e.settings
     if evoked.baseline is not None or len(evoked.times) < settings.enough_samples:
         return None
@@ -67,7 +68,11 @@ def _offset(e: Evidence) -> str | None:
     )
 
 
-def _before_the_event(e: Evidence) -> str | None:
+def _saturated(e: Observed) -> str | None:
+    return next((said for said in e.prepared.decisions if said.startswith(SATURATED)), None)
+
+
+def _before_the_event(e: Observed) -> str | None:
     before = e.times < 0
     if not before.any() or before.all():
         return None
@@ -81,7 +86,7 @@ def _before_the_event(e: Evidence) -> str | None:
     )
 
 
-def _explained(e: Evidence) -> str | None:
+def _explained(e: Observed) -> str | None:
     if not e.peaks:
         return None
     share = float(e.explained[e.sample(e.peaks[0].time)])
@@ -93,7 +98,7 @@ def _explained(e: Evidence) -> str | None:
     )
 
 
-def _edge(e: Evidence) -> str | None:
+def _edge(e: Observed) -> str | None:
     if not e.peaks or not at_edge(e, 0):
         return None
     return (
@@ -102,7 +107,7 @@ def _edge(e: Evidence) -> str | None:
     )
 
 
-def _electrodes(e: Evidence) -> str | None:
+def _electrodes(e: Observed) -> str | None:
     count = len(e.prepared.evoked.ch_names)
     if count >= e.settings.few_electrodes:
         return None
@@ -110,7 +115,7 @@ def _electrodes(e: Evidence) -> str | None:
     return f"Only {count} electrodes: places are good to {how}; 32 or more are advised."
 
 
-def _coverage(e: Evidence) -> str | None:
+def _coverage(e: Observed) -> str | None:
     share = coverage(e.prepared.evoked.info)
     if share >= e.settings.poor_coverage:
         return None
@@ -120,7 +125,7 @@ def _coverage(e: Evidence) -> str | None:
     )
 
 
-def _trials(e: Evidence) -> str | None:
+def _trials(e: Observed) -> str | None:
     nave = int(e.prepared.evoked.nave)
     if nave >= e.settings.few_trials:
         return None
@@ -128,7 +133,7 @@ def _trials(e: Evidence) -> str | None:
     return f"The data are {what}; noise is high, and small peaks may not come again."
 
 
-def _ad_hoc(e: Evidence) -> str | None:
+def _ad_hoc(e: Observed) -> str | None:
     if e.prepared.noise_kind != "ad hoc":
         return None
     return (
@@ -138,7 +143,7 @@ def _ad_hoc(e: Evidence) -> str | None:
     )
 
 
-def _fixed(e: Evidence) -> str | None:
+def _fixed(e: Observed) -> str | None:
     if e.loose > 0 or e.alignment is None:
         return None
     return (
@@ -147,7 +152,7 @@ def _fixed(e: Evidence) -> str | None:
     )
 
 
-def _template(e: Evidence) -> str | None:
+def _template(e: Observed) -> str | None:
     if e.alignment is None:
         return None
     whose = "a template" if e.alignment.by != "warp" else "a template warped to the electrodes"
@@ -163,7 +168,7 @@ def _template(e: Evidence) -> str | None:
     return text
 
 
-def _small(e: Evidence) -> str | None:
+def _small(e: Observed) -> str | None:
     known = e.alignment is None or e.alignment.age is not None
     if known or (e.alignment.size or 1.0) > e.settings.small_head:
         return None
@@ -174,7 +179,7 @@ def _small(e: Evidence) -> str | None:
     )
 
 
-def _child(e: Evidence) -> str | None:
+def _child(e: Observed) -> str | None:
     if e.alignment is None or e.alignment.age is None or e.alignment.age >= ADULT:
         return None
     text = (
@@ -189,7 +194,7 @@ def _child(e: Evidence) -> str | None:
     return text
 
 
-def _far(e: Evidence) -> str | None:
+def _far(e: Observed) -> str | None:
     if not e.peaks or e.alignment is None:
         return None
     from majorant.forward.cortex import mni305_to_mni152
@@ -204,7 +209,7 @@ def _far(e: Evidence) -> str | None:
     )
 
 
-def _rival(e: Evidence) -> str | None:
+def _rival(e: Observed) -> str | None:
     if len(e.peaks) < 2:
         return None
     first, second = e.peaks[:2]
@@ -217,7 +222,7 @@ def _rival(e: Evidence) -> str | None:
     )
 
 
-def _cut_filter(e: Evidence) -> str | None:
+def _cut_filter(e: Observed) -> str | None:
     recording, settings = e.prepared.recording, e.prepared.settings
     if recording is None or recording.kind == "raw" or settings.filter is None:
         return None
@@ -227,7 +232,7 @@ def _cut_filter(e: Evidence) -> str | None:
     )
 
 
-def _carried_over(e: Evidence) -> str | None:
+def _carried_over(e: Observed) -> str | None:
     if e.exact_places:
         return None
     return (
@@ -238,6 +243,7 @@ def _carried_over(e: Evidence) -> str | None:
 
 CHECKS: Sequence[Check] = (
     _not_solved,
+    _saturated,
     find_blinks,
     _offset,
     faint,

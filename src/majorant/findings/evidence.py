@@ -13,7 +13,7 @@ from majorant.problem import Certificate, Status
 from majorant.recording.prepare import Prepared
 from majorant.words import clock, mni, written
 
-__all__ = ["CautionSettings", "Evidence", "percent"]
+__all__ = ["CautionSettings", "Observed", "percent"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class CautionSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class Observed:
     """What the checks look at.
 
     Attributes
@@ -131,7 +131,7 @@ class Evidence:
 
     def where(self, peak: Peak) -> str:
         """A peak's place and time in words."""
-        return f"{peak.hemisphere} {peak.lobe} ({mni(peak.mni)}) at {self.at(peak.time)}"
+        return f"{peak.hemisphere} {peak.named} ({mni(peak.mni)}) at {self.at(peak.time)}"
 
 
 def percent(share: float) -> str:

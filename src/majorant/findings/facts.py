@@ -1,6 +1,7 @@
-"""What a page shows: plain arrays and sentences, with nothing left to compute.
+"""What is true of an estimate: plain arrays and sentences, with nothing left to compute.
 
-The `eeg` room fills a :class:`PageContent`; `figures.py` draws it and `page.py` writes it.
+The room ``imaging`` fills one :class:`Findings`; the page draws it, the terminal and
+``summary.json`` say it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from majorant.imager.courses import RegionCourses
 from majorant.problem import Certificate
 
 
@@ -39,6 +41,8 @@ class Peak:
     moment : float or None
         Of the dipole there that the data ask for at that time, A m, whatever the estimate's unit;
         see :mod:`majorant.findings.moments`.
+    name : str
+        Of its place in an atlas, without the side; "" where it has none.
     """
 
     time: float
@@ -49,6 +53,12 @@ class Peak:
     amplitude: float
     share: float
     moment: float | None = None
+    name: str = ""
+
+    @property
+    def named(self) -> str:
+        """Name of the place, or of the lobe where it has none."""
+        return self.name or self.lobe
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,10 @@ class SourceMaps:
     unit : str
         ``"Am"`` or the name of the statistic.
     signed : bool
+    names : tuple of str or None
+        Region of every location in an atlas, without its side, "" for none.
+    atlas : str
+        What that atlas is called.
     """
 
     values: NDArray[np.float64]
@@ -79,6 +93,8 @@ class SourceMaps:
     unit: str
     signed: bool
     parcels: NDArray[np.int64] | None = None
+    names: tuple[str, ...] | None = None
+    atlas: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +123,58 @@ class Uncertainty:
     draws: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Where the source of a peak is, with the probability of its `Regions`.
+
+    Attributes
+    ----------
+    locations : array, shape (n,)
+        Indices into the locations of the estimate, the likeliest first.
+    area_cm2 : float
+        Of the cortex in it.
+    places : tuple of (str, float)
+        Side and gyrus, with the share of the area that lies there; the largest first.
+    real : float
+        How many of the simulated peaks like this one had a source within 30 mm, 0 to 1.
+    """
+
+    locations: NDArray[np.int64]
+    area_cm2: float
+    places: tuple[tuple[str, float], ...]
+    real: float
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """The regions of all peaks, and what the data support.
+
+    Attributes
+    ----------
+    coverage : float
+        Probability for which they were calibrated, 0 to 1.
+    peaks : tuple of Peak
+        Strongest first.
+    of : tuple of Region or None
+        One for each peak; None where there were too few trials of its kind.
+    how : str
+        How they were calibrated; whole sentences.
+    found : array, shape (n_locations,)
+        How many simulated sources there were found whose dipole is as strong as that of the
+        strongest peak, 0 to 1.
+    """
+
+    coverage: float
+    peaks: tuple[Peak, ...]
+    of: tuple[Region | None, ...]
+    how: str
+    found: NDArray[np.float64]
+
+    def unsupported(self) -> NDArray[np.bool_]:
+        """Cortex where such a source would more often be missed than found."""
+        return self.found < 0.5
+
+
 @dataclass(frozen=True)
 class Moment:
     """A time at which the page shows maps.
@@ -128,8 +196,8 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class PageContent:
-    """Everything `report.html` says.
+class Findings:
+    """Everything that was found: maps and peaks, how sure they are, what speaks against them.
 
     Attributes
     ----------
@@ -169,6 +237,10 @@ class PageContent:
         estimate; None takes its own.
     doubts : tuple of str
         For each peak why it may not be the headline, as the end of a sentence, or "".
+    courses : RegionCourses or None
+        Of the regions of interest.
+    regions : Regions or None
+        Where the sources of the peaks are, where that was asked for.
     """
 
     title: str
@@ -192,6 +264,8 @@ class PageContent:
     faint: str | None = None
     doubts: tuple[str, ...] = ()
     limit: float | None = None
+    courses: RegionCourses | None = None
+    regions: Regions | None = None
 
     @property
     def leading(self) -> int | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from majorant.findings.evidence import Evidence
+from majorant.findings.evidence import Observed
 from majorant.words import number
 
 __all__ = ["faint", "level_needed", "strongest_ratio"]
@@ -23,7 +23,7 @@ SURE = 2.0
 """Deviations within which zero is not ruled out at any single place."""
 
 
-def faint(e: Evidence) -> str | None:
+def faint(e: Observed) -> str | None:
     """Say that no source stands out from noise, and what was measured; None where one does."""
     if not e.peaks or e.prepared.noise_kind == "ad hoc":
         return None
@@ -53,7 +53,7 @@ def faint(e: Evidence) -> str | None:
     )
 
 
-def level_needed(e: Evidence) -> float:
+def level_needed(e: Observed) -> float:
     """Root mean square of the whitened data that noise alone does not reach at any time."""
     floor = e.settings.low_snr
     if e.rank < 1:

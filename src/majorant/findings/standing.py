@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from majorant.findings.blinks import eyes
-from majorant.findings.evidence import Evidence, percent
+from majorant.findings.evidence import Observed, percent
 from majorant.findings.faint import SURE, level_needed
 from majorant.findings.shadows import SHADOW
 from majorant.words import number
@@ -17,7 +17,7 @@ from majorant.words import number
 __all__ = ["at_edge", "doubts"]
 
 
-def doubts(e: Evidence) -> tuple[str, ...]:
+def doubts(e: Observed) -> tuple[str, ...]:
     """Why each peak is not to be the headline, as the end of a sentence; "" where nothing speaks.
 
     Returns
@@ -36,14 +36,14 @@ def doubts(e: Evidence) -> tuple[str, ...]:
     )
 
 
-def at_edge(e: Evidence, k: int) -> bool:
+def at_edge(e: Observed, k: int) -> bool:
     """Whether a peak is but the end of the window, beyond which the activity may go on."""
     if len(e.times) < 3 or not e.window:
         return False
     return e.sample(e.peaks[k].time) in (0, len(e.times) - 1)
 
 
-def _shadow(e: Evidence, k: int) -> str:
+def _shadow(e: Observed, k: int) -> str:
     """A peak that leakage of a stronger one makes."""
     share, of = e.leaked[k] if e.leaked else (0.0, 0)
     if share < SHADOW:
@@ -51,13 +51,13 @@ def _shadow(e: Evidence, k: int) -> str:
     return f"may be the shadow of peak {of + 1}, whose leakage alone gives {percent(share)} of it"
 
 
-def _before(e: Evidence, k: int) -> str:
+def _before(e: Observed, k: int) -> str:
     """Only a window that ends before the event lists what lies before it."""
     events = e.window and e.prepared.epochs is not None
     return "lies before the event" if events and e.peaks[k].time < 0 else ""
 
 
-def _noise(e: Evidence, k: int) -> str:
+def _noise(e: Observed, k: int) -> str:
     """Against noise at the sensors, and against what the deviation allows at this very place."""
     if e.prepared.noise_kind == "ad hoc":
         return ""

@@ -18,7 +18,7 @@ from majorant.forward import graph
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.mesh import coarser_faces
 
-__all__ = ["N_ICO", "SPACES", "Anatomy", "SourceSpace"]
+__all__ = ["N_ICO", "SPACES", "Anatomy", "AnatomySpace"]
 
 SPACES = ("regions", "ico5", "ico4", "ico3")
 """Source spaces of an anatomy; "ico5" is the fine mesh itself, whatever its size."""
@@ -79,7 +79,7 @@ class Anatomy:
         """All nodes of the shells, from the scalp inwards, shape (3 n, 3)."""
         return self.shells[::-1].reshape(-1, 3).copy()
 
-    def space(self, name: str) -> SourceSpace:
+    def space(self, name: str) -> AnatomySpace:
         """Return a source space.
 
         Parameters
@@ -93,17 +93,17 @@ class Anatomy:
         """
         edges = graph.mesh_edges(torch.from_numpy(self.faces))
         if name == "ico5":
-            return SourceSpace(torch.arange(len(self.positions)), edges, None)
+            return AnatomySpace(torch.arange(len(self.positions)), edges, None)
         if name == "regions":
             table = torch.from_numpy(self.parcels)
             labels = table[self.hemisphere, self.vertices]
             inside = (labels >= 0).nonzero().flatten()
             positions = torch.from_numpy(self.positions)
             central = graph.nearest_to_centroid(positions[inside], labels[inside])
-            return SourceSpace(inside[central], graph.contract_edges(edges, labels), labels)
+            return AnatomySpace(inside[central], graph.contract_edges(edges, labels), labels)
         if name not in N_ICO:
             raise MajorantError(f"there is no source space {name!r}; choose {', '.join(SPACES)}")
-        return SourceSpace(*self._icosahedral(N_ICO[name]), None)
+        return AnatomySpace(*self._icosahedral(N_ICO[name]), None)
 
     def _icosahedral(self, n_kept: int) -> tuple[Tensor, Tensor]:
         """Return the first vertices of each hemisphere and the edges of the coarser mesh."""
@@ -138,7 +138,7 @@ class Anatomy:
 
 
 @dataclass(frozen=True, eq=False)
-class SourceSpace:
+class AnatomySpace:
     """Which columns a lead field has, on the mesh of an anatomy.
 
     Attributes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,21 +37,16 @@ def check_indices(name: str, index: Tensor, low: int, high: int) -> None:
         )
 
 
-def check_parts(
-    *,
-    gain: Tensor,
-    n_orient: int,
-    positions: Tensor,
-    normals: Tensor,
-    edges: Tensor,
-    ch_names: tuple[str, ...],
-    hemisphere: Tensor,
-    vertices: Tensor,
-    kind: str,
-    subject: str,
-    parcels: Tensor | None,
-) -> None:
-    """Raise MajorantError unless the parts of a lead field fit together."""
+def check_parts(parts: Any) -> None:
+    """Raise MajorantError unless the parts of a lead field fit together.
+
+    Parameters
+    ----------
+    parts : Leadfield
+    """
+    gain, n_orient, edges = parts.gain, parts.n_orient, parts.edges
+    positions, normals, vertices = parts.positions, parts.normals, parts.vertices
+    hemisphere, ch_names, parcels = parts.hemisphere, parts.ch_names, parts.parcels
     n, columns = gain.shape if gain.ndim == 2 else (0, 0)
     if n == 0 or columns == 0 or n_orient not in (1, 3) or columns % n_orient:
         raise MajorantError(
@@ -84,8 +80,8 @@ def check_parts(
     check_indices("edges", edges, 0, locations)
     if len(edges) and not bool((edges[:, 0] < edges[:, 1]).all()):
         raise MajorantError("edges must be pairs (i, j) with i < j")
-    if kind not in ("vertices", "regions") or not isinstance(subject, str):
-        raise MajorantError(f"kind is {kind!r}; expected 'vertices' or 'regions'")
+    if parts.kind not in ("vertices", "regions") or not isinstance(parts.subject, str):
+        raise MajorantError(f"kind is {parts.kind!r}; expected 'vertices' or 'regions'")
     if parcels is not None:
         if parcels.ndim != 2:
             raise MajorantError(f"parcels has shape {tuple(parcels.shape)}; expected 2-D")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from majorant.forward.mesh import nearest_on_surface
-from majorant.forward.shells import Head
+from majorant.forward.shells import ShellHead
 from majorant.problem import MajorantError
 
 __all__ = [
@@ -275,13 +275,13 @@ def digitised_electrodes(
     return Electrodes("digitised positions", tuple(positions), place, marks)
 
 
-def align(electrodes: Electrodes, head: Head) -> Alignment:
+def align(electrodes: Electrodes, head: ShellHead) -> Alignment:
     """Bring electrodes onto the template's scalp.
 
     Parameters
     ----------
     electrodes : Electrodes
-    head : Head
+    head : ShellHead
 
     Returns
     -------
@@ -312,7 +312,7 @@ def align(electrodes: Electrodes, head: Head) -> Alignment:
     )
 
 
-def rigid_to_template(electrodes: Electrodes, head: Head) -> np.ndarray:
+def rigid_to_template(electrodes: Electrodes, head: ShellHead) -> np.ndarray:
     """Return the rotation and shift to the template, by the fiducials or else the head frame's.
 
     Returns
@@ -327,7 +327,7 @@ def rigid_to_template(electrodes: Electrodes, head: Head) -> np.ndarray:
 
 
 def _fit_scale(
-    z: np.ndarray, origin: np.ndarray, head: Head, shift_sd: float, n_iter: int = 40
+    z: np.ndarray, origin: np.ndarray, head: ShellHead, shift_sd: float, n_iter: int = 40
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return factors and shift, shapes (3,), that bring origin + z onto the scalp."""
     n = len(z)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -55,6 +56,19 @@ def average_reference(n: int) -> Tensor:
     rows = torch.tril(torch.ones(n - 1, n, dtype=torch.float64))
     rows[torch.arange(n - 1), torch.arange(1, n)] = -k
     return rows / torch.sqrt(k * (k + 1))[:, None]
+
+
+class OnSurface(TypedDict, total=False):
+    """Where locations lie on the surfaces of a head; all may be left out.
+
+    Attributes are those of :class:`Leadfield`; arrays of any kind.
+    """
+
+    hemisphere: Tensor | np.ndarray | None
+    vertices: Tensor | np.ndarray | None
+    kind: str
+    subject: str
+    parcels: Tensor | np.ndarray | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +118,7 @@ class Leadfield:
     parcels: Tensor | None = None
 
     def __post_init__(self) -> None:
-        check_parts(**{field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+        check_parts(self)
 
     @classmethod
     def from_arrays(
@@ -116,17 +130,18 @@ class Leadfield:
         n_orient: int = 1,
         edges: Tensor | np.ndarray | None = None,
         ch_names: Sequence[str] | None = None,
-        hemisphere: Tensor | np.ndarray | None = None,
-        vertices: Tensor | np.ndarray | None = None,
-        kind: str = "vertices",
-        subject: str = "",
-        parcels: Tensor | np.ndarray | None = None,
+        **surface: Unpack[OnSurface],
     ) -> Leadfield:
         """Build a lead field from arrays; what is not given is filled in neutrally.
 
         Positions default to the origin, normals to +z, edges to none, names to "S000", ...
-        Edges may come in any order and twice.
+        Edges may come in any order and twice. What belongs to a surface of a head (hemisphere,
+        vertices, kind, subject, parcels) is given by name as well, see :class:`OnSurface`.
         """
+        if unknown := set(surface) - set(OnSurface.__annotations__):
+            raise TypeError(f"from_arrays() got an unexpected keyword argument {min(unknown)!r}")
+        hemisphere, vertices = surface.get("hemisphere"), surface.get("vertices")
+        parcels = surface.get("parcels")
         matrix = torch.as_tensor(gain, dtype=torch.float64)
         if matrix.ndim != 2:
             raise MajorantError(f"the gain has shape {tuple(matrix.shape)}; expected 2-D")
@@ -144,8 +159,8 @@ class Leadfield:
             ch_names=tuple(f"S{i:03d}" for i in range(n)) if ch_names is None else tuple(ch_names),
             hemisphere=as_int(torch.full((s,), -1) if hemisphere is None else hemisphere),
             vertices=as_int(torch.arange(s) if vertices is None else vertices),
-            kind=kind,
-            subject=subject,
+            kind=surface.get("kind", "vertices"),
+            subject=surface.get("subject", ""),
             parcels=None if parcels is None else as_int(parcels),
         )
 

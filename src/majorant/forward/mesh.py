@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.spatial import KDTree
 
 __all__ = [
+    "MeshSample",
     "barycentric",
     "cast_rays",
     "cast_rays_near",
@@ -171,13 +173,16 @@ def coarser_faces(faces: np.ndarray) -> np.ndarray:
         Oriented alike.
     """
     n_old = 10 * ((int(faces.max()) + 1 - 2) // 40) + 2
-    opposite = {}
-    for a, b, c in faces.tolist():
-        opposite[a, b], opposite[b, c], opposite[c, a] = c, a, b
-    middle = faces[(faces >= n_old).all(axis=1)]
-    return np.array(
-        [[opposite[b, a], opposite[c, b], opposite[a, c]] for a, b, c in middle.tolist()]
-    )
+    corners = faces.astype(np.int64)
+    n = int(corners.max()) + 1
+    # The corner opposite a directed edge: a closed surface has each of them once.
+    edges = np.concatenate([n * corners[:, k] + corners[:, (k + 1) % 3] for k in range(3)])
+    tips = np.concatenate([corners[:, (k + 2) % 3] for k in range(3)])
+    order = np.argsort(edges)
+    edges, tips = edges[order], tips[order]
+    a, b, c = corners[(corners >= n_old).all(axis=1)].T
+    turned = (n * b + a, n * c + b, n * a + c)
+    return np.stack([tips[np.searchsorted(edges, edge)] for edge in turned], axis=1)
 
 
 def octahedron(depth: int) -> np.ndarray:
@@ -199,3 +204,42 @@ def octahedron(depth: int) -> np.ndarray:
     angle = np.pi / 2 * np.abs(points) / n
     points = np.sign(points) * np.sin(angle)
     return points / np.linalg.norm(points, axis=1, keepdims=True)
+
+
+class MeshSample:
+    """A few vertices of a mesh, spread over all of it, with the triangles around them.
+
+    Parameters
+    ----------
+    faces : ndarray, shape (n_faces, 3)
+    n_vertices : int
+    n_kept : int
+        Vertices that every part has, beside those asked for.
+    """
+
+    def __init__(self, faces: np.ndarray, n_vertices: int, n_kept: int = 100) -> None:
+        self.faces, self.n_vertices = faces, n_vertices
+        index = np.repeat(np.arange(len(faces)), 3)
+        shape = (n_vertices, len(faces))
+        self._at = csr_array((np.ones(len(index), bool), (faces.ravel(), index)), shape=shape)
+        self._kept = np.unique(np.linspace(0, n_vertices - 1, n_kept).astype(np.int64))
+
+    def around(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the part of the mesh with all triangles of some vertices, and of the sample.
+
+        Parameters
+        ----------
+        vertices : ndarray, shape (n,)
+
+        Returns
+        -------
+        part : ndarray, shape (n_part,)
+            Vertices of the mesh.
+        faces : ndarray, shape (n_part_faces, 3)
+            In their numbers.
+        rows : ndarray, shape (n,)
+            Where the vertices asked for are among them.
+        """
+        faces = self.faces[np.unique(self._at[np.r_[vertices, self._kept]].indices)]
+        part = np.unique(np.r_[faces.ravel(), vertices])
+        return part, np.searchsorted(part, faces), np.searchsorted(part, vertices)

@@ -23,7 +23,7 @@ from majorant.forward.surfaces import package_folder
 __all__ = [
     "SKULL_LIMIT",
     "SKULL_SHARE",
-    "Head",
+    "ShellHead",
     "build_head",
     "compute_gain",
     "move_inside",
@@ -40,7 +40,7 @@ MIN_DEPTH = 0.001
 
 
 @dataclass(frozen=True, eq=False)
-class Head:
+class ShellHead:
     """What the template has that does not depend on electrodes.
 
     All coordinates are metres in fsaverage's surface RAS (MNI305).
@@ -72,7 +72,7 @@ class Head:
     solution: bytes
 
 
-def build_head(conductivity: tuple[float, float, float], thickness: float = 1.0) -> Head:
+def build_head(conductivity: tuple[float, float, float], thickness: float = 1.0) -> ShellHead:
     """Build the shells from MNE's files and solve for them.
 
     Parameters
@@ -94,7 +94,7 @@ def build_head(conductivity: tuple[float, float, float], thickness: float = 1.0)
     order = {
         int(point["ident"]): np.asarray(point["r"], dtype=np.float64) for point in fiducials[0]
     }
-    return Head(
+    return ShellHead(
         shells=shells,
         shell_faces=faces,
         conductivity=conductivity,
@@ -149,7 +149,7 @@ def _solve(
         return path.read_bytes()
 
 
-def move_inside(positions: np.ndarray, head: Head) -> tuple[np.ndarray, np.ndarray]:
+def move_inside(positions: np.ndarray, head: ShellHead) -> tuple[np.ndarray, np.ndarray]:
     """Move sources that lie outside the inner skull, or hardly under it, towards the centre.
 
     Parameters
@@ -177,7 +177,7 @@ def move_inside(positions: np.ndarray, head: Head) -> tuple[np.ndarray, np.ndarr
 
 
 def compute_gain(
-    head: Head,
+    head: ShellHead,
     positions: np.ndarray,
     normals: np.ndarray,
     ch_names: Sequence[str],
@@ -187,7 +187,7 @@ def compute_gain(
 
     Parameters
     ----------
-    head : Head
+    head : ShellHead
     positions, normals : ndarray, shape (n_locations, 3)
     ch_names : sequence of str
     electrodes : ndarray, shape (n_electrodes, 3)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ class Surfaces:
         """Half way between white and pial, shape (2, 10242, 3)."""
         return (self.white + self.pial) / 2
 
-    @property
+    @cached_property
     def normals(self) -> np.ndarray:
         """Outward unit normals of the pial surface, shape (2, 10242, 3), float64."""
         return np.stack([vertex_normals(v, f) for v, f in zip(self.pial, self.faces, strict=True)])

@@ -26,13 +26,14 @@ from majorant.forward.electrodes import Alignment
 from majorant.forward.graph import contract_edges, mesh_edges
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.mesh import coarser_faces, octahedron
-from majorant.forward.shells import Head
+from majorant.forward.shells import ShellHead
 from majorant.forward.surfaces import Surfaces, read_surfaces
 from majorant.problem import MajorantError
 
 __all__ = [
     "CONDUCTIVITY",
     "SPACES",
+    "aligned_leadfield",
     "build_small",
     "octahedral",
     "read_electrodes",
@@ -86,7 +87,7 @@ def template_head(
     progress: Progress = None,
     *,
     thickness: float = 1.0,
-) -> Head:
+) -> ShellHead:
     """Return what the head has that does not depend on electrodes.
 
     Parameters
@@ -156,12 +157,33 @@ def template_leadfield(
     Pial vertices that lie outside the inner skull, or less than 1 mm under it, are moved inwards
     (11 of 20,484, by at most 1.6 mm).
     """
-    if space not in SPACES:
-        raise MajorantError(f"there is no source space {space!r}; choose {', '.join(SPACES)}")
+    _check_space(space)
     store = Cache(progress)
     request = _request(electrodes, conductivity, ch_names, fiducials, thickness)
     tensors, info = _gain(request, store)
     return _leadfield(tensors, info, _surfaces(store), space, fixed)
+
+
+def aligned_leadfield(
+    electrodes: Electrodes,
+    *,
+    space: str = "regions",
+    conductivity: Sequence[float] = CONDUCTIVITY,
+    fiducials: Mapping[str, Sequence[float] | np.ndarray] | None = None,
+    thickness: float = 1.0,
+    progress: Progress = None,
+) -> tuple[Leadfield, Alignment]:
+    """Return what `template_leadfield` and `template_alignment` do, reading the cache once."""
+    _check_space(space)
+    store = Cache(progress)
+    request = _request(electrodes, conductivity, None, fiducials, thickness)
+    tensors, info = _gain(request, store)
+    return _leadfield(tensors, info, _surfaces(store), space, False), _alignment(tensors, info)
+
+
+def _check_space(space: str) -> None:
+    if space not in SPACES:
+        raise MajorantError(f"there is no source space {space!r}; choose {', '.join(SPACES)}")
 
 
 def template_alignment(
@@ -179,7 +201,10 @@ def template_alignment(
     """
     store = Cache(progress)
     request = _request(electrodes, conductivity, ch_names, fiducials, thickness)
-    tensors, info = _gain(request, store)
+    return _alignment(*_gain(request, store))
+
+
+def _alignment(tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> Alignment:
     return Alignment(
         name=info["montage"],
         ch_names=tuple(info["ch_names"]),
@@ -285,6 +310,7 @@ def _checked_conductivity(conductivity: Sequence[float]) -> tuple[float, float, 
     return values[0], values[1], values[2]
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return metadata.version(package)
@@ -304,7 +330,9 @@ def _surfaces(store: Cache) -> Surfaces:
     return Surfaces(**{name: tensor.numpy() for name, tensor in tensors.items()})
 
 
-def _head(conductivity: tuple[float, float, float], store: Cache, thickness: float = 1.0) -> Head:
+def _head(
+    conductivity: tuple[float, float, float], store: Cache, thickness: float = 1.0
+) -> ShellHead:
     def build() -> Content:
         store.step("Solving for the potentials of the template head (once)")
         head = shells.build_head(conductivity, thickness)
@@ -317,7 +345,7 @@ def _head(conductivity: tuple[float, float, float], store: Cache, thickness: flo
     tensors, _ = store.get("head", VERSION, key, build)
     arrays = {k: v.numpy() for k, v in tensors.items() if k != "solution"}
     solution = tensors["solution"].numpy().tobytes()
-    return Head(**arrays, conductivity=conductivity, solution=solution)
+    return ShellHead(**arrays, conductivity=conductivity, solution=solution)
 
 
 def _gain(request: _Request, store: Cache) -> Content:

@@ -21,7 +21,7 @@ from torch import Tensor
 from majorant.errors import MajorantError
 from majorant.files.cache import Cache, Content
 from majorant.forward import bem, graph
-from majorant.forward.anatomy import Anatomy, SourceSpace
+from majorant.forward.anatomy import Anatomy, AnatomySpace
 from majorant.forward.deform import keep_inside, rotation_between
 from majorant.forward.electrodes import (
     Alignment,
@@ -32,7 +32,7 @@ from majorant.forward.electrodes import (
 )
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.mesh import barycentric, nearest_triangles
-from majorant.forward.shells import Head, thicker
+from majorant.forward.shells import ShellHead, thicker
 from majorant.forward.surfaces import vertex_normals
 from majorant.forward.template import (
     CONDUCTIVITY,
@@ -280,7 +280,7 @@ def _leadfield(head: WarpedHead, space: str, free: bool, skull: float) -> Leadfi
     return replace(lead, gain=gain, n_orient=3 if free else 1)
 
 
-def _gain(head: WarpedHead, where: SourceSpace, free: bool, skull: float) -> Tensor:
+def _gain(head: WarpedHead, where: AnatomySpace, free: bool, skull: float) -> Tensor:
     """Solve for the warped shells, at one conductivity."""
     person = head.person
     integrals = bem.shell_coefficients(person.shells, person.shell_faces)
@@ -303,18 +303,18 @@ def _gain(head: WarpedHead, where: SourceSpace, free: bool, skull: float) -> Ten
     return torch.stack(columns, dim=2).flatten(1)
 
 
-def _space(anatomy: Anatomy, name: str) -> SourceSpace:
+def _space(anatomy: Anatomy, name: str) -> AnatomySpace:
     if not name.startswith("oct"):
         return anatomy.space(name)
     edges = graph.mesh_edges(torch.from_numpy(anatomy.faces))
-    return SourceSpace(*octahedral(surfaces_of(), int(name[3:]), edges), None)
+    return AnatomySpace(*octahedral(surfaces_of(), int(name[3:]), edges), None)
 
 
 def _moved(places: np.ndarray, rigid: np.ndarray) -> np.ndarray:
     return np.asarray(places, dtype=np.float64) @ rigid[:3, :3].T + rigid[:3, 3]
 
 
-def _named(names: Sequence[str], places: np.ndarray, head: Head) -> np.ndarray | None:
+def _named(names: Sequence[str], places: np.ndarray, head: ShellHead) -> np.ndarray | None:
     """Digitised places of electrodes of the 10-05 system, and the system's on the template."""
     known = {name.casefold() for name in montage_electrodes("standard_1005").ch_names}
     index = [i for i, name in enumerate(names) if name.casefold() in known]
@@ -324,7 +324,7 @@ def _named(names: Sequence[str], places: np.ndarray, head: Head) -> np.ndarray |
     return np.stack([places[index], align(listed, head).positions], axis=1)
 
 
-def _usable(places: np.ndarray, head: Head) -> np.ndarray:
+def _usable(places: np.ndarray, head: ShellHead) -> np.ndarray:
     """Points of the head's shape that lie above a plane through nasion and ears, near the head."""
     if not len(places):
         return places

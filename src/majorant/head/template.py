@@ -101,7 +101,7 @@ def template_forward(
         If there are no EEG channels, they have no positions, or a warp is asked for without
         fiducials.
     """
-    from majorant.forward.template import CONDUCTIVITY, template_alignment, template_leadfield
+    from majorant.forward.template import CONDUCTIVITY, aligned_leadfield
 
     places, fiducials = electrode_places(info)
     child = child_of(age)
@@ -135,8 +135,7 @@ def template_forward(
     if child is not None and circumference is not None:
         # What follows is at the template's size.
         parts["thickness"] = child.share / head_scale(circumference)
-    leadfield = template_leadfield(places, space=space, **parts)
-    alignment = template_alignment(places, **parts)
+    leadfield, alignment = aligned_leadfield(places, space=space, **parts)
     if circumference is not None:
         factor = head_scale(circumference)
         leadfield = dataclasses.replace(leadfield, gain=leadfield.gain / factor**2)
@@ -342,6 +341,31 @@ def _surface_space(leadfield: Leadfield) -> Any:
         places = surfaces.pial[side].astype(np.float64)
         places[used] = leadfield.positions[chosen].numpy()
         space = _space(places, surfaces.normals[side], used, 101 + side, leadfield.subject)
+        space.update(type="surf", tris=surfaces.faces[side], ntri=len(surfaces.faces[side]))
+        spaces.append(space)
+    return mne.SourceSpaces(spaces)
+
+
+def template_space(vertices: Sequence[NDArray[np.int64]]) -> Any:
+    """Source space of some vertices of the template's pial surface, left and right.
+
+    Parameters
+    ----------
+    vertices : pair of array of int
+        Numbers on fsaverage5.
+
+    Returns
+    -------
+    mne.SourceSpaces
+    """
+    import mne
+
+    from majorant.forward.template import template_surfaces
+
+    surfaces, spaces = template_surfaces(), []
+    for side, used in enumerate(vertices):
+        places = surfaces.pial[side].astype(np.float64)
+        space = _space(places, surfaces.normals[side], used, 101 + side, "fsaverage")
         space.update(type="surf", tris=surfaces.faces[side], ntri=len(surfaces.faces[side]))
         spaces.append(space)
     return mne.SourceSpaces(spaces)

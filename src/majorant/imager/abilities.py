@@ -14,7 +14,14 @@ from majorant.registry import SolverSpec, able
 from majorant.solvers.abilities import Orientation
 from majorant.solvers.tikhonov import check_settings
 
-__all__ = ["check_able", "check_heads", "check_options", "check_words", "options_of"]
+__all__ = [
+    "check_able",
+    "check_heads",
+    "check_options",
+    "check_region",
+    "check_words",
+    "options_of",
+]
 
 HEADS = ("auto", "template", "warped")
 
@@ -61,6 +68,23 @@ def check_heads(solver: SolverSpec, heads: int) -> None:
             f"{solver.title} is one matrix for all data, and a mean over heads is none; leave "
             f"heads out, or take one of {able(lambda s: not s.kernel)}"
         )
+
+
+def check_region(coverage: float | None) -> float | None:
+    """Refuse what is no probability of a region.
+
+    Raises
+    ------
+    MajorantError
+        If it is not between 0.5 and 0.99.
+    """
+    if coverage is None:
+        return None
+    if not isinstance(coverage, int | float) or not 0.5 <= coverage <= 0.99:
+        raise MajorantError(
+            f"a region of probability {coverage!r} was asked for; expected 0.5 to 0.99, such as 0.9"
+        )
+    return float(coverage)
 
 
 def check_options(solver: SolverSpec, options: Mapping[str, Any], snr: float | str) -> None:

@@ -22,7 +22,12 @@ from majorant.imager.tally import Tally
 from majorant.memory import available, fits
 from majorant.problem import MajorantError, Solution
 from majorant.recording.channels import check_units
-from majorant.recording.reference import check_compensation, check_same_reference
+from majorant.recording.reference import (
+    check_compensation,
+    check_good,
+    check_same_projectors,
+    check_same_reference,
+)
 from majorant.registry import able
 from majorant.solvers.base import Kernel
 
@@ -77,12 +82,16 @@ def check_data(call: Call, inst: Any) -> None:
     Raises
     ------
     MajorantError
-        If reference or compensation differ from those of the fit, or amplitudes are not in V.
+        If reference, projectors, bad channels or compensation differ from those of the fit, or
+        amplitudes are not in V.
     """
     import mne
 
     names = list(call.inverse.ch_names)
+    call.inverse.rows(list(inst.ch_names))
     check_same_reference(inst.info, names)
+    check_good(inst.info, names)
+    check_same_projectors(inst.info, names, call.inverse.whitener)
     check_compensation(inst.info, call.info, "the channels that the imager was fitted to")
     rows = [
         inst.ch_names.index(channel["ch_name"])
@@ -107,6 +116,7 @@ def check_data(call: Call, inst: Any) -> None:
 
 def solve(call: Call, evoked: Any, progress: Progress = None) -> Solution:
     """Solve for an average; see :meth:`majorant.imager.imager.SourceImager.solve`."""
+    check_data(call, evoked)
     problem, inverse = call.inverse.posed(evoked), call.inverse
     nave, y = max(int(evoked.nave), 1), problem.y
     snr = inverse.chosen_snr(y[0] @ y[0].mT / y.shape[2], nave)
@@ -276,6 +286,7 @@ def stream(
     inverse = call.inverse
     first, last = span_of(raw, start, stop)
     reader = Reader(raw, list(inverse.ch_names), first, last)
+    check_data(call, raw)
     if call.pick_ori == "max-power":
         raise MajorantError(
             "pick_ori='max-power' chooses a direction from all of the data, and a stream has not "

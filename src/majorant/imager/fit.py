@@ -113,31 +113,17 @@ def fitted(
         noise_cov = default_covariance(info, account, "none was given")
     elif placed and settings.rank is None:
         info = _without_sums(info, noise_cov, account)
-    request = HeadRequest(
-        settings.spec,
-        settings.space,
-        settings.subject,
-        settings.subjects_dir,
-        settings.trans,
-        settings.head,
-        settings.circumference,
-        settings.skull,
-        settings.age,
-    )
     if lead is None:
-        head = find_head(request, info, forward, progress, account)
+        head = find_head(_request(settings), info, forward, progress, account)
     else:
         where = SourceSpace.of_regions(lead) if lead.kind == "regions" else None
         head = Head(forward, lead, where)
-    depth = settings.spec.abilities.depth if settings.depth == "auto" else settings.depth
-    if isinstance(depth, str):
-        raise MajorantError(f"depth is {depth!r}; expected 'auto', None, a number or a dict")
     model, used = source_model(
         head.forward,
         info,
         noise_cov,
         loose=settings.loose,
-        depth=depth,
+        depth=_depth(settings),
         leadfield=head.leadfield,
         space=head.space,
     )
@@ -170,6 +156,22 @@ def _other_heads(
     )
     size = 1.0 if digitised else head.alignment.size or 1.0
     return tuple(gain / size**2 for gain in found)
+
+
+def _request(settings: ImagerSettings) -> HeadRequest:
+    """What is asked of the head."""
+    s = settings
+    return HeadRequest(
+        s.spec, s.space, s.subject, s.subjects_dir, s.trans, s.head, s.circumference, s.skull, s.age
+    )
+
+
+def _depth(settings: ImagerSettings) -> Any:
+    """How deep sources are weighted."""
+    depth = settings.spec.abilities.depth if settings.depth == "auto" else settings.depth
+    if isinstance(depth, str):
+        raise MajorantError(f"depth is {depth!r}; expected 'auto', None, a number or a dict")
+    return depth
 
 
 def _is_info(given: Any) -> bool:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self, final
 
+from majorant.atlas.labels import of_labels
+from majorant.atlas.read import read_atlas
 from majorant.forward.ages import read_age
 from majorant.head.model import SourceModel
 from majorant.imager import apply as doors
-from majorant.imager.abilities import check_options, check_words, options_of
+from majorant.imager.abilities import check_options, check_region, check_words, options_of
+from majorant.imager.courses import RegionCourses, extracted, parts_of
 from majorant.imager.fit import fitted
 from majorant.imager.inverse import Call, Inverse
 from majorant.imager.settings import ImagerSettings
@@ -31,7 +34,7 @@ class SourceImager:
     Parameters
     ----------
     solver : str
-        Name of a solver: "scan", "auto", "mne", "dspm", "sloreta", "eloreta", "champagne", ...
+        Name of a solver: "auto", "scan", "mne", "dspm", "sloreta", "eloreta", "champagne", ...
     snr : float, "gcv" or "evidence"
         Signal-to-noise ratio of amplitudes in the whitened data: ``lambda^2 = 1 / snr^2``, with the
         source prior scaled so that ``trace(L R L')`` is the rank. A word chooses it from the data,
@@ -76,6 +79,9 @@ class SourceImager:
         None is MNE's own: ``SUBJECTS_DIR`` of the environment or of MNE's configuration.
     trans : path or None
         Of the subject: from head to MRI coordinates; None finds it from the fiducials.
+    region : float or None
+        Probability, such as 0.9, of the regions that :meth:`regions` finds: sets of cortical
+        locations that hold the source of a peak so often, by simulations on this cap and noise.
     **solver_options
         Arguments of the solver's class.
 
@@ -113,7 +119,7 @@ class SourceImager:
 
     def __init__(
         self,
-        solver: str = "scan",
+        solver: str = "auto",
         *,
         snr: float | str = 3.0,
         loose: float | Mapping[str, float] | str = "auto",
@@ -130,6 +136,7 @@ class SourceImager:
         subject: str | None = None,
         subjects_dir: str | os.PathLike[str] | None = None,
         trans: str | os.PathLike[str] | None = None,
+        region: float | None = None,
         **solver_options: Any,
     ) -> None:
         self.solver = solver
@@ -148,6 +155,7 @@ class SourceImager:
         self.subject = subject
         self.subjects_dir = None if subjects_dir is None else str(subjects_dir)
         self.trans = None if trans is None else str(trans)
+        self.region = check_region(region)
         self.solver_options = solver_options
         self.spec_: SolverSpec = spec(solver)
         check_words(pick_ori, reference, head, rank)
@@ -457,6 +465,80 @@ class SourceImager:
         # The page is drawn upstairs, where an imager is one of many things; by name, so that this
         # room does not rest on that one.
         import_module("majorant.imaging.section").add_section(self, report, evoked, title)
+
+    def regions(self, evoked: Any, progress: Callable[[int, int], None] | None = None) -> Any:
+        """Image an average and say where the sources of its peaks are.
+
+        Parameters
+        ----------
+        evoked : mne.Evoked
+            With the channels that the imager was fitted to.
+        progress : callable, optional
+            Called with (done, total) where the simulations are not in the cache.
+
+        Returns
+        -------
+        majorant.findings.facts.Regions
+            Its ``peaks``, strongest first, and ``of``, the region of each.
+
+        Raises
+        ------
+        MajorantError
+            If no probability was given (``SourceImager(..., region=0.9)``), or the head is not
+            the template.
+        """
+        # Peaks are found upstairs; by name, so that this room does not rest on that one.
+        found = import_module("majorant.findings.regions.find")
+        return found.regions_of_average(self, evoked, progress)
+
+    def extract(
+        self,
+        estimate: Any,
+        labels: Any = "gyri",
+        mode: str = "auto",
+        *,
+        regions: Sequence[str] | None = None,
+    ) -> RegionCourses:
+        """Time courses of regions, from estimates of this imager.
+
+        Parameters
+        ----------
+        estimate : mne.SourceEstimate, or list or generator of them
+            As :meth:`apply` gave it; several are trials.
+        labels : str, path, Atlas, mne.Label or list of mne.Label
+            An atlas by name or file (:func:`majorant.atlas.read.read_atlas`), or labels.
+        mode : {"auto", "mean", "mean_flip", "pca_flip", "max"}
+            As in `mne.extract_label_time_course`. "auto" is "mean_flip" of estimates with signs
+            and "mean" of lengths. Flipped courses are positive where current flows along the main
+            direction of the region's normals, which is mostly outwards.
+        regions : sequence of str, optional
+            Some regions of the atlas, with or without their side.
+
+        Returns
+        -------
+        RegionCourses
+            Its ``data``, ``names``, ``times`` and ``unit``; ``raw()``, ``evoked()`` and
+            ``epochs()`` are MNE's.
+
+        Raises
+        ------
+        MajorantError
+            If there is no such atlas, region or mode, or the estimate is of another source space.
+        """
+        model = self.inverse.model
+        atlas = of_labels(labels, model.space)
+        if atlas is None:
+            atlas = read_atlas(labels, subject=self.subject, subjects_dir=self.subjects_dir)
+        signed = model.leadfield.n_orient == 1 or self.pick_ori in ("normal", "max-power")
+        return extracted(
+            model,
+            self.forward_,
+            estimate,
+            parts_of(atlas, model, regions),
+            mode,
+            signed=signed,
+            labelled=(atlas.name, self.unit_),
+        )
 
     def record(self, tally: Tally, snr: float | None, solved: Any = None) -> None:
         """Keep what a call leaves behind: its certificate, its ratio, its solution."""

@@ -40,11 +40,13 @@ class ImagerSettings:
         Where subjects are.
     trans : str or None
         File of the transformation from head to MRI coordinates.
+    region : float or None
+        Probability of the regions of peaks, 0.5 to 0.99; None has none.
     options : mapping
         Options of the solver.
     """
 
-    solver: str = "scan"
+    solver: str = "auto"
     snr: float | str = 3.0
     loose: float | Mapping[str, float] | str = "auto"
     depth: float | Mapping[str, Any] | str | None = "auto"
@@ -60,6 +62,7 @@ class ImagerSettings:
     subject: str | None = None
     subjects_dir: str | None = None
     trans: str | None = None
+    region: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -102,6 +102,7 @@ def save_imager(stored: Stored, path: str | os.PathLike[str]) -> Path:
         "settings": settings,
         "ch_names": list(inverse.ch_names),
         "ch_types": info.get_channel_types(),
+        "coil_types": [int(channel["coil_type"]) for channel in info["chs"]],
         "sfreq": float(info["sfreq"]),
         "lead": {"n_orient": lead.n_orient, "kind": lead.kind, "subject": lead.subject},
         "loose": inverse.model.loose,
@@ -181,6 +182,9 @@ def _rebuilt(
     info = mne.create_info(names, float(record["sfreq"]), kinds, verbose="error")
     for channel, place in zip(info["chs"], tensors["locations"].numpy(), strict=True):
         channel["loc"][:] = place
+    # MNE keeps the grade of compensation there; files of 0.1 say none.
+    for channel, coil in zip(info["chs"], record.get("coil_types", ()), strict=False):
+        channel["coil_type"] = int(coil)
     check_pick(model, settings.pick_ori)
     moment = tensors.get("data_moment")
     others = tuple(tensors["others"]) if "others" in tensors else ()

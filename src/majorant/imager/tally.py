@@ -14,6 +14,9 @@ from majorant.solvers.windows import worst_status
 
 __all__ = ["Tally"]
 
+ENDS = ("gradient", "stationarity", "gap")
+"""What a certificate says of the end; of many windows the worst is kept."""
+
 
 class Tally:
     """Adds up the certificates of windows.
@@ -30,6 +33,7 @@ class Tally:
         self._last: Certificate | None = None
         self._counts = torch.zeros(4, dtype=torch.int64)
         self._residual = 0.0
+        self._ends: dict[str, float] = {}
         self._status: Status | None = None
         self._unit = "Am"
 
@@ -47,6 +51,10 @@ class Tally:
         self._counts += torch.stack([count.sum().cpu() for count in counts])
         if certificate.residual is not None:
             self._residual = max(self._residual, float(certificate.residual.max()))
+        for name in ENDS:
+            value = getattr(certificate, name)
+            if value is not None:
+                self._ends[name] = max(self._ends.get(name, 0.0), float(value.max()))
         own = worst_status(status)
         self._status = own if self._status is None else worst_status((self._status, own))
         self._last, self._unit = certificate, unit
@@ -108,6 +116,7 @@ class Tally:
             return None
         violations, refused, halvings, fallbacks = (count[None] for count in self._counts.clone())
         residual = None if last.residual is None else torch.tensor([self._residual])
+        ends = {name: torch.tensor([value]) for name, value in self._ends.items()}
         return replace(
             last,
             energy=(self._energy / self.windows)[:, None],
@@ -116,6 +125,8 @@ class Tally:
             halvings=halvings,
             fallbacks=fallbacks,
             residual=residual,
+            windows=self.windows,
+            **ends,
         )
 
 

@@ -26,13 +26,14 @@ from majorant.imager.inverse import Job
 from majorant.imager.store import EstimateStore
 from majorant.imager.streams import Conditioning, Reader, span_of_seconds, stream_columns
 from majorant.imager.tally import Tally
-from majorant.imaging.image import fitted_imager, page_content, predict, regularisation
+from majorant.imaging.image import Estimated, find_all, fitted_imager, predict, regularisation
 from majorant.imaging.instants import Instants
 from majorant.imaging.progress import Steps, key_of
 from majorant.imaging.result import ImageResult, ImageSettings
 from majorant.problem import MajorantError, Solution
 from majorant.recording.channels import check_samples, require_eeg
 from majorant.recording.electrodes import settle
+from majorant.recording.faults import say_saturated
 from majorant.recording.file import Recording
 from majorant.recording.noise import (
     baseline_covariance,
@@ -155,6 +156,8 @@ def _prepare(recording: Recording, settings: Preparation, account: Account) -> C
     _say_bad(reader, account)
     named = (*zeros, *reference_electrodes(settings.reference))
     check_samples(_glimpses(reader), empty.ch_names, reference=named)
+    plain = Reader(raw, empty.ch_names, first, last, Conditioning(zeros=zeros))
+    say_saturated(_glimpses(plain), empty.ch_names, account)
     space = _referenced(empty, reader, account, settings.rank)
     reader = Reader(raw, empty.ch_names, first, last, conditioning)
     kind, cov = _noise(reader, empty.info, space, settings, renamed, account)
@@ -390,10 +393,8 @@ def _result(
     )
     predicted = predict(imager, solution, data, account)
     places = locate(imager.leadfield_)
-    page = page_content(
-        prepared, settings, imager, places, values, data, predicted, problem, None,
-        times,
-    )  # fmt: skip
+    found = Estimated(problem, places, values, data, predicted, times=times)
+    page = find_all(prepared, settings, imager, found)
     return ImageResult(
         stc=as_estimate(values, imager.model, float(times[0]), sfreq / shown.length),
         imager=imager,

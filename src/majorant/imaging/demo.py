@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from majorant.account import Account
+from majorant.atlas.gyri import gyri
 from majorant.findings.facts import Peak
 from majorant.forward.cortex import grow_patch, lobe
 from majorant.forward.leadfield import Leadfield
@@ -29,7 +30,7 @@ from majorant.recording.file import Recording
 from majorant.recording.prepare import Prepared, prepare
 from majorant.recording.settings import Preparation
 
-__all__ = ["Demo", "DemoSettings", "Truth", "demo_recording", "judged"]
+__all__ = ["Demo", "DemoSettings", "DemoTruth", "demo_recording", "judged"]
 
 NEAR = 0.060
 """Half the window around a source's peak in which its estimate is judged, s."""
@@ -80,7 +81,7 @@ class DemoSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class DemoTruth:
     """What was active.
 
     Attributes
@@ -103,11 +104,11 @@ class Demo:
     ----------
     prepared : Prepared
         All that an imager sees.
-    truth : Truth
+    truth : DemoTruth
     """
 
     prepared: Prepared
-    truth: Truth
+    truth: DemoTruth
 
 
 def demo_recording(
@@ -275,7 +276,7 @@ def _recording(
     return Recording(Path("demonstration"), "evoked", (evoked,), notes=notes)
 
 
-def _truth(places: Places, fine: Leadfield, seeds: list[int], settings: DemoSettings) -> Truth:
+def _truth(places: Places, fine: Leadfield, seeds: list[int], settings: DemoSettings) -> DemoTruth:
     peaks = []
     for seed, centre in zip(seeds, settings.peaks, strict=True):
         x, y, z = (float(value) for value in places.mni[seed])
@@ -288,6 +289,7 @@ def _truth(places: Places, fine: Leadfield, seeds: list[int], settings: DemoSett
                 location=int(seed),
                 amplitude=settings.moment,
                 share=1.0,
+                name=gyri().name_of((x, y, z)).partition(" ")[2],
             )
         )
-    return Truth(tuple(peaks), fine.positions.numpy()[seeds])
+    return DemoTruth(tuple(peaks), fine.positions.numpy()[seeds])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from majorant.account import Account
 from majorant.findings.cautions import find_cautions
-from majorant.findings.evidence import Evidence
-from majorant.findings.facts import PageContent, Peak, SourceMaps, Uncertainty
+from majorant.findings.evidence import Observed
+from majorant.findings.facts import Findings, Peak, SourceMaps, Uncertainty
 from majorant.findings.faint import faint, strongest_ratio
 from majorant.findings.moments import with_moments
+from majorant.findings.names import named, region_names
 from majorant.findings.peaks import find_peaks
 from majorant.findings.shadows import leaked
 from majorant.findings.standing import doubts
@@ -25,6 +26,7 @@ from majorant.head.places import Places, locate
 from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
 from majorant.imager.inverse import Job
+from majorant.imaging.regions import with_regions
 from majorant.imaging.result import ImageResult, ImageSettings, citations, versions
 from majorant.memory import available, fits
 from majorant.problem import MajorantError, Problem, Solution
@@ -34,7 +36,7 @@ from majorant.recording.rank import projection
 from majorant.recording.trials import data_covariance
 from majorant.words import written
 
-__all__ = ["fitted_imager", "image", "imaged", "page_content", "predict", "regularisation"]
+__all__ = ["find_all", "fitted_imager", "image", "imaged", "predict", "regularisation"]
 
 
 def image(
@@ -106,9 +108,15 @@ def imaged(
     )
     if doubt is not None:
         account.note(_bands(doubt, settings.seed))
-    page = page_content(prepared, settings, imager, places, values, data, predicted, problem, doubt)
+    found = Estimated(problem, places, values, data, predicted, doubt)
+    page = find_all(prepared, settings, imager, found)
+    page = with_regions(page, imager, prepared, settings, account, progress)
+    stc = as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"])
+    if settings.roi:
+        courses = imager.extract(stc, settings.naming(), regions=settings.chosen)
+        page = replace(page, courses=courses)
     return ImageResult(
-        stc=as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"]),
+        stc=stc,
         imager=imager,
         prepared=prepared,
         content=replace(page, decisions=tuple(account.decisions)),
@@ -117,26 +125,45 @@ def imaged(
     )
 
 
-def page_content(
-    prepared: Prepared,
-    settings: ImageSettings,
-    imager: SourceImager,
-    places: Places,
-    values: NDArray[np.float64],
-    data: NDArray[np.float64],
-    predicted: NDArray[np.float64],
-    problem: Problem,
-    doubt: Uncertainty | None,
-    times: NDArray[np.float64] | None = None,
-) -> PageContent:
-    """Gather what the page shows, peaks and cautions included."""
-    solution = imager.solution_
-    window = times is None
-    if times is None:
-        times = np.asarray(prepared.evoked.times, float)
-    peaks = _peaks(values, times, places, problem, imager)
+@dataclass(frozen=True, eq=False)
+class Estimated:
+    """An estimate with what it explains.
+
+    Attributes
+    ----------
+    problem : Problem
+    places : Places
+        Of its locations.
+    values : array, shape (n_locations, n_times)
+    data, predicted : array, shape (n_channels, n_times)
+        Recorded and explained, V.
+    doubt : Uncertainty or None
+    times : array or None, shape (n_times,)
+        s; None are those of the average, and this is its window.
+    """
+
+    problem: Problem
+    places: Places
+    values: NDArray[np.float64]
+    data: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    doubt: Uncertainty | None = None
+    times: NDArray[np.float64] | None = None
+
+
+def find_all(
+    prepared: Prepared, settings: ImageSettings, imager: SourceImager, found: Estimated
+) -> Findings:
+    """Gather everything that is true of an estimate, peaks and cautions included."""
+    problem, places, values, doubt = found.problem, found.places, found.values, found.doubt
+    data, predicted, solution = found.data, found.predicted, imager.solution_
+    window = found.times is None
+    times = np.asarray(prepared.evoked.times, float) if found.times is None else found.times
+    atlas = settings.naming()
+    names = region_names(atlas, imager.leadfield_, places)
+    peaks = named(_peaks(values, times, places, problem, imager), names)
     explained = _explained(data, predicted)
-    evidence = Evidence(
+    evidence = Observed(
         prepared=prepared,
         times=times,
         amplitude=np.abs(values).max(axis=0),
@@ -156,14 +183,14 @@ def page_content(
         else (),
         strongest=0.0 if doubt is None else strongest_ratio(values, doubt.deviation),
     )
-    return PageContent(
+    return Findings(
         title=prepared.title,
         info=imager.info_,
         times=times,
         data=data,
         predicted=predicted,
         explained=explained,
-        sources=_maps(values, solution, imager, places),
+        sources=replace(_maps(values, solution, imager, places), names=names, atlas=atlas.name),
         peaks=peaks,
         solver=_solver(imager),
         certificate=solution.certificate,

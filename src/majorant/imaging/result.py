@@ -11,11 +11,18 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from majorant import __version__
-from majorant.findings.facts import PageContent, Peak
+from majorant.atlas.atlas import Atlas
+from majorant.atlas.read import read_atlas
+from majorant.exports.material import Material
+from majorant.exports.write import check_formats
+from majorant.findings.facts import Findings, Peak
 from majorant.findings.moments import meaning
 from majorant.findings.uncertainty_choice import check_asked
 from majorant.head.places import Places
+from majorant.imager.courses import RegionCourses
 from majorant.imager.imager import SourceImager
 from majorant.imager.settings import ImagerSettings
 from majorant.problem import MajorantError
@@ -47,15 +54,25 @@ class ImageSettings(ImagerSettings):
         Standard deviations: none, what fits the solver, or over so many resampled data sets.
     seed : int
         Of the resampling.
+    atlas : str
+        What places are called by: a name or a file, see :func:`majorant.atlas.read.read_atlas`.
+    roi : tuple of str
+        Regions of the atlas whose time courses are kept, or "all".
+    export : tuple of str
+        Further formats that results are written in; see :data:`majorant.exports.write.FORMATS`.
     """
 
     forward: str | None = None
     data_cov: str = "auto"
     uncertainty: int | str = "auto"
     seed: int = 0
+    atlas: str = "gyri"
+    roi: tuple[str, ...] = ()
+    export: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_asked(self.uncertainty)
+        check_formats(self.export)
 
     def named(self) -> dict[str, Any]:
         """Plain values fit to be shared: of files and folders the names, not where they lie."""
@@ -66,9 +83,28 @@ class ImageSettings(ImagerSettings):
                 ("subjects_dir", self.subjects_dir),
                 ("trans", self.trans),
                 ("data_cov", self.data_cov),
+                ("atlas", self.atlas),
             )
         }
         return {**asdict(self), **files, "options": dict(self.options)}
+
+    def naming(self) -> Atlas:
+        """Read the atlas that places are named by.
+
+        Raises
+        ------
+        MajorantError
+            If there is none of that name, or it lacks a region of interest.
+        """
+        atlas = read_atlas(self.atlas, subject=self.subject, subjects_dir=self.subjects_dir)
+        if self.chosen:
+            atlas.chosen(self.chosen)
+        return atlas
+
+    @property
+    def chosen(self) -> tuple[str, ...] | None:
+        """Names of the regions of interest; None for all."""
+        return None if "all" in self.roi else self.roi
 
     def imager(self) -> SourceImager:
         """Make the imager of these settings."""
@@ -91,7 +127,7 @@ class ImageResult:
     imager : SourceImager
         Fitted; its ``solution_`` holds certificate and status.
     prepared : Prepared
-    content : PageContent
+    content : Findings
         Peaks, predicted data, explained variance, certificate, decisions and cautions, as the
         page shows them.
     settings : ImageSettings
@@ -103,10 +139,28 @@ class ImageResult:
     stc: Any
     imager: SourceImager
     prepared: Prepared
-    content: PageContent
+    content: Findings
     settings: ImageSettings
     places: Places
     store: Path | None = None
+
+    @property
+    def courses(self) -> RegionCourses | None:
+        """Of the regions of interest."""
+        return self.content.courses
+
+    @property
+    def material(self) -> Material:
+        """What exports take of it."""
+        return Material(
+            stc=self.stc,
+            content=self.content,
+            places=self.places,
+            kind=self.imager.inverse.model.space.kind,
+            subject=self.imager.inverse.model.space.subject or "fsaverage",
+            courses=self.courses,
+            nave=max(int(self.prepared.evoked.nave), 1),
+        )
 
     @property
     def peaks(self) -> tuple[Peak, ...]:
@@ -128,7 +182,6 @@ class ImageResult:
     def summary(self) -> dict[str, Any]:
         """Everything that was decided and found, as plain values, ready for JSON."""
         content, recording, imager = self.content, self.prepared.recording, self.imager
-        lead = imager.leadfield_
         return {
             "title": content.title,
             "input": None
@@ -153,24 +206,11 @@ class ImageResult:
                 "rank": imager.rank_,
                 "noise": self.prepared.noise_kind,
             },
-            "sources": {
-                "kind": lead.kind,
-                "subject": lead.subject,
-                "n_locations": lead.n_locations,
-                "n_orient": lead.n_orient,
-                "leadfield_sha256": lead.fingerprint(),
-                "electrodes_off_scalp_mm": None
-                if imager.alignment_ is None
-                else {
-                    "median": imager.alignment_.median_mm,
-                    "max": imager.alignment_.max_mm,
-                    "median_before_warp": imager.alignment_.before_median_mm,
-                },
-            },
+            "sources": _sources(imager),
             "solver": dict(content.solver),
             "status": imager.solution_.status[0].value,
             "unit": self.unit,
-            "amplitude_is": meaning(self.unit, lead.kind == "regions"),
+            "amplitude_is": meaning(self.unit, imager.leadfield_.kind == "regions"),
             "explained_variance": self.explained,
             "headline": " ".join(headline(content)).replace(THIN, " "),
             "peaks": [
@@ -179,7 +219,9 @@ class ImageResult:
             ],
             "leading": content.leading,
             "uncertainty": _uncertainty(content),
+            "regions": _regions(content),
             "faint": content.faint,
+            "roi": _roi(self.courses),
             "truth": [asdict(peak) for peak in content.truth],
             "errors": None if content.errors is None else dict(content.errors),
             "certificate": content.certificate.to_dict(),
@@ -188,7 +230,26 @@ class ImageResult:
         }
 
 
-def _uncertainty(content: PageContent) -> dict[str, Any] | None:
+def _sources(imager: SourceImager) -> dict[str, Any]:
+    """What the sources are, and whose head they are in."""
+    lead, alignment = imager.leadfield_, imager.alignment_
+    return {
+        "kind": lead.kind,
+        "subject": lead.subject,
+        "n_locations": lead.n_locations,
+        "n_orient": lead.n_orient,
+        "leadfield_sha256": lead.fingerprint(),
+        "electrodes_off_scalp_mm": None
+        if alignment is None
+        else {
+            "median": alignment.median_mm,
+            "max": alignment.max_mm,
+            "median_before_warp": alignment.before_median_mm,
+        },
+    }
+
+
+def _uncertainty(content: Findings) -> dict[str, Any] | None:
     """What the standard deviations are, and those of the peaks, in the unit of the estimate."""
     doubt = content.uncertainty
     if doubt is None:
@@ -200,6 +261,48 @@ def _uncertainty(content: PageContent) -> dict[str, Any] | None:
         "noise_reaches": doubt.stands,
         "peaks": [content.deviation_at(peak) for peak in content.peaks],
     }
+
+
+def _regions(content: Findings) -> dict[str, Any] | None:
+    """Where the sources of the peaks are, and how much of the cortex the data do not speak of."""
+    regions = content.regions
+    if regions is None:
+        return None
+    return {
+        "probability": regions.coverage,
+        "how": regions.how,
+        "unsupported": float(regions.unsupported().mean()),
+        "peaks": [
+            None
+            if region is None
+            else {
+                "area_cm2": region.area_cm2,
+                "places": dict(region.places),
+                "had_a_source": region.real,
+                "locations": region.locations.tolist(),
+            }
+            for region in regions.of
+        ],
+    }
+
+
+def _roi(courses: RegionCourses | None) -> list[dict[str, Any]] | None:
+    """Regions of interest: their size, and when and how much they are largest."""
+    if courses is None:
+        return None
+    best = np.abs(courses.data).argmax(axis=1)
+    return [
+        {
+            "region": name,
+            "locations": size,
+            "mode": courses.mode,
+            "time": float(courses.times[at]),
+            "amplitude": float(course[at]),
+        }
+        for name, size, at, course in zip(
+            courses.names, courses.sizes, best, courses.data, strict=True
+        )
+    ]
 
 
 def versions() -> dict[str, str]:

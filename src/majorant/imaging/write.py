@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from majorant.exports.write import export
 from majorant.files.output import check_output
 from majorant.files.write import beside, exchange, write_file
 from majorant.imaging.conditions import Conditions
@@ -38,7 +39,8 @@ def save_results(
         Made if need be. Files: ``estimate-lh.stc`` and ``estimate-rh.stc`` (or one ``.stc`` or
         ``.h5`` for other source spaces), opened by ``mne.read_source_estimate(out_dir /
         "estimate")``; ``estimate.zarr`` of continuous data, read by
-        :func:`majorant.imager.store.read_window`; ``summary.json``; ``report.html``.
+        :func:`majorant.imager.store.read_window`; ``summary.json``; ``report.html``; and what
+        the settings export (:mod:`majorant.exports`).
     overwrite : bool
         Whether earlier results in the folder are replaced.
     command : str or sequence of str, optional
@@ -63,6 +65,7 @@ def save_results(
     with beside(target) as folder:
         if result.store is None:
             result.stc.save(folder / STEM, overwrite=True, verbose="error")
+            export(result.material, result.settings.export, folder)
         estimates = [f.name for f in folder.iterdir()] or [f"{STEM}.zarr"]
         summary["files"] = sorted([*estimates, "report.html"])
         _write_summary(folder, summary)
@@ -85,7 +88,8 @@ def save_conditions(
     """Write the estimates of several conditions, one `summary.json` and one `report.html`.
 
     Parameters and errors as of :func:`save_results`; the estimates are called
-    ``estimate-NAME``, with what of a condition's name may stand in that of a file.
+    ``estimate-NAME``, with what of a condition's name may stand in that of a file; exports of a
+    condition are in a folder of that name.
     """
     from majorant.report.conditions import render_conditions
 
@@ -95,6 +99,9 @@ def save_conditions(
     with beside(target) as folder:
         for label, result in zip(labels, conditions.results, strict=True):
             result.stc.save(folder / f"{STEM}-{label}", overwrite=True, verbose="error")
+            if result.settings.export or result.courses is not None:
+                (folder / label).mkdir()
+                export(result.material, result.settings.export, folder / label)
         summary["estimates"] = [f"{STEM}-{label}" for label in labels]
         summary["files"] = sorted([*(f.name for f in folder.iterdir()), "report.html"])
         _write_summary(folder, summary)

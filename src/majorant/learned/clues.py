@@ -33,7 +33,7 @@ CHUNK = 2048
 
 
 @dataclass(frozen=True)
-class Columns:
+class ClueColumns:
     """What the clues need of the lead field; made once per problem.
 
     Attributes
@@ -49,7 +49,7 @@ class Columns:
     similarity: Tensor | None = None
 
 
-def read_columns(model: GaussianModel, neighbours: int = 0) -> Columns:
+def read_columns(model: GaussianModel, neighbours: int = 0) -> ClueColumns:
     """Read the lead field of a model.
 
     Parameters
@@ -69,9 +69,9 @@ def read_columns(model: GaussianModel, neighbours: int = 0) -> Columns:
     deviation = (centred.square().sum(1, keepdim=True) / count).sqrt()
     length = torch.where(deviation > 1e-6, centred / deviation.clamp_min(1e-6), 0.0)
     if neighbours == 0:
-        return Columns(length)
+        return ClueColumns(length)
     unit = blocks / torch.where(seen, norm, 1.0)[:, None, :, None]
-    return Columns(length, *_similar(unit, min(neighbours, norm.shape[1])))
+    return ClueColumns(length, *_similar(unit, min(neighbours, norm.shape[1])))
 
 
 def _similar(unit: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -90,7 +90,7 @@ def _similar(unit: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 def read_clues(
     surrogate: EvidenceSurrogate,
-    columns: Columns,
+    columns: ClueColumns,
     progress: float,
     dtype: torch.dtype,
     factors: Factors | None = None,
@@ -100,7 +100,7 @@ def read_clues(
     Parameters
     ----------
     surrogate : EvidenceSurrogate
-    columns : Columns
+    columns : ClueColumns
         Of the same model.
     progress : float
         ``k / K``.

@@ -74,7 +74,7 @@ def gated(
 
 
 @dataclass(frozen=True)
-class Account:
+class GateAccount:
     """What one part of the variances wins and may give away.
 
     Attributes
@@ -94,7 +94,7 @@ class Account:
 
 def _account(
     part: Part, z: Tensor, a: Tensor, correction: Tensor, low: Tensor, high: Tensor
-) -> Account:
+) -> GateAccount:
     """The account in its short form where that holds."""
     short = None
     if isinstance(part, LogVariance) and not torch.is_grad_enabled():
@@ -104,7 +104,7 @@ def _account(
 
 def in_the_open(
     part: LogVariance, z: Tensor, a: Tensor, correction: Tensor, low: Tensor, high: Tensor
-) -> Account | None:
+) -> GateAccount | None:
     """The account of a part that the box does not touch; None where it does."""
     goal = update(part.log, log_ratio(a, z))
     target = goal + correction.to(goal.dtype)
@@ -117,14 +117,14 @@ def in_the_open(
     rise = torch.sub(target, goal, out=highest).mul_(0.5).sinh_().square_()
     won = torch.sub(root, other, out=lowest).square_().mul_(size).sum(1, dtype=ENERGY_DTYPE)
     spent = rise.mul_(size).mul_(root).mul_(other).sum(1, dtype=ENERGY_DTYPE)
-    return Account(
+    return GateAccount(
         LogVariance(goal), LogVariance(target), exact * won, torch.zeros_like(won), 4.0 * spent
     )
 
 
 def near_the_box(
     part: Part, z: Tensor, a: Tensor, correction: Tensor, low: Tensor, high: Tensor
-) -> Account:
+) -> GateAccount:
     """The account in general: any part, any coordinate clipped, differentiable.
 
     With variances ``v`` now, ``u`` after the classical step and ``t`` at the target, the bound
@@ -134,7 +134,7 @@ def near_the_box(
     safe = raw.within(part, low, high)
     if isinstance(safe, Covariance) and safe.matrix.shape[1] == 1:
         won = -part.change(safe, z, a)
-        return Account(safe, safe, won, torch.zeros_like(won), torch.zeros_like(won))
+        return GateAccount(safe, safe, won, torch.zeros_like(won), torch.zeros_like(won))
     target = scaled(safe, correction).within(part, low, high)
     if isinstance(safe, LogVariance):
         v, u, t = (log_of(p).to(ENERGY_DTYPE).exp() for p in (part, safe, target))
@@ -142,13 +142,13 @@ def near_the_box(
         won = ((v - u) * (z - a * shrunk)).sum(1)
         cost = (t - u) * (z - a * shrunk * (v / t))
         clipped = torch.where(log_of(raw) != safe.log, cost, 0.0).sum(1)
-        return Account(safe, target, won, clipped, (cost.sum(1) - clipped).clamp_min(0))
+        return GateAccount(safe, target, won, clipped, (cost.sum(1) - clipped).clamp_min(0))
     assert isinstance(safe, Covariance)
     assert isinstance(target, Covariance)
     won = -part.change(safe, z, a)
     step = _log_scale(safe, target)
     cost = (z * safe.matrix).sum((2, 3)) * (torch.expm1(step) + torch.expm1(-step))
-    return Account(safe, target, won, torch.zeros_like(won), cost.sum(1))
+    return GateAccount(safe, target, won, torch.zeros_like(won), cost.sum(1))
 
 
 def share_of(budget: Tensor, clipped: Tensor, open_: Tensor) -> Tensor:

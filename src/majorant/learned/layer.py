@@ -19,7 +19,7 @@ from majorant.energies.variances import (
     log_ratio,
     update,
 )
-from majorant.learned.clues import Columns, read_clues, read_columns
+from majorant.learned.clues import ClueColumns, read_clues, read_columns
 from majorant.learned.factors import Factors, read_factors
 from majorant.learned.gate import gated, moved
 from majorant.majorants.base import Surrogate
@@ -36,7 +36,7 @@ class Depth:
     """What travels through the loop: the next layer, and what is known of lead field and data."""
 
     layer: int
-    columns: Columns
+    columns: ClueColumns
     factors: Factors | None = None
 
 

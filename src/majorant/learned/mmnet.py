@@ -1,14 +1,15 @@
 """MM-Net and R-MM-Net as solvers: a network proposes, the guard decides.
 
-Under the guard no weights, however bad, can raise the returned energy. The papers' projection of
-the curvature is there too (``limit``), with the guard or without; by default the curvature is open
-above and the guard decides. R-MM-Net is the paper's variant without softplus, projection and
-guard: nothing is promised, rises are counted.
+Under the guard no weights, however bad, can raise the energy of its iterates. The papers'
+projection of the curvature is there too (``limit``), with the guard or without; by default the
+curvature is open above and the guard decides. R-MM-Net is the paper's variant without softplus,
+projection and guard: nothing is promised, rises are counted.
 
 The energy fixes the direction of the estimate only. What is returned is ``s x`` with the amplitude
 ``s = <L x, y> / |L x|^2`` that the data ask for, one number per sample; where it is not positive
 the status says that no source explains the data, and the estimate is zero. The certificate refers
-to ``x`` before ``s``, at the sampling rate of the network.
+to ``x`` before ``s``, at the sampling rate of the network, and to windows before they are
+cross-faded; the prior's term knows a scale, so the energy of ``s x`` is another.
 
 Source: the MM-Net paper (arXiv 2026), equations 12 and 13, algorithm 2; ``docs/guarantees.md``.
 """
@@ -26,13 +27,14 @@ from majorant.energies.lengths import inverse, norm
 from majorant.learned.fused import suits
 from majorant.learned.limits import Limit, Limited, check_limit, limiting
 from majorant.learned.network import Geometry, UnrolledNetwork, rms, spread
-from majorant.learned.prepared import Prepared
+from majorant.learned.prepared import PreparedNetwork
 from majorant.learned.timegrid import TimeGrid
 from majorant.learned.unrolled import MMNetSettings, MMNetwork
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.cosine import CosineMajorant, HessianEstimate
 from majorant.majorants.guard import Guard
 from majorant.majorants.quadratic import QuadraticSurrogate
+from majorant.networks.autoencoder import Autoencoder
 from majorant.networks.card import Card
 from majorant.problem import MajorantError, Operator, Problem, Status
 from majorant.solvers.abilities import Abilities
@@ -131,7 +133,7 @@ class MMNet(IterativeSolver[SourceState]):
     scan : bool
         Begin at the estimate of the patch scan, which knows patches, and not at the network's own
         start.
-    prepared : Prepared or None
+    prepared : PreparedNetwork or None
         What was made of the same network before; None begins anew.
 
     Raises
@@ -164,7 +166,7 @@ class MMNet(IterativeSolver[SourceState]):
         card: Card | None = None,
         recordings: bool = False,
         scan: bool = False,
-        prepared: Prepared | None = None,
+        prepared: PreparedNetwork | None = None,
     ) -> None:
         check_limit(limit)
         if limit is not None and bound is not None:
@@ -195,7 +197,7 @@ class MMNet(IterativeSolver[SourceState]):
         self.cuts, self.either = recordings, recordings and not settings.signed
         own = settings.window if isinstance(settings, MMNetSettings) else MMNetSettings.window
         self.abilities = replace(MMNet.abilities, window=own)
-        self.prepared = Prepared(network) if prepared is None else prepared
+        self.prepared = PreparedNetwork(network) if prepared is None else prepared
         self.scan, self._searching = scan, Scan()
 
     def changed(self, **changes: Any) -> MMNet:
@@ -238,15 +240,23 @@ class MMNet(IterativeSolver[SourceState]):
         """A network that took the steps of its training has not run into a limit."""
         return Status.TRAINED if steps == self.network.settings.iterations else Status.LIMIT
 
+    def certifies(self, problem: Problem) -> str:
+        """The iterate: its prior's term knows a scale, and that of the data comes afterwards."""
+        words = "the network's iterate, before it is scaled to the data"
+        if self._grid(problem) is None:
+            return words
+        return f"{words} and brought back from {self.network.settings.rate:g} Hz"
+
     @torch.no_grad()
     def majorant(self, problem: Problem) -> CosineMajorant | HessianEstimate:
         """The cosine energy with the network's prior, and the analytic bound of it."""
         coarse = self._coarse(problem)
         energy, made = self._energy(coarse, self.prepared.like(coarse)), self.prepared
+        norms = made.measured or made.norms
         if self.limit is not None:
-            return limiting(energy, self.limit, made.norms)
+            return limiting(energy, self.limit, norms)
         matrix = coarse.operator.svd() is not None
-        return CosineMajorant(energy, self.bound or ("gram" if matrix else "v2"), made.norms)
+        return CosineMajorant(energy, self.bound or ("gram" if matrix else "v2"), norms)
 
     @torch.no_grad()
     def start(self, problem: Problem) -> SourceState:
@@ -291,13 +301,17 @@ class MMNet(IterativeSolver[SourceState]):
 
     def _energy(self, coarse: Problem, network: UnrolledNetwork[Any]) -> CosineEnergy:
         """The energy, by the formulas that suit the problem."""
-        weight = network.settings.weight
+        weight, device = network.settings.weight, coarse.y.device
+
+        def wide() -> Autoencoder:
+            return self.prepared.copy(torch.float64, device).prior
+
         if not self._fuses(network, coarse):
-            return CosineEnergy(coarse, network.prior, weight)
+            return CosineEnergy(coarse, network.prior, weight, wide=wide)
         from majorant.learned.fused.energy import FusedEnergy
 
         layers = self.prepared.layers(coarse.operator)
-        return FusedEnergy(coarse, network.prior, weight, layers)
+        return FusedEnergy(coarse, network.prior, weight, layers, wide)
 
     def _fuses(self, network: UnrolledNetwork[Any], coarse: Problem) -> TypeGuard[MMNetwork]:
         """Whether energy and steps are the compiled ones: both, or neither."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # the compiler of their loops is imported where it is needed
     from majorant.learned.fused.step import FusedStep
 
 
-class Prepared:
+class PreparedNetwork:
     """The record of one set of weights, which must not change.
 
     Copies and other processes get the weights alone, and make the rest anew.
@@ -40,8 +40,13 @@ class Prepared:
         self._step: FusedStep | None = None
         self._layers: tuple[Operator, Layers] | None = None
 
-    def __reduce__(self) -> tuple[type[Prepared], tuple[UnrolledNetwork[Any]]]:
-        return Prepared, (self.network,)
+    def __reduce__(self) -> tuple[type[PreparedNetwork], tuple[UnrolledNetwork[Any]]]:
+        return PreparedNetwork, (self.network,)
+
+    @property
+    def measured(self) -> LayerNorms | None:
+        """The norms, where somebody needed them before."""
+        return self._norms
 
     def norms(self) -> LayerNorms:
         """Return certified norms of the prior's layers."""
@@ -51,7 +56,11 @@ class Prepared:
 
     def like(self, problem: Problem) -> UnrolledNetwork[Any]:
         """Return the network in the dtype and on the device of the data."""
-        key = (problem.y.dtype, problem.y.device)
+        return self.copy(problem.y.dtype, problem.y.device)
+
+    def copy(self, dtype: torch.dtype, device: torch.device) -> UnrolledNetwork[Any]:
+        """Return the network in a dtype and on a device."""
+        key = (dtype, device)
         if key not in self._copies:
             frozen = copy.deepcopy(self.network).to(device=key[1], dtype=key[0])
             for layer in frozen.requires_grad_(False).modules():

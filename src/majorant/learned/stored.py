@@ -10,10 +10,10 @@ import dataclasses
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ from majorant.networks.card import Card
 from majorant.problem import DamagedFile, MajorantError
 
 KIND, VERSION = "set of weights", 1
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 def write_weights(
@@ -70,7 +72,14 @@ def write_weights(
         versions=versions(),
         sha256=tensor_hash(tensors),
     )
-    write_archive(path, tensors, card.to_dict(), kind=KIND, version=VERSION)
+    return write_carded(path, tensors, card, kind=KIND, version=VERSION)
+
+
+def write_carded(
+    path: Path, tensors: Mapping[str, Tensor], card: Card, *, kind: str, version: int
+) -> Card:
+    """Write tensors with their card, and the card once more as JSON beside them."""
+    write_archive(path, dict(tensors), card.to_dict(), kind=kind, version=version)
     text = json.dumps({**card.to_dict(), "file": path.name, "bytes": path.stat().st_size}, indent=1)
     path.with_suffix(".json").write_text(text + "\n")
     return card
@@ -96,13 +105,43 @@ def read_weights(path: Path) -> tuple[UnrolledNetwork[Any], Card]:
     MajorantError
         If there is no such file.
     """
+    return read_carded(path, settings_from_card, make_network, kind=KIND, version=VERSION)
+
+
+def read_carded(
+    path: Path,
+    settings_of: Callable[[Card, Path], Any],
+    make: Callable[[Any], Network],
+    *,
+    kind: str,
+    version: int,
+) -> tuple[Network, Card]:
+    """Read and check a network with its card: its sizes, its hash, its values.
+
+    Parameters
+    ----------
+    path : Path
+    settings_of : callable
+        Reads the sizes off a card; refuses those beyond reason before they are built.
+    make : callable
+        Builds a network of these sizes.
+    kind, version : str, int
+        Of the file.
+
+    Raises
+    ------
+    DamagedFile
+        If the file is not what it says it is.
+    MajorantError
+        If there is no such file.
+    """
     if not path.is_file():
         raise MajorantError(f"there are no weights at {path}; train some with `majorant train`")
-    tensors, info = read_archive(path, kind=KIND, version=VERSION)
+    tensors, info = read_archive(path, kind=kind, version=version)
     card = Card.from_dict(info, path.name)
-    settings = settings_from_card(card, path)
+    settings = settings_of(card, path)
     with torch.device("meta"):
-        sketch = make_network(settings).state_dict()
+        sketch = make(settings).state_dict()
     expected = {key: tuple(value.shape) for key, value in sketch.items()}
     found = {key: tuple(value.shape) for key, value in tensors.items()}
     if found != expected:
@@ -122,7 +161,7 @@ def read_weights(path: Path) -> tuple[UnrolledNetwork[Any], Card]:
                 f"{path.name} holds {n} values in {key} that are NaN or infinite; expected finite "
                 "weights: train again from the last good checkpoint"
             )
-    network = make_network(settings)
+    network = make(settings)
     network.load_state_dict({key: value.float() for key, value in tensors.items()})
     return network.requires_grad_(False).eval(), card
 

@@ -142,6 +142,10 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         self.guard = GUARDS[mode] if guard is None else guard
         self.floors = floors
 
+    def certifies(self, problem: Problem) -> str:
+        """Variances, as of Champagne."""
+        return self.classical.certifies(problem)
+
     def majorant(self, problem: Problem) -> EvidenceMajorant:
         """The convex bound of the evidence cost of this problem."""
         return self.classical.majorant(problem)

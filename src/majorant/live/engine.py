@@ -19,13 +19,20 @@ from numpy.typing import NDArray
 from majorant.imager.imager import SourceImager
 from majorant.imager.inverse import Inverse, Job
 from majorant.imager.tally import Tally
-from majorant.live.regions import Regions
+from majorant.live.regions import LiveRegions
 from majorant.problem import Certificate, MajorantError, Problem, Solution
 from majorant.registry import SolverSpec, able
 from majorant.solvers.base import IterativeSolver
 from majorant.solvers.loop import solve
 
-__all__ = ["Engine", "KernelEngine", "WindowEngine", "check_follows", "engine_for", "one_thread"]
+__all__ = [
+    "KernelEngine",
+    "LiveEngine",
+    "WindowEngine",
+    "check_follows",
+    "engine_for",
+    "one_thread",
+]
 
 
 @contextmanager
@@ -43,10 +50,10 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class Engine(ABC):
+class LiveEngine(ABC):
     """Turns data into time courses; what it remembers can be forgotten."""
 
-    regions: Regions
+    regions: LiveRegions
     unit: str
 
     @abstractmethod
@@ -66,17 +73,17 @@ class Engine(ABC):
         """What was promised and kept so far, where there is something to keep."""
 
 
-class KernelEngine(Engine):
+class KernelEngine(LiveEngine):
     """A linear solver.
 
     Parameters
     ----------
     imager : SourceImager
         Fitted; its signal-to-noise ratio is a number.
-    regions : Regions
+    regions : LiveRegions
     """
 
-    def __init__(self, imager: SourceImager, regions: Regions) -> None:
+    def __init__(self, imager: SourceImager, regions: LiveRegions) -> None:
         inverse = imager.inverse
         _refuse_words(inverse)
         kernel = inverse.kernel(Job(1, 1.0, inverse.chosen_snr(None, 1)))
@@ -115,19 +122,19 @@ class KernelEngine(Engine):
         return None
 
 
-class WindowEngine(Engine):
+class WindowEngine(LiveEngine):
     """A windowed solver on a window that slides, in as many steps as it says or is told.
 
     Parameters
     ----------
     imager : SourceImager
         Fitted, of a solver that says how many steps it takes in a live window.
-    regions : Regions
+    regions : LiveRegions
     sfreq : float
         Hz.
     """
 
-    def __init__(self, imager: SourceImager, regions: Regions, sfreq: float) -> None:
+    def __init__(self, imager: SourceImager, regions: LiveRegions, sfreq: float) -> None:
         inverse = imager.inverse
         solver = inverse.solver(None)
         assert isinstance(solver, IterativeSolver)
@@ -176,14 +183,14 @@ class WindowEngine(Engine):
         return (self._mean @ solution.estimate[0, :, -fresh:]).numpy().astype(np.float64)
 
     def _solve(self, y: torch.Tensor) -> Solution:
-        return solve(Problem(self._operator, y), self._solver, max_iter=self._steps)
+        return solve(Problem(self._operator, y), self._solver, max_iter=self._steps, recheck=False)
 
     def certificate(self) -> Certificate | None:
         """Of all windows so far."""
         return self._tally.certificate()
 
 
-def engine_for(imager: SourceImager, regions: Regions, sfreq: float) -> Engine:
+def engine_for(imager: SourceImager, regions: LiveRegions, sfreq: float) -> LiveEngine:
     """Make the engine of a fitted imager.
 
     Raises

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from majorant.account import silent
 from majorant.live.chunks import Chunk, Chunks
 from majorant.live.conditioner import Band, Conditioner
-from majorant.live.engine import Engine
+from majorant.live.engine import LiveEngine
 from majorant.live.latency import Latency
 
 __all__ = ["Following", "Sink", "Toll", "follow"]
@@ -114,7 +114,7 @@ class Toll:
 
 def follow(
     chunks: Chunks,
-    engine: Engine,
+    engine: LiveEngine,
     sink: Sink,
     clock: Callable[[], float],
     settings: Following | None = None,
@@ -126,7 +126,7 @@ def follow(
     Parameters
     ----------
     chunks : iterator of Chunk or None
-    engine : Engine
+    engine : LiveEngine
     sink : Sink
     clock : callable
         The time now, s; the same clock as that of the chunks' times.
@@ -158,7 +158,7 @@ class _Run:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: LiveEngine,
         sink: Sink,
         clock: Callable[[], float],
         settings: Following,

@@ -20,7 +20,7 @@ from majorant.forward.cortex import LOBES, lobe
 from majorant.forward.leadfield import Leadfield
 from majorant.head.places import locate
 
-__all__ = ["Regions", "check_regions", "find_regions"]
+__all__ = ["LiveRegions", "check_regions", "find_regions"]
 
 RADIUS = 15.0
 """Of a ball around a place, mm, where none is given."""
@@ -31,7 +31,7 @@ BALL = re.compile(r"(?:(?P<name>[^=]+)=)?(?P<numbers>[-+.\d\s]+(?:,[-+.\d\s]+){2
 
 
 @dataclass(frozen=True, eq=False)
-class Regions:
+class LiveRegions:
     """Names, and which locations belong to them.
 
     Attributes
@@ -60,7 +60,7 @@ class Regions:
         return weights
 
 
-def find_regions(leadfield: Leadfield, wanted: Sequence[str]) -> Regions:
+def find_regions(leadfield: Leadfield, wanted: Sequence[str]) -> LiveRegions:
     """Find regions by their words.
 
     Parameters
@@ -102,7 +102,7 @@ def find_regions(leadfield: Leadfield, wanted: Sequence[str]) -> Regions:
         members.append(np.flatnonzero(inside))
     normals = leadfield.normals.numpy()
     flips = tuple(_flips(normals[member]) for member in members)
-    return Regions(tuple(names), tuple(members), flips)
+    return LiveRegions(tuple(names), tuple(members), flips)
 
 
 def check_regions(wanted: Sequence[str]) -> None:

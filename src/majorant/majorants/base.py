@@ -7,7 +7,7 @@ points need no conversion between the two, so one guard serves both families.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Generic
+from typing import Generic, Self
 
 from torch import Tensor
 
@@ -26,11 +26,35 @@ class Surrogate(ABC, Generic[StateT]):
         Energy at that state.
     rounding : Tensor, shape (n_batch,), or float
         How far rounding may have moved ``energy``; 0 where the guard's own allowance is enough.
+    doubt : Tensor, shape (n_batch,), or float
+        How far ``energy`` may lie from the energy in float64 by its definition; what a guard takes
+        has to fall by more than that, or be computed again (:meth:`settled`).
     """
 
     state: StateT
     energy: Tensor
     rounding: Tensor | float = 0.0
+    doubt: Tensor | float = 0.0
+
+    def settled(self, chosen: Tensor) -> Self:
+        """The same, with the energy of some samples computed in float64 from its definition."""
+        return self
+
+    def restated(self, energy: Tensor, doubt: Tensor | float) -> Self:
+        """The same, with energies that are known better than a new look would know them."""
+        return self
+
+    def steepness(self) -> Tensor | None:
+        """Norm of the energy's gradient, float64, (n_batch,); None where there is none."""
+        return None
+
+    def stationarity(self) -> Tensor | None:
+        """``|g|^2 / mu``, at most; ``mu`` bounds the curvature (``docs/guarantees.md``, 5)."""
+        return None
+
+    def gap(self) -> Tensor | None:
+        """Duality gap, float64, (n_batch,); None where the energy is not convex."""
+        return None
 
     @abstractmethod
     def change(self, proposed: StateT) -> Tensor:

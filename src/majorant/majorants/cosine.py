@@ -12,10 +12,10 @@ Source: the MM-Net paper (arXiv 2026), versions 1 and 2; ``docs/guarantees.md``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypedDict
 
 import torch
 from torch import Tensor
@@ -169,6 +169,8 @@ class CosineMajorant(Majorant[SourceState]):
             *(point.state, point.energy),
             *(lambda: point.gradient, lambda: self.curvature(point), point),
             least=least,
+            measured=lambda: self.prior is None or self.prior.measured,
+            **_judged(self.energy, point),
         )
 
     def curvature(self, point: CosinePoint) -> Curvature:
@@ -255,7 +257,8 @@ class HessianEstimate(Majorant[SourceState]):
         """Evaluate the energy; gradient and estimate follow when they are asked for."""
         point = self.energy.evaluate(state.x)
         return QuadraticSurrogate(
-            state, point.energy, lambda: point.gradient, lambda: self._curvature(point), point
+            *(state, point.energy, lambda: point.gradient, lambda: self._curvature(point), point),
+            **_judged(self.energy, point),
         )
 
     def _curvature(self, point: CosinePoint) -> ScalarCurvature:
@@ -288,6 +291,22 @@ class HessianProducts:
         """``H v`` for ``v`` like ``x``."""
         (product,) = torch.autograd.grad(self._gradient, self._x, v, retain_graph=True)
         return product
+
+
+class _Judged(TypedDict):
+    """What a surrogate is told of the rounding of its energy."""
+
+    doubting: Callable[[], Tensor]
+    exactly: Callable[[Tensor], tuple[Tensor, Tensor]] | None
+
+
+def _judged(energy: CosineEnergy, point: CosinePoint) -> _Judged:
+    """How far the energy is known at a point, and how to know it better."""
+    single = energy.problem.y.dtype != ENERGY_DTYPE
+    return {
+        "doubting": lambda: energy.doubt(point),
+        "exactly": (lambda chosen: energy.exact(point.state, chosen)) if single else None,
+    }
 
 
 def _row_sums(matrix: Tensor | None) -> Tensor | None:

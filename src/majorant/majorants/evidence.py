@@ -26,10 +26,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from majorant.energies.evidence import EvidenceEnergy, Statistics
-from majorant.energies.variances import LogVariance, Part, Variances, log_of
+from majorant.energies.lengths import norm
+from majorant.energies.variances import Covariance, LogVariance, Part, Variances, log_of
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.problem import BoundKind
 
@@ -86,6 +88,19 @@ class EvidenceSurrogate(Surrogate[Variances]):
     def promise(self) -> Tensor:
         """Decrease that the bound promises at its minimiser; float64, shape (n_batch,)."""
         return (-self.change(self.minimiser())).clamp_min(0)
+
+    def steepness(self) -> Tensor:
+        """Norm of the gradient: by logarithms of variances, or by entries of full covariances."""
+        s, state = self.statistics, self.state
+        parts: list[Part] = [state.gamma.gradient(s.z, s.a)]
+        if self.model.learns_noise:
+            parts.append(state.noise.gradient(s.w, s.b))
+        numbers = [p.matrix if isinstance(p, Covariance) else log_of(p) for p in parts]
+        return torch.stack([norm(x) for x in numbers]).norm(dim=0)
+
+    def stationarity(self) -> Tensor:
+        """Twice what the bound promises: what ``|g|^2 / mu`` is to a quadratic bound."""
+        return 2.0 * self.promise()
 
     def moved(self, step: Step) -> Variances:
         """Apply a rule to the logarithms of every variance that is learned.

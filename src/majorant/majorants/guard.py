@@ -46,13 +46,17 @@ from majorant.problem import MajorantError
 GuardTest = Literal["off", "surrogate", "energy", "descent", "majorant"]
 
 VIOLATION = 1e-6
-"""A rise of the returned energy above this, relative to ``max(1, |u|)``, is a violation."""
+"""A rise of the energy above this, relative to ``max(1, |u|)``, is a violation."""
 
 
 @dataclass(frozen=True)
 class Verdict(Generic[StateT]):
-    """What the guard decided in one window; counts are int64, shape (n_batch,)."""
+    """What the guard decided in one window; counts are int64, shape (n_batch,).
 
+    ``before`` is where the window began, with the energies that were compared.
+    """
+
+    before: Surrogate[StateT]
     surrogate: Surrogate[StateT]
     refused: Tensor
     halvings: Tensor
@@ -138,26 +142,48 @@ class Guard:
         holds the current state, and they keep it.
         """
         none = torch.zeros_like(current.energy, dtype=torch.int64)
+        if not bool(active.all()):  # who stays keeps the energy that is known of it
+            energy = torch.where(active, proposed.energy, current.energy)
+            doubts = (torch.as_tensor(s.doubt, dtype=energy.dtype) for s in (proposed, current))
+            proposed = proposed.restated(energy, torch.where(active, *doubts))
         if self.test == "off":
-            return Verdict(proposed, none, none, none)
+            return Verdict(*told(current, proposed, active), none, none, none)
         if self.test in ("energy", "descent"):
-            # Most windows win far more than they must: neither rounding nor the exact promise of
-            # the bound need be looked at.
+            # Most windows win far more than they must: neither the energies in float64 nor the
+            # exact promise of the bound need be looked at.
             most = self.sufficient * current.promise_limit() if self._asks else 0.0
-            fell = (proposed.energy <= current.energy - most) & proposed.state.finite()
+            clear = current.energy - most - current.doubt - proposed.doubt
+            fell = (proposed.energy <= clear) & proposed.state.finite()
             if bool((fell | ~active).all()):
-                return Verdict(proposed, none, none, none)
+                return Verdict(current, proposed, none, none, none)
         search = _Search(self, majorant, current, active)
+        proposed = search.known(proposed, active)
         if bool((search.take(proposed, active) | ~active).all()):
-            return Verdict(proposed, none, none, none)
+            return Verdict(search.current, proposed, none, none, none)
         refused = search.open.to(torch.int64)
         halvings, _ = search.along(proposed.state, 1, self.halvings, shrink=False)
         fallbacks = none
         if bool(search.open.any()):
-            analytic = current.minimiser()
+            analytic = search.current.minimiser()
             _, fallbacks = search.along(analytic, 0, self.fallback_halvings, shrink=True)
-        surrogate = majorant.at(search.state) if bool(search.moved.any()) else current
-        return Verdict(surrogate, refused, halvings, fallbacks)
+        current = surrogate = search.current
+        if bool(search.moved.any()):
+            energy = torch.where(search.moved, search.energy, current.energy)
+            doubt = torch.where(search.moved, search.doubt, torch.as_tensor(current.doubt))
+            surrogate = majorant.at(search.state).restated(energy, doubt)
+        if self.test == "surrogate":
+            current, surrogate = told(current, surrogate, active)
+        return Verdict(current, surrogate, refused, halvings, fallbacks)
+
+
+def told(
+    before: Surrogate[StateT], after: Surrogate[StateT], active: Tensor
+) -> tuple[Surrogate[StateT], Surrogate[StateT]]:
+    """Both, known well enough to tell whether the energy rose by what counts as a violation."""
+    limit = VIOLATION * before.energy.abs().clamp_min(1.0)
+    sure = (after.energy - before.energy - limit).abs() > before.doubt + after.doubt
+    open_ = active & ~sure
+    return before.settled(open_), after.settled(open_)
 
 
 class _Search(Generic[StateT]):
@@ -172,9 +198,28 @@ class _Search(Generic[StateT]):
         self.guard, self.majorant, self.current = guard, majorant, current
         self.open, self.moved = open_, torch.zeros_like(open_)
         self.state = current.state
+        self.energy = torch.full_like(current.energy, torch.inf)
+        self.doubt = torch.zeros_like(current.energy)
         self.size = current.energy.abs().clamp_min(1.0)
         asked = guard.sufficient * current.promise() if guard._asks else None
         self.demand = torch.zeros_like(self.size) if asked is None else asked
+
+    def known(
+        self, trial: Surrogate[StateT], asked: Tensor, share: float = 1.0
+    ) -> Surrogate[StateT]:
+        """The trial, known well enough to be judged, and so where it began.
+
+        Energies are computed in float64 where what rounding may have moved them by leaves open
+        whether they fell by what is asked for.
+        """
+        if self.guard.test == "surrogate":
+            return trial
+        current = self.current
+        change, unsure = trial.energy - current.energy, current.doubt + trial.doubt
+        fails, passes = change > unsure, change < -share * self.demand - unsure
+        open_ = asked & ~fails & (~passes if self.guard.test != "majorant" else asked)
+        self.current = current.settled(open_)
+        return trial.settled(open_)
 
     def take(self, trial: Surrogate[StateT], asked: Tensor, share: float = 1.0) -> Tensor:
         """Take the samples of ``trial`` that pass; return which did, bool (n_batch,).
@@ -195,9 +240,13 @@ class _Search(Generic[StateT]):
         passed = asked & (change <= slack - required)
         level = torch.zeros_like(passed)
         if not by_bound:
-            passed = passed & (change <= 0)
+            # Where float64 does not know the energies either, nothing is taken.
+            unsure = current.doubt + trial.doubt
+            passed = passed & (change <= 0) & (change + unsure <= VIOLATION * self.size)
             level = asked & ~passed & (change <= slack) & (required <= slack)
         self.state = trial.state.where(passed, self.state)
+        self.energy = torch.where(passed, trial.energy, self.energy)
+        self.doubt = torch.where(passed, trial.doubt, self.doubt)
         self.moved, self.open = self.moved | passed, self.open & ~(passed | level)
         return passed
 
@@ -217,6 +266,7 @@ class _Search(Generic[StateT]):
                 break
             part = self.current.state.toward(target, 0.5**k)
             trial = self.majorant.at(part.where(possible, self.current.state))
-            passed = self.take(trial, possible, 0.5**k if shrink else 1.0)
+            share = 0.5**k if shrink else 1.0
+            passed = self.take(self.known(trial, possible, share), possible, share)
             tried, taken = tried + possible, taken + passed
         return tried, taken

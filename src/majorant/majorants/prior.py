@@ -101,6 +101,11 @@ class PriorBounds:
         self.prior = prior
         self._norms = (lambda: LayerNorms.of(self._autoencoder())) if norms is None else norms
 
+    @property
+    def measured(self) -> bool:
+        """Whether the norms are at hand."""
+        return "norms" in vars(self) or isinstance(self._norms, LayerNorms)
+
     @cached_property
     def norms(self) -> LayerNorms:
         """Norms of the layers."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from majorant.energies.cosine import CosinePoint, SourceState
+from majorant.energies.cosine import SURE, CosinePoint, SourceState
 from majorant.energies.lengths import norm
 from majorant.linalg import squared_norm, total
 from majorant.majorants.base import Surrogate
@@ -218,6 +218,15 @@ class QuadraticSurrogate(Surrogate[SourceState]):
         The cosine energy's own record of the evaluation, for proposals that look at its parts.
     least : Tensor or None, shape (n_batch,), float64
         What no eigenvalue of the curvature is below, where that is known beforehand.
+    doubting : callable or None
+        Estimates how far rounding may have moved the energy; None where it has not.
+    exactly : callable or None
+        Computes the energy of the samples that are marked in float64 from its definition, with the
+        doubt that is left; None where that is how it was computed.
+    measured : callable
+        Whether the curvature can be had without measuring norms first, which takes long.
+    gaping : callable or None
+        Duality gap from the gradient; None where the energy is not convex.
     """
 
     state: SourceState
@@ -226,6 +235,47 @@ class QuadraticSurrogate(Surrogate[SourceState]):
     bend: Callable[[], Curvature]
     point: CosinePoint | None = None
     least: Tensor | None = None
+    doubting: Callable[[], Tensor] | None = None
+    exactly: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+    measured: Callable[[], bool] = lambda: True
+    gaping: Callable[[Tensor], Tensor | None] | None = None
+
+    @cached_property
+    def doubt(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """How far the energy may lie from its definition."""
+        return torch.zeros_like(self.energy) if self.doubting is None else self.doubting()
+
+    def settled(self, chosen: Tensor) -> QuadraticSurrogate:
+        """The same, with the energy of some samples computed in float64 from its definition."""
+        chosen = chosen & ~(self.doubt <= SURE)
+        if self.exactly is None or not bool(chosen.any()):
+            return self
+        energy, doubt = self.energy.clone(), self.doubt.clone()
+        energy[chosen], doubt[chosen] = self.exactly(chosen)
+        return self.restated(energy, doubt)
+
+    def restated(self, energy: Tensor, doubt: Tensor | float) -> QuadraticSurrogate:
+        """The same, with energies that are known better than a new look would know them."""
+        known = torch.as_tensor(doubt, dtype=energy.dtype).expand_as(energy)
+        made = replace(self, energy=energy, doubting=lambda: known)
+        kept = {name: vars(self)[name] for name in ("gradient", "curvature") if name in vars(self)}
+        vars(made).update(kept)
+        return made
+
+    def steepness(self) -> Tensor:
+        """Norm of the gradient."""
+        return norm(self.gradient) if self.point is None else self.point.steepness
+
+    def stationarity(self) -> Tensor:
+        """``|g|^2 / mu``; with the least curvature for ``mu`` where no other is at hand."""
+        size = self.steepness()
+        if self.least is not None and not self.measured():
+            return size * size / self.least
+        return size * size * self.curvature.step_limit().flatten(1).amin(1)
+
+    def gap(self) -> Tensor | None:
+        """Duality gap, where the energy is convex."""
+        return None if self.gaping is None else self.gaping(self.gradient)
 
     @cached_property
     def gradient(self) -> Tensor:
@@ -258,5 +308,5 @@ class QuadraticSurrogate(Surrogate[SourceState]):
         """``|g|^2 / (2 least)``: no curvature has to be computed for it."""
         if self.least is None:
             return self.promise()
-        size = norm(self.gradient) if self.point is None else self.point.steepness
+        size = self.steepness()
         return size * size * 0.5 / self.least

@@ -16,7 +16,7 @@ from torch import Tensor
 from majorant.energies.cosine import SourceState
 from majorant.energies.squares import SquaresEnergy
 from majorant.errors import MajorantError
-from majorant.linalg import thin_svd
+from majorant.linalg import ENERGY_DTYPE, thin_svd
 from majorant.majorants.base import Majorant
 from majorant.majorants.quadratic import (
     Curvature,
@@ -96,7 +96,13 @@ class SquaresMajorant(Majorant[SourceState]):
     def at(self, state: SourceState) -> QuadraticSurrogate:
         """Evaluate the energy; the curvature is the same everywhere."""
         energy, gradient = self.energy.value_and_grad(state)
-        return QuadraticSurrogate(state, energy, lambda: gradient.x, lambda: self._curvature)
+        single = self.energy.problem.y.dtype != ENERGY_DTYPE
+        return QuadraticSurrogate(
+            *(state, energy, lambda: gradient.x, lambda: self._curvature),
+            doubting=lambda: self.energy.doubt(state, energy),
+            exactly=(lambda chosen: self.energy.exact(state, chosen)) if single else None,
+            gaping=self.energy.gap,
+        )
 
     def _build(self, bound: str) -> Curvature:
         energy, problem = self.energy, self.energy.problem

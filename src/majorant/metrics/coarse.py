@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.spatial import KDTree
 
-__all__ = ["Cells", "Distant"]
+__all__ = ["CoarseCells", "Distant"]
 
 LEVELS = ((0.0, 0.006), (0.012, 0.011), (0.030, 0.022))
 """(Distance from the truth, m; radius of the cells beyond it, m.)"""
@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class CoarseCells:
     """Partitions of a mesh at several sizes.
 
     Attributes
@@ -54,7 +54,7 @@ class Cells:
     fine: NDArray[np.int64]
 
     @classmethod
-    def of(cls, positions: Array) -> Cells:
+    def of(cls, positions: Array) -> CoarseCells:
         """Partition a mesh."""
         centres = [_covering(positions, radius) for _, radius in LEVELS]
         owner = [KDTree(places).query(positions)[1] for places in centres]
@@ -79,12 +79,12 @@ class Distant:
 
     Parameters
     ----------
-    cells : Cells
+    cells : CoarseCells
     truth : array, shape (n_vertices,)
         Not negative, not zero.
     """
 
-    def __init__(self, cells: Cells, truth: Array) -> None:
+    def __init__(self, cells: CoarseCells, truth: Array) -> None:
         self.cells = cells
         inside = np.flatnonzero(truth > LEAST * truth.max())
         mass = truth[inside] / truth[inside].sum()

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from majorant.errors import MajorantError
-from majorant.metrics.coarse import Cells, Distant
+from majorant.metrics.coarse import CoarseCells, Distant
 from majorant.metrics.peaks import list_peaks
 
-__all__ = ["NAMES", "FineMesh", "Judge", "Space", "Truth"]
+__all__ = ["NAMES", "FineMesh", "Judge", "JudgedSpace", "Truth"]
 
 NAMES = ("emd", "off", "auc", "cosine", "le", "le_zone", "found", "ghosts")
 """Figures of a judgement, in order."""
@@ -62,13 +62,13 @@ class FineMesh:
     hops: NDArray[np.int32] | None = None
 
     @cached_property
-    def cells(self) -> Cells:
+    def cells(self) -> CoarseCells:
         """Partitions for the transport."""
-        return Cells.of(self.positions)
+        return CoarseCells.of(self.positions)
 
 
 @dataclass(frozen=True, eq=False)
-class Space:
+class JudgedSpace:
     """A source space that estimates come on.
 
     Attributes
@@ -182,12 +182,12 @@ class Judge:
 
     Parameters
     ----------
-    space : Space
+    space : JudgedSpace
     sfreq : float
         Hz, for peaks.
     """
 
-    def __init__(self, space: Space, sfreq: float) -> None:
+    def __init__(self, space: JudgedSpace, sfreq: float) -> None:
         self.space, self.sfreq = space, sfreq
         inside = space.home >= 0
         self._inside = inside

@@ -10,6 +10,8 @@ Source: the MM-Net paper (arXiv 2026), the manifold prior of section 3.
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -159,6 +161,25 @@ class Pass:
     slopes: tuple[Tensor, ...]
 
 
+@dataclass(frozen=True)
+class Gain:
+    """What a layer of a prior does to errors.
+
+    Attributes
+    ----------
+    own : float
+        Its product errs by ``u own |v|``.
+    passes : float
+        How much longer it makes an error that points anywhere.
+    offset : float
+        What its non-linearity adds to the norm of what it is given: its value at zero.
+    """
+
+    own: float
+    passes: float
+    offset: float = 0.0
+
+
 class Prior(Protocol):
     """What the energy and its bounds ask of a prior: ``Phi`` with explicit Jacobian products."""
 
@@ -177,6 +198,14 @@ class Prior(Protocol):
 
     def bends(self, kept: Pass, arrived: tuple[Tensor, ...]) -> list[Tensor]:
         """Return what the residual adds to the curvature at each layer, from above."""
+        ...
+
+    def gains(self, n_times: int) -> tuple[Gain, ...]:
+        """Return what every layer does to errors of rounding, first layer first."""
+        ...
+
+    def wide(self) -> Prior:
+        """Return the same prior in float64."""
         ...
 
 
@@ -283,6 +312,19 @@ class Autoencoder(nn.Module):
             (r * soft_relu_curvature(z, self.eps)).clamp_min(0)
             for r, z in zip(arrived, kept.before, strict=True)
         ]
+
+    def gains(self, n_times: int) -> tuple[Gain, ...]:
+        """Return what every layer does to errors of rounding, first layer first."""
+        found = []
+        for weight in self.weights:
+            own = float(weight.detach().flatten(0, 1).norm(dim=0).sum())  # tap by tap
+            offset = 0.5 * self.eps * math.sqrt(weight.shape[0] * n_times)
+            found.append(Gain(own, own / math.sqrt(weight.shape[1]), offset))
+        return tuple(found)
+
+    def wide(self) -> Autoencoder:
+        """Return the same prior in float64."""
+        return copy.deepcopy(self).requires_grad_(False).to(torch.float64)
 
     def pushforward(self, kept: Pass, v: Tensor) -> Tensor:
         """Return ``J(x) v``, (n_batch, n_sources, n_times)."""

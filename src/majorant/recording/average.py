@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from majorant.account import Account, listening
 from majorant.errors import MajorantError, nearest
 from majorant.recording.events import find_marks, is_mark, spelled
+from majorant.recording.faults import say_twice, without_silence
 from majorant.recording.file import ChoiceNeeded, Recording
 from majorant.recording.settings import Preparation
 from majorant.words import written
@@ -320,16 +321,16 @@ def _cut(
     )  # fmt: skip
     events = events[np.argsort(events[:, 0], kind="stable")]
     sound, why = _sound(raw, events[:, 0], start, tmax)
+    for code in codes.values():
+        say_twice(events[sound & (events[:, 2] == code), 0] / raw.info["sfreq"], account)
     with listening(account, "cutting trials"):
         epochs = mne.Epochs(
             raw, events[sound], codes, start, tmax, baseline=None, preload=True,
             event_repeated="drop", reject=_threshold(settings), reject_by_annotation=False,
             on_missing="ignore",
         ) if sound.any() else ()  # fmt: skip
-    rest = int(sound.sum()) - len(epochs)
-    limit = "" if settings.reject is None else f", or beyond {1e6 * settings.reject:g} µV"
-    if rest:
-        why = (*why, f"{rest} outside the recording, at the sample of another{limit}")
+    if sound.any():
+        why = (*why, *_left_out(epochs.drop_log, settings))
     if len(epochs) == 0:
         raise MajorantError(
             f"none of {len(events)} trials is left over {start:g} to {tmax:g} s: {'; '.join(why)}; "
@@ -359,6 +360,19 @@ def _sound(
     return ~(bad | cut), why
 
 
+def _left_out(drop_log: Sequence[Sequence[str]], settings: Preparation) -> Iterator[str]:
+    """Why MNE dropped trials, and how many."""
+    words = {
+        "TOO_SHORT": "outside the recording",
+        "NO_DATA": "outside the recording",
+        "DROP DUPLICATE": "at the sample of another",
+    }
+    beyond = "beyond " + f"{1e6 * (settings.reject or 0):g} µV"
+    reasons = [words.get(log[0], beyond) for log in drop_log if log and log[0] != "IGNORED"]
+    for reason in dict.fromkeys(reasons):
+        yield f"{reasons.count(reason)} {reason}"
+
+
 def _threshold(settings: Preparation) -> dict[str, float] | None:
     return None if settings.reject is None else {"eeg": settings.reject}
 
@@ -375,6 +389,7 @@ def _without_artefacts(epochs: Any, settings: Preparation) -> Any:
 
 def _averaged_epochs(epochs: Any, names: tuple[str, ...], account: Account) -> Averaged:
     # All of several events, without weighting: the average over trials, not over events.
+    epochs = without_silence(epochs, account)
     evoked = epochs.average(picks=["eeg", "eog"] if _has_eog(epochs) else "eeg")
     evoked.comment = ", ".join(names) or "all trials"
     account.note(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 from unicodedata import normalize
 
@@ -259,8 +260,9 @@ def _one_of(name: str, alike: list[str]) -> tuple[str, ...]:
 
 
 def _folded(text: str) -> str:
-    # One letter may be written in two ways, as itself or as a letter with an accent behind it.
-    return " ".join(normalize("NFKC", text).casefold().split())
+    # One letter may be written in two ways, as itself or as a letter with an accent behind it; and
+    # FIF files hold letters beyond Latin-1 as "&#945;".
+    return " ".join(normalize("NFKC", unescape(text)).casefold().split())
 
 
 def _without_spaces(text: str) -> str:

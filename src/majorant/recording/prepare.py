@@ -17,6 +17,7 @@ from majorant.problem import MajorantError
 from majorant.recording.average import Averaged, average, chosen, filtered, picked
 from majorant.recording.channels import check_samples, eeg_names, require_eeg
 from majorant.recording.electrodes import settle
+from majorant.recording.faults import bridged, mark_silence, say_saturated, without_silence
 from majorant.recording.file import UNREADABLE, Recording
 from majorant.recording.montage import read_montage
 from majorant.recording.noise import (
@@ -186,10 +187,14 @@ def measured(
         own = inst.copy().pick("eeg", exclude=[])
     settle(own, settings, account)
     own.pick("eeg", exclude=[])
+    if isinstance(inst, mne.BaseEpochs):
+        own = without_silence(own.load_data(), account)
     epochs = own if isinstance(inst, mne.BaseEpochs) else None
     if isinstance(inst, mne.io.BaseRaw):
         own = mne.EvokedArray(_glimpses(own), own.info, tmin=1.0, nave=1, verbose="error")
-    check_samples(_samples(own), own.ch_names)
+    samples = _samples(own)
+    check_samples(samples, own.ch_names)
+    say_saturated(samples, own.ch_names, account)
     averaged = Averaged(own if epochs is None else epochs.average(picks="eeg"), epochs)
     evoked = averaged.evoked
     window = _remove_baseline(averaged, settings, account)
@@ -246,6 +251,8 @@ def _electrodes(inst: Any, settings: Preparation, account: Account) -> tuple[Any
     -------
     inst, renamed
     """
+    import mne
+
     if settings.scale is not None and settings.scale != 1.0:
         with listening(account, "scaling"):
             inst.apply_function(lambda x: x * settings.scale, picks="all", channel_wise=False)
@@ -256,7 +263,11 @@ def _electrodes(inst: Any, settings: Preparation, account: Account) -> tuple[Any
     renamed = settle(inst, settings, account)
     zeros = added_references(inst.ch_names, added, renamed, account)
     named = (*zeros, *reference_electrodes(settings.reference))
-    check_samples(_samples(inst), eeg_names(inst), reference=named)
+    samples = _samples(inst)
+    check_samples(samples, eeg_names(inst), reference=named)
+    say_saturated(samples, eeg_names(inst), account)
+    if isinstance(inst, mne.io.BaseRaw):
+        mark_silence(inst, account)
     return inst, renamed
 
 
@@ -368,8 +379,9 @@ def reference(
         evoked.drop_channels(sums)
         say_interpolated(sums, account)
         _centre(evoked)
-        space, _ = _space_of(evoked, trials, rank)
-    say_space(space, account, None if rank is None else _space_of(evoked, trials)[0])
+        space, moment = _space_of(evoked, trials, rank)
+    pairs = bridged(moment, good_info(evoked)["ch_names"], int(evoked.nave)) if space.lost else []
+    say_space(space, account, pairs, None if rank is None else _space_of(evoked, trials)[0])
     return space
 
 

@@ -272,7 +272,12 @@ def _splines(info: Any, rows: Sequence[int]) -> NDArray[np.float64]:
     return weights
 
 
-def say_space(space: Space, account: Account, found: Space | None = None) -> None:
+def say_space(
+    space: Space,
+    account: Account,
+    same: Sequence[tuple[str, str]] = (),
+    found: Space | None = None,
+) -> None:
     """Say that dimensions are lost, and what follows.
 
     Parameters
@@ -280,6 +285,8 @@ def say_space(space: Space, account: Account, found: Space | None = None) -> Non
     space : Space
         In which data are whitened.
     account : Account
+    same : sequence of (str, str)
+        Electrodes that record the same.
     found : Space, optional
         Where the data are by themselves, if a rank was asked for.
     """
@@ -294,9 +301,13 @@ def say_space(space: Space, account: Account, found: Space | None = None) -> Non
             )
         )
     elif space.lost:
+        pairs = "; ".join(f"{a} and {b}" for a, b in same[:6])
+        why = [f"{pairs} record the same, as if bridged by gel or connected twice"] if same else []
+        if space.lost > len(same):
+            why.append("components were removed from them")
         account.note(
-            f"The data have rank {space.rank} at {len(space.basis)} electrodes: components were "
-            "removed from them, and noise, data and lead field are whitened within what is left."
+            f"The data have rank {space.rank} at {len(space.basis)} electrodes: "
+            f"{', and '.join(why)}; noise, data and lead field are whitened within what is left."
         )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from majorant.account import Account, listening
 from majorant.errors import MajorantError
@@ -26,6 +27,8 @@ __all__ = [
     "average_reference",
     "check_compensation",
     "check_derivations",
+    "check_good",
+    "check_same_projectors",
     "check_same_reference",
     "has_average_reference",
     "reference_electrodes",
@@ -40,6 +43,9 @@ DERIVED = re.compile(
 
 FEW = 4
 """Electrodes to a reference, on average, below which names speak of bipolar derivations."""
+
+SEEN = 1e-3
+"""Share of a whitener's norm from which a direction counts as measured."""
 
 GROUP = "EEG average of electrodes against"
 
@@ -88,9 +94,9 @@ def check_derivations(inst: Any, account: Account) -> None:
         bipolar = bipolar or [name for name in names if name in references_by_name(names)]
     if bipolar:
         raise MajorantError(
-            f"{some(bipolar)} are bipolar derivations, the difference of two electrodes each, and "
-            "sources are imaged from potentials against one reference; give the recording before "
-            "mne.set_bipolar_reference, or against the reference that it was recorded with"
+            f"{some(bipolar)} are bipolar derivations, the difference of two electrodes each: no "
+            "average of them is a common reference, so they are not imaged; export the recording "
+            "as it was recorded, against one reference (in MNE, before mne.set_bipolar_reference)"
         )
     lonely = [members[0] for members in groups.values() if len(members) == 1]
     if len(groups) > 1 and lonely:
@@ -311,6 +317,56 @@ def check_same_reference(data: Any, names: Sequence[str]) -> None:
                     f"{some(missing)}, which the imager was fitted to; fit it to the info of these "
                     "data"
                 )
+
+
+def check_same_projectors(data: Any, names: Sequence[str], whitener: NDArray[np.float64]) -> None:
+    """Refuse data from which something was projected that the imager takes for measured.
+
+    Parameters
+    ----------
+    data : mne.Info
+        Of the data to be imaged.
+    names : sequence of str
+        Channels that were fitted.
+    whitener : array, shape (rank, n_channels)
+        Of these; what it was fitted without it does not see.
+
+    Raises
+    ------
+    MajorantError
+    """
+    from mne.io.constants import FIFF
+
+    row = {name: k for k, name in enumerate(names)}
+    size = float(np.linalg.norm(whitener, 2))
+    for projector in data["projs"]:
+        if not projector["active"] or projector["kind"] == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF:
+            continue
+        held = projector["data"]
+        used = [k for k, name in enumerate(held["col_names"]) if name in row]
+        vectors = np.zeros((len(names), len(held["data"])))
+        vectors[[row[held["col_names"][k]] for k in used]] = np.asarray(held["data"]).T[used]
+        seen = np.linalg.norm(whitener @ vectors, axis=0)
+        if (seen > SEEN * size * np.linalg.norm(vectors, axis=0)).any():
+            raise MajorantError(
+                f"the projector {projector['desc']!r} was applied to the data, and the imager was "
+                "fitted without it; fit it to the info of these data"
+            )
+
+
+def check_good(data: Any, names: Sequence[str]) -> None:
+    """Refuse data whose bad channels the imager would use.
+
+    Raises
+    ------
+    MajorantError
+    """
+    bad = [name for name in names if name in data["bads"]]
+    if bad:
+        raise MajorantError(
+            f"the data mark {some(bad)} as bad, and the imager was fitted with "
+            f"{'it' if len(bad) == 1 else 'them'}; fit it to the info of these data"
+        )
 
 
 def check_compensation(data: Any, fitted: Any, whose: str = "the forward solution") -> None:

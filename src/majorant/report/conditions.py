@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from majorant.findings.facts import PageContent
+from majorant.findings.facts import Findings
 from majorant.forward.surfaces import Surfaces, read_surfaces
 from majorant.report.cells import cells
 from majorant.report.cortex import SIDES, Cortex, Scale, Veil, ramp
@@ -57,7 +57,7 @@ _IDS = re.compile(
 def render_conditions(
     title: str,
     names: Sequence[str],
-    contents: Sequence[PageContent],
+    contents: Sequence[Findings],
     progress: Callable[[str], None] | None = None,
 ) -> str:
     """Return the page as a string of HTML.
@@ -68,7 +68,7 @@ def render_conditions(
         File and conditions; untrusted.
     names : sequence of str
         Of the conditions, a contrast last; untrusted.
-    contents : sequence of PageContent
+    contents : sequence of Findings
         On one time axis, in one unit, with one `limit`.
     progress : callable, optional
         Called with the title of each section once it is drawn.
@@ -100,7 +100,7 @@ def _own(html: Markup, k: int) -> Markup:
     return Markup(_IDS.sub(rf"\g<1>c{k}-", str(html)))  # of a Markup, it would escape
 
 
-def _header(title: str, names: Sequence[str], contents: Sequence[PageContent]) -> Markup:
+def _header(title: str, names: Sequence[str], contents: Sequence[Findings]) -> Markup:
     first = contents[0]
     clk = clock(first.times)
     origin = (
@@ -115,7 +115,7 @@ def _header(title: str, names: Sequence[str], contents: Sequence[PageContent]) -
 
 
 def _explorers(
-    names: Sequence[str], contents: Sequence[PageContent], live: Sequence[int], surfaces: Surfaces
+    names: Sequence[str], contents: Sequence[Findings], live: Sequence[int], surfaces: Surfaces
 ) -> Section:
     panels: list[tuple[str, Markup]] = []
     for k in live[:MOST_TABS]:
@@ -127,7 +127,7 @@ def _explorers(
     return Section("explore", "Explore", tabs("wave", "Condition", panels))
 
 
-def _moments(contents: Sequence[PageContent]) -> list[int]:
+def _moments(contents: Sequence[Findings]) -> list[int]:
     """Samples at which conditions are compared: the leading peaks, in time."""
     times, found = contents[0].times, []
     for content in contents:
@@ -141,7 +141,7 @@ def _moments(contents: Sequence[PageContent]) -> list[int]:
     return sorted(found[:MOST_MOMENTS]) or [strongest]
 
 
-def _side_by_side(names: Sequence[str], contents: Sequence[PageContent], cortex: Cortex) -> Section:
+def _side_by_side(names: Sequence[str], contents: Sequence[Findings], cortex: Cortex) -> Section:
     first = contents[0]
     limit = first.limit or max(float(np.abs(c.sources.values).max(initial=0.0)) for c in contents)
     title = "Side by side"
@@ -174,7 +174,7 @@ def _side_by_side(names: Sequence[str], contents: Sequence[PageContent], cortex:
 
 def _row(
     name: str,
-    content: PageContent,
+    content: Findings,
     mesh: np.ndarray,
     sample: int,
     drawn: tuple[Cortex, Scale, Veil],
@@ -195,7 +195,7 @@ def _row(
     return StackRow(name, (unit.say(value), f"({where})"), tuple(pictures))
 
 
-def _at_peaks(names: Sequence[str], contents: Sequence[PageContent]) -> Section:
+def _at_peaks(names: Sequence[str], contents: Sequence[Findings]) -> Section:
     """Every wave's amplitude at the peaks of all."""
     title = "At each other’s peaks"
     if not any(content.peaks for content in contents):

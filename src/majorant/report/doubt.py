@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
-from majorant.findings.facts import PageContent, Uncertainty
+from majorant.findings.facts import Findings, Uncertainty
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, ramp
 from majorant.report.headline import source_scale
 from majorant.report.maps import PLACES
@@ -22,13 +22,13 @@ from majorant.words import (
 __all__ = ["doubt_section"]
 
 
-def doubt_section(content: PageContent, doubt: Uncertainty, cortex: Cortex) -> Section:
+def doubt_section(content: Findings, doubt: Uncertainty, cortex: Cortex) -> Section:
     """Return what the standard deviations are, what stands out of them, and their map."""
     says = paragraphs(_stands(content, doubt), doubt.how)
     return Section("doubt", "How sure it is", says + _map(content, doubt, cortex))
 
 
-def _stands(content: PageContent, doubt: Uncertainty) -> str:
+def _stands(content: Findings, doubt: Uncertainty) -> str:
     """Say how many standard deviations the peaks are, against what noise reaches."""
     if content.faint:
         return content.faint
@@ -55,7 +55,7 @@ def _stands(content: PageContent, doubt: Uncertainty) -> str:
     )
 
 
-def _map(content: PageContent, doubt: Uncertainty, cortex: Cortex) -> Markup:
+def _map(content: Findings, doubt: Uncertainty, cortex: Cortex) -> Markup:
     """Return the deviations at the strongest moment, or at all times where they do not change."""
     moment = content.moments()[0]
     column = moment.sample if doubt.deviation.shape[1] > 1 else 0

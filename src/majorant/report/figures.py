@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.findings.facts import PageContent
+from majorant.findings.facts import Findings
 from majorant.report.headline import place, source_scale
 from majorant.report.sensors import sensor_positions
 from majorant.report.svg import COLOUR, SERIES, WIDTH, drawing, plain, to_svg
@@ -31,7 +31,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Drawing", "butterfly", "certificate", "fit", "rms", "time_courses"]
+__all__ = [
+    "Drawing",
+    "butterfly",
+    "certificate",
+    "fit",
+    "panels",
+    "rms",
+    "time_courses",
+    "time_limits",
+]
 
 DRAWN_SAMPLES = 60_000
 """Channels times samples up to which traces are drawn as vectors; above, as a picture."""
@@ -66,7 +75,7 @@ class Drawing:
     legend: tuple[tuple[str, str], ...] = ()
 
 
-def butterfly(content: PageContent) -> Drawing:
+def butterfly(content: Findings) -> Drawing:
     """All channels over time, their global field power, and lines at the peaks."""
     clk = clock(content.times)
     x, y = content.times * clk.factor, content.data * MICROVOLT
@@ -77,7 +86,7 @@ def butterfly(content: PageContent) -> Drawing:
         colours = _place_colours(xy)
     titles = {f"ch{i}": name for i, name in enumerate(content.info["ch_names"])}
     with drawing():
-        figure, (top, bottom) = _panels(3.9, (3, 1), right=0.9 if xy is not None else 0.985)
+        figure, (top, bottom) = panels(3.9, (3, 1), right=0.9 if xy is not None else 0.985)
         _traces(top, x, y, colours)
         _peak_lines(content, (top, bottom), clk)
         bottom.fill_between(x, gfp, color=COLOUR["s1"], alpha=0.18, lw=0)
@@ -85,7 +94,7 @@ def butterfly(content: PageContent) -> Drawing:
         top.set_ylabel("Potential (µV)")
         bottom.set(ylabel="GFP (µV)", xlabel=clk.axis)
         bottom.set_ylim(bottom=0, top=_headroom(gfp))
-        _time_limits((top, bottom), x)
+        time_limits((top, bottom), x)
         if xy is not None:
             _head_inset(figure, xy, colours)
         best = int(gfp.argmax())
@@ -121,7 +130,7 @@ def _traces(
     axes.autoscale_view()
 
 
-def time_courses(content: PageContent, most: int = 6) -> Drawing:
+def time_courses(content: Findings, most: int = 6) -> Drawing:
     """The estimate over time at the strongest peaks, with its standard deviation if it has one."""
     clk, maps = clock(content.times), content.sources
     chosen = _distinct(content, most)
@@ -132,7 +141,7 @@ def time_courses(content: PageContent, most: int = 6) -> Drawing:
     scale = source_scale(maps, largest)
     x, legend = content.times * clk.factor, []
     with drawing():
-        figure, (axes,) = _panels(3.1, (1,))
+        figure, (axes,) = panels(3.1, (1,))
         for i, (name, _) in enumerate(chosen):
             colour, y = SERIES[i], values[i] * scale.factor
             if doubt is not None:
@@ -143,7 +152,7 @@ def time_courses(content: PageContent, most: int = 6) -> Drawing:
         axes.axhline(0, color=COLOUR["muted"], lw=0.8)
         _peak_lines(content, (axes,), clk)
         axes.set(xlabel=clk.axis, ylabel=scale.axis)
-        _time_limits((axes,), x)
+        time_limits((axes,), x)
         alt = "Source amplitude over time at " + "; ".join(name for name, _ in chosen) + "."
         svg = to_svg(figure, "courses", alt)
     sign = (
@@ -157,14 +166,14 @@ def time_courses(content: PageContent, most: int = 6) -> Drawing:
     )
 
 
-def fit(content: PageContent) -> Drawing:
+def fit(content: Findings) -> Drawing:
     """What the estimate explains of the data, and what it leaves, over time."""
     clk = clock(content.times)
     x = content.times * clk.factor
     recorded = rms(content.data) * MICROVOLT
     left = rms(content.data - content.predicted) * MICROVOLT
     with drawing():
-        figure, (top, bottom) = _panels(3.5, (1.3, 1))
+        figure, (top, bottom) = panels(3.5, (1.3, 1))
         top.plot(x, recorded, color=COLOUR["ink"])
         top.plot(x, left, color=COLOUR["s2"])
         top.set_ylabel("RMS over channels (µV)")
@@ -173,7 +182,7 @@ def fit(content: PageContent) -> Drawing:
         bottom.fill_between(x, 100 * content.explained, color=COLOUR["s1"], alpha=0.15, lw=0)
         bottom.set(ylabel="Explained (%)", xlabel=clk.axis, ylim=(0, 104), yticks=(0, 50, 100))
         _peak_lines(content, (top, bottom), clk)
-        _time_limits((top, bottom), x)
+        time_limits((top, bottom), x)
         share = float(np.mean(content.explained))
         alt = (
             f"Root mean square over channels of the recorded and the unexplained potentials, and "
@@ -187,7 +196,7 @@ def fit(content: PageContent) -> Drawing:
     return Drawing("fit", svg, caption, (("ink", "recorded"), ("s2", "unexplained")))
 
 
-def certificate(content: PageContent) -> Drawing | None:
+def certificate(content: Findings) -> Drawing | None:
     """The energy of every accepted iterate; None for solvers that do not iterate."""
     proof = content.certificate
     steps = len(proof.energy) - 1
@@ -197,7 +206,7 @@ def certificate(content: PageContent) -> Drawing | None:
     from matplotlib.ticker import MaxNLocator
 
     with drawing():
-        figure, (axes,) = _panels(2.5, (1,))
+        figure, (axes,) = panels(2.5, (1,))
         x = np.arange(len(energy))
         for sample in energy.T:
             few = "o" if steps < 40 else ""
@@ -223,7 +232,7 @@ def _headroom(*curves: NDArray[np.float64]) -> float:
     return 1.12 * max(float(curve.max()) for curve in curves) or 1.0
 
 
-def _panels(
+def panels(
     height: float, ratios: tuple[float, ...], right: float = 0.985
 ) -> tuple[Figure, tuple[Axes, ...]]:
     """Return a full-width figure with panels one over the other that share the time axis."""
@@ -240,14 +249,15 @@ def _panels(
     return figure, tuple(axes)
 
 
-def _time_limits(panels: Sequence[Axes], x: NDArray[np.float64]) -> None:
+def time_limits(panels: Sequence[Axes], x: NDArray[np.float64]) -> None:
+    """Let the time axis span the samples, with a line where the event was."""
     for axes in panels:
         axes.set_xlim(x[0], x[-1])
         if x[0] < 0 < x[-1]:
             axes.axvline(0, color=COLOUR["muted"], lw=0.8)
 
 
-def _peak_lines(content: PageContent, panels: Sequence[Axes], clk: Scaled) -> None:
+def _peak_lines(content: Findings, panels: Sequence[Axes], clk: Scaled) -> None:
     """Draw a numbered line at every peak."""
     peaks = sorted((peak.time, rank) for rank, peak in enumerate(content.peaks, 1))
     for time, _ in peaks:
@@ -311,7 +321,7 @@ def _head_inset(figure: Figure, xy: NDArray[np.float64], colours: Sequence[Colou
     axes.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
 
 
-def _distinct(content: PageContent, most: int) -> list[tuple[str, int]]:
+def _distinct(content: Findings, most: int) -> list[tuple[str, int]]:
     """Return name and location of the strongest peaks that are not next to a stronger one.
 
     Without peaks, of the location whose largest value is largest.

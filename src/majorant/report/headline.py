@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from majorant.findings.facts import PageContent, Peak, SourceMaps
+from majorant.findings.facts import Findings, Peak, SourceMaps
 from majorant.words import THIN, Scaled, clock, instant, mni, nearest, percent
 
 __all__ = ["headline", "place", "source_scale"]
@@ -27,12 +27,14 @@ def source_scale(maps: SourceMaps, largest: float) -> Scaled:
 
 
 def place(peak: Peak) -> str:
-    """Return side and lobe in words."""
+    """Return side and place in words, or side and lobe where the place has no name."""
+    if peak.name:
+        return f"{peak.hemisphere} {peak.name}"
     noun = " lobe" if peak.lobe in _LOBES else "" if peak.lobe == "insula" else " cortex"
     return f"{peak.hemisphere} {peak.lobe}{noun}".strip()
 
 
-def headline(content: PageContent) -> tuple[str, str]:
+def headline(content: Findings) -> tuple[str, str]:
     """Return what the estimate says: one sentence, and how far it can be leaned on.
 
     Returns
@@ -68,7 +70,7 @@ def headline(content: PageContent) -> tuple[str, str]:
     return first, f"{second}{_stronger(content, k)}"
 
 
-def _stronger(content: PageContent, k: int) -> str:
+def _stronger(content: Findings, k: int) -> str:
     """What is stronger than the headline, and why it is not in it."""
     if k == 0:
         return ""
@@ -80,7 +82,7 @@ def _stronger(content: PageContent, k: int) -> str:
     )
 
 
-def _doubted(content: PageContent) -> tuple[str, str]:
+def _doubted(content: Findings) -> tuple[str, str]:
     """The headline where something speaks against every peak."""
     peak, unit, n = content.peaks[0], clock(content.times), len(content.peaks)
     first = (
@@ -93,7 +95,7 @@ def _doubted(content: PageContent) -> tuple[str, str]:
     return first, f"Something speaks against {each} as well: the table of peaks says what."
 
 
-def _explained(content: PageContent) -> str:
+def _explained(content: Findings) -> str:
     best = float(np.max(content.explained)) if len(content.explained) else 0.0
     if best <= 0:
         return "It explains nothing of the recorded variance."

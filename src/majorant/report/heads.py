@@ -14,8 +14,10 @@ from majorant import __version__
 from majorant.files.output import check_output
 from majorant.files.write import beside, exchange, write_file
 from majorant.head.individual import IndividualHead
+from majorant.report.figures import Drawing
+from majorant.report.frame import framed
+from majorant.report.parts import Section, cautions, figure, opening, steps
 from majorant.report.svg import COLOUR, SERIES, WIDTH, drawing, plain, to_svg
-from majorant.words import escape
 
 __all__ = ["outlines", "save_head"]
 
@@ -23,13 +25,13 @@ PLANES = (("from the left", 0, (1, 2)), ("from the front", 1, (0, 2)), ("from ab
 SHELLS = ("inner skull", "outer skull", "scalp")
 SLAB = 0.006
 """Metres: cortex and electrodes this near to a plane are drawn in it."""
-CARD = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-:root{{--ink:#1c2024;--muted:#6b7280;--grid:#e5e7eb;--mark:#b42318;--s1:#2563a8;--s2:#b4641c;
---s3:#2f7d4f;--s4:#7a4fa3;--s5:#555;--s6:#999;--sans:system-ui,sans-serif}}
-body{{font-family:var(--sans);max-width:64rem;margin:2rem auto;padding:0 1rem;color:var(--ink)}}
-svg{{width:100%;height:auto}}li{{margin:.3rem 0}}.caution{{color:var(--mark)}}
-</style></head><body><h1>{title}</h1>{figure}<p>{legend}</p><ul>{lines}</ul></body></html>
-"""
+LEGEND = (
+    ("s1", "inner skull"),
+    ("s2", "outer skull"),
+    ("s3", "scalp"),
+    ("muted", "cortex"),
+    ("mark", "electrodes within 6 mm of the plane"),
+)
 
 
 def save_head(
@@ -62,23 +64,25 @@ def save_head(
     """
     target = check_output(out_dir, overwrite=overwrite)
     summary = {**head.summary(), "version": __version__, "command": command}
-    cautions = [f'<li class="caution">{escape(line)}</li>' for line in head.cautions]
-    lines = "".join([*cautions, *(f"<li>{escape(line)}</li>" for line in head.notes)])
-    page = CARD.format(
-        title=escape(f"Head of {head.subject}"),
-        figure=outlines(head),
-        legend=escape(
-            "Blue, brown, green: inner skull, outer skull, scalp; grey: white surface; red: "
-            "electrodes within 6 mm of the plane."
-        ),
-        lines=lines,
-    )
     with beside(target) as folder:
         text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
         write_file(folder / "summary.json", text)
-        write_file(folder / "head.html", page)
+        write_file(folder / "head.html", render_head(head))
         exchange(folder, target)
     return summary
+
+
+def render_head(head: IndividualHead) -> str:
+    """Return the page of a head: its outlines, how it was made, what may mislead."""
+    name = f"Head of {head.subject}"
+    origin = f"{len(SHELLS)} shells, {len(head.electrodes)} electrodes"
+    caption = "Sections through the middle of the inner skull, millimetres to scale."
+    drawn = Drawing("head", outlines(head), caption, LEGEND)
+    sections = [
+        Section("outlines", "In three planes", figure(drawn)),
+        Section("notes", "How it was made", steps(head.notes)),
+    ]
+    return framed(name, opening(name, origin, "", "") + cautions(head.cautions), sections)
 
 
 def outlines(head: IndividualHead) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
-from majorant.findings.facts import PageContent
+from majorant.findings.facts import Findings
 from majorant.forward.surfaces import Surfaces
 from majorant.report.cells import Cells
 from majorant.report.colour import DIVERGING
@@ -55,19 +55,19 @@ KEYS = (
 )
 
 
-def worth_exploring(content: PageContent) -> bool:
+def worth_exploring(content: Findings) -> bool:
     """Whether there is anything to turn: an estimate that is not zero."""
     return bool(np.any(content.sources.values))
 
 
 def explorer(
-    content: PageContent, cells: Cells, surfaces: Surfaces, most: int = MOST_SAMPLES
+    content: Findings, cells: Cells, surfaces: Surfaces, most: int = MOST_SAMPLES
 ) -> Markup:
     """Return one explorer; a page may hold several, with one cortex that its frame holds.
 
     Parameters
     ----------
-    content : PageContent
+    content : Findings
         Whose estimate is not zero everywhere.
     cells : Cells
     surfaces : Surfaces
@@ -88,7 +88,7 @@ def explorer(
     )
 
 
-def _notes(content: PageContent, cells: Cells, data: dict[str, object], most: int) -> str:
+def _notes(content: Findings, cells: Cells, data: dict[str, object], most: int) -> str:
     """Return what is drawn, and what was left out."""
     maps, notes = content.sources, []
     if maps.parcels is None and len(cells.location) < len(maps.values):

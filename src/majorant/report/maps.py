@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from majorant.findings.facts import Moment, PageContent, SourceMaps
+from majorant.findings.facts import Findings, Moment, SourceMaps
 from majorant.report.colour import DIVERGING, hex_codes
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, colours, ramp
 from majorant.report.headline import place, source_scale
@@ -18,7 +18,7 @@ from majorant.report.pictures import still
 from majorant.report.sensors import sensor_positions
 from majorant.report.spread import spread
 from majorant.report.templating import template
-from majorant.report.topography import Head
+from majorant.report.topography import HeadMap
 from majorant.words import (
     clock,
     instant,
@@ -38,7 +38,7 @@ PLACES = (1, 2, 5, 3, 4, 6)
 """Where the views stand when they are in one row, or in two columns."""
 
 
-def cortex_section(content: PageContent, cortex: Cortex) -> Section:
+def cortex_section(content: Findings, cortex: Cortex) -> Section:
     """Draw the estimate on the cortex at the peaks, the strongest large."""
     title, maps, moments = "On the cortex", content.sources, content.moments()
     columns = maps.values[:, [moment.sample for moment in moments]]
@@ -57,7 +57,7 @@ def cortex_section(content: PageContent, cortex: Cortex) -> Section:
     return Section("cortex", title, Markup().join([_key(content, scale), *shown]))
 
 
-def _key(content: PageContent, scale: Scale) -> Markup:
+def _key(content: Findings, scale: Scale) -> Markup:
     """Return what the colours, the grey and the marks mean."""
     unit = source_scale(content.sources, scale.limit)
     end = number(scale.limit * unit.factor)
@@ -81,7 +81,7 @@ def _key(content: PageContent, scale: Scale) -> Markup:
 
 
 def _moment(
-    content: PageContent,
+    content: Findings,
     cortex: Cortex,
     moment: Moment,
     values: NDArray[np.float64],
@@ -116,7 +116,7 @@ def _moment(
     )
 
 
-def _title(content: PageContent, moment: Moment) -> str:
+def _title(content: Findings, moment: Moment) -> str:
     """Return the time and the peaks of a moment, those of one lobe together."""
     clk = clock(content.times)
     when = instant(moment.time, clk)
@@ -151,12 +151,12 @@ def _in_view(marks: Sequence[Mark]) -> str:
     return f"In view: peak {names}." if marks else "No peak in view."
 
 
-def topographies(content: PageContent) -> Markup:
+def topographies(content: Findings) -> Markup:
     """Return a table of head maps: recorded, explained and unexplained at the peaks."""
     xy = sensor_positions(content.info)
     if xy is None:
         return paragraphs("There are no topographies: some electrodes have no position.")
-    head = Head(xy, tuple(content.info["ch_names"]))
+    head = HeadMap(xy, tuple(content.info["ch_names"]))
     clk = clock(content.times)
     columns, rows = [], {"recorded": [], "explained": [], "unexplained": []}
     for moment in sorted(content.moments(), key=lambda moment: moment.sample):

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from majorant.files.write import write_file
-from majorant.findings.facts import PageContent
+from majorant.findings.facts import Findings
 from majorant.forward.surfaces import Surfaces, read_surfaces
 from majorant.report.cells import cells
 from majorant.report.cortex import Cortex
@@ -22,7 +22,7 @@ CORTEX_HEIGHT = 440
 
 
 def render_page(
-    content: PageContent,
+    content: Findings,
     progress: Callable[[str], None] | None = None,
     *,
     height: int = CORTEX_HEIGHT,
@@ -31,7 +31,7 @@ def render_page(
 
     Parameters
     ----------
-    content : PageContent
+    content : Findings
     progress : callable, optional
         Called with the title of each section once it is drawn.
     height : int
@@ -48,19 +48,19 @@ def render_page(
     return framed(title, header(content), parts, surfaces if live else None)
 
 
-def _live(content: PageContent, surfaces: Surfaces) -> Iterator[Section]:
+def _live(content: Findings, surfaces: Surfaces) -> Iterator[Section]:
     drawn = explorer(content, cells(content.sources, surfaces.faces), surfaces)
     yield Section("explore", "Explore", drawn)
 
 
 def write_page(
-    content: PageContent, path: str | Path, progress: Callable[[str], None] | None = None
+    content: Findings, path: str | Path, progress: Callable[[str], None] | None = None
 ) -> None:
     """Write `report.html`, whole or not at all.
 
     Parameters
     ----------
-    content : PageContent
+    content : Findings
     path : str or Path
         An existing file is replaced.
     progress : callable, optional

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.findings.facts import PageContent, Peak
+from majorant.findings.facts import Findings, Peak
 from majorant.forward.cortex import lobe
 from majorant.forward.surfaces import Surfaces, vertex_normals
 from majorant.report.cells import Cells
@@ -50,7 +50,7 @@ def packed(values: NDArray[Any], kind: str = "i16") -> dict[str, Any]:
     return {"type": kind, "base64": b64encode(raw.tobytes()).decode("ascii"), "scale": scale}
 
 
-def samples(content: PageContent, most: int = MOST_SAMPLES) -> NDArray[np.int64]:
+def samples(content: Findings, most: int = MOST_SAMPLES) -> NDArray[np.int64]:
     """Return the samples that the page holds: evenly spread, and all peaks."""
     n = len(content.times)
     if n <= most:
@@ -76,13 +76,13 @@ def surface_data(surfaces: Surfaces) -> dict[str, Any]:
 
 
 def explorer_data(
-    content: PageContent, cells: Cells, surfaces: Surfaces, most: int = MOST_SAMPLES
+    content: Findings, cells: Cells, surfaces: Surfaces, most: int = MOST_SAMPLES
 ) -> dict[str, Any]:
     """Return one estimate as plain values.
 
     Parameters
     ----------
-    content : PageContent
+    content : Findings
     cells : Cells
         The regions.
     surfaces : Surfaces
@@ -129,7 +129,7 @@ def explorer_data(
     }
 
 
-def _doubt(content: PageContent, cells: Cells, kept: NDArray[np.int64]) -> dict[str, Any]:
+def _doubt(content: Findings, cells: Cells, kept: NDArray[np.int64]) -> dict[str, Any]:
     """Return the deviations of the regions, and what they are called."""
     doubt = content.uncertainty
     if doubt is None:
@@ -150,7 +150,7 @@ def _doubt(content: PageContent, cells: Cells, kept: NDArray[np.int64]) -> dict[
 
 
 def _start(
-    content: PageContent,
+    content: Findings,
     peaks: list[dict[str, Any]],
     values: NDArray[np.float64],
     surfaces: Surfaces,
@@ -172,15 +172,19 @@ def _sample(times: NDArray[np.float64], time: float) -> int:
     return int(np.abs(times - time).argmin())
 
 
-def _vertex(content: PageContent, location: int) -> tuple[int, int]:
+def _vertex(content: Findings, location: int) -> tuple[int, int]:
     return int(content.sources.hemisphere[location]), int(content.sources.vertices[location])
 
 
-def _region(content: PageContent, location: int) -> dict[str, Any]:
+def _region(content: Findings, location: int) -> dict[str, Any]:
     """Return place and MNI coordinates of the location that stands for a region."""
     mni, side = content.sources.positions_mni[location], content.sources.hemisphere[location]
     xyz = (float(mni[0]), float(mni[1]), float(mni[2]))
-    here = Peak(0.0, ("left", "right")[int(side)], lobe(mni), xyz, location, 0.0, 0.0)
+    names = content.sources.names
+    here = Peak(
+        0.0, ("left", "right")[int(side)], lobe(mni), xyz, location, 0.0, 0.0,
+        name="" if names is None else names[location],
+    )  # fmt: skip
     return {"place": calm(place(here)), "mni": [round(v, 1) for v in xyz]}
 
 
@@ -207,7 +211,7 @@ def _seen(surfaces: Surfaces, side: int, vertex: int) -> dict[str, Any]:
     return {"vertex": side * surfaces.pial.shape[1] + vertex, "view": view}
 
 
-def _field(content: PageContent, kept: NDArray[np.int64]) -> dict[str, list[float]]:
+def _field(content: Findings, kept: NDArray[np.int64]) -> dict[str, list[float]]:
     """Return the root mean square over channels, µV, recorded and unexplained."""
     parts = {"recorded": content.data, "unexplained": content.data - content.predicted}
     return {
@@ -216,7 +220,7 @@ def _field(content: PageContent, kept: NDArray[np.int64]) -> dict[str, list[floa
     }
 
 
-def _head(content: PageContent, kept: NDArray[np.int64]) -> dict[str, Any] | None:
+def _head(content: Findings, kept: NDArray[np.int64]) -> dict[str, Any] | None:
     """Return what maps over the head need; None where electrodes have no places."""
     xy = sensor_positions(content.info)
     if xy is None:

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from majorant.findings.facts import PageContent, Peak
+from majorant.findings.facts import Findings, Peak
 from majorant.findings.moments import meaning
 from majorant.report import figures
 from majorant.report.cortex import Cortex
 from majorant.report.doubt import doubt_section
 from majorant.report.headline import headline, place, source_scale
+from majorant.report.interest import interest_section
 from majorant.report.maps import cortex_section, topographies
 from majorant.report.parts import (
     Section,
@@ -31,9 +32,11 @@ from majorant.report.parts import (
     steps,
     table,
 )
+from majorant.report.regions import region_cells, regions_section
 from majorant.report.templating import template
 from majorant.words import (
     Scaled,
+    calm,
     clock,
     instant,
     mni,
@@ -50,7 +53,7 @@ ERRORS = (
 )
 
 
-def header(content: PageContent) -> Markup:
+def header(content: Findings) -> Markup:
     """Return the headline, the facts and, in plain sight, the cautions."""
     first, second = headline(content)
     clk, n = clock(content.times), len(content.times)
@@ -65,7 +68,7 @@ def header(content: PageContent) -> Markup:
     return opening(content.title, origin, first, second) + _facts(content) + _cautions(content)
 
 
-def _facts(content: PageContent) -> Markup:
+def _facts(content: Findings) -> Markup:
     proof = content.certificate
     pairs: list[tuple[str, str]] = []
     if content.peaks:
@@ -97,7 +100,7 @@ def _dipole(peak: Peak) -> list[tuple[str, str]]:
     return [] if peak.moment is None else [("As one dipole", f"{number(1e9 * peak.moment, 2)} nAm")]
 
 
-def _cautions(content: PageContent) -> Markup:
+def _cautions(content: Findings) -> Markup:
     texts = content.cautions
     if not content.certificate.holds():
         broken = "The energy rose during the iterations: the guarantee was not kept."
@@ -105,14 +108,18 @@ def _cautions(content: PageContent) -> Markup:
     return cautions(texts)
 
 
-def sections(content: PageContent, cortex: Cortex) -> Iterable[Section]:
+def sections(content: Findings, cortex: Cortex) -> Iterable[Section]:
     """Yield the sections, drawing each as it is asked for."""
     yield cortex_section(content, cortex)
     yield _peaks(content)
+    if content.regions is not None:
+        yield regions_section(content, cortex)
     if content.truth:
         yield _truth(content)
     yield _sensors(content)
     yield _courses(content)
+    if content.courses is not None:
+        yield interest_section(content, content.courses)
     if content.uncertainty is not None:
         yield doubt_section(content, content.uncertainty, cortex)
     yield _fit(content)
@@ -122,20 +129,20 @@ def sections(content: PageContent, cortex: Cortex) -> Iterable[Section]:
     yield _citing(content)
 
 
-def _peaks(content: PageContent) -> Section:
+def _peaks(content: Findings) -> Section:
     if not content.peaks:
         text = "No local maximum of the estimate stands out, so there is nothing to list."
         return Section("peaks", "Peaks", paragraphs(text))
     clk, peaks = clock(content.times), content.peaks
     scale = source_scale(content.sources, max(abs(peak.amplitude) for peak in peaks))
-    heads = ["Rank", clk.axis, "Hemisphere", "Lobe", "MNI x, y, z (mm)", scale.axis, "Share (%)"]
+    heads = ["Rank", clk.axis, "Hemisphere", "Region", "MNI x, y, z (mm)", scale.axis, "Share (%)"]
     heads.append("Dipole (nAm)")
     rows = [
         (
             str(rank),
             instant(peak.time, clk).split("\u202f")[0],
             peak.hemisphere,
-            peak.lobe,
+            peak.named,
             mni(peak.mni),
             _amplitude(content, peak, scale),
             percent(peak.share).removesuffix("\u202f%"),
@@ -144,34 +151,43 @@ def _peaks(content: PageContent) -> Section:
         for rank, peak in enumerate(peaks, 1)
     ]
     caption = (
-        "Local maxima over space and time, the strongest first. MNI152 coordinates; lobes by boxes "
-        "in these, so only a guide near their borders. Share: of the estimate’s energy at that "
+        "Local maxima over space and time, the strongest first. MNI152 coordinates; regions "
+        f"{_atlas(content)}, a guide near their borders. Share: of the estimate’s energy at that "
         "time, within 30 mm of the peak. Dipole: the moment of the one dipole there that the data "
         f"ask for, comparable between solvers; the amplitude is {_meaning(content)}."
     )
     if content.uncertainty is not None:
         caption += f" Behind ±: one {content.uncertainty.name}."
-    listed = table(heads, rows, caption, numeric=(1, 4, 5, 6, 7))
+    sizes = region_cells(content)
+    if content.regions is not None and sizes:
+        heads.append(f"{percent(content.regions.coverage)} region (cm²)")
+        rows = [(*row, size) for row, size in zip(rows, sizes, strict=True)]
+    listed = table(heads, rows, caption, numeric=(1, 4, 5, 6, 7, 8))
     return Section("peaks", "Peaks", listed + _against(content))
 
 
-def _against(content: PageContent) -> Markup:
+def _against(content: Findings) -> Markup:
     """What speaks against peaks that are therefore no headline."""
     listed = [(rank, why) for rank, why in enumerate(content.doubts, 1) if why]
     return template("image").against(listed)
 
 
-def _meaning(content: PageContent) -> str:
+def _atlas(content: Findings) -> str:
+    known = content.sources.atlas
+    return f"of the atlas {calm(known)}" if known else "are lobes by boxes in these"
+
+
+def _meaning(content: Findings) -> str:
     return meaning(content.sources.unit, content.sources.parcels is not None)
 
 
-def _amplitude(content: PageContent, peak: Peak, scale: Scaled) -> str:
+def _amplitude(content: Findings, peak: Peak, scale: Scaled) -> str:
     """Return the amplitude of a peak, with its deviation if it has one."""
     deviation, value = content.deviation_at(peak), number(peak.amplitude * scale.factor)
     return value if deviation is None else f"{value} ± {number(deviation * scale.factor, 2)}"
 
 
-def _truth(content: PageContent) -> Section:
+def _truth(content: Findings) -> Section:
     """Simulated sources, each beside the peak nearest to it."""
     clk = clock(content.times)
     largest = max(abs(peak.amplitude) for peak in content.truth)
@@ -195,12 +211,12 @@ def _truth(content: PageContent) -> Section:
     return Section("truth", "Truth and estimate", body)
 
 
-def _sensors(content: PageContent) -> Section:
+def _sensors(content: Findings) -> Section:
     course = figure(figures.butterfly(content)) if len(content.times) > 1 else Markup()
     return Section("sensors", "At the sensors", course + topographies(content))
 
 
-def _courses(content: PageContent) -> Section:
+def _courses(content: Findings) -> Section:
     if len(content.times) == 1:
         body = paragraphs("There is one sample only, so nothing changes over time.")
     elif not np.any(content.sources.values):
@@ -210,7 +226,7 @@ def _courses(content: PageContent) -> Section:
     return Section("courses", "Time courses", body)
 
 
-def _fit(content: PageContent) -> Section:
+def _fit(content: Findings) -> Section:
     if len(content.times) > 1:
         return Section("fit", "What it explains", figure(figures.fit(content)))
     recorded, left = (
@@ -224,11 +240,14 @@ def _fit(content: PageContent) -> Section:
     return Section("fit", "What it explains", paragraphs(text))
 
 
-def _certificate(content: PageContent) -> Section:
+def _certificate(content: Findings) -> Section:
     proof, curve = content.certificate, figures.certificate(content)
     says = proof.sentence()
     if proof.residual is not None:
-        says = f"The normal equations hold to {number(float(proof.residual.max()), 2)} (relative)."
+        says = (
+            "Closed form, the minimum itself: the normal equations hold to "
+            f"{number(float(proof.residual.max()), 2)} (relative)."
+        )
     body = paragraphs(f"{says} {content.solver['guarantee']}")
     if curve is not None:
         body += figure(curve)
@@ -241,12 +260,13 @@ def _certificate(content: PageContent) -> Section:
             ("fallbacks to the analytic step", str(int(proof.fallbacks.sum()))),
             ("bound", f"{proof.bound} ({proof.kind})"),
             ("guard", proof.guard),
+            *((name, number(value, 2)) for name, value in proof.ending()),
         ]
         body += table(("", ""), rows, "What the guard counted", kind="pairs")
     return Section("certificate", "The certificate", body)
 
 
-def _settings(content: PageContent) -> Section:
+def _settings(content: Findings) -> Section:
     pairs = _pairs(content.settings, "Settings"), _pairs(content.versions, "Versions")
     return Section("settings", "Settings and versions", template("image").side_by_side(*pairs))
 
@@ -256,5 +276,5 @@ def _pairs(entries: Mapping[str, Any], caption: str) -> Markup:
     return table(("", ""), rows, caption, kind="pairs full")
 
 
-def _citing(content: PageContent) -> Section:
+def _citing(content: Findings) -> Section:
     return Section("cite", "How to cite", citations(content.citations))

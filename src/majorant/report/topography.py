@@ -18,7 +18,7 @@ from majorant.report.sensors import reach
 from majorant.words import escape
 
 __all__ = [
-    "Head",
+    "HeadMap",
     "coefficients",
     "kernel",
     "spherical_spline",
@@ -112,7 +112,7 @@ def trusted(xy: NDArray[np.float64]) -> float:
     return min(max(1.5 * _spacing(xy), TRUSTED[0]), TRUSTED[1])
 
 
-class Head:
+class HeadMap:
     """A head seen from above, nose up, on which maps are drawn.
 
     Parameters

@@ -155,8 +155,6 @@ class SimulatedPairs(ABC):
     patch : PatchSettings
     reference : {"average", "centred", "none"}
         See :class:`SereegaSettings`.
-    redraw : bool or None
-        Whether noise is drawn anew in every epoch; None says for training only.
     device, dtype
         Where and in what precision batches are made.
 
@@ -165,6 +163,8 @@ class SimulatedPairs(ABC):
     leadfield : Leadfield
         The referenced one: give this to solvers, it belongs to ``y``.
     patches : PatchBank
+    redraw : bool
+        Whether noise is drawn anew in every epoch: for training only, unless set otherwise.
 
     Raises
     ------
@@ -180,7 +180,6 @@ class SimulatedPairs(ABC):
         part: Part,
         patch: PatchSettings,
         reference: str,
-        redraw: bool | None,
         device: torch.device | str,
         dtype: torch.dtype,
     ) -> None:
@@ -196,7 +195,7 @@ class SimulatedPairs(ABC):
         self.n = SIZES[part] if n is None else n
         if self.n < 1:
             raise MajorantError(f"a data set of {self.n} samples is empty; give n of at least 1")
-        self.redraw = part == "train" if redraw is None else redraw
+        self.redraw = part == "train"
         self.device, self.dtype = torch.device(device), dtype
         self.leadfield, electrodes = _referenced(leadfield, reference)
         bank = PatchBank.grow(leadfield, patch)
@@ -304,8 +303,6 @@ class SereegaLike(SimulatedPairs):
         Parts and seeds give unrelated samples.
     part : {"train", "validation", "test"}
     settings : SereegaSettings, optional
-    redraw : bool, optional
-        Whether noise is drawn anew in every epoch: by default for training only.
     device, dtype
         Where and in what precision batches are made.
 
@@ -329,13 +326,12 @@ class SereegaLike(SimulatedPairs):
         *,
         part: Part = "train",
         settings: SereegaSettings | None = None,
-        redraw: bool | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.settings = settings or SereegaSettings()
         patch, reference = self.settings.patch, self.settings.reference
-        super().__init__(leadfield, n, seed, part, patch, reference, redraw, device, dtype)
+        super().__init__(leadfield, n, seed, part, patch, reference, device, dtype)
 
     @property
     def sfreq(self) -> float:

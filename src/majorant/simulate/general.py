@@ -22,8 +22,8 @@ from torch import Tensor
 from majorant.problem import MajorantError, MatrixOperator
 from majorant.simulate import noise, streams
 from majorant.simulate.dataset import LEVEL, NOISE, PATCH, WAVEFORM, Batch, Part, SimulatedPairs
-from majorant.simulate.heads import Head
-from majorant.simulate.neural_mass_clips import ClipSettings, Recipe, collect
+from majorant.simulate.heads import SimulatedHead
+from majorant.simulate.neural_mass_clips import ClipRecipe, ClipSettings, collect
 from majorant.simulate.patches import PatchSettings
 from majorant.simulate.timecourses import courses
 from majorant.simulate.waveforms import GaussianSettings, draw_gaussians, gaussians
@@ -91,7 +91,7 @@ class OneHead(SimulatedPairs):
 
     Parameters
     ----------
-    head : Head
+    head : SimulatedHead
         White sensors.
     n, seed, part, redraw, device, dtype
         As of :class:`majorant.simulate.dataset.SereegaLike`.
@@ -100,19 +100,18 @@ class OneHead(SimulatedPairs):
 
     def __init__(
         self,
-        head: Head,
+        head: SimulatedHead,
         n: int | None = None,
         seed: int = 333,
         *,
         part: Part = "train",
         settings: GeneralSettings | None = None,
-        redraw: bool | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.settings = settings or GeneralSettings()
         patch = self.settings.patch
-        super().__init__(head.true, n, seed, part, patch, "none", redraw, device, dtype)
+        super().__init__(head.true, n, seed, part, patch, "none", device, dtype)
         self.leadfield = head.believed
         gain = head.believed.gain.to(self.device, self.dtype)
         self._operator = MatrixOperator(gain, geometry=head.believed.geometry)
@@ -220,7 +219,7 @@ class General(OneHead):
 
     Parameters
     ----------
-    heads : sequence of Head
+    heads : sequence of SimulatedHead
         The first is that of the batches made without a turn.
     n, seed, part, settings, redraw, device, dtype
         As of :class:`OneHead`.
@@ -233,13 +232,12 @@ class General(OneHead):
 
     def __init__(
         self,
-        heads: Sequence[Head],
+        heads: Sequence[SimulatedHead],
         n: int | None = None,
         seed: int = 333,
         *,
         part: Part = "train",
         settings: GeneralSettings | None = None,
-        redraw: bool | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -248,7 +246,6 @@ class General(OneHead):
         given: dict[str, Any] = {
             "part": part,
             "settings": settings,
-            "redraw": redraw,
             "device": device,
             "dtype": dtype,
         }
@@ -269,7 +266,7 @@ class General(OneHead):
 @cache
 def spikes(sfreq: float) -> Tensor:
     """Return neural-mass waveforms at a rate, their mean removed, (n, n_times) float32."""
-    recipe = replace(Recipe(), settings=replace(ClipSettings(), background=0))
+    recipe = replace(ClipRecipe(), settings=replace(ClipSettings(), background=0))
     clips = collect(recipe, SPIKES)
     n = round(clips.waveforms.shape[1] * sfreq / clips.sfreq)
     spectrum = torch.fft.rfft(clips.waveforms - clips.waveforms.mean(1, keepdim=True))

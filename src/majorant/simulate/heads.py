@@ -58,7 +58,7 @@ class HeadRange:
 
 
 @dataclass(frozen=True, eq=False)
-class Head:
+class SimulatedHead:
     """One head.
 
     Attributes
@@ -90,13 +90,13 @@ class HeadMaker(ABC):
         """Return the lead field of the electrodes at other places, with another skull, S/m."""
 
 
-Heads = Callable[[int, int], list[Head]]
+Heads = Callable[[int, int], list[SimulatedHead]]
 """Makes a number of heads from a seed."""
 
 
 def draw_heads(
     maker: HeadMaker, n: int, seed: int, settings: HeadRange | None = None
-) -> list[Head]:
+) -> list[SimulatedHead]:
     """Draw heads.
 
     Parameters
@@ -127,7 +127,7 @@ def _head(
     place: Tensor,
     settings: HeadRange,
     generator: torch.Generator,
-) -> Head:
+) -> SimulatedHead:
     """Draw a cap, a skull and a level of rest."""
     u = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
     low, high = (math.log(count) for count in settings.electrodes)
@@ -142,7 +142,7 @@ def _head(
     believed = textbook.pick(names).transformed(reference)
     seen = true(skull).pick(names).transformed(reference)
     white = whitener(seen.gain, rest)
-    return Head(believed.transformed(white), seen.transformed(white))
+    return SimulatedHead(believed.transformed(white), seen.transformed(white))
 
 
 def whitener(gain: Tensor, rest: float) -> Tensor:

@@ -174,7 +174,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ClipRecipe:
     """Everything that clips are a function of.
 
     Attributes
@@ -274,7 +274,7 @@ class Recipe:
         """Estimate size and time of ``n`` clips from a short trial."""
         setting = self.settings
         trial = dataclasses.replace(setting, runs=64, background=0)
-        alike = Recipe(trial, self.seed).shard(0)
+        alike = ClipRecipe(trial, self.seed).shard(0)
         share = len(alike) / (64 * setting.blocks)
         run = torch.arange(min(self.runs, ALONE if self.connectome is None else NETWORKS))
         gain = torch.full((len(run), self.n_regions), setting.column.A)
@@ -301,12 +301,12 @@ class Recipe:
         return v.unflatten(2, (setting.blocks, setting.n_times))
 
 
-def collect(recipe: Recipe, n: int, progress: Progress | None = None) -> Clips:
+def collect(recipe: ClipRecipe, n: int, progress: Progress | None = None) -> Clips:
     """Make clips in memory.
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : ClipRecipe
     n : int
         Clips wanted. Fewer come back where spikes are too rare; ``reason`` says so.
     progress : callable, optional
@@ -316,7 +316,7 @@ def collect(recipe: Recipe, n: int, progress: Progress | None = None) -> Clips:
 
 
 def search(
-    recipe: Recipe,
+    recipe: ClipRecipe,
     n: int,
     get: Callable[[int], Shard],
     progress: Progress | None = None,
@@ -325,7 +325,7 @@ def search(
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : ClipRecipe
     n : int
         Clips wanted.
     get : callable
@@ -350,7 +350,7 @@ def search(
         yield shard
 
 
-def joined(recipe: Recipe, shards: Sequence[Shard], n: int, background: Tensor) -> Clips:
+def joined(recipe: ClipRecipe, shards: Sequence[Shard], n: int, background: Tensor) -> Clips:
     """Put shards together to at most ``n`` clips, and say why if there are fewer."""
     found, reason = sum(len(shard) for shard in shards), ""
     if found < n:
@@ -371,7 +371,7 @@ def joined(recipe: Recipe, shards: Sequence[Shard], n: int, background: Tensor) 
     )
 
 
-def _looked_at(recipe: Recipe, n_shards: int) -> int:
+def _looked_at(recipe: ClipRecipe, n_shards: int) -> int:
     """Blocks in so many shards."""
     return n_shards * recipe.runs * recipe.settings.blocks
 

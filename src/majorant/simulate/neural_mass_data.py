@@ -30,7 +30,7 @@ from majorant.simulate.dataset import (
     Part,
     SimulatedPairs,
 )
-from majorant.simulate.neural_mass_clips import Clips, Recipe, collect
+from majorant.simulate.neural_mass_clips import ClipRecipe, Clips, collect
 from majorant.simulate.patches import PatchSettings
 
 STRENGTH, REST, CROP = range(5, 8)
@@ -65,7 +65,7 @@ class NeuralMassSettings:
         Samples of a window around the peak, for training; None keeps the whole clip.
     reference : {"average", "centred", "none"}
         See :class:`majorant.simulate.dataset.SereegaSettings`.
-    recipe : Recipe
+    recipe : ClipRecipe
         Of the clips, where none are given.
     """
 
@@ -77,7 +77,7 @@ class NeuralMassSettings:
     centre: bool = True
     crop: int | None = None
     reference: Literal["average", "centred", "none"] = "average"
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: ClipRecipe = field(default_factory=ClipRecipe)
 
     def __post_init__(self) -> None:
         if self.reference not in ("average", "centred", "none"):
@@ -116,9 +116,6 @@ class NeuralMassLike(SimulatedPairs):
     clips : Clips, optional
         From :func:`majorant.simulate.neural_mass_shards.read_clips`; by default as many as are
         needed are made from the recipe, which takes seconds for single columns.
-    redraw : bool, optional
-        Whether noise (and the place of a crop) is drawn anew in every epoch: by default for
-        training only.
     device, dtype
         Where and in what precision batches are made.
 
@@ -142,13 +139,12 @@ class NeuralMassLike(SimulatedPairs):
         part: Part = "train",
         settings: NeuralMassSettings | None = None,
         clips: Clips | None = None,
-        redraw: bool | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.settings = settings or NeuralMassSettings()
         patch, reference = self.settings.patch, self.settings.reference
-        super().__init__(leadfield, n, seed, part, patch, reference, redraw, device, dtype)
+        super().__init__(leadfield, n, seed, part, patch, reference, device, dtype)
         clips = clips or self._collected()
         self._sfreq = clips.sfreq
         self._bank = self._suited(clips)

@@ -27,10 +27,10 @@ from majorant.files.write import sweep, write_file
 from majorant.pace import Pace
 from majorant.problem import DamagedFile, MajorantError
 from majorant.simulate.neural_mass_clips import (
+    ClipRecipe,
     Clips,
     Plan,
     Progress,
-    Recipe,
     Shard,
     joined,
     search,
@@ -46,7 +46,7 @@ NAME = re.compile(r"clips-\d{5}\.safetensors")
 def make_clips(
     n: int,
     folder: str | os.PathLike[str],
-    recipe: Recipe | None = None,
+    recipe: ClipRecipe | None = None,
     *,
     show: bool = True,
 ) -> Clips:
@@ -58,7 +58,7 @@ def make_clips(
         Clips.
     folder : path
         Made if it does not exist.
-    recipe : Recipe, optional
+    recipe : ClipRecipe, optional
         Single columns by default.
     show : bool
         Whether to print.
@@ -70,7 +70,7 @@ def make_clips(
     DamagedFile
         If a shard that is there is damaged.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or ClipRecipe()
     if not 0 <= recipe.seed < 2**63:
         raise MajorantError(f"the seed is {recipe.seed}; give a whole number from 0 to 2^63 - 1")
     plan = recipe.plan(n)
@@ -98,7 +98,7 @@ def make_clips(
 
 
 def write_clips(
-    recipe: Recipe,
+    recipe: ClipRecipe,
     n: int,
     folder: str | os.PathLike[str],
     *,
@@ -109,7 +109,7 @@ def write_clips(
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : ClipRecipe
     n : int
         Clips wanted; a finished collection of fewer is extended.
     folder : path
@@ -258,7 +258,7 @@ def _read_shard(path: Path, identity: str) -> Shard | None:
     return Shard(waveforms, region) if same else None
 
 
-def _background(path: Path, recipe: Recipe, identity: str) -> Tensor:
+def _background(path: Path, recipe: ClipRecipe, identity: str) -> Tensor:
     """Return the background as it comes back from its file: 16-bit numbers and a scale."""
     if not path.exists():
         made = recipe.background()
@@ -278,7 +278,7 @@ def _read_background(path: Path, identity: str) -> Tensor:
 
 
 def _write_list(
-    folder: Path, recipe: Recipe, clips: Clips, files: Mapping[str, int], identity: str
+    folder: Path, recipe: ClipRecipe, clips: Clips, files: Mapping[str, int], identity: str
 ) -> None:
     listed = {
         "format": "majorant clips",

@@ -133,7 +133,7 @@ class SparseBatch:
 
 
 @dataclass(frozen=True)
-class Space:
+class SparseSpace:
     """A mesh and its way to the inverting source space; heads of one anatomy share it.
 
     Attributes
@@ -148,7 +148,7 @@ class Space:
     home: Tensor
 
     @classmethod
-    def between(cls, source: Leadfield, target: Leadfield) -> Space:
+    def between(cls, source: Leadfield, target: Leadfield) -> SparseSpace:
         """Measure the mesh of ``source`` and find the way to ``target``; takes seconds."""
         return cls(source.metric().float(), homes(source, target))
 
@@ -168,7 +168,7 @@ class SparseLike:
         The head the data come from: the same sensors, another conductivity, moved electrodes, a
         denser mesh. None is the inverting one.
     dtype : torch.dtype
-    space : Space or None
+    space : SparseSpace or None
         Of the same two meshes, if it was measured before.
 
     Raises
@@ -183,7 +183,7 @@ class SparseLike:
     settings: SparseSettings = field(default_factory=SparseSettings)
     generating: Leadfield | None = None
     dtype: torch.dtype = torch.float32
-    space: Space | None = None
+    space: SparseSpace | None = None
 
     def __post_init__(self) -> None:
         source = self.generating or self.leadfield
@@ -208,7 +208,7 @@ class SparseLike:
                 f"{max(self.settings.n_sources)} patches do not fit on {source.n_locations} "
                 "locations; ask for fewer"
             )
-        self.space = self._space = self.space or Space.between(source, self.leadfield)
+        self.space = self._space = self.space or SparseSpace.between(source, self.leadfield)
         if len(self._space.home) != source.n_locations:
             raise MajorantError(
                 f"the space has {len(self._space.home)} vertices and the lead field "

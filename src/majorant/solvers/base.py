@@ -172,6 +172,10 @@ class IterativeSolver(Said, ABC, Generic[StateT]):
         """How a sample ends that took so many steps and did not converge."""
         return Status.COMPLETE if self.layered and steps >= self.max_iter else Status.LIMIT
 
+    def certifies(self, problem: Problem) -> str:
+        """Whose energy the certificate tells, in words; nothing where it is the estimate's own."""
+        return ""
+
     @abstractmethod
     def majorant(self, problem: Problem) -> Majorant[StateT]:
         """The bound, with the energy it bounds."""

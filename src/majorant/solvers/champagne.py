@@ -158,6 +158,10 @@ class Champagne(IterativeSolver[Variances]):
         if not self.tol >= 0:
             raise MajorantError(f"a tolerance of {self.tol} is not possible; give 0 or more")
 
+    def certifies(self, problem: Problem) -> str:
+        """Variances: the estimate is the posterior mean that they give."""
+        return "the learned variances, whose posterior mean is the estimate"
+
     def majorant(self, problem: Problem) -> EvidenceMajorant:
         """The convex bound of the evidence cost of this problem."""
         return EvidenceMajorant(EvidenceEnergy(self._model(problem)))

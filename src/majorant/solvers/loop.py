@@ -6,7 +6,7 @@ Every solver of the package, classical or learned, enters through :func:`solve`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -27,6 +27,7 @@ def solve(
     max_iter: int | None = None,
     guard: Guard | GuardTest | None = None,
     keep_trace: bool = False,
+    recheck: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Solution:
     """Solve a batch of problems.
@@ -45,6 +46,10 @@ def solve(
         of lowest energy, which is the last one unless the bound that was tested is none.
     keep_trace : bool
         Whether to return every accepted state (of every window, where data are cut).
+    recheck : bool
+        Whether the energies of the start and of what is returned are computed again, in float64
+        from their definition, and the gradient at the end with them. A stream that has no time for
+        that leaves it out; what the guard takes is the same.
     progress : callable or None
         Called with (iterations done, iteration limit).
 
@@ -69,12 +74,12 @@ def solve(
             f"the solver's guard is {solver.guard!r}; give Guard({solver.guard!r}), or name the "
             "test to solve(guard=...)"
         )
-    own = _guard(solver.guard, guard)
+    own, options = _guard(solver.guard, guard), _Options(keep_trace, recheck, progress)
 
     def whole(shown: Problem) -> Solution:
         if not solver.either:
-            return _iterate(shown, solver, limit, own, keep_trace, progress)
-        return lower(_iterate(both_ways(shown), solver, limit, own, keep_trace, progress))
+            return _iterate(shown, solver, limit, own, options)
+        return lower(_iterate(both_ways(shown), solver, limit, own, options))
 
     window, sfreq = solver.abilities.window, solver.sfreq
     if not solver.cuts or window is None or sfreq is None:
@@ -92,16 +97,20 @@ def _guard(own: Guard, asked: Guard | GuardTest | None) -> Guard:
     return replace(own, test=asked, window=1 if asked == "majorant" else own.window)
 
 
+@dataclass(frozen=True)
+class _Options:
+    """What a caller asks beside the solution; see :func:`solve`."""
+
+    keep_trace: bool
+    recheck: bool
+    progress: Callable[[int, int], None] | None
+
+
 def _iterate(
-    problem: Problem,
-    solver: IterativeSolver[Any],
-    limit: int,
-    guard: Guard,
-    keep_trace: bool,
-    progress: Callable[[int, int], None] | None,
+    problem: Problem, solver: IterativeSolver[Any], limit: int, guard: Guard, options: _Options
 ) -> Solution:
     majorant, proposal = solver.majorant(problem), solver.proposal(problem)
-    current = majorant.at(solver.start(problem))
+    current = _again(majorant.at(solver.start(problem)), options)
     memory = proposal.begin(problem, current)
     silent = (problem.y == 0).flatten(1).all(1)
     broken = ~_whole(current)
@@ -109,7 +118,7 @@ def _iterate(
     converged = torch.zeros_like(active)
     counts = [torch.zeros_like(active, dtype=torch.int64) for _ in range(3)]
     lowest = current
-    energies, trace = [current.energy], [current.state] if keep_trace else []
+    energies, trace = [current.energy], [current.state] if options.keep_trace else []
     done = 0
     while done < limit and bool(active.any()):
         steps = min(guard.window, limit - done)
@@ -117,28 +126,35 @@ def _iterate(
         ahead, memory = proposal.advance(majorant, current, memory, steps, moving)
         done += steps
         verdict = guard.decide(majorant, current, ahead, active)
-        before, current = current, verdict.surrogate
+        latest = lowest is current
+        before, current = verdict.before, verdict.surrogate
+        lowest, energies[-1] = before if latest else lowest, before.energy
         whole = _whole(current)
         if not bool(whole.all()):
             broken = broken | (active & ~whole)
-            current = majorant.at(current.state.where(whole, before.state))
+            current = _either(majorant, whole, current, before)
         tallies = (verdict.refused, verdict.halvings, verdict.fallbacks)
         counts = [old + new for old, new in zip(counts, tallies, strict=True)]
         higher = (current.energy > lowest.energy) & (guard.test != "off")
-        mixed = bool(higher.any())
-        lowest = majorant.at(lowest.state.where(higher, current.state)) if mixed else current
+        lowest = _either(majorant, higher, lowest, current) if bool(higher.any()) else current
         energies.append(current.energy)
-        if keep_trace:
+        if options.keep_trace:
             trace.append(current.state)
         stopped = active & solver.converged(before, current)
         converged, active = converged | stopped, active & ~stopped & ~broken
-        if progress is not None:
-            progress(done, limit)
+        if options.progress is not None:
+            options.progress(done, limit)
+    latest, lowest = lowest is current, _again(lowest, options)
+    if latest:
+        energies[-1] = lowest.energy
     reading = solver.read(problem, lowest)
+    certificate = _certificate(majorant, guard, torch.stack(energies), counts, reading.parts)
+    if options.recheck:
+        certificate = _ended(certificate, lowest, guard)
     return Solution(
         estimate=reading.estimate,
         status=_status(silent, broken, reading.unexplained, converged, solver.ended(limit)),
-        certificate=_certificate(majorant, guard, torch.stack(energies), counts, reading.parts),
+        certificate=replace(certificate, state=solver.certifies(problem)),
         trace=tuple(trace),
         state=lowest.state,
         variance=reading.variance,
@@ -168,6 +184,43 @@ def _certificate(
     )
 
 
+def _again(surrogate: Surrogate[Any], options: _Options) -> Surrogate[Any]:
+    """The same, its energy in float64 from its definition."""
+    every = torch.ones_like(surrogate.energy, dtype=torch.bool)
+    return surrogate.settled(every) if options.recheck else surrogate
+
+
+def _either(
+    majorant: Majorant[Any], chosen: Tensor, one: Surrogate[Any], other: Surrogate[Any]
+) -> Surrogate[Any]:
+    """Some samples of one and the rest of another, with the energies that are known of both."""
+    energy = torch.where(chosen, one.energy, other.energy)
+    doubt = torch.where(chosen, torch.as_tensor(one.doubt), torch.as_tensor(other.doubt))
+    return majorant.at(one.state.where(chosen, other.state)).restated(energy, doubt)
+
+
+def _ended(certificate: Certificate, end: Surrogate[Any], guard: Guard) -> Certificate:
+    """The certificate with what is true where the solve ended.
+
+    Whatever was decided on the way: an end that lies above the start is a violation.
+    """
+    rises = certificate.violations
+    if guard.test != "off":
+        rises = torch.maximum(rises, (~_allowed(certificate.energy[0], end.energy)).to(rises))
+    return replace(
+        certificate,
+        violations=rises,
+        gradient=end.steepness(),
+        stationarity=end.stationarity(),
+        gap=end.gap(),
+    )
+
+
+def _allowed(before: Tensor, after: Tensor) -> Tensor:
+    """Whether an energy did not rise by what counts; NaN did."""
+    return after <= before + VIOLATION * before.abs().clamp_min(1.0)
+
+
 def _whole(surrogate: Surrogate[Any]) -> Tensor:
     """Which samples are finite, and have a finite energy."""
     return surrogate.state.finite() & torch.isfinite(surrogate.energy)
@@ -184,8 +237,7 @@ def count_rises(energy: Tensor) -> Tensor:
     -------
     Tensor, shape (n_batch,), int64
     """
-    allowed = energy[:-1] + VIOLATION * energy[:-1].abs().clamp_min(1.0)
-    return (~(energy[1:] <= allowed)).sum(0)
+    return (~_allowed(energy[:-1], energy[1:])).sum(0)
 
 
 def _status(

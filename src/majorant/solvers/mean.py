@@ -33,7 +33,7 @@ from torch import Tensor
 
 from majorant.energies.base import Energy
 from majorant.energies.cosine import SourceState
-from majorant.energies.lengths import dot, inverse, norm
+from majorant.energies.lengths import CACHED, dot, inverse, norm
 from majorant.linalg import ENERGY_DTYPE, squared_norm, total
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.guard import Guard
@@ -67,8 +67,13 @@ class Disagreement(Energy[SourceState]):
         self.mean = sum((w * x for x, w in parts), torch.zeros_like(self.members[0]))
 
     def value(self, state: SourceState) -> Tensor:
-        """``1 - <x, m> / |x|``, float64, shape (n_batch,)."""
-        return 1.0 - dot(state.x, self.mean) * inverse(norm(state.x))
+        """``1 - <x, m> / |x|``, in float64 a few rows at a time, shape (n_batch,)."""
+        rows = max(1, CACHED // max(1, state.x[:, 0].numel()))
+        along, square = state.x.new_zeros(2, len(state.x), dtype=ENERGY_DTYPE)
+        for x, mean in zip(state.x.split(rows, 1), self.mean.split(rows, 1), strict=True):
+            wide = x.to(ENERGY_DTYPE)
+            along, square = along + total(wide * mean), square + squared_norm(wide)
+        return 1.0 - along * inverse(square.sqrt())
 
     def value_and_grad(self, state: SourceState) -> tuple[Tensor, SourceState]:
         """Energy, and ``(<x, m> x / |x|^2 - m) / |x|``."""
@@ -222,6 +227,10 @@ class Mean(IterativeSolver[SourceState]):
         parts = {name: own.learned() for name, own in self.members.items()}
         found = {name: part for name, part in parts.items() if part is not None}
         return torch.nn.ModuleDict(found) if found else None
+
+    def certifies(self, problem: Problem) -> str:
+        """A direction: the energy does not see the amplitude."""
+        return "the estimate, whatever its amplitude,"
 
     def majorant(self, problem: Problem) -> DisagreementMajorant:
         """Solve by every member; the disagreement with them."""

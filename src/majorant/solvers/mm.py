@@ -45,6 +45,10 @@ class Objective(ABC):
     def read(self, problem: Problem, x: Tensor) -> Reading:
         """The estimate that belongs to ``x``."""
 
+    def certifies(self, problem: Problem) -> str:
+        """Whose energy is minimised, in words; nothing where it is the estimate's own."""
+        return ""
+
 
 @dataclass(frozen=True)
 class Squares(Objective):
@@ -107,6 +111,10 @@ class Cosine(Objective):
         x = problem.operator.adjoint(problem.y)
         return SourceState(x * inverse(norm(x)).to(x.dtype)[:, None, None])
 
+    def certifies(self, problem: Problem) -> str:
+        """The prior's term knows a scale, and that of the data comes afterwards."""
+        return "" if self.prior is None else "the iterate, before it is scaled to the data"
+
     def read(self, problem: Problem, x: Tensor) -> Reading:
         """``s x`` with the amplitude the data ask for: the cosine fixes a direction only.
 
@@ -151,6 +159,10 @@ class SameAs(Objective):
         """The solver's start."""
         return self.solver.start(problem)
 
+    def certifies(self, problem: Problem) -> str:
+        """What the solver's certificate is of."""
+        return self.solver.certifies(problem)
+
     def read(self, problem: Problem, x: Tensor) -> Reading:
         """The solver's reading."""
         return self.solver.read(problem, self.majorant(problem).at(SourceState(x)))
@@ -172,6 +184,10 @@ class Minimise(IterativeSolver[SourceState]):
     def majorant(self, problem: Problem) -> Majorant[SourceState]:
         """The objective's bound."""
         return self.objective.majorant(problem)
+
+    def certifies(self, problem: Problem) -> str:
+        """What the objective is of."""
+        return self.objective.certifies(problem)
 
     def start(self, problem: Problem) -> SourceState:
         """The objective's start."""

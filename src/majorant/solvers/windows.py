@@ -177,7 +177,14 @@ def _selected(parts: Certificate, kept: Tensor) -> Certificate:
         refused=parts.refused[kept],
         halvings=parts.halvings[kept],
         fallbacks=parts.fallbacks[kept],
+        gradient=_kept(parts.gradient, kept),
+        stationarity=_kept(parts.stationarity, kept),
+        gap=_kept(parts.gap, kept),
     )
+
+
+def _kept(values: Tensor | None, kept: Tensor) -> Tensor | None:
+    return None if values is None else values[kept]
 
 
 def _joined(parts: Certificate, n_batch: int, n: int) -> Certificate:
@@ -186,6 +193,9 @@ def _joined(parts: Certificate, n_batch: int, n: int) -> Certificate:
     def summed(counts: Tensor) -> Tensor:
         return counts.reshape(n_batch, n).sum(1)
 
+    def worst(values: Tensor | None) -> Tensor | None:
+        return None if values is None else values.reshape(n_batch, n).amax(1)
+
     return replace(
         parts,
         energy=parts.energy.unflatten(1, (n_batch, n)).mean(2),
@@ -193,4 +203,8 @@ def _joined(parts: Certificate, n_batch: int, n: int) -> Certificate:
         refused=summed(parts.refused),
         halvings=summed(parts.halvings),
         fallbacks=summed(parts.fallbacks),
+        windows=n,
+        gradient=worst(parts.gradient),
+        stationarity=worst(parts.stationarity),
+        gap=worst(parts.gap),
     )

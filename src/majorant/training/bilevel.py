@@ -60,16 +60,36 @@ def iterate(
     return network.step(x, energy.gradient(x), memory, geometry)
 
 
+@dataclass(frozen=True)
+class Unrolling:
+    """How far a network is unrolled, and under what.
+
+    Attributes
+    ----------
+    iterations : int or None
+        None takes the network's own number.
+    guard : Descent or None
+        Judges every window of iterations; None lets the network run free.
+    warm : int
+        Iterations that run first without a gradient, memory included.
+    checkpointing : bool
+        Recompute iterations in the backward pass instead of keeping what they need; but for the
+        last ones (:data:`KEPT`), which it begins with.
+    """
+
+    iterations: int | None = None
+    guard: Descent | None = None
+    warm: int = 0
+    checkpointing: bool = False
+
+
 def unroll(
     network: UnrolledNetwork[Any],
     problem: Problem,
     geometry: Geometry,
+    how: Unrolling | None = None,
     *,
-    iterations: int | None = None,
     generator: torch.Generator | None = None,
-    guard: Descent | None = None,
-    warm: int = 0,
-    checkpointing: bool = False,
     iteration: Iteration = iterate,
 ) -> list[Tensor]:
     """Run the network and keep every iterate.
@@ -81,17 +101,10 @@ def unroll(
         At the rate of the network.
     geometry : Geometry
         Of the problem's operator, from ``network.geometry``.
-    iterations : int or None
-        None takes the network's own number.
+    how : Unrolling or None
+        None takes the network's own number of iterations, free.
     generator : torch.Generator or None
         Draws starts from noise anew; None takes the solver's fixed start.
-    guard : Descent or None
-        Judges every window of iterations; None lets the network run free.
-    warm : int
-        Iterations that run first without a gradient, memory included.
-    checkpointing : bool
-        Recompute iterations in the backward pass instead of keeping what they need; but for the
-        last ones (:data:`KEPT`), which it begins with.
     iteration : callable
         One step; a compiled :func:`iterate`, say.
 
@@ -100,15 +113,17 @@ def unroll(
     list of Tensor, each (n_batch, n_columns, n_times)
         Without the warm ones. The last of a window is what the guard kept.
     """
+    how = how or Unrolling()
     energy = CosineEnergy(problem, network.prior, network.settings.weight)
     x = network.start(problem, generator)
     state = (x, network.begin(x))
-    if warm:
+    if how.warm:
         with torch.no_grad():
-            for reached in _windows(network, energy, geometry, state, warm, guard, iteration):
+            warmed = _windows(network, energy, geometry, state, how.warm, how.guard, iteration)
+            for reached in warmed:
                 state = reached
 
-    n = network.settings.iterations if iterations is None else iterations
+    n = network.settings.iterations if how.iterations is None else how.iterations
     ahead = itertools.count(n - 1, -1)
 
     def recomputed(*given: Any) -> tuple[Tensor, Any]:
@@ -116,8 +131,8 @@ def unroll(
             return iteration(*given)
         return checkpoint(iteration, *given, use_reentrant=False, preserve_rng_state=False)
 
-    once = recomputed if checkpointing else iteration
-    return [x for x, _ in _windows(network, energy, geometry, state, n, guard, once)]
+    once = recomputed if how.checkpointing else iteration
+    return [x for x, _ in _windows(network, energy, geometry, state, n, how.guard, once)]
 
 
 def _windows(

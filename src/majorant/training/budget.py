@@ -49,7 +49,7 @@ USEFUL_STEPS = 250
 
 
 @dataclass(frozen=True)
-class Pace:
+class StepTimes:
     """What things take on this machine.
 
     Attributes
@@ -132,7 +132,7 @@ def bfloat16_pays(device: torch.device) -> bool:
     return seconds[torch.bfloat16] < 0.9 * seconds[torch.float32]
 
 
-def measure(engine: Engine, valid: SimulatedPairs, budget: float) -> Pace:
+def measure(engine: Engine, valid: SimulatedPairs, budget: float) -> StepTimes:
     """Time the steps of a recipe, and a validation.
 
     The last part of the schedule comes first: it costs most, and where a step is slow for the
@@ -165,7 +165,7 @@ def measure(engine: Engine, valid: SimulatedPairs, budget: float) -> Pace:
     once = max(longer[0], 0.0) + (engine.train.turns - 1) * max(min(longer), 0.0)
     sample = solving_seconds(engine.recipe, valid)
     step, sample, once = engine.team.same([total, sample, once])
-    return Pace(step, sample, once)
+    return StepTimes(step, sample, once)
 
 
 def _steps_at(engine: Engine, step: int, room: float) -> tuple[float, float]:
@@ -192,13 +192,13 @@ def solving_seconds(recipe: Recipe, valid: SimulatedPairs) -> float:
     return _timed(lambda: solve(valid.problem(batch), solver), valid.device, 1) / n
 
 
-def fitted(recipe: Recipe, pace: Pace, budget: float, spent: float) -> Recipe:
+def fitted(recipe: Recipe, pace: StepTimes, budget: float, spent: float) -> Recipe:
     """Return the recipe with as many steps as the rest of the budget holds.
 
     Parameters
     ----------
     recipe : Recipe
-    pace : Pace
+    pace : StepTimes
     budget, spent : float
         Seconds in all, and gone.
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,12 @@ from majorant.training.budget import (
 )
 from majorant.training.compiled import worth_it
 from majorant.training.engine import Engine
-from majorant.training.fit import CONFIG, Outcome, Report, Trainer, read_config, simulated, sized
+from majorant.training.fit import CONFIG, Outcome, RunSite, Trainer, read_config, simulated, sized
+from majorant.training.loop import Report
 from majorant.training.presets import WINDOW_MS, Recipe, recipe_for
+from majorant.training.recipes import CONTINUED, find_recipe
 from majorant.training.team import Alone, Team, launch
 
-CONTINUED = ("refine", "support", "finish", "polish", "general")
-"""Presets that continue from weights."""
 SOLVERS = tuple(FAMILIES)
 DATA = tuple(WINDOW_MS)
 DEVICES = ("auto", "cpu", "cuda")
@@ -58,47 +58,74 @@ def check_asked(seed: int | None, batch: int | None, folder: str | os.PathLike[s
         raise MajorantError(f"{os.fspath(folder)} is there and is no folder; give another --folder")
 
 
-def train(
-    solver: str = "mm-net",
-    *,
-    data: str = "sereega",
-    preset_name: str = "tiny",
-    folder: str | os.PathLike[str] | None = None,
-    resume: bool = False,
-    initial: str | os.PathLike[str] | None = None,
-    budget: str | None = None,
-    batch: int | None = None,
-    device: str = "cpu",
-    devices: int = 1,
-    nodes: int = 1,
-    compiled: bool | None = None,
-    checkpointing: bool = False,
-    leadfield: Leadfield | None = None,
-    threads: int | None = None,
-    began: float | None = None,
-    quiet: bool = False,
-    heads: Heads | None = None,
-    seed: int | None = None,
-) -> Outcome:
-    """Train a solver on simulations.
+@dataclass(frozen=True, kw_only=True)
+class TrainingRequest:
+    """What is asked of a training.
 
-    Parameters
+    Attributes
     ----------
     solver : {"mm-net", "r-mm-net", "4dvarnet", "meta-curvature", "modgrad"}
     data : {"sereega", "nmm", "general"}
-    preset_name : str
-        The recipe, a name of :data:`majorant.training.presets.PRESETS`.
+    preset : str
+        The recipe is that of ``solver/preset`` in :data:`majorant.training.recipes.RECIPES`.
     folder : path or None
         Run folder; None takes ``runs/SOLVER-DATA-PRESET``.
     resume : bool
         Continue the run of that folder, with the schedule it was given.
     initial : path or None
-        Weights to start from; presets that continue others need them (:data:`CONTINUED`).
+        Weights to start from; presets that continue others need them
+        (:data:`majorant.training.recipes.CONTINUED`).
     budget : str or None
         Wall-clock time, as ``"20min"``: a new run fits its schedule to it, and any run ends within
         it, with a checkpoint.
     batch : int or None
         Samples of a step; None takes the preset's. A GPU takes a hundred as fast as sixteen.
+    checkpointing : bool
+        Recompute iterations in the backward pass; an eighth of the memory, a third more time.
+    seed : int or None
+        Of start, order and samples; None takes the preset's. A run that goes on from weights of the
+        same preset sees new samples under another seed only.
+    """
+
+    solver: str = "mm-net"
+    data: str = "sereega"
+    preset: str = "tiny"
+    folder: str | os.PathLike[str] | None = None
+    resume: bool = False
+    initial: str | os.PathLike[str] | None = None
+    budget: str | None = None
+    batch: int | None = None
+    checkpointing: bool = False
+    seed: int | None = None
+
+    @property
+    def place(self) -> Path:
+        """The run folder."""
+        own = Path("runs") / f"{self.solver}-{self.data}-{self.preset}"
+        return own if self.folder is None else Path(self.folder)
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """What changes the preset's recipe."""
+        return {} if self.batch is None else {"batch": self.batch}
+
+    def recipe(self) -> Recipe:
+        """The recipe of the names, with what was asked for; those that continue want weights."""
+        found = _recipe(
+            self.solver, self.data, self.preset, self.initial is not None or self.resume
+        )
+        if self.seed is not None:
+            found = replace(found, seed=self.seed, data_seed=self.seed)
+        found = replace(found, **self.own)
+        return replace(found, checkpointing=True) if self.checkpointing else found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """What a training runs on.
+
+    Attributes
+    ----------
     device : {"cpu", "cuda", "auto"}
         Where data are made and the network is trained; ``"auto"`` takes CUDA where there is one.
     devices, nodes : int
@@ -106,23 +133,43 @@ def train(
         extra ``distributed``.
     compiled : bool or None
         Whether iterations are compiled; None does so on CUDA, where all data have one head.
-    checkpointing : bool
-        Recompute iterations in the backward pass; an eighth of the memory, a third more time.
-    leadfield : Leadfield or None
-        None takes the packaged template, 994 regions and 90 electrodes.
     threads : int or None
         Threads of torch; None takes one for the small recipes, which gain little from more and
         then give the same bits on any number of cores, and leaves them as they are for ``paper``.
         Set back afterwards.
+    """
+
+    device: str = "cpu"
+    devices: int = 1
+    nodes: int = 1
+    compiled: bool | None = None
+    threads: int | None = None
+
+
+def train(
+    request: TrainingRequest,
+    hardware: Hardware | None = None,
+    *,
+    leadfield: Leadfield | None = None,
+    heads: Heads | None = None,
+    began: float | None = None,
+    quiet: bool = False,
+) -> Outcome:
+    """Train a solver of the MM-Net family on simulations.
+
+    Parameters
+    ----------
+    request : TrainingRequest
+    hardware : Hardware or None
+        None is one process on the CPU.
+    leadfield : Leadfield or None
+        None takes the packaged template, 994 regions and 90 electrodes.
+    heads : callable or None
+        Makes the heads that general data are simulated on.
     began : float or None
         Reading of ``time.monotonic`` from which the budget counts; None counts from the call.
     quiet : bool
         No progress bar.
-    heads : callable or None
-        Makes the heads that general data are simulated on.
-    seed : int or None
-        Of start, order and samples; None takes the preset's. A run that goes on from weights of the
-        same preset sees new samples under another seed only.
 
     Returns
     -------
@@ -135,63 +182,63 @@ def train(
         no weights, or the budget holds no step.
     """
     began = time.monotonic() if began is None else began
-    check_asked(seed, batch, folder)
-    recipe = _recipe(solver, data, preset_name, initial is not None or resume)
-    recipe = recipe if seed is None else replace(recipe, seed=seed, data_seed=seed)
-    seconds = None if budget is None else parse_budget(budget)
-    own = {} if batch is None else {"batch": batch}
-    recipe = replace(recipe, **own)
-    recipe = replace(recipe, checkpointing=True) if checkpointing else recipe
-    place = Path(folder) if folder is not None else Path("runs") / f"{solver}-{data}-{preset_name}"
-    team, where = launched(device, devices, nodes)
+    hardware = hardware or Hardware()
+    check_asked(request.seed, request.batch, request.folder)
+    recipe = request.recipe()
+    seconds = None if request.budget is None else parse_budget(request.budget)
+    team, where = launched(hardware.device, hardware.devices, hardware.nodes)
     quiet = quiet or team.rank > 0
-    before = torch.get_num_threads()
-    if threads is None and preset_name != "paper":
-        threads = 1
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
+    compiled = hardware.compiled
+    if compiled is None and request.data == "general":
+        compiled = False  # every cap has its own number of electrodes, and would be a graph
+    with _threads(hardware.threads, request.preset):
         head = leadfield or Leadfield.template_small()
-        if compiled is None and data == "general":
-            compiled = False  # every cap has its own number of electrodes, and would be a graph
-        closing, options = 0.0, {"compiled": worth_it(where, compiled), "say": _speaker(quiet)}
-        made = partial(simulated, leadfield=head, device=where, heads=heads)
-        if resume:
-            recipe = _frozen(place, recipe, seed is not None)
+        site = RunSite(where, team, worth_it(where, compiled), say=_speaker(quiet))
+        closing = 0.0
+        if request.resume:
+            recipe = _frozen(request.place, recipe, request.seed is not None)
         elif seconds is not None:
-            if (place / CONFIG).exists():
-                raise MajorantError(
-                    f"{place} holds a run already; continue it with --resume, or give another "
-                    "folder"
-                )
-            recipe, closing = _fitted(
-                sized(replace(under_budget(recipe, where), **own), head),
-                seconds,
-                began,
-                made,
-                team,
-                options,
-            )
+            _refuse_taken(request.place)
+            base = sized(replace(under_budget(recipe, where), **request.own), head)
+            made = partial(simulated, leadfield=head, device=where, heads=heads)
+            recipe, closing = _fitted(base, seconds, began, made, site)
         with _progress(recipe.steps, quiet) as report:
             trainer = Trainer(
                 recipe,
                 head,
-                place,
-                resume=resume,
-                initial=None if initial is None else Path(initial),
+                request.place,
+                resume=request.resume,
+                initial=None if request.initial is None else Path(request.initial),
                 report=report,
-                device=where,
-                team=team,
+                site=site,
                 heads=heads,
-                **options,
             )
-            if resume and seconds is not None:
+            if request.resume and seconds is not None:
                 closing = recipe.n_validation * solving_seconds(trainer.recipe, trainer.valid)
             trainer.closing = closing
             deadline = None if seconds is None else began + seconds - STARTUP
             return trainer.run(deadline=deadline)
+
+
+@contextmanager
+def _threads(asked: int | None, preset: str) -> Iterator[None]:
+    """Train with so many threads of torch, and set them back."""
+    before = torch.get_num_threads()
+    if asked is None and preset != "paper":
+        asked = 1
+    if asked is not None:
+        torch.set_num_threads(asked)
+    try:
+        yield
     finally:
         torch.set_num_threads(before)
+
+
+def _refuse_taken(place: Path) -> None:
+    if (place / CONFIG).exists():
+        raise MajorantError(
+            f"{place} holds a run already; continue it with --resume, or give another folder"
+        )
 
 
 def _recipe(solver: str, data: str, preset_name: str, weighted: bool) -> Recipe:
@@ -202,6 +249,7 @@ def _recipe(solver: str, data: str, preset_name: str, weighted: bool) -> Recipe:
             f"cannot train {solver!r} on {data!r}{meant}; choose from {', '.join(SOLVERS)} and "
             f"{', '.join(DATA)}"
         )
+    find_recipe(solver, preset_name)
     recipe = recipe_for(preset_name, solver, data)
     if preset_name in CONTINUED and not weighted:
         raise MajorantError(
@@ -253,17 +301,17 @@ def _fitted(
     seconds: float,
     began: float,
     data: Callable[..., SimulatedPairs],
-    team: Team,
-    options: dict[str, Any],
+    site: RunSite,
 ) -> tuple[Recipe, float]:
     """The recipe with a schedule for the budget, and what a validation takes."""
     valid = data(base, part="validation", n=base.n_validation)
 
     def engine(of: Recipe) -> Engine:
-        return Engine(of, data(of, part="train", n=of.n_train), team=team, **options)
+        train = data(of, part="train", n=of.n_train)
+        return Engine(of, train, team=site.team, compiled=site.compiled, say=site.say)
 
     made, closing = fit_budget(base, seconds, began, engine, valid)
-    options["say"](f"{made.steps} steps of {made.batch} samples fit into {seconds:.0f} s")
+    site.say(f"{made.steps} steps of {made.batch} samples fit into {seconds:.0f} s")
     return made, closing
 
 

@@ -25,7 +25,7 @@ from majorant.simulate.dataset import SimulatedPairs
 from majorant.training.bilevel import Iteration, Loss, bilevel_loss, iterate, unroll
 from majorant.training.compiled import compiled_iteration
 from majorant.training.presets import Recipe
-from majorant.training.schedule import descent, focused, iterations, rate_factor, warm
+from majorant.training.schedule import focused, rate_factor, unrolling
 from majorant.training.team import Alone, Team
 
 REIN = 10
@@ -161,11 +161,8 @@ class Engine:
                 self.network,
                 problem,
                 geometry,
-                iterations=iterations(r, step),
+                unrolling(r, step),
                 generator=noise,
-                guard=descent(r, step),
-                warm=warm(r, step),
-                checkpointing=r.checkpointing,
                 iteration=iteration or self.iteration,
             )
             return bilevel_loss(

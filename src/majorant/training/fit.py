@@ -1,10 +1,7 @@
-"""The training loop: a run folder, exact resume, validation, progress.
+"""Training of the MM-Net family: what :mod:`majorant.training.loop` carries out.
 
-A run folder holds ``config.json`` (the recipe, frozen once set), ``log.jsonl``, ``curves.png``,
-``last.safetensors`` (a checkpoint to continue from) and ``best.safetensors`` (weights and card,
-what the solver loads). Whatever a step depends on is a function of the step number: samples,
-their order, starts from noise and the learning rate. So a run that is killed and continued gives
-the same weights bit for bit on one machine.
+A run folder holds, beside log and checkpoint, ``config.json`` (the recipe, frozen once set),
+``curves.png`` and ``best.safetensors`` (weights and card, what the solver loads).
 """
 
 from __future__ import annotations
@@ -18,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.directions import symmetrised
@@ -37,13 +35,11 @@ from majorant.training.checkpoint import load_checkpoint, save_checkpoint
 from majorant.training.curves import draw_curves
 from majorant.training.engine import Engine
 from majorant.training.initial import fitting
+from majorant.training.loop import LAST, LOG, Report, Rhythm, carry_out, write_line
 from majorant.training.presets import Recipe
 from majorant.training.team import Alone, Team
 
-Report = Callable[[dict[str, Any]], None]
-"""Called after every step with ``step``, ``steps``, at times ``loss``, and metrics if validated."""
-
-CONFIG, LOG, LAST, BEST = "config.json", "log.jsonl", "last.safetensors", "best.safetensors"
+CONFIG, BEST = "config.json", "best.safetensors"
 LIMIT_VALIDATION = 100
 """Samples solved at once in validation."""
 HEADS: Mapping[Part, tuple[int, int]] = {"train": (64, 0), "validation": (1, 1), "test": (1, 2)}
@@ -78,6 +74,27 @@ class Outcome:
         return self.step >= self.steps
 
 
+@dataclass(frozen=True)
+class RunSite:
+    """Where a run takes place.
+
+    Attributes
+    ----------
+    device : torch.device or str
+        Where simulations are made and the network is trained.
+    team : Team or None
+        The processes of the run; None is one.
+    compiled, fused, say
+        See :class:`majorant.training.engine.Engine`.
+    """
+
+    device: torch.device | str = "cpu"
+    team: Team | None = None
+    compiled: bool = False
+    fused: bool | None = None
+    say: Callable[[str], None] = print
+
+
 class Trainer:
     """One training run.
 
@@ -94,12 +111,8 @@ class Trainer:
         Weights to start from, of the same sizes; R-MM-Net may start from MM-Net.
     report : callable or None
         Takes what happened after every step.
-    device : torch.device or str
-        Where simulations are made and the network is trained.
-    team : Team or None
-        The processes of the run; None is one.
-    compiled, fused, say
-        See :class:`majorant.training.engine.Engine`.
+    site : RunSite or None
+        Where it runs; None is one process on the CPU.
     heads : callable or None
         Makes the heads that general data are simulated on.
 
@@ -123,17 +136,14 @@ class Trainer:
         resume: bool = False,
         initial: Path | None = None,
         report: Report | None = None,
-        device: torch.device | str = "cpu",
-        team: Team | None = None,
-        compiled: bool = False,
-        fused: bool | None = None,
-        say: Callable[[str], None] = print,
+        site: RunSite | None = None,
         heads: Heads | None = None,
     ) -> None:
         space = leadfield.geometry.fingerprint
         recipe = sized(recipe, leadfield)
         self.recipe, self.folder, self.report, self.space = recipe, folder, report, space
-        self.device, self.team = torch.device(device), team or Alone()
+        site = site or RunSite()
+        self.device, self.team = torch.device(site.device), site.team or Alone()
         warm = None if initial is None else read_weights(initial)
         start = None if warm is None else fitting(warm[0], make_network(recipe.network), initial)
         self._claim(resume, None if warm is None else warm[1].sha256)
@@ -142,7 +152,12 @@ class Trainer:
         self.valid = made("validation", recipe.n_validation)
         self.judge = Localisation(leadfield, self.train.sfreq)
         self.engine = Engine(
-            recipe, self.train, team=self.team, compiled=compiled, fused=fused, say=say
+            recipe,
+            self.train,
+            team=self.team,
+            compiled=site.compiled,
+            fused=site.fused,
+            say=site.say,
         )
         self.network = self.engine.network
         if start is not None and not resume:
@@ -163,43 +178,27 @@ class Trainer:
         deadline : float or None
             Reading of ``time.monotonic`` by which everything is written.
         """
-        engine, r = self.engine, self.recipe
-        last = r.steps if until is None else min(until, r.steps)
-        began = saved = time.monotonic()
+        r = self.recipe
         pause = min(SAVE_SECONDS, r.budget / 12.0) if r.budget else SAVE_SECONDS
-        losses, counted = None, 0
-        turn = began
-        while engine.step < last:
-            found = engine.update()
-            turn, taken = time.monotonic(), time.monotonic() - turn
-            losses, counted = found if losses is None else losses + found, counted + 1
-            line: dict[str, Any] = {"step": self.step, "steps": r.steps}
-            final = self.step == r.steps
-            if self.step % r.log_every == 0 or final:
-                mean = (losses / counted).tolist()
-                losses, counted, line["loss"] = None, 0, mean[0]
-                entry = {"step": self.step, "loss": mean[0], "truth": mean[1], "prior": mean[2]}
-                self._write({**entry, "seconds": round(time.monotonic() - began, 1)})
-            late = self._late(deadline, taken)
-            if (self.step % r.validate_every == 0 or final or late) and not self.team.rank:
-                line |= self._validate()
-            due = self.step % r.save_every == 0 or time.monotonic() - saved > pause
-            if due or final or late or self.step == last:
-                self._save()
-                saved = time.monotonic()
-            if self.report is not None:
-                self.report(line)
-            if late:
-                break
+        rhythm = Rhythm(r.log_every, r.validate_every, r.save_every, pause)
+        carry_out(self, rhythm, until=until, deadline=deadline, report=self.report)
         return Outcome(self.folder, self.step, self.best or {}, r.steps)
 
-    def _late(self, deadline: float | None, taken: float) -> bool:
+    def update(self) -> Tensor:
+        """Take a step; return total loss, loss of the truth and of the prior."""
+        return self.engine.update()
+
+    def log(self, losses: Tensor, seconds: float) -> None:
+        """Note the mean losses."""
+        total, truth, prior = losses.tolist()
+        entry = {"step": self.step, "loss": total, "truth": truth, "prior": prior}
+        self._write({**entry, "seconds": round(seconds, 1)})
+
+    def late(self, deadline: float, taken: float) -> bool:
         """Whether there is no time for another step, which took so long, and to finish.
 
         The answer is the same on all processes.
         """
-        if deadline is None:
-            return False
         if self.team.size > 1 and self.step % self.recipe.log_every:
             return False
         now = time.monotonic()
@@ -210,6 +209,11 @@ class Trainer:
         """Steps taken."""
         return self.engine.step
 
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.recipe.steps
+
     def solver(self) -> MMNet:
         """The solver with the averaged weights; odd if it knows both directions."""
         network = make_network(self.recipe.network)
@@ -219,8 +223,10 @@ class Trainer:
             network = symmetrised(network)
         return as_solver(network, sfreq=self.train.sfreq)
 
-    def _validate(self) -> dict[str, Any]:
+    def validate(self) -> dict[str, Any]:
         """Score the solver; keep the weights if they are the best so far."""
+        if self.team.rank:
+            return {}
         began = time.monotonic()
         solver, scores, apart, rises, refused = self.solver(), [], 0.0, 0, 0
         for batch in self.valid.batches(LIMIT_VALIDATION):
@@ -283,7 +289,8 @@ class Trainer:
                     "one asked for; continue with the preset it was started with"
                 )
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write a checkpoint."""
         if self.team.rank:
             return
         info = {"step": self.step, "best": self.best, "history": self.history}
@@ -306,8 +313,7 @@ class Trainer:
         self.history.append(entry)
         if self.team.rank:
             return
-        with (self.folder / LOG).open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+        write_line(self.folder, entry)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -161,7 +161,7 @@ EVERYDAY = LayerwiseSettings(
 )
 """On everyday data, going on from weights: a preset, and what its relative on patches changes."""
 
-PRESETS: Mapping[str, LayerwiseSettings] = MappingProxyType(
+GROWN: Mapping[str, LayerwiseSettings] = MappingProxyType(
     {
         "everyday": EVERYDAY,
         "patches": replace(EVERYDAY, basis="patches", steps_last=220),

@@ -5,8 +5,8 @@ layer that does not lower the validation loss is taken away again and the networ
 stochastic deep supervision the loss is that of the last layer and 0.3 times that of one earlier
 layer.
 
-Every step is a function of its number: samples, head and the earlier layer follow from it, and a
-checkpoint holds weights and moments, so a run that was interrupted goes on as if it had not been.
+Every step is a function of its number: samples, head and the earlier layer follow from it; the loop
+is that of :mod:`majorant.training.loop`.
 
 Source: arXiv:2606.07196, training of the unfolded solver.
 """
@@ -14,12 +14,11 @@ Source: arXiv:2606.07196, training of the unfolded solver.
 from __future__ import annotations
 
 import copy
-import csv
 import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from majorant.files.archive import read_archive, write_archive
 from majorant.learned.unfolded import Mode, UnfoldedSBL
 from majorant.majorants.evidence import EvidenceSurrogate
 from majorant.networks.corrections import Corrections
@@ -35,6 +33,7 @@ from majorant.networks.widening import sighted, unshared, widened
 from majorant.problem import MajorantError, Problem
 from majorant.simulate.everyday import EverydayBatch
 from majorant.simulate.sparse import SparseBatch, SparseLike
+from majorant.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from majorant.training.growth import (
     Ground,
     LayerwiseSettings,
@@ -43,6 +42,7 @@ from majorant.training.growth import (
     recomputes,
     stages,
 )
+from majorant.training.loop import LAST, Report, Rhythm, carry_out, write_line
 from majorant.training.sessions import Sessions
 
 Stream = SparseLike | Sessions
@@ -51,8 +51,9 @@ Stream = SparseLike | Sessions
 PATIENCE = 10
 """Steps on end without a finite gradient after which a run gives up."""
 
-KIND, VERSION = "layerwise run", 1
-STATE, WEIGHTS, LOG = "checkpoint.safetensors", "weights.safetensors", "log.csv"
+WEIGHTS = "weights.safetensors"
+OLD = "checkpoint.safetensors"
+"""Checkpoint of version 0.1."""
 
 
 @dataclass
@@ -120,7 +121,8 @@ class Layerwise:
         self.optimiser: torch.optim.Adam | None = None
         self.lost = 0
         self.folder.mkdir(parents=True, exist_ok=True)
-        if (self.folder / STATE).exists():
+        refuse_older(self.folder)
+        if (self.folder / LAST).exists():
             self._resume()
         elif start is not None:
             self._begin_with(start)
@@ -129,7 +131,7 @@ class Layerwise:
         self,
         *,
         minutes: float | None = None,
-        progress: Callable[[str, int, int, float], None] | None = None,
+        progress: Report | None = None,
     ) -> Corrections:
         """Train until the plan is carried out, or the time is over.
 
@@ -138,40 +140,58 @@ class Layerwise:
         minutes : float or None
             Time for this call; the checkpoint lets another call go on.
         progress : callable or None
-            Called with the stage, steps done, steps in all, and the loss.
+            Takes what happened after every step.
         """
-        began, total = time.monotonic(), sum(stage.steps for stage in self.plan)
-        first = sum(stage.steps for stage in self.plan[: self.at.stage])
-        spent = self.at.seconds
-        while self.at.stage < len(self.plan):
-            stage = self.plan[self.at.stage]
-            if stage.name == "last" or stage.layers <= self.at.limit:
-                layers = min(stage.layers, self.at.limit)
-                self._enter(layers, stage)
-                while self.at.step < stage.steps:
-                    loss = self._step(first + self.at.step, layers, stage)
-                    self.at.step += 1
-                    self.at.seconds = spent + time.monotonic() - began
-                    if progress is not None:
-                        progress(stage.name, first + self.at.step, total, loss)
-                    over = minutes is not None and time.monotonic() - began > 60.0 * minutes
-                    if over or self.at.step % self.settings.save_every == 0:
-                        self._log(stage, layers, loss)
-                        self._save()
-                    if over:
-                        return self.corrections
-                self._leave(layers, stage)
-            first += stage.steps
-            self.at.stage, self.at.step, self.optimiser = self.at.stage + 1, 0, None
-            self._save()
+        began = time.monotonic()
+        deadline = None if minutes is None else began + 60.0 * minutes
+        every = self.settings.save_every
+        rhythm = Rhythm(log=every, validate=self.steps + 1, save=every, look=False)
+        self._settle()
+        carry_out(self, rhythm, deadline=deadline, report=progress)
         return self.corrections
+
+    @property
+    def steps(self) -> int:
+        """Steps of the plan; a layer that does not help ends growth before it."""
+        return sum(stage.steps for stage in self.plan)
+
+    @property
+    def step(self) -> int:
+        """Steps taken, those of stages that were left out included."""
+        return sum(stage.steps for stage in self.plan[: self.at.stage]) + self.at.step
+
+    @property
+    def finished(self) -> bool:
+        """Whether the plan is carried out."""
+        return self.at.stage >= len(self.plan)
+
+    def update(self) -> Tensor:
+        """Take a step, and go on to the next stage where it ends one; return the loss, (1,)."""
+        began, stage = time.monotonic(), self.plan[self.at.stage]
+        loss = self._step(self.step, min(stage.layers, self.at.limit), stage)
+        self.at.step += 1
+        self._settle()
+        self.at.seconds += time.monotonic() - began
+        return loss.detach()[None]
+
+    def log(self, losses: Tensor, seconds: float) -> None:
+        """Note the mean loss."""
+        self._note("training", float(losses[0]))
+
+    def validate(self) -> dict[str, Any]:
+        """Nothing: layers are judged where a stage ends, see :meth:`judge`."""
+        return {}
+
+    def late(self, deadline: float, taken: float) -> bool:
+        """Whether the time is up; a step is short."""
+        return time.monotonic() > deadline
 
     def solver(self) -> UnfoldedSBL:
         """The network as a solver, in the mode it is trained in."""
         mode: Mode = "free" if self.settings.mode == "exact" else self.settings.mode
         return UnfoldedSBL(self.corrections, mode, basis=self.settings.basis)
 
-    def validate(self, layers: int) -> float:
+    def judge(self, layers: int) -> float:
         """Loss of the last layer on the held-out samples."""
         solver, losses = self.solver(), []
         with torch.no_grad():
@@ -179,6 +199,18 @@ class Layerwise:
                 last = solver.unfold(_problem(head, batch), layers)[-1]
                 losses.append(float(self._loss(last, batch, i)))
         return sum(losses) / len(losses)
+
+    def _settle(self) -> None:
+        """Leave stages that are over and those of layers there will not be; enter the next."""
+        while not self.finished:
+            stage = self.plan[self.at.stage]
+            if stage.name == "last" or stage.layers <= self.at.limit:
+                layers = min(stage.layers, self.at.limit)
+                self._enter(layers, stage)
+                if self.at.step < stage.steps:
+                    return
+                self._leave(layers, stage)
+            self.at.stage, self.at.step, self.optimiser = self.at.stage + 1, 0, None
 
     def _enter(self, layers: int, stage: Stage) -> None:
         """Append the layer of a new stage; make an optimiser for what is trained."""
@@ -193,7 +225,7 @@ class Layerwise:
         stages_ = self.corrections.stages
         return list((stages_[-1] if stage.name == "new" else stages_).parameters())
 
-    def _step(self, number: int, layers: int, stage: Stage) -> float:
+    def _step(self, number: int, layers: int, stage: Stage) -> Tensor:
         """One step of Adam; what it sees depends on its number alone."""
         assert self.optimiser is not None
         s, which = self.settings, number % len(self.heads)
@@ -222,7 +254,7 @@ class Layerwise:
         if self.lost == 0:
             self.optimiser.param_groups[0]["lr"] = stage.rate * self._decay(stage)
             self.optimiser.step()
-        return float(loss.detach())
+        return loss
 
     def _loss(
         self, surrogate: EvidenceSurrogate, batch: SparseBatch | EverydayBatch, head: int
@@ -242,34 +274,26 @@ class Layerwise:
         ends = stage.name == "all" or (stage.name == "new" and layers == 1)
         if not ends or self.settings.correction.shared:
             return
-        loss = self.validate(layers)
-        self._log(stage, layers, loss, "validation")
+        loss = self.judge(layers)
+        self._note("validation", loss)
         if loss < (1.0 - self.settings.worthwhile) * self.at.loss:
             self.at.loss = loss
         else:
             self.corrections.stages = self.corrections.stages[: layers - 1]
             self.at.limit = layers - 1
 
-    def _log(self, stage: Stage, layers: int, loss: float, what: str = "training") -> None:
-        path = self.folder / LOG
-        fresh = not path.exists()
-        with path.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(["seconds", "stage", "layers", "step", "what", "loss"])
-            row = [stage.name, layers, self.at.step, what, f"{loss:.6f}"]
-            writer.writerow([f"{self.at.seconds:.1f}", *row])
+    def _note(self, what: str, loss: float) -> None:
+        stage = self.plan[min(self.at.stage, len(self.plan) - 1)]
+        entry = {"step": self.step, "stage": stage.name, "layers": len(self.corrections.stages)}
+        write_line(self.folder, {**entry, what: loss, "seconds": round(self.at.seconds, 1)})
 
-    def _save(self) -> None:
+    def save(self) -> None:
         """Write checkpoint and weights."""
-        tensors = dict(self.corrections.state_dict())
-        if self.optimiser is not None:
-            for i, held in self.optimiser.state_dict()["state"].items():
-                tensors |= {f"adam.{i}.{name}": value for name, value in held.items()}
-        info = {"settings": _plain(self.settings), "at": asdict(self.at)}
-        if math.isinf(self.at.loss):
-            info["at"]["loss"] = None
-        write_archive(self.folder / STATE, tensors, info, kind=KIND, version=VERSION)
+        at = asdict(self.at)
+        at["loss"] = None if math.isinf(self.at.loss) else self.at.loss
+        info = {"settings": _plain(self.settings), "at": at, "step": self.step}
+        optimiser = self.optimiser or torch.optim.Adam(self.corrections.parameters())
+        save_checkpoint(self.folder / LAST, self.corrections, optimiser, {}, info)
         if len(self.corrections.stages):
             self.corrections.save(self.folder / WEIGHTS, self.card())
 
@@ -285,7 +309,7 @@ class Layerwise:
             "seconds": round(self.at.seconds),
             "stage": self.at.stage,
             "step": self.at.step,
-            "finished": self.at.stage >= len(self.plan),
+            "finished": self.finished,
             "torch": torch.__version__,
         }
 
@@ -306,27 +330,36 @@ class Layerwise:
         self.at = replace(self.at, stage=len(self.plan) - 1, limit=start.depth)
 
     def _resume(self) -> None:
-        tensors, info = read_archive(self.folder / STATE, kind=KIND, version=VERSION)
-        if info["settings"] != _plain(self.settings):
+        tensors, info = read_checkpoint(self.folder / LAST)
+        if info.get("settings") != _plain(self.settings):
             raise MajorantError(
                 f"{self.folder} holds a run with other settings; give another folder, or the "
                 "settings it was started with"
             )
         at = info["at"]
         self.at = Progress(**{**at, "loss": math.inf if at["loss"] is None else at["loss"]})
-        weights = {k: v for k, v in tensors.items() if not k.startswith("adam.")}
-        for _ in {name.split(".")[1] for name in weights}:
+        names = [name.removeprefix("network.") for name in tensors if name.startswith("network.")]
+        for _ in {name.split(".")[1] for name in names}:
             self.corrections.append()
-        self.corrections.load_state_dict(weights)
-        moments = {k: v for k, v in tensors.items() if k.startswith("adam.")}
-        if moments:
-            stage = self.plan[self.at.stage]
-            self.optimiser = torch.optim.Adam(self._trained(stage), lr=stage.rate)
-            held = self.optimiser.state_dict()
-            for name, value in moments.items():
-                _, number, what = name.split(".")
-                held["state"].setdefault(int(number), {})[what] = value
-            self.optimiser.load_state_dict(held)
+        stage = self.plan[min(self.at.stage, len(self.plan) - 1)]
+        optimiser = torch.optim.Adam(self._trained(stage) or [torch.zeros(())], lr=stage.rate)
+        load_checkpoint(self.folder / LAST, self.corrections, optimiser, {})
+        self.optimiser = optimiser if optimiser.state else None
+
+
+def refuse_older(folder: Path) -> None:
+    """Refuse the folder of a run of version 0.1.
+
+    Raises
+    ------
+    MajorantError
+        Which says how its weights are gone on from.
+    """
+    if (folder / OLD).exists():
+        raise MajorantError(
+            f"{folder} holds a run of version 0.1, which is not gone on with; begin another one "
+            f"from its weights, with --initial {folder / WEIGHTS} and another --folder"
+        )
 
 
 def _problem(head: Stream, batch: SparseBatch | EverydayBatch) -> Problem:
@@ -346,10 +379,10 @@ def held_seed(folder: str | os.PathLike[str]) -> int | None:
     DamagedFile
         If its checkpoint is not whole.
     """
-    path = Path(folder) / STATE
+    path = Path(folder) / LAST
     if not path.exists():
         return None
-    return int(read_archive(path, kind=KIND, version=VERSION)[1]["settings"]["seed"])
+    return int(read_checkpoint(path)[1]["settings"]["seed"])
 
 
 def _grounds(heads: Sequence[Stream], widths: Sequence[float]) -> list[Ground]:

@@ -24,12 +24,12 @@ from majorant.simulate.dataset import Part
 from majorant.simulate.everyday.stream import Everyday
 from majorant.simulate.everyday.world import World
 from majorant.simulate.general import GeneralSettings, OneHead
-from majorant.simulate.heads import Head, HeadRange
+from majorant.simulate.heads import HeadRange, SimulatedHead
 from majorant.simulate.patches import PatchSettings
 from majorant.solvers.loop import solve
 from majorant.solvers.scan import Scan
 
-Heads = Callable[[int, int, HeadRange], list[Head]]
+Heads = Callable[[int, int, HeadRange], list[SimulatedHead]]
 """Makes a number of heads from a seed and a range."""
 
 Maker = Callable[[], tuple[dict[str, Tensor], Leadfield]]

@@ -299,7 +299,7 @@ GENERAL = replace(
     data_seed=338,
     data="general",
 )
-PRESETS: Mapping[str, Recipe] = MappingProxyType(
+UNROLLED: Mapping[str, Recipe] = MappingProxyType(
     {
         recipe.name: recipe
         for recipe in (Recipe("paper"), CPU, REFINE, SUPPORT, FINISH, POLISH, TABLE, GENERAL, TINY)
@@ -315,12 +315,12 @@ def preset(name: str) -> Recipe:
     MajorantError
         If there is none of that name; the sentence lists those that exist.
     """
-    if name not in PRESETS:
+    if name not in UNROLLED:
         raise MajorantError(
-            f"there is no preset {name!r}{nearest(name, PRESETS)}; choose one of "
-            f"{', '.join(PRESETS)}"
+            f"there is no preset {name!r}{nearest(name, UNROLLED)}; choose one of "
+            f"{', '.join(UNROLLED)}"
         )
-    return PRESETS[name]
+    return UNROLLED[name]
 
 
 CROP = 128
@@ -344,7 +344,7 @@ def recipe_for(name: str, method: str = "mm-net", data: str = "sereega") -> Reci
     Parameters
     ----------
     name : str
-        A name of :data:`PRESETS`.
+        A name of :data:`UNROLLED`.
     method : str
         A name of :data:`majorant.learned.families.FAMILIES`.
     data : {"sereega", "nmm", "general"}

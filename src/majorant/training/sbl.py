@@ -3,64 +3,88 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
-from majorant.errors import MajorantError, nearest
+from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.learned.unfolded import Mode
 from majorant.networks.corrections import CorrectionKind, Corrections
 from majorant.simulate.everyday import World
 from majorant.simulate.sparse import SparseLike
 from majorant.training.command import check_asked
-from majorant.training.growth import PRESETS, LayerwiseSettings
+from majorant.training.growth import LayerwiseSettings
 from majorant.training.layerwise import Layerwise, Stream, held_seed
+from majorant.training.loop import Report
+from majorant.training.recipes import UNFOLDED, find_recipe
 from majorant.training.sessions import everyday_sessions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What a run changes of its preset; what is None is the preset's.
+
+    Attributes
+    ----------
+    correction : {"bias", "mlp", "attention"} or None
+    mode : {"gated", "theta", "free", "exact"} or None
+    layers : int or None
+    shared : bool or None
+        Whether all layers have one set of weights.
+    seed : int or None
+        Of samples and order; None is that of the run in the folder, or the preset's.
+    """
+
+    correction: CorrectionKind | None = None
+    mode: Mode | None = None
+    layers: int | None = None
+    shared: bool | None = None
+    seed: int | None = None
+
+    def of(self, base: LayerwiseSettings, held: int | None) -> LayerwiseSettings:
+        """Return the settings of a preset with these changes, and the seed of a run held."""
+        given = {"kind": self.correction, "layers": self.layers, "shared": self.shared}
+        chosen = replace(base.correction, **{k: v for k, v in given.items() if v is not None})
+        seeds = (self.seed, held, base.seed)
+        seed = next(seed for seed in seeds if seed is not None)
+        return replace(base, correction=chosen, mode=self.mode or base.mode, seed=seed)
 
 
 def train_sbl(
     folder: str | os.PathLike[str],
-    *,
     preset: str = "tiny",
-    correction: CorrectionKind | None = None,
-    mode: Mode | None = None,
-    layers: int | None = None,
-    shared: bool | None = None,
+    changes: Changes | None = None,
+    *,
     heads: Sequence[tuple[Leadfield, Leadfield | None]] | None = None,
     world: World | None = None,
-    seed: int | None = None,
     start: str | os.PathLike[str] | None = None,
     minutes: float | None = None,
-    progress: Callable[[str, int, int, float], None] | None = None,
+    progress: Report | None = None,
 ) -> Layerwise:
     """Train an unfolded sparse Bayesian solver.
 
     Parameters
     ----------
     folder : path
-        Of the run: ``weights.safetensors``, ``checkpoint.safetensors``, ``log.csv``.
+        Of the run: ``weights.safetensors``, ``last.safetensors``, ``log.jsonl``.
     preset : str
-        A name of :data:`majorant.training.growth.PRESETS`.
-    correction : {"bias", "mlp", "attention"}, optional
-    mode : {"gated", "theta", "free", "exact"}, optional
-    layers : int, optional
-    shared : bool, optional
-        What is not given is the preset's.
+        The recipe is that of ``unfolded-sbl/preset`` in
+        :data:`majorant.training.recipes.RECIPES`.
+    changes : Changes, optional
+        Of the preset.
     heads : sequence of (inverting, generating) lead fields, optional
         Referenced as :func:`referenced` does it; the generating one may be None, for the same. By
         default four montages of 19 to 90 electrodes are picked from the packaged template.
     world : World, optional
         Heads of everyday data, for the presets "everyday" and "patches".
-    seed : int, optional
-        Of samples and order; by default that of the run in the folder, or the preset's.
     start : path, optional
         Weights to begin with: growth is skipped.
     minutes : float, optional
         Time for this call; a later call with the same arguments goes on.
     progress : callable, optional
-        See :meth:`Layerwise.run`.
+        Takes what happened after every step.
 
     Returns
     -------
@@ -72,19 +96,11 @@ def train_sbl(
     MajorantError
         If the preset is unknown or the folder belongs to another run.
     """
-    check_asked(seed, None, folder)
-    if preset not in PRESETS:
-        raise MajorantError(
-            f"there is no preset {preset!r}{nearest(preset, PRESETS)}; choose one of "
-            f"{', '.join(PRESETS)}"
-        )
-    base = PRESETS[preset]
-    given = {"kind": correction, "layers": layers, "shared": shared}
-    chosen = replace(base.correction, **{k: v for k, v in given.items() if v is not None})
-    seed = held_seed(folder) if seed is None else seed
-    settings = replace(
-        base, correction=chosen, mode=mode or base.mode, seed=base.seed if seed is None else seed
-    )
+    changes = changes or Changes()
+    check_asked(changes.seed, None, folder)
+    base = find_recipe(UNFOLDED, preset)
+    assert isinstance(base, LayerwiseSettings)
+    settings = changes.of(base, held_seed(folder))
     begin = None if start is None else Corrections.load(start)[0]
     if settings.everyday and world is None:
         raise MajorantError(

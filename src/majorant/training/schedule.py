@@ -11,6 +11,7 @@ from itertools import pairwise
 import torch
 
 from majorant.simulate import streams
+from majorant.training.bilevel import Unrolling
 from majorant.training.descent import Descent
 from majorant.training.presets import Recipe
 
@@ -44,6 +45,13 @@ def descent(recipe: Recipe, step: int) -> Descent | None:
     """The guard of the unrolled solver, where it acts."""
     late = recipe.guard == "late" and step >= recipe.guard_after * recipe.steps
     return Descent(recipe.guard_window) if late or recipe.guard == "on" else None
+
+
+def unrolling(recipe: Recipe, step: int) -> Unrolling:
+    """How far the network is unrolled in a step."""
+    return Unrolling(
+        iterations(recipe, step), descent(recipe, step), warm(recipe, step), recipe.checkpointing
+    )
 
 
 def focused(recipe: Recipe, step: int) -> bool:

@@ -7,7 +7,7 @@ not refused at use.
 
 Samples are pools that are made once (:mod:`majorant.training.pools`); which of them a step sees,
 and at which moments, is a function of the step, so a run that is stopped and continued gives the
-same weights.
+same weights. The loop is that of :mod:`majorant.training.loop`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ from majorant.problem import MajorantError
 from majorant.simulate.dataset import Part
 from majorant.training.bilevel import distance
 from majorant.training.checkpoint import load_checkpoint, save_checkpoint
+from majorant.training.loop import LAST, Rhythm, carry_out, write_line
 from majorant.training.pools import Maker, Pool, pools
 
 REGIONS, VALIDATED = 1000, 24
 """On larger source spaces a batch has fewer samples; samples of a validation on regions."""
 
 HELD = "pool of samples"
-LAST, BEST, LOG, POOL = "last.safetensors", "best.safetensors", "log.jsonl", "pool.safetensors"
+BEST, POOL = "best.safetensors", "pool.safetensors"
 MARGIN = 0.03
 """By how much the energy is to fall in a window of the guard."""
 
@@ -171,20 +172,31 @@ def train_shared(
             held, space = make()
             space.save(folder / f"{name}-space.safetensors")
             write_archive(folder / f"{name}-{POOL}", held, {}, kind=HELD, version=1)
-    run = _Run(recipe, folder, initial, say)
-    began = time.monotonic()
-    while run.step < recipe.steps:
-        run.update()
-        if run.step % recipe.validate_every == 0 or run.step == recipe.steps:
-            run.validate()
-        if minutes is not None and time.monotonic() - began > 60.0 * minutes:
-            break
-    run.save()
+    run = SharedRun(recipe, folder, initial, say)
+    every = recipe.validate_every
+    deadline = None if minutes is None else time.monotonic() + 60.0 * minutes
+    carry_out(run, Rhythm(every, every, every, look=False), deadline=deadline)
     return {"step": run.step, "metrics": run.best}
 
 
-class _Run:
-    """A training run: network, optimiser, moving average and pools."""
+class SharedRun:
+    """A training run: network, optimiser, moving average and pools.
+
+    Parameters
+    ----------
+    recipe : SharedRecipe
+    folder : Path
+        Which holds the pools, and the checkpoint of a run to go on with.
+    initial : Path or None
+        Weights to start from.
+    say : callable
+        Takes lines of progress.
+
+    Raises
+    ------
+    MajorantError
+        If there are no pools.
+    """
 
     def __init__(
         self, recipe: SharedRecipe, folder: Path, initial: Path | None, say: Callable[[str], None]
@@ -198,7 +210,7 @@ class _Run:
             self.network.parameters(), lr=recipe.rate, betas=(0.9, 0.99)
         )
         self.average = {n: p.detach().clone() for n, p in self.network.named_parameters()}
-        self.step, self.best, self.seconds = 0, {}, 0.0
+        self.step, self.best, self.seconds, self.loss = 0, {}, 0.0, 0.0
         if (folder / LAST).exists():
             info = load_checkpoint(folder / LAST, self.network, self.optimiser, self.average)
             self.step, self.best = int(info["step"]), dict(info["best"])
@@ -217,8 +229,21 @@ class _Run:
             )
         return found
 
-    def update(self) -> None:
-        """Take a step."""
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.recipe.steps
+
+    def late(self, deadline: float, taken: float) -> bool:
+        """Whether the time is up; the pause for a validation is short."""
+        return time.monotonic() > deadline
+
+    def log(self, losses: Tensor, seconds: float) -> None:
+        """Keep the mean loss for the line of the next validation."""
+        self.loss = float(losses[0])
+
+    def update(self) -> Tensor:
+        """Take a step; return its loss, shape (1,), zero where all samples are silent."""
         r, began = self.recipe, time.process_time()
         generator = torch.Generator().manual_seed(1_000_003 * r.seed + self.step)
 
@@ -236,8 +261,10 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = r.rate * min(1.0, (self.step + 1) / 30) * (turn + 0.01)
         self.step += 1
+        found = torch.zeros(1)
         if len(y):
             loss = shared_loss(self.network, pool.sight, y, truth, start)
+            found = loss.total.detach()[None]
             self.optimiser.zero_grad()
             loss.total.backward()
             size = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -248,10 +275,11 @@ class _Run:
             for name, p in self.network.named_parameters():
                 self.average[name].lerp_(p, 1.0 - keep)
         self.seconds += time.process_time() - began
+        return found
 
     @torch.no_grad()
-    def validate(self) -> None:
-        """Judge the average on another head, keep it if it is the best, and save."""
+    def validate(self) -> dict[str, Any]:
+        """Judge the average on another head, and keep it if it is the best."""
         averaged = SharedNetwork(self.recipe.network)
         averaged.load_state_dict(self.average)
         losses, starts = [], []
@@ -269,14 +297,13 @@ class _Run:
             "windows that rise": _mean(rises),
             "cpu minutes": round(self.seconds / 60.0, 2),
         }
-        with (self.folder / LOG).open("a") as log:
-            log.write(json.dumps(found) + "\n")
+        write_line(self.folder, {**found, "loss": self.loss})
         self.say(json.dumps(found))
         if found["off"] < self.best.get("off", math.inf):
             self.best = found
             recipe = dataclasses.asdict(self.recipe)
             write_shared(self.folder / BEST, averaged, recipe=recipe, metrics=found)
-        self.save()
+        return found
 
     def save(self) -> None:
         """Write a checkpoint."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from majorant.learned.fused import kernels
 from majorant.learned.fused.kernels import Array
 from majorant.learned.fused.rows import Product, Rows, parts, rows_first, together
 from majorant.learned.unrolled import MMNetwork
-from majorant.networks.autoencoder import Autoencoder, Pass
+from majorant.networks.autoencoder import Autoencoder, Pass, Prior
 from majorant.problem import Operator, Problem
 
 
@@ -135,6 +136,11 @@ class FusedPoint(CosinePoint):
         return [self.home.backward(look) for look in self.looks]
 
     @property
+    def entered(self) -> tuple[Tensor, ...]:
+        """Norms of what entered the non-linearities, where it lies."""
+        return self.home.entered(self.looks, len(self.x))
+
+    @property
     def steepness(self) -> Tensor:
         """Norm of the gradient, as it was summed on the way back."""
         assert self.backs
@@ -156,10 +162,19 @@ class FusedEnergy(CosineEnergy):
         Of the prior.
     layers : Layers
         Of the problem's lead field and the prior.
+    wide : callable or None
+        Gives the prior in float64.
     """
 
-    def __init__(self, problem: Problem, prior: Autoencoder, weight: float, layers: Layers) -> None:
-        super().__init__(problem, prior, weight)
+    def __init__(
+        self,
+        problem: Problem,
+        prior: Autoencoder,
+        weight: float,
+        layers: Layers,
+        wide: Callable[[], Prior] | None = None,
+    ) -> None:
+        super().__init__(problem, prior, weight, wide=wide)
         self.n_times, self._layers = problem.n_times, layers
         rows = rows_first(problem.y).numpy()
         self._y = np.empty(rows.shape)
@@ -191,6 +206,19 @@ class FusedEnergy(CosineEnergy):
         found = (x, u, d, h, c, a, n, k, p, passed, sloping)
         point = FusedPoint(*found, home=self, looks=looks, numbers=numbers)
         return point
+
+    def entered(self, looks: list[Look], n_batch: int) -> tuple[Tensor, Tensor]:
+        """Norms of what entered both non-linearities, (n_batch,), float64."""
+        first = slice(self._layers.n_sensors, self._layers.n_joined)
+
+        def sizes(rows: Array) -> Array:
+            return np.einsum("ij,ij->i", rows, rows).astype(np.float64)
+
+        one = np.concatenate([sizes(look.seen[:, first]) for look in looks])
+        two = np.concatenate([sizes(look.before) for look in looks])
+        return tuple(
+            torch.from_numpy(np.sqrt(rows.reshape(n_batch, -1).sum(1))) for rows in (one, two)
+        )  # pyright: ignore[reportReturnType]
 
     def look(self, x: Rows, rows: slice, numbers: Array, exact: bool) -> Look:
         """Run forward.

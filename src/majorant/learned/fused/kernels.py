@@ -291,19 +291,17 @@ def finish(x: Array, p: Array, weight: float, numbers: Array, slope: Array) -> N
 
 @_compiled
 def gather(
-    code: Array, skip: int, bias: Array, which: int, root: float, numbers: Array, extra: Array,
-    hidden: Array, wide: Array,
-) -> None:  # fmt: skip
+    code: Array, skip: int, bias: Array, sizes: Array, extra: Array, hidden: Array, wide: Array
+) -> None:
     """A code with every sample's size taken out, ``extra`` and ``hidden``, with their neighbours.
 
-    The code is ``code[:, skip:]``; ``numbers[:, which]`` holds the norms of what was coded, and
-    ``root`` is the square root of how many numbers that had.
+    The code is ``code[:, skip:]``; ``sizes`` holds the root mean squares of what was coded.
     """
-    n_batch, n_code, n_both = numbers.shape[0], bias.size, bias.size + extra.shape[1]
+    n_batch, n_code, n_both = sizes.size, bias.size, bias.size + extra.shape[1]
     n_times, width = code.shape[0] // n_batch, n_both + hidden.shape[1]
     middle = (wide.shape[1] // width // 2) * width
     for b in range(n_batch):
-        over = np.float32(inverse(numbers[b, which] / root))
+        over = np.float32(inverse(sizes[b]))
         for row in range(b * n_times, (b + 1) * n_times):
             given, read = code[row, skip:], wide[row, middle:]
             for i in range(n_code):

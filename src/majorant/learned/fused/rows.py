@@ -50,7 +50,7 @@ class Product:
         return onednn(x, self._layout, None).numpy()
 
 
-class Products:
+class RowProducts:
     """Two products of arrays of one shape.
 
     Parameters

@@ -14,7 +14,7 @@ from majorant.learned.fused.energy import FusedPoint, Look
 from majorant.learned.fused.kernels import Array
 from majorant.learned.fused.rows import (
     Product,
-    Products,
+    RowProducts,
     Rows,
     bias,
     parts,
@@ -25,7 +25,7 @@ from majorant.learned.unrolled import FLOOR, MMNetwork
 from majorant.networks.convlstm import ConvLSTM
 
 
-class Cells:
+class FusedCells:
     """What the two ConvLSTM cells read and remember.
 
     Parameters
@@ -63,15 +63,17 @@ class FusedStep:
         self._gamma, self._positive, self._offset = s.gamma, s.positive, network.offset
         self._n_hidden, self._gates = s.hidden, [_Gates(cell) for cell in (net.cell_1, net.cell_2)]
         self._encode = Product(net.encode_gradient.weight[:, :, 0])
-        self._decode = Products([net.decode_1.weight[:, :, 0], net.decode_2.weight[:, :, 0]])
+        self._decode = RowProducts([net.decode_1.weight[:, :, 0], net.decode_2.weight[:, :, 0]])
         layers = (net.encode_gradient, net.encode_state, net.decode_1, net.decode_2)
         self._biases = [bias(layer) for layer in layers]
 
-    def begin(self, n_rows: int) -> Cells:
+    def begin(self, n_rows: int) -> FusedCells:
         """Empty cells."""
-        return Cells(n_rows, self._n_hidden, [gates.width for gates in self._gates])
+        return FusedCells(n_rows, self._n_hidden, [gates.width for gates in self._gates])
 
-    def __call__(self, x: Array, slope: Array, look: Look, cells: Cells, numbers: Array) -> None:
+    def __call__(
+        self, x: Array, slope: Array, look: Look, cells: FusedCells, numbers: Array
+    ) -> None:
         """Step to another ``x``, and remember.
 
         Parameters
@@ -79,7 +81,7 @@ class FusedStep:
         x, slope : array, shape (n_rows, n_columns)
         look : Look
             At ``x``.
-        cells : Cells
+        cells : FusedCells
         numbers : array, shape (n_batch, n_numbers)
             With the norms of both.
         """
@@ -87,11 +89,11 @@ class FusedStep:
         of_slope, of_state, of_first, of_second = self._biases
         root, (first, second) = math.sqrt(x.size / len(numbers)), self._gates
         code, skip = self._encode(torch.from_numpy(slope)), look.seen.shape[1] - of_state.size
-        at = (kernels.NORM_SLOPE, root, numbers)
-        kernels.gather(code, 0, of_slope, *at, h1[:, :0], h1, wide_1.array)
+        sizes = numbers[:, kernels.NORM_SLOPE] / root
+        kernels.gather(code, 0, of_slope, sizes, h1[:, :0], h1, wide_1.array)
         kernels.remember(first.product(wide_1.tensor), first.bias, h1, c1)
-        at = (kernels.NORM_X, root, numbers)
-        kernels.gather(look.seen, skip, of_state, *at, h1, h2, wide_2.array)
+        sizes = numbers[:, kernels.NORM_X] / root
+        kernels.gather(look.seen, skip, of_state, sizes, h1, h2, wide_2.array)
         kernels.remember(second.product(wide_2.tensor), second.bias, h2, c2)
         p, other = self._decode(cells.hidden)
         kernels.decode(p, of_first, other, of_second, self._offset, self._positive)
@@ -109,7 +111,9 @@ class _Gates:
         self.bias = bias(cell.gates)
 
 
-def advanced(step: FusedStep, point: FusedPoint, memory: Sequence[Cells], steps: int) -> Tensor:
+def advanced(
+    step: FusedStep, point: FusedPoint, memory: Sequence[FusedCells], steps: int
+) -> Tensor:
     """Take some steps; return where they lead, (n_batch, n_columns, n_times).
 
     Parameters
@@ -117,7 +121,7 @@ def advanced(step: FusedStep, point: FusedPoint, memory: Sequence[Cells], steps:
     step : FusedStep
     point : FusedPoint
         Where they begin.
-    memory : sequence of Cells
+    memory : sequence of FusedCells
         Of every part of the batch; changed in place.
     steps : int
     """

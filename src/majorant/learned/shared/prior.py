@@ -16,8 +16,9 @@ most 0.859; so the norms and the bounds of the prior are in closed form (``docs/
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from majorant.learned.shared.neighbourhoods import Neighbourhoods
 from majorant.linalg import spectral_norm_bound
 from majorant.majorants.prior import LayerNorms
-from majorant.networks.autoencoder import Pass
+from majorant.networks.autoencoder import Gain, Pass
 
 STEEPEST = 1.5 * 0.8**2.5
 """Largest ``b``: ``3 u (1 + u^2)^(-5/2)`` at ``u = 1/2``."""
@@ -158,6 +159,15 @@ class PatchPrior:
             bend = shrink_bend(z.unflatten(1, (h, -1)), tau[:, None, None]).flatten(1, 2)
             found.append(r.norm(dim=-1, keepdim=True) * bend)
         return found
+
+    def gains(self, n_times: int) -> tuple[Gain, ...]:
+        """Return what every layer does to errors of rounding: at most its norm."""
+        return tuple(Gain(size, size) for size in self.norms().spectral)
+
+    def wide(self) -> PatchPrior:
+        """Return the same prior in float64."""
+        layers = copy.deepcopy(self.layers).requires_grad_(False).to(torch.float64)
+        return replace(self, layers=layers)
 
     def norms(self) -> LayerNorms:
         """Return norms of the layers, in closed form."""

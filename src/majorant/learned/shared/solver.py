@@ -51,7 +51,7 @@ TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedShared:
     """What is made once of an operator.
 
     Attributes
@@ -202,7 +202,7 @@ class SharedMMNet(IterativeSolver[SourceState]):
         self.max_iter = network.settings.iterations if max_iter is None else max_iter
         self.guard = guard or Guard(window=WINDOW)
         self.bound, self.card = bound or "gram", card
-        self._prepared: Prepared | None = None
+        self._prepared: PreparedShared | None = None
         self._last: tuple[Problem, Posed] | None = None
         self._scan = Scan()
         self._copies: dict[torch.dtype, SharedNetwork] = {}
@@ -210,6 +210,10 @@ class SharedMMNet(IterativeSolver[SourceState]):
     def __getstate__(self) -> dict[str, Any]:
         """What copies and other processes get: all but what was prepared."""
         return {**vars(self), "_prepared": None, "_last": None, "_scan": Scan(), "_copies": {}}
+
+    def certifies(self, problem: Problem) -> str:
+        """The iterate: its prior's term knows a scale, and that of the data comes afterwards."""
+        return "the network's iterate, before it is scaled to the data"
 
     @torch.no_grad()
     def majorant(self, problem: Problem) -> CosineMajorant:
@@ -263,7 +267,7 @@ class SharedMMNet(IterativeSolver[SourceState]):
             self._copies[dtype] = copy.deepcopy(self.network).requires_grad_(False).to(dtype).eval()
         return self._copies[dtype]
 
-    def _made(self, problem: Problem) -> Prepared:
+    def _made(self, problem: Problem) -> PreparedShared:
         """What is prepared for the operator; the last one is kept."""
         if self._prepared is None or not self._prepared.serves(problem):
             operator, noise = problem.operator, problem.noise
@@ -285,7 +289,7 @@ class SharedMMNet(IterativeSolver[SourceState]):
                 MatrixOperator(g, operator.n_orient, operator.geometry)
                 for g in gain.reshape(-1, *gain.shape[-2:]).to(problem.y)
             )
-            self._prepared = Prepared(operator, noise, near, white, gain, seen, sight)
+            self._prepared = PreparedShared(operator, noise, near, white, gain, seen, sight)
         return self._prepared
 
     def _posed(self, problem: Problem) -> Posed:

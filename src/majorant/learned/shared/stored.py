@@ -6,17 +6,13 @@ The card's source space is ``"any"``: no source has a number.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from majorant.errors import DamagedFile, MajorantError
-from majorant.files.archive import read_archive, write_archive
+from majorant.errors import DamagedFile
 from majorant.learned.shared.network import STARTS, SharedNetwork, SharedSettings
-from majorant.learned.stored import tensor_hash, versions
+from majorant.learned.stored import read_carded, tensor_hash, versions, write_carded
 from majorant.networks.card import Card
 
 KIND, VERSION = "set of weights shared over sources", 1
@@ -58,10 +54,7 @@ def write_shared(
         versions=versions(),
         sha256=tensor_hash(tensors),
     )
-    write_archive(path, tensors, card.to_dict(), kind=KIND, version=VERSION)
-    text = json.dumps({**card.to_dict(), "file": path.name, "bytes": path.stat().st_size}, indent=1)
-    path.with_suffix(".json").write_text(text + "\n")
-    return card
+    return write_carded(path, tensors, card, kind=KIND, version=VERSION)
 
 
 def read_shared(path: Path) -> tuple[SharedNetwork, Card]:
@@ -78,20 +71,7 @@ def read_shared(path: Path) -> tuple[SharedNetwork, Card]:
     MajorantError
         If there is no such file.
     """
-    if not path.is_file():
-        raise MajorantError(f"there are no weights at {path}; train some with `majorant train`")
-    tensors, info = read_archive(path, kind=KIND, version=VERSION)
-    card = Card.from_dict(info, path.name)
-    network = SharedNetwork(_settings(card, path))
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in tensors.items()}
-    whole = all(bool(torch.isfinite(value).all()) for value in tensors.values())
-    if found != expected or tensor_hash(tensors) != card.sha256 or not whole:
-        raise DamagedFile(
-            f"{path.name} does not hold the weights that its card describes; take the file anew"
-        )
-    network.load_state_dict(tensors)
-    return network.requires_grad_(False).eval(), card
+    return read_carded(path, _settings, SharedNetwork, kind=KIND, version=VERSION)
 
 
 def _settings(card: Card, path: Path) -> SharedSettings:

@@ -26,6 +26,8 @@ __all__ = ["bank_world", "fine_cortex", "world_of"]
 
 Progress = Callable[[int, int], None] | None
 FEWEST = 16
+MISSING = 0.1
+"""Largest share of the electrodes of a cap that are left out."""
 
 
 def bank_world(
@@ -35,7 +37,6 @@ def bank_world(
     part: Part = "train",
     *,
     electrodes: tuple[int, int] = (19, 256),
-    missing: float = 0.1,
     fixed: bool = True,
     spread: HeadSpread | None = None,
     progress: Progress = None,
@@ -53,8 +54,6 @@ def bank_world(
         Its heads are its own, see the bank's splits.
     electrodes : tuple of int
         Fewest and most of a cap; log-uniform between.
-    missing : float
-        Largest share of the electrodes of a cap that are left out.
     fixed : bool
         Whether solvers are given one column per location, along the believed normal.
     spread : HeadSpread, optional
@@ -71,7 +70,7 @@ def bank_world(
         low, high = (math.log(count) for count in electrodes)
         count = min(round(math.exp(low + (high - low) * u[0])), len(place))
         index = spread_out(place, count, generator)
-        kept = max(min(FEWEST, len(index)), round(len(index) * (1.0 - missing * u[1])))
+        kept = max(min(FEWEST, len(index)), round(len(index) * (1.0 - MISSING * u[1])))
         index = index[torch.randperm(len(index), generator=generator)[:kept]].sort().values
         caps.append([bank.ch_names[i] for i in index.tolist()])
     return world_of(bank, caps, seed, part, fixed=fixed, spread=spread, progress=progress)

@@ -24,7 +24,7 @@ TRIES = 6
 
 
 @dataclass(frozen=True)
-class Sources:
+class ActiveSources:
     """Sources of a batch.
 
     Attributes
@@ -68,7 +68,7 @@ class VertexSources:
         self._mirror = cortex.mirrored(lists.seeds)
         self._place = cortex.positions[lists.seeds].float()
 
-    def draw(self, key: Tensor, settings: EverydaySettings) -> Sources:
+    def draw(self, key: Tensor, settings: EverydaySettings) -> ActiveSources:
         """Draw the sources of samples.
 
         Parameters
@@ -100,7 +100,7 @@ class VertexSources:
         share = torch.where(inside, reached, 0.0) / far
         weights = torch.exp(-2.0 * falloff[..., None] * share.square())
         weights = torch.where(inside & active[..., None], weights, 0.0)
-        return Sources(
+        return ActiveSources(
             torch.where(inside, members, self.lists.seeds[seed][..., None]),
             weights,
             torch.where(active, self.lists.seeds[seed], -1),
@@ -139,7 +139,7 @@ class RegionSources:
         self.bank = bank
         self.seeds = owned(part, bank.n_locations, REGIONS).nonzero()[:, 0]
 
-    def draw(self, key: Tensor, settings: EverydaySettings) -> Sources:
+    def draw(self, key: Tensor, settings: EverydaySettings) -> ActiveSources:
         """Draw the sources of samples; see :meth:`VertexSources.draw`."""
         most = max(settings.n_sources)
         u = streams.uniform(streams.fork(key, 1), 1 + most)
@@ -148,7 +148,7 @@ class RegionSources:
         seed = self.seeds[pick]
         row = _integers(u[:, 1:], len(self.bank.orders))
         weights = self.bank.amplitudes[row, seed].float()
-        return Sources(
+        return ActiveSources(
             self.bank.members[seed],
             torch.where(active[..., None], weights, 0.0),
             torch.where(active, seed, -1),

@@ -31,7 +31,7 @@ from majorant.simulate.everyday.noise import (
 )
 from majorant.simulate.everyday.parts import PARTS, Part, check_part
 from majorant.simulate.everyday.settings import EverydaySettings
-from majorant.simulate.everyday.sources import RegionSources, Sources, VertexSources
+from majorant.simulate.everyday.sources import ActiveSources, RegionSources, VertexSources
 from majorant.simulate.everyday.world import World
 from majorant.simulate.patches import PatchBank, PatchSettings
 
@@ -49,7 +49,7 @@ class EverydayBatch:
     session : Session
     y : Tensor, shape (n_batch, rank, n_times)
         Whitened.
-    sources : Sources
+    sources : ActiveSources
         On the fine mesh, sparse; see :meth:`dense`.
     courses : Tensor, shape (n_batch, n_sources, n_times)
         With the strengths; zero beyond the number of a sample.
@@ -61,7 +61,7 @@ class EverydayBatch:
 
     session: Session
     y: Tensor
-    sources: Sources
+    sources: ActiveSources
     courses: Tensor
     index: Tensor
     snr_db: Tensor
@@ -179,7 +179,7 @@ class Session:
         """The heads and their cortex."""
         return self.data.world
 
-    def seen(self, sources: Sources) -> Tensor:
+    def seen(self, sources: ActiveSources) -> Tensor:
         """Whitened topographies of sources at unit peak, (n_batch, n_sources, rank)."""
         if sources.regions:
             rows = self.data.resting(self.number % len(self.world.heads)).mT.to(self.data.dtype)
@@ -219,24 +219,52 @@ class Session:
             self, drawn + scale * signal, sources, scale * courses, chosen, snr_db, codes
         )
 
-    def _courses(self, key: Tensor, sources: Sources) -> tuple[Tensor, Tensor]:
+    def _courses(self, key: Tensor, sources: ActiveSources) -> tuple[Tensor, Tensor]:
         """Codes and courses with strengths, (n_batch, n_sources) and (.., n_times)."""
-        data, s = self.data, self.data.settings
-        active, most = sources.active, sources.seeds.shape[1]
-        codes = draw_codes(streams.fork(key, COURSE), most, data.part)
-        wave = play(codes.flatten(), self.n_times, self.sfreq, data.part).unflatten(0, (-1, most))
-        u = streams.uniform(streams.fork(key, STRENGTH), 1 + 4 * most)
-        alike, (rho, turned, size, sign) = u[:, 0], u[:, 1:].unflatten(1, (4, most)).unbind(1)
-        rho = torch.where(alike[:, None] <= s.correlated, 0.5 + 0.5 * rho, 0.0)
-        turned = torch.where(turned < 0.3, -1.0, 1.0)
-        first = wave[:, :1] * turned[..., None]
-        mixed = rho[..., None] * first + (1.0 - rho.square()).sqrt()[..., None] * wave
-        wave = torch.cat([wave[:, :1], mixed[:, 1:]], 1)
-        strength = s.weakest + (1.0 - s.weakest) * size
-        strength = torch.where(active, torch.where(sign < 0.5, -strength, strength), 0.0)
-        if s.moments:
-            strength = strength / sources.weights.sum(2).clamp_min(1e-12)
-        return codes, (strength[..., None] * wave).to(data.dtype)
+        data = self.data
+        codes, courses = draw_courses(
+            key, sources, data.settings, self.n_times, self.sfreq, data.part
+        )
+        return codes, courses.to(data.dtype)
+
+
+def draw_courses(
+    key: Tensor, sources: ActiveSources, s: EverydaySettings, n_times: int, sfreq: float, part: Part
+) -> tuple[Tensor, Tensor]:
+    """Draw what the sources of samples do, with their strengths.
+
+    Parameters
+    ----------
+    key : Tensor, shape (n_batch,), int64
+        Of the samples.
+    sources : ActiveSources
+    s : EverydaySettings
+    n_times : int
+    sfreq : float
+        Hz.
+    part : {"train", "validation", "test"}
+
+    Returns
+    -------
+    codes : Tensor, shape (n_batch, n_sources), int64
+    courses : Tensor, shape (n_batch, n_sources, n_times), float32
+        Zero beyond the number of a sample.
+    """
+    active, most = sources.active, sources.seeds.shape[1]
+    codes = draw_codes(streams.fork(key, COURSE), most, part)
+    wave = play(codes.flatten(), n_times, sfreq, part).unflatten(0, (-1, most))
+    u = streams.uniform(streams.fork(key, STRENGTH), 1 + 4 * most)
+    alike, (rho, turned, size, sign) = u[:, 0], u[:, 1:].unflatten(1, (4, most)).unbind(1)
+    rho = torch.where(alike[:, None] <= s.correlated, 0.5 + 0.5 * rho, 0.0)
+    turned = torch.where(turned < 0.3, -1.0, 1.0)
+    first = wave[:, :1] * turned[..., None]
+    mixed = rho[..., None] * first + (1.0 - rho.square()).sqrt()[..., None] * wave
+    wave = torch.cat([wave[:, :1], mixed[:, 1:]], 1)
+    strength = s.weakest + (1.0 - s.weakest) * size
+    strength = torch.where(active, torch.where(sign < 0.5, -strength, strength), 0.0)
+    if s.moments:
+        strength = strength / sources.weights.sum(2).clamp_min(1e-12)
+    return codes, strength[..., None] * wave
 
 
 class Everyday:
@@ -257,7 +285,6 @@ class Everyday:
         Seeds that patches are tabulated for, spread over the cortex; None takes all of the part.
     lists : Lists, optional
         Of another stream of the same cortex and part, so that they need not be tabulated again.
-    dtype : torch.dtype
 
     Raises
     ------
@@ -276,11 +303,11 @@ class Everyday:
         shapes: int = 3,
         seeds: int | None = None,
         lists: Lists | None = None,
-        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.world, self.seed = world, seed
         self.part: Part = check_part(part)
-        self.settings, self.sessions, self.dtype = settings or EverydaySettings(), sessions, dtype
+        self.settings, self.sessions = settings or EverydaySettings(), sessions
+        self.dtype = torch.float32
         if self.settings.on_regions:
             self.drawer: VertexSources | RegionSources = _region_sources(world, self)
         else:

@@ -2,7 +2,8 @@
 
 For K = 1, 2, ... each of K patches in turn takes the place in the dictionary that explains most of
 what the others leave, until nothing moves; the number K is that of the lowest Bayesian information
-criterion. The estimate is the mean over all patches that would do nearly as well.
+criterion, which knows that the head is never quite right. The estimate is the mean over all patches
+that would do nearly as well.
 
 | part | where |
 |---|---|
@@ -10,6 +11,7 @@ criterion. The estimate is the mean over all patches that would do nearly as wel
 | their topographies | ``scan/dictionary.py`` |
 | the energy, and why it cannot rise | ``scan/likelihood.py`` |
 | alternating projections | ``scan/search.py`` |
+| how many patches | ``scan/number.py`` |
 | the mean over patches | ``scan/posterior.py`` |
 
 Source: Ziskind and Wax (1988); Adler et al. (2024); relatives: RAP-MUSIC (Mosher and Leahy 1999),

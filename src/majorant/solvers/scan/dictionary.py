@@ -19,6 +19,9 @@ from majorant.problem import MajorantError, Problem
 
 __all__ = ["Dictionary", "Shelf"]
 
+DEAF = 1e-12
+"""Patches whose topography is shorter than this share of the longest one's are not seen at all."""
+
 UNSEEN = 1e-3
 """Directions of a patch whose power at the sensors is below this share of the strongest one's."""
 
@@ -183,12 +186,12 @@ def _orthonormal(sums: Tensor) -> tuple[Tensor, Tensor]:
     tiny = torch.finfo(sums.dtype).tiny
     if sums.shape[1] == 1:
         length = sums.norm(dim=2, keepdim=True)
-        seen = length > tiny
+        seen = length > max(tiny, DEAF * float(length.max()))
         inverse = torch.where(seen, 1.0 / length.clamp_min(tiny), 0.0)
         return sums * inverse, inverse
     values, vectors = torch.linalg.eigh(sums @ sums.mT)
     seen = values > UNSEEN * values[:, -1:]
-    seen &= values > tiny
+    seen &= values > max(tiny, DEAF**2 * float(values.max()))
     inverse = torch.where(seen, values.clamp_min(tiny).rsqrt(), 0.0)
     currents = vectors * inverse[:, None, :]
     return currents.mT @ sums, currents

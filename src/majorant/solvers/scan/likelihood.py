@@ -187,13 +187,16 @@ class Likelihood(Energy[Found]):
         self.measured = sample.y.shape[1] * sample.y.shape[2]
         self._power = squared_norm(sample.y)
 
+    def courses(self, sources: Sources) -> Tensor:
+        """The best courses of unit topographies, (n_batch, n_most, n_times)."""
+        seen = sources.topographies(self.dictionary)
+        return _fitted(seen, self.sample.y)
+
     def residual(self, sources: Sources) -> Tensor:
         """What the best courses leave of the data, shape of ``sample.y``."""
         seen = sources.topographies(self.dictionary)
         y = self.sample.y
-        # An error of the courses moves the residual's power by its square only.
-        inverse = torch.linalg.pinv(seen @ seen.mT, rtol=1e-10, hermitian=True)
-        return y - seen.mT @ (inverse @ (seen @ y))
+        return y - seen.mT @ _fitted(seen, y)
 
     def share(self, sources: Sources) -> Tensor:
         """Share of the data's power that is left, float64, shape (n_batch,)."""
@@ -229,3 +232,9 @@ class Likelihood(Energy[Found]):
     def admissible(self, origin: Found, proposed: Found) -> Found:
         """Every set of patches is."""
         return proposed
+
+
+def _fitted(seen: Tensor, y: Tensor) -> Tensor:
+    """Courses of topographies by least squares, zero where there is no topography."""
+    # An error of the courses moves the residual's power by its square only.
+    return torch.linalg.pinv(seen @ seen.mT, rtol=1e-10, hermitian=True) @ (seen @ y)

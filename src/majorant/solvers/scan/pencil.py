@@ -15,6 +15,9 @@ from torch import Tensor
 CLOSE = 1e-3
 """A topography of which less than this share (of power) lies off the others is not asked for."""
 
+RIDGE = 1e-10
+"""Added to the Gram matrix of unit topographies: far above its rounding, far below its diagonal."""
+
 
 @dataclass(frozen=True, eq=False)
 class Others:
@@ -44,6 +47,8 @@ class Others:
         seen = seen * kept[..., None]
         gram = seen @ seen.mT + torch.diag_embed(1.0 - kept)
         both = kept[:, :, None] * kept[:, None, :]
+        # Topographies that all but coincide have an inverse, too.
+        gram = gram + RIDGE * torch.eye(gram.shape[1], dtype=gram.dtype)
         return cls(seen, torch.linalg.inv(gram) * both, seen @ moment @ seen.mT, moment)
 
     def left(self) -> Tensor:

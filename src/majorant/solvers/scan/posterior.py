@@ -1,8 +1,9 @@
 """From patches to an estimate: the mean over all patches that would do, given the others.
 
-The likelihood of one place, the others held, is ``exp(score_p / (2 sigma^2))`` over patches p.
-Patches that overlap are no independent alternatives and the head is never quite right, so the
-logarithm is tempered by ``tau``. The estimate is the mean over patches of their courses, and the
+The likelihood of one place, the others held, is ``exp(score_p / (2 v))`` over patches p, ``v`` the
+variance of what is no source along the place's course: noise, and the head's error (``number.py``),
+which for a strong source is most of it. Patches that overlap are no independent alternatives, so
+noise counts ``1 / tau`` times. The estimate is the mean over patches of their courses, and the
 variance what the mixture spreads: that of where the patch is, and that of its course.
 """
 
@@ -17,6 +18,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from majorant.linalg import squared_norm
+from majorant.solvers.scan.number import Doubt
 from majorant.solvers.scan.pencil import Others, best_direction, explained
 from majorant.solvers.scan.search import Products, Search
 
@@ -69,7 +71,9 @@ class _Mean:
     variance: Tensor
 
 
-def posterior(search: Search, kept: Products, tau: float) -> tuple[Tensor, Tensor]:
+def posterior(
+    search: Search, kept: Products, tau: float, head_error: float
+) -> tuple[Tensor, Tensor]:
     """Average over patches, place by place.
 
     Parameters
@@ -78,7 +82,9 @@ def posterior(search: Search, kept: Products, tau: float) -> tuple[Tensor, Tenso
     kept : Products
         Of the patches that were found.
     tau : float
-        Temper of the likelihood.
+        Temper of the likelihood, in (0, 1].
+    head_error : float
+        Share of a topography's power that is wrong.
 
     Returns
     -------
@@ -92,9 +98,7 @@ def posterior(search: Search, kept: Products, tau: float) -> tuple[Tensor, Tenso
     estimate = y.new_zeros(len(y), n_columns, y.shape[2])
     variance = y.new_zeros(len(y), n_columns)
     heard = squared_norm(y) > 0
-    left = squared_norm(search.likelihood.residual(sources))
-    free = search.likelihood.measured - sources.count * y.shape[2]
-    noise = (left / free.clamp_min(1)).clamp_min(1e-12)
+    noise = Doubt.of(search.likelihood, sources, head_error).noise.clamp_min(1e-12)
     for place in range(int(sources.count.max())):
         rows = (heard & (sources.count > place)).nonzero()[:, 0]
         there = sources.there[rows]
@@ -102,7 +106,9 @@ def posterior(search: Search, kept: Products, tau: float) -> tuple[Tensor, Tenso
         others = search.others(kept, rows, there)
         scores = search.scores(kept, rows, others)
         for k, b in enumerate(rows.tolist()):
-            temper, moment = 0.5 * tau / float(noise[b]), search.moment[b]
+            moment = search.moment[b]
+            wrong = head_error * float(scores[k].max()) / y.shape[1]
+            temper = 0.5 / (float(noise[b]) / tau + wrong)
             likely = _likely(search, others.only(k), scores[k], temper)
             mean = _averaged(search, likely, moment / y.shape[2], float(noise[b]))
             estimate[b, mean.columns] += mean.kernel @ y[b]

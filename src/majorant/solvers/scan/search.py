@@ -12,7 +12,6 @@ doi:10.1016/j.bspc.2023.105796.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from majorant.solvers.scan.dictionary import Dictionary
 from majorant.solvers.scan.likelihood import Found, Likelihood, Sources
+from majorant.solvers.scan.number import Order
 from majorant.solvers.scan.pencil import (
     Others,
     best_direction,
@@ -146,49 +146,6 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Order:
-    """How many patches: the Bayesian information criterion, extended by what choosing costs.
-
-    Each of K patches was chosen among P, which ``2 K log P`` stands for: where there are few times
-    the best of thousands of patches explains much of any noise. Source: Chen and Chen (2008),
-    doi:10.1093/biomet/asn034.
-
-    Attributes
-    ----------
-    measured : int
-        Numbers in the data, ``m = n T``.
-    choices : int
-        Patches to choose from, ``P``.
-    per_patch : float
-        Numbers that a patch adds to the model.
-    penalty : float
-        Factor of what a number costs, ``log m``.
-    patience : int
-        Patches beyond the best number so far that are still tried.
-    """
-
-    measured: int
-    choices: int
-    per_patch: float
-    penalty: float
-    patience: int
-
-    def criterion(self, energy: Tensor, count: Tensor) -> Tensor:
-        """``m log(RSS / m) + K (penalty (T + 2) log m + 2 log P)`` up to a constant.
-
-        Parameters
-        ----------
-        energy, count : Tensor, shape (n_batch,)
-
-        Returns
-        -------
-        Tensor, shape (n_batch,), float64
-        """
-        each = self.penalty * self.per_patch * math.log(self.measured)
-        return 2.0 * energy + (each + 2.0 * math.log(self.choices)) * count.to(energy.dtype)
-
-
-@dataclass(frozen=True)
 class Sweep:
     """One sweep of alternating projections, and one more patch where they rest.
 
@@ -205,6 +162,8 @@ class Sweep:
         """The state after the sweep, and the products that belong to it."""
         state, grow = self._judged(state, energy)
         sources, kept = self._grown(state.now, self.search.renewed(kept, state.now), grow)
+        # Where no patch explains anything more, that is the end.
+        state = replace(state, done=state.done | (grow & (sources.count == state.now.count)))
         # A patch that was just chosen given the others is settled; the others no longer are.
         added = sources.there & ~state.now.there
         settled = torch.where(added.any(1)[:, None], added, state.settled)
@@ -221,7 +180,9 @@ class Sweep:
         """Compare the sets at rest, end the samples that are done, say which are to grow."""
         rests = state.still & ~state.done
         count = state.now.count
-        value = self.order.criterion(energy, count)
+        if not rests.any():
+            return state, rests
+        value = self.order.criterion(self.search.likelihood, state.now)
         better = rests & (value < state.criterion)
         best = state.now.where(better, state.best)
         waited = count - best.count >= self.order.patience
@@ -238,7 +199,9 @@ class Sweep:
         others = self.search.others(kept, rows, sources.there[rows])
         patch = self.search.scores(kept, rows, others).argmax(1)
         _, power, left = others.pencil(self.search.dictionary.atoms[patch][:, None])
-        way = best_direction(power, left)[:, 0]
+        way = best_direction(power, left)
+        wins = explained(power, left, way)[:, 0] > 0
+        rows, patch, way = rows[wins], patch[wins], way[wins, 0]
         sources = sources.placed(rows, sources.count[rows], patch, way)
         return sources, self.search.renewed(kept, sources)
 

@@ -1,10 +1,11 @@
-"""The default: a mean of unlike solvers, none of which is best everywhere.
+"""The mean of unlike solvers: which ones, and with which weights.
 
 A scan for a few patches knows the size of sources and keeps their maps compact; an unfolded network
 finds several sources that the scan merges. They make different mistakes, and the mean of their
-directions, the scan counting twice, was nearest the best of each figure on validation data
-(``benchmarks/mean.py``). A linear map among the members finds no more sources and spreads a little
-of the estimate over all of the cortex, which doubles the earth mover's distance.
+directions, the scan counting twice, was nearest the best of each figure on validation data, but for
+the earth mover's distance, which counts every trace far away (``benchmarks/everyday_means.py``): so
+it is not the default. A linear map among the members finds no more sources and doubles that
+distance.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from majorant.weights.sbl import unfolded_sbl
 Member = Literal["scan", "unfolded-sbl", "sloreta"]
 
 
-def auto(
+def average(
     members: Sequence[Member] = ("scan", "unfolded-sbl"),
     weights: Sequence[float] | None = (2.0, 1.0),
 ) -> Mean:
@@ -45,7 +46,7 @@ def auto(
     for name in members:
         if name not in makers:
             raise MajorantError(
-                f"auto has no member {name!r}; choose from {', '.join(get_args(Member))}"
+                f"mean has no member {name!r}; choose from {', '.join(get_args(Member))}"
             )
         made[name] = makers[name]()
     return Mean(made, None if weights is None else tuple(weights))

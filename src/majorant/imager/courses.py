@@ -1,0 +1,267 @@
+"""Time courses of regions, from estimates of any source space.
+
+On surfaces they are MNE's (`mne.extract_label_time_course`). Where an estimate has signs, the
+flipped modes follow the main direction of a region: the first principal axis of its normals, turned
+to the side to which they point on average. Locations whose normals point against it are turned, so
+that a course is positive where current flows along it: mostly outwards. Lengths have no sign, and
+are averaged as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from majorant.atlas.atlas import Atlas
+from majorant.errors import MajorantError
+from majorant.head.model import SourceModel
+from majorant.head.places import locate
+from majorant.head.template import template_space
+
+__all__ = ["MODES", "RegionCourses", "extracted", "parts_of"]
+
+MODES = ("auto", "mean", "mean_flip", "pca_flip", "max")
+"""What can be made of the locations of a region."""
+FLIPPED = ("mean_flip", "pca_flip")
+
+
+@dataclass(frozen=True, eq=False)
+class RegionCourses:
+    """One course a region.
+
+    Attributes
+    ----------
+    names : tuple of str
+    data : array, shape (n_regions, n_times) or (n_trials, n_regions, n_times)
+        In `unit`.
+    times : array, shape (n_times,)
+        s.
+    sfreq : float
+        Hz.
+    unit : str
+        ``"Am"`` or the name of the statistic.
+    mode : str
+        How locations became a course.
+    sizes : tuple of int
+        Locations of each region.
+    atlas : str
+        Whose regions they are.
+    signed : bool
+    """
+
+    names: tuple[str, ...]
+    data: NDArray[np.float64]
+    times: NDArray[np.float64]
+    sfreq: float
+    unit: str
+    mode: str
+    sizes: tuple[int, ...]
+    atlas: str
+    signed: bool
+
+    def info(self) -> Any:
+        """Channels of MNE's kind "misc", one a region; the unit is in the description."""
+        import mne
+
+        info = mne.create_info(list(self.names), self.sfreq, "misc", verbose="error")
+        info["description"] = f"{self.mode} of regions of {self.atlas}, in {self.unit}"
+        return info
+
+    def raw(self) -> Any:
+        """The courses as an `mne.io.RawArray`, trials one after the other.
+
+        A recording starts at 0 s; what was before the event is in :meth:`evoked`.
+        """
+        import mne
+
+        data = np.concatenate(list(self.data), axis=1) if self.data.ndim == 3 else self.data
+        return mne.io.RawArray(data, self.info(), verbose="error")
+
+    def evoked(self, nave: int = 1) -> Any:
+        """The courses, or the mean over their trials, as an `mne.EvokedArray`."""
+        import mne
+
+        data = self.data.mean(0) if self.data.ndim == 3 else self.data
+        return mne.EvokedArray(
+            data, self.info(), float(self.times[0]), comment=self.atlas, nave=nave, verbose="error"
+        )
+
+    def epochs(self) -> Any:
+        """The courses of trials as an `mne.EpochsArray`; one course is one trial."""
+        import mne
+
+        data = self.data if self.data.ndim == 3 else self.data[None]
+        return mne.EpochsArray(data, self.info(), tmin=float(self.times[0]), verbose="error")
+
+
+def parts_of(atlas: Atlas, model: SourceModel, regions: Sequence[str] | None = None) -> Any:
+    """Rows of an estimate that each region has: names, indices, and MNE's labels on surfaces.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    model : SourceModel
+    regions : sequence of str, optional
+        Some of them, with or without their side; all where it is not given.
+
+    Returns
+    -------
+    names : list of str
+    rows : list of array of int
+    labels : list of mne.Label
+        Empty where the source space is not of surfaces.
+
+    Raises
+    ------
+    MajorantError
+        If there is no region of that name, or none has a location.
+    """
+    kept = range(len(atlas.labelled)) if regions is None else atlas.chosen(regions)
+    sides, of = _membership(atlas, model)
+    names, rows, labels = [], [], []
+    known = atlas.labels(model.space.subject) if _on_surfaces(model) else []
+    for k in kept:
+        side, region = atlas.labelled[k]
+        inside = np.flatnonzero((sides == side) & (of == region))
+        if len(inside):
+            names.append(atlas.titles[k])
+            rows.append(inside)
+            labels.extend(known[k : k + 1])
+    if not names:
+        raise MajorantError(
+            f"no location of the source space lies in a region of {atlas.name} that was asked for; "
+            "take a finer source space or a coarser atlas"
+        )
+    return names, rows, labels
+
+
+def _on_surfaces(model: SourceModel) -> bool:
+    return model.space.kind in ("surface", "regions")
+
+
+def _membership(atlas: Atlas, model: SourceModel) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Side and region of every row of an estimate."""
+    space = model.space
+    if not _on_surfaces(model):
+        mni = locate(model.leadfield).mni
+        return (mni[:, 0] > 0).astype(np.int64), atlas.of_places(mni)
+    sides = np.repeat([0, 1], [len(vertices) for vertices in space.vertices])
+    if atlas.subject != space.subject:
+        raise MajorantError(
+            f"the atlas {atlas.name} is of the subject {atlas.subject}, and the estimate of "
+            f"{space.subject}; give an annotation of {space.subject} (its .annot), or morph the "
+            "estimate to fsaverage first"
+        )
+    return sides, atlas.of_vertices(sides, np.concatenate(space.vertices))
+
+
+def extracted(
+    model: SourceModel,
+    forward: Any | None,
+    estimates: Any,
+    parts: tuple[list[str], list[NDArray[np.int64]], list[Any]],
+    mode: str,
+    *,
+    signed: bool,
+    labelled: tuple[str, str],
+) -> RegionCourses:
+    """Make the courses of regions.
+
+    Parameters
+    ----------
+    model : SourceModel
+    forward : mne.Forward or None
+        Whose source space has the normals; the template's are known.
+    estimates : mne.SourceEstimate, or iterable of them
+        Of trials, where they are several.
+    parts : tuple
+        What :func:`parts_of` returned.
+    mode : {"auto", "mean", "mean_flip", "pca_flip", "max"}
+        "auto" is "mean_flip" of what has signs, and "mean" of lengths.
+    signed : bool
+        Whether the estimates have signs.
+    labelled : (str, str)
+        Name of the atlas, and unit.
+
+    Raises
+    ------
+    MajorantError
+        If the mode does not exist, or cannot be had of these estimates.
+    """
+    names, rows, labels = parts
+    mode = _mode(mode, signed, model)
+    several = not hasattr(estimates, "times")
+    each: list[Any] = list(estimates) if several else [estimates]
+    if not each:
+        raise MajorantError("there is no estimate to take courses of")
+    for one in each:
+        if one.data.ndim != 2:
+            raise MajorantError(
+                "courses of vectors cannot be told apart by region; image with pick_ori=None or "
+                "'normal'"
+            )
+        if one.data.shape[0] != sum(map(len, model.space.vertices)):
+            raise MajorantError(
+                f"the estimate has {one.data.shape[0]} vertices, and the imager's source space "
+                f"{sum(map(len, model.space.vertices))}; give an estimate of this imager as it came"
+            )
+    if labels:
+        data = _of_mne(model, forward, each, labels, mode)
+    else:
+        data = [np.stack([_simple(one.data[own], mode) for own in rows]) for one in each]
+    stacked = np.stack(data)
+    return RegionCourses(
+        names=tuple(names),
+        data=stacked if several else stacked[0],
+        times=np.asarray(each[0].times, float),
+        sfreq=1.0 / float(each[0].tstep),
+        unit=labelled[1],
+        mode=mode,
+        sizes=tuple(len(own) for own in rows),
+        atlas=labelled[0],
+        signed=signed,
+    )
+
+
+def _mode(mode: str, signed: bool, model: SourceModel) -> str:
+    if mode not in MODES:
+        raise MajorantError(f"there is no mode {mode!r}; choose {', '.join(MODES)}")
+    flips = signed and _on_surfaces(model)
+    if mode == "auto":
+        return "mean_flip" if flips else "mean"
+    if mode in FLIPPED and not flips:
+        raise MajorantError(
+            f"{mode} turns signs by the normals of a surface, and this estimate has "
+            f"{'no surface' if signed else 'lengths without a sign'}; take 'mean' or 'max'"
+            f"{'' if signed else ', or image with loose=0 or pick_ori=normal'}"
+        )
+    return mode
+
+
+def _simple(values: NDArray[np.float64], mode: str) -> NDArray[np.float64]:
+    return values.mean(0) if mode == "mean" else np.abs(values).max(0)
+
+
+def _of_mne(
+    model: SourceModel, forward: Any | None, each: Iterable[Any], labels: list[Any], mode: str
+) -> list[NDArray[np.float64]]:
+    import mne
+
+    space = model.space
+    if space.subject == "fsaverage" and all(v.max(initial=0) < 10242 for v in space.vertices):
+        source = template_space(space.vertices)
+    elif forward is None:
+        raise MajorantError(
+            "a loaded imager keeps no normals of a subject's surface; fit it again, or take the "
+            "template"
+        )
+    else:
+        source = forward["src"]
+    found: Any = mne.extract_label_time_course(
+        list(each), labels, source, mode=mode, return_generator=False, verbose="error"
+    )
+    return found

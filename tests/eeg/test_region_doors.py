@@ -1,0 +1,137 @@
+"""Regions by their doors: the imager's method, the page's content, the cache, and what refuses.
+
+The bank's heads are replaced by dipoles in an infinite medium: what is tested here is not physics.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from majorant import SourceImager
+from majorant.account import Account
+from majorant.audit.cap import Cap
+from majorant.audit.regions import expected_regions
+from majorant.errors import MajorantError
+from majorant.findings.regions import calibrate, find_regions, why_not
+from majorant.findings.regions.calibrate import calibrated
+from majorant.findings.regions.find import expected_areas
+from majorant.findings.regions.simulated import Simulated, Window
+from majorant.forward.bank import HeadBank
+from majorant.imaging.image import image
+from majorant.imaging.result import ImageSettings
+from majorant.recording.prepare import measured
+
+WINDOW = Window(20, 5, 100.0, 10.0)
+
+
+def _infinite(self: HeadBank, electrodes: np.ndarray, *_: Any) -> Any:
+    def seen(positions: np.ndarray, moments: np.ndarray) -> Tensor:
+        ray = electrodes[:, None] - positions
+        gain = np.einsum("ijk,jk->ij", ray, moments) / np.linalg.norm(ray, axis=2) ** 3
+        return torch.from_numpy(gain)
+
+    return seen
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HeadBank, "_seen", _infinite)
+    monkeypatch.setattr(calibrate, "TRIALS_LINEAR", 30)
+    monkeypatch.setattr("majorant.simulate.everyday.trials.SEEDS", 60)
+
+
+@pytest.fixture(scope="module")
+def imager(averages: list[Any]) -> SourceImager:
+    return SourceImager("sloreta", space="ico3", region=0.9).fit(averages[0].info)
+
+
+def test_a_calibration_is_its_seeds_and_comes_from_the_cache(
+    imager: SourceImager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Simulated.of(imager, 4)
+    first = calibrated(imager, WINDOW, 4, simulated=own)
+    assert first.n_trials == 30
+    assert len(first.lead) == 30
+    assert set(first.lead_third) <= {0, 1, 2}
+    areas = expected_areas(first, 0.9)
+    assert areas.shape == (30,)
+    assert (areas > expected_areas(first, 0.6)).all()
+    assert areas.max() < own.cortex.area.sum() + 1e-3
+    other = calibrated(imager, WINDOW, 4, seed=1, simulated=own)
+    assert not np.array_equal(first.lead, other.lead)
+    louder = calibrated(imager, Window(20, 5, 100.0, 25.0), 4, simulated=own)
+    assert louder.lead_near >= first.lead_near
+    monkeypatch.setattr(calibrate, "_run", None)
+    again = calibrated(imager, WINDOW, 4, simulated=own)
+    assert np.array_equal(first.lead, again.lead)
+    with pytest.raises(TypeError):
+        calibrated(imager, WINDOW, 5)
+
+
+def test_trials_solved_together_are_solved_alone(imager: SourceImager) -> None:
+    own = Simulated.of(imager, 1)
+    y = torch.randn(5, imager.rank_, 20, generator=torch.Generator().manual_seed(0)).double()
+    together = list(own.estimates(y, 100.0))
+    alone = [next(iter(own.estimates(y[k : k + 1], 100.0))) for k in range(5)]
+    for a, b in zip(together, alone, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6 * np.abs(a).max())
+
+
+def test_areas_add_up_to_a_cortex_and_thirds_to_a_third(imager: SourceImager) -> None:
+    cortex = Simulated.of(imager, 1).cortex
+    assert 1200 < cortex.area.sum() < 2400
+    shares = np.bincount(cortex.third, cortex.area) / cortex.area.sum()
+    np.testing.assert_allclose(shares, 1 / 3, atol=0.01)
+
+
+def test_the_imager_and_the_page_say_the_same(imager: SourceImager, averages: list[Any]) -> None:
+    evoked = averages[0]
+    regions = imager.regions(evoked)
+    assert len(regions.peaks) == len(regions.of) > 0
+    region = regions.of[0]
+    assert region is not None
+    assert regions.peaks[0].location in region.locations
+    assert 0 < region.area_cm2 < 2400
+    assert sum(share for _, share in region.places) == pytest.approx(1.0)
+    assert regions.found.shape == (len(imager.leadfield_.positions),)
+    # More certainty takes more cortex.
+    values = np.abs(imager.apply(evoked).data)
+    wider = find_regions(imager, evoked, values, regions.peaks, 0.95).of[0]
+    assert wider is not None
+    assert set(region.locations) <= set(wider.locations)
+
+
+def test_other_heads_have_none_and_say_so(
+    averages: list[Any], imager: SourceImager, tmp_path: Any
+) -> None:
+    with pytest.raises(MajorantError, match=r"region=0\.9"):
+        SourceImager("sloreta", space="ico3").fit(averages[0].info).regions(averages[0])
+    given = SourceImager("sloreta", region=0.9).fit(averages[0].info, imager.forward_)
+    assert "another head" in (why_not(given) or "")
+    with pytest.raises(MajorantError, match="no regions can be had"):
+        given.regions(averages[0])
+    with pytest.raises(MajorantError, match=r"such as 0\.9"):
+        SourceImager("sloreta", region=2)
+    prepared = measured(averages[0], Account())
+    imager.forward_.save(tmp_path / "own-fwd.fif", verbose="error")
+    settings = ImageSettings(
+        "sloreta", region=0.9, forward=str(tmp_path / "own-fwd.fif"), uncertainty="none"
+    )
+    result = image(prepared, settings)
+    assert result.content.regions is None
+    assert any(text.startswith("No regions: ") for text in result.content.decisions)
+    assert result.summary()["regions"] is None
+
+
+def test_an_audit_foretells_sizes(montage: Any) -> None:
+    places = np.array(list(montage.get_positions()["ch_pos"].values()))
+    cap = Cap("32", tuple(montage.ch_names), places, 32, 32)
+    whole, *lobes = expected_regions("sloreta", cap, 9.0, 0.9)
+    assert (whole.place, whole.trials) == ("all", 30)
+    assert 0 < whole.area_cm2 < 2400
+    assert [e.area_cm2 for e in lobes] == sorted(e.area_cm2 for e in lobes)
