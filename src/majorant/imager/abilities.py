@@ -53,8 +53,8 @@ def check_words(pick_ori: str | None, reference: str | None, head: str, rank: An
         )
 
 
-def check_heads(solver: SolverSpec, heads: int) -> None:
-    """Refuse the mean over heads of a solver that is one matrix.
+def check_heads(solver: SolverSpec, heads: int, own: bool = False) -> None:
+    """Refuse the mean over heads of a solver that is one matrix, or around a head of one's own.
 
     Raises
     ------
@@ -67,6 +67,11 @@ def check_heads(solver: SolverSpec, heads: int) -> None:
         raise MajorantError(
             f"{solver.title} is one matrix for all data, and a mean over heads is none; leave "
             f"heads out, or take one of {able(lambda s: not s.kernel)}"
+        )
+    if heads > 1 and own:
+        raise MajorantError(
+            "several heads are drawn around the template, and this is a head of one’s own; leave "
+            "heads out"
         )
 
 

@@ -92,7 +92,8 @@ def fitted(
         lead = of_recording(lead, channels, settings.spec, settings.space, account)
         forward = dressed(lead, channels)
     check_able(settings.spec, settings.space, forward, settings.subject, data_cov)
-    check_heads(settings.spec, settings.heads)
+    own = given is not None or settings.subject is not None
+    check_heads(settings.spec, settings.heads, own)
     meg = _inverts_meg(info if _is_info(info) else info.info, forward)
     data = None
     if not _is_info(info):
@@ -140,11 +141,8 @@ def _other_heads(
     settings: ImagerSettings, head: Head, model: SourceModel, names: list[str], account: Account
 ) -> tuple[Tensor, ...]:
     """Lead fields of heads drawn around the template."""
-    if head.around is None or head.alignment is None:
-        raise MajorantError(
-            "several heads are drawn around the template, and this is a head of one’s own; leave "
-            "heads out"
-        )
+    assert head.around is not None
+    assert head.alignment is not None
     digitised = head.alignment.by == "warp"
     bank = head.around()
     spread = spread_around(bank, digitised)
