@@ -84,8 +84,8 @@ def fitted(
         If channels, orientation, source space and solver do not fit together.
     """
     account = Account()
-    given, forward = forward, None if isinstance(forward, Leadfield) else forward
-    lead = given if isinstance(given, Leadfield) else None
+    lead = forward if isinstance(forward, Leadfield) else None
+    forward = None if lead is not None else forward
     _check_kinds(info, forward, noise_cov, data_cov)
     if lead is not None:
         channels = info if _is_info(info) else info.info
@@ -95,12 +95,12 @@ def fitted(
     own = given is not None or settings.subject is not None
     check_heads(settings.spec, settings.heads, own)
     meg = _inverts_meg(info if _is_info(info) else info.info, forward)
-    data = None
+    asked = settings.rank
     if not _is_info(info):
         data, info = info, info.info
         if "eeg" in data.get_channel_types() and not meg:
-            prepared = measured(data, account, noise_cov, settings.rank)
-            info, noise_cov = prepared.evoked.info, prepared.noise_cov
+            prepared = measured(data, account, noise_cov, asked)
+            asked, info, noise_cov = None, prepared.evoked.info, prepared.noise_cov
             if settings.spec.abilities.adaptive and data_cov is None:
                 data_cov = _of_trials(prepared, account)
     placed = forward is None or lead is not None
@@ -108,17 +108,12 @@ def fitted(
     if forward is not None:
         check_compensation(info, forward["info"])
         check_positions(forward, info, account)
-    if data is None:
-        check_within(settings.rank, info)
+    check_within(asked, info)
     if noise_cov is None:
         noise_cov = default_covariance(info, account, "none was given")
     elif placed and settings.rank is None:
         info = _without_sums(info, noise_cov, account)
-    if lead is None:
-        head = find_head(_request(settings), info, forward, progress, account)
-    else:
-        where = SourceSpace.of_regions(lead) if lead.kind == "regions" else None
-        head = Head(forward, lead, where)
+    head = _given(lead, forward) or find_head(_request(settings), info, forward, progress, account)
     model, used = source_model(
         head.forward,
         info,
@@ -154,6 +149,14 @@ def _other_heads(
     )
     size = 1.0 if digitised else head.alignment.size or 1.0
     return tuple(gain / size**2 for gain in found)
+
+
+def _given(lead: Leadfield | None, forward: Any) -> Head | None:
+    """The head of a lead field that was given."""
+    if lead is None:
+        return None
+    where = SourceSpace.of_regions(lead) if lead.kind == "regions" else None
+    return Head(forward, lead, where)
 
 
 def _request(settings: ImagerSettings) -> HeadRequest:
