@@ -92,8 +92,7 @@ def fitted(
         lead = of_recording(lead, channels, settings.spec, settings.space, account)
         forward = dressed(lead, channels)
     check_able(settings.spec, settings.space, forward, settings.subject, data_cov)
-    own = given is not None or settings.subject is not None
-    check_heads(settings.spec, settings.heads, own)
+    check_heads(settings.spec, settings.heads, forward is not None or settings.subject is not None)
     meg = _inverts_meg(info if _is_info(info) else info.info, forward)
     asked = settings.rank
     if not _is_info(info):
