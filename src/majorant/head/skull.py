@@ -37,8 +37,8 @@ from majorant.forward.leadfield import average_reference
 from majorant.problem import MajorantError
 
 __all__ = [
-    "Calibration",
     "Heard",
+    "SkullCalibration",
     "SkullGrid",
     "SkullSaid",
     "calibrated",
@@ -268,7 +268,7 @@ def smoothing(bank: HeadBank) -> csr_array:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class SkullCalibration:
     """What curves over skulls say of the truth.
 
     Attributes
@@ -298,7 +298,7 @@ class Calibration:
         return SkullSaid(*values, told, self.spread, self.prior, self.n)
 
 
-def calibrated(heard: Iterable[Heard], names: Named = ("windows", "rest")) -> Calibration:
+def calibrated(heard: Iterable[Heard], names: Named = ("windows", "rest")) -> SkullCalibration:
     """Learn from simulated recordings what their curves say.
 
     Raises
@@ -322,7 +322,7 @@ def calibrated(heard: Iterable[Heard], names: Named = ("windows", "rest")) -> Ca
     weight = inverse @ z.T @ y
     leverage = np.einsum("ij,jk,ik->i", z, inverse, z)
     left = (y - z @ weight) / (1 - leverage)
-    return Calibration(names, weight, scale, float(left.std()), float(y.std()), len(rows))
+    return SkullCalibration(names, weight, scale, float(left.std()), float(y.std()), len(rows))
 
 
 def _features(rows: Sequence[Heard], names: Named) -> NDArray[np.float64]:
