@@ -6,10 +6,10 @@ STAMP := .venv/.installed
 TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs clean
+.PHONY: help setup demo test check bench figures-check docs clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: $(STAMP) ## Make .venv with the pinned versions
 
@@ -36,6 +36,9 @@ check: $(STAMP) ## Lint, types, and the order of the rooms
 
 bench: $(STAMP) ## Measure speed, as ratios side by side
 	@$(BIN)/python -m benchmarks.speed
+
+figures-check: $(STAMP) ## Remake the numbers of README and docs and compare them; hours
+	@$(BIN)/python -m benchmarks.figures_check
 
 # The site has packages of its own, installed once, when it is first asked for.
 docs: $(STAMP) ## Build the documentation site; warnings are errors

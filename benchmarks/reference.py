@@ -137,7 +137,7 @@ class EnergyComparison:
     energy : Tensor, shape (n_batch,)
         Of the solver.
     gradients : int
-        Evaluations the solver spent on the batch; no sample took more.
+        Points at which the solver looked at energy or gradient; no sample took more.
     references : mapping of str to Tensor, shape (n_batch,)
         Energies of the references after at least as many.
     """
@@ -192,7 +192,11 @@ def compare_energies(
     """
     watched = _Watched(solver, problem)
     done = solve(problem, watched, max_iter=max_iter, guard=guard)
-    budget = watched.counted.count
+    # Between two decisions of the guard a network takes gradients that no majorant is asked about.
+    own = solver.guard if guard is None else guard
+    limit = solver.max_iter if max_iter is None else max_iter
+    steps = min(limit, own.window * (len(done.certificate.energy) - 1))
+    budget = max(watched.counted.count, steps + 1)
     end = watched.counted.energy.value(done.state)
     same, once = SameAs(solver), Guard(window=1)
     classical: dict[str, Minimise] = {

@@ -39,6 +39,10 @@ ROOMS = {
         "majorant.audit.run",
         "majorant.compare.run",
         "majorant.compare.agree",
+        "majorant.group.load",
+        "majorant.group.statistics",
+        "majorant.group.run",
+        "majorant.group.write",
     ),
     "Problems, solvers, certificates": (
         "majorant.problem",

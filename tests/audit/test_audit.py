@@ -362,6 +362,16 @@ def test_solvers_that_cannot_be_told_apart_have_no_difference_to_read(found: Aud
     assert "either way" in first.why
 
 
+def test_no_solver_is_advised_where_their_difference_may_be_anything(found: Audit) -> None:
+    scores = {job: dict(own) for job, own in found.scores.items()}
+    sign = np.resize([60.0, -60.0, 55.0], scores["audit"]["mne"].shape[1])
+    for own in scores.values():
+        shift = np.array([1.0, 0.0, 0.0]) * sign[: own["mne"].shape[1], None]
+        own["mne"] = own["sloreta"] + shift
+    said = [entry.what for entry in advice(replace(found, scores=scores))]
+    assert not any(what.startswith("To find where") for what in said)
+
+
 def test_advice_follows_the_numbers(found: Audit) -> None:
     """A solver made better by 30 mm everywhere is recommended alone; an equal one is not."""
     scores = {job: dict(own) for job, own in found.scores.items()}

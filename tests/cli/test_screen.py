@@ -24,6 +24,7 @@ COMMANDS = (
     "image",
     "audit",
     "compare",
+    "group",
     "stream",
     "head",
     "train",

@@ -156,6 +156,10 @@ def test_windows_are_gone_on_with_at_a_piece(
     assert one is not None
     assert two is not None
     assert np.allclose(one.energy, two.energy)
+    assert (one.state, one.windows) == (two.state, two.windows)
+    assert one.gradient is not None
+    assert two.gradient is not None
+    assert np.allclose(one.gradient, two.gradient)
     assert [tally.windows for tally in tallies] == [tallies[0].windows] * 2
 
 

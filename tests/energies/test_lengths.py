@@ -52,3 +52,9 @@ def test_a_difference_scales_every_sample_by_its_own_numbers() -> None:
     found = difference(a, alpha, b, beta)
     torch.testing.assert_close(found[1], 3.0 * a[1] + b[1])
     assert found.dtype == a.dtype
+
+
+def test_arrays_of_two_axes_are_samples_and_numbers() -> None:
+    x = torch.randn(3, 40_000, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(norm(x), x.double().norm(dim=1))
+    torch.testing.assert_close(dot(x, x), x.double().square().sum(1))

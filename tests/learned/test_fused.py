@@ -250,3 +250,17 @@ def test_copies_and_other_processes_solve_the_same() -> None:
     expected = solve(one, quick).estimate
     for again in (copy.deepcopy(quick), pickle.loads(pickle.dumps(quick))):
         assert torch.equal(solve(one, again).estimate, expected)
+
+
+def test_no_step_is_longer_than_ten_times_its_origin(together: int) -> None:
+    free, given = Guard("off", window=1), problem(3)
+    quick, plain = (
+        solver(30.0, made=replace(SMALL, start="sloreta"), guard=free, fused=fused)
+        for fused in (True, False)
+    )
+    found, expected = (solve(given, own, max_iter=1, keep_trace=True) for own in (quick, plain))
+    first, second = (state.x.flatten(1).norm(dim=1) for state in found.trace)
+    length = (found.trace[1].x - found.trace[0].x).flatten(1).norm(dim=1)
+    torch.testing.assert_close(length, 10.0 * first, rtol=1e-4, atol=0)  # cut, not short
+    assert (second > first).all()
+    torch.testing.assert_close(found.trace[1].x, expected.trace[1].x, rtol=1e-4, atol=1e-3)

@@ -20,7 +20,9 @@ from majorant.majorants.cosine import (
     cosine_eigenvalues,
     data_curvature,
 )
+from majorant.majorants.prior import PriorBounds
 from majorant.majorants.quadratic import Curvature, GramCurvature
+from majorant.networks.autoencoder import Autoencoder
 from majorant.problem import FunctionOperator, MajorantError, MatrixOperator, Problem
 
 from .conftest import Build, build
@@ -349,3 +351,43 @@ def test_what_a_step_promises_is_what_its_solution_wins(bound: str) -> None:
     won = (g * surrogate.curvature.solve(g)).sum((1, 2))
     torch.testing.assert_close(surrogate.curvature.dual(g), won, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(2 * surrogate.promise(), won, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("bound", ["global", "gram-global", "gram"])
+def test_the_global_bound_is_tight_where_the_step_goes_through_zero_against_the_data(
+    bound: str,
+) -> None:
+    # b to 0 along -y: the distance tends to 2, and no smaller constant than 2 (1 + c) reaches it
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, 40, 4, 1, generator=g, dtype=torch.float64)
+    problem = Problem(MatrixOperator(torch.eye(4, dtype=torch.float64)), y)
+    energy = CosineEnergy(problem)
+    surrogate = CosineMajorant(energy, bound).at(SourceState(x))
+    there = SourceState(-1e-9 * y)
+    gap = surrogate.change(there) - (energy.value(there) - surrogate.energy)
+    assert (gap >= -1e-8).all()
+    assert (gap[surrogate.energy < 1.9] <= 1e-7).all()
+
+
+def test_the_ball_is_what_theorem_3_says() -> None:
+    energy, x = build(5, 6, gain=2.0)
+    assert isinstance(energy.prior, Autoencoder)
+    rules = PriorBounds(energy.prior)
+    point = energy.evaluate(x)
+    sizes, k, eps = rules.norms.spectral, 2 / math.sqrt(3), energy.prior.eps
+    rho = math.prod(sizes)
+    bend = sum(
+        math.prod(sizes[:i]) ** 2 * math.prod(sizes[i:]) / (2 * eps) for i in range(1, len(sizes))
+    )
+    for i in range(6):
+        p = float(energy.prior(x[i : i + 1]).norm())
+        size, cos = float(x[i].norm()), float(point.cos_prior[i])
+        steep = math.sqrt(1 - cos**2) * (1 / size + rho / p)
+        found = []
+        for theta in torch.linspace(0.2, 0.8, 13).tolist():
+            radius = theta * min(size, p / rho)
+            near = (k * (1 / size**2 + rho**2 / p**2) + 2 * rho / (size * p)) / (1 - theta) ** 2
+            near += bend / ((1 - theta) * p)
+            far = 2 * (2 - float(point.prior[i]) + steep * radius) / radius**2
+            found.append(max(near, far))
+        assert float(rules.ball(point)[i]) == pytest.approx(min(found), rel=1e-6)

@@ -48,6 +48,10 @@ class TestEarthMover:
         real, found = np.array([1.0, 0, 0, 9e-4]), np.array([1.0, 0, 0, 0])
         assert earth_mover(real, found, self.cost) == pytest.approx(0.0, abs=1e-12)
 
+    def test_what_is_above_it_counts(self):
+        real, found = np.array([1.0, 0, 0, 2e-3]), np.array([1.0, 0, 0, 0])
+        assert earth_mover(real, found, self.cost) == pytest.approx(30.0 * 2e-3 / 1.002)
+
     def test_a_map_of_zeros_says_as_much_as_a_flat_one(self):
         real = np.array([1.0, 0, 0, 0])
         expected = earth_mover(real, np.ones(4), self.cost)

@@ -86,9 +86,10 @@ def test_trials_of_silence_are_left_out(tmp_path: Path) -> None:
     assert said(measured(epochs, Account()), "all electrodes are silent")
 
 
-def test_electrodes_that_record_the_same_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("apart", [0.0, 1e-8])
+def test_electrodes_that_record_the_same_are_named(apart: float, tmp_path: Path) -> None:
     def same(data: np.ndarray) -> np.ndarray:
-        data[5] = data[6]
+        data[5] = data[6] + apart * np.random.default_rng(1).standard_normal(data.shape[1])
         return data
 
     found = said(prepared(raw_of(same), tmp_path), "The data have rank 14 at 16 electrodes")

@@ -214,3 +214,13 @@ def test_lcmv_suppresses_what_a_fixed_kernel_lets_through() -> None:
         return float(torch.corrcoef(torch.stack([course, sources[0, 77]]))[0, 1].abs())
 
     assert leak(LCMV(reg=0.0)) < 0.2 * leak(MinimumNorm())
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+def test_the_prior_is_scaled_to_the_rank_of_the_sensors(rank: int | None) -> None:
+    g = torch.Generator().manual_seed(0)
+    gain = torch.randn(5, 9, generator=g, dtype=torch.float64)
+    problem = Problem(MatrixOperator(gain), torch.randn(1, 5, 2, generator=g, dtype=torch.float64))
+    kernel = MinimumNorm(snr=2.0, rank=rank).kernel(problem)
+    signal = kernel.regularised - 0.25 * torch.eye(5, dtype=torch.float64)
+    assert float(signal.trace()) == pytest.approx(rank or 5)

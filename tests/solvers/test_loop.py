@@ -7,19 +7,23 @@ proposals that do as the test says.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Self
+from types import SimpleNamespace
+from typing import Any, Self
 
 import pytest
 import torch
 from torch import Tensor
 
 from majorant.energies.base import Energy, State
+from majorant.learned.mmnet import MMNet
+from majorant.learned.unrolled import MMNetSettings, MMNetwork
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.guard import Guard
 from majorant.problem import MajorantError, MatrixOperator, Problem, Status
 from majorant.solvers.base import IterativeSolver, Memoryless, Reading
 from majorant.solvers.champagne import Champagne
 from majorant.solvers.loop import count_rises, solve
+from majorant.solvers.mm import ClassicalMM, Cosine
 
 
 @dataclass(frozen=True)
@@ -205,3 +209,16 @@ def test_nonsense_is_refused() -> None:
 def test_rises_are_counted_and_nan_is_a_rise() -> None:
     energy = torch.tensor([[1.0, 1.0], [2.0, 0.5], [1.0, float("nan")]], dtype=torch.float64)
     assert count_rises(energy).tolist() == [1, 1]
+
+
+def test_solvers_stop_where_they_say() -> None:
+    def at(energy: float) -> Any:
+        return SimpleNamespace(energy=torch.tensor([energy], dtype=torch.float64))
+
+    mm = ClassicalMM(Cosine())
+    assert mm.converged(at(1.0), at(1.0 - 5e-10)).all()
+    assert not mm.converged(at(1.0), at(1.0 - 5e-9)).any()
+    net = MMNet(MMNetwork(MMNetSettings(n_sources=4, prior_hidden=2, hidden=2)))
+    assert net.converged(at(0.5), at(0.5 - 5e-13)).all()
+    assert not net.converged(at(0.5), at(0.5 - 1e-11)).any()
+    assert Champagne().tol == 1e-6

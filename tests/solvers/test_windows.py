@@ -78,3 +78,52 @@ def test_a_short_recording_is_one_window() -> None:
     torch.testing.assert_close(together.estimate[outward], alone[outward])
     with pytest.raises(MajorantError, match="holds 1 samples"):
         solve(problem, solver.at(8.0))
+
+
+def test_the_direction_of_the_lower_energy_is_kept() -> None:
+    problem, solver = parts(64)
+    kept = solve(problem, solver)
+    own = [
+        solve(Problem(problem.operator, way * problem.y), solver.changed(recordings=False))
+        for way in (1.0, -1.0)
+    ]
+    ends = torch.stack([each.certificate.energy[-1] for each in own])
+    assert (ends[0] - ends[1]).abs().min() > 1e-6
+    torch.testing.assert_close(kept.certificate.energy[-1], ends.amin(0))
+    inward = torch.tensor(kept.details["inward"]).flatten()
+    assert torch.equal(inward, ends[1] < ends[0])
+    assert inward.any()
+    assert not inward.all()
+
+
+def test_a_recording_has_the_counts_of_its_own_windows() -> None:
+    problem, solver = parts(200)
+    y = problem.y.clone()
+    y[1] = 0  # nothing happens there
+    with torch.no_grad():
+        for p in solver.network.parameters():
+            p.mul_(30.0)
+    certificate = solve(Problem(problem.operator, y), solver).certificate
+    assert certificate.refused[1] == certificate.fallbacks[1] == 0
+    for k in (0, 2):
+        alone = solve(Problem(problem.operator, y[k : k + 1]), solver).certificate
+        for name in ("refused", "halvings", "fallbacks", "violations"):
+            assert getattr(certificate, name)[k] == getattr(alone, name)[0]
+        assert certificate.refused[k] > 0
+    assert certificate.windows == 6
+
+
+def test_the_amplitude_does_not_know_the_sampling_rate() -> None:
+    problem, solver = parts(16)
+    slow = solver.changed(recordings=False, sfreq=solver.network.settings.rate)
+    times, fine = (3 * (torch.arange(n, dtype=torch.float64) + 0.5) / n for n in (16, 64))
+    shape = problem.y[:, :, :1]
+    coarse = solve(Problem(problem.operator, shape * torch.sin(times)), slow)
+    dense = solve(
+        Problem(problem.operator, shape * torch.sin(fine)),
+        slow.changed(sfreq=4 * solver.network.settings.rate),
+    )
+    sizes = [torch.tensor(each.details["amplitude"]) for each in (coarse, dense)]
+    torch.testing.assert_close(sizes[0], sizes[1], rtol=0.1, atol=0)
+    peak = [each.estimate.abs().amax((1, 2)) for each in (coarse, dense)]
+    torch.testing.assert_close(peak[0], peak[1], rtol=0.1, atol=0)

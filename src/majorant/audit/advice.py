@@ -17,6 +17,9 @@ HALF = 50.0
 LITTLE_MM = 1.0
 """A gain of less than this is called little."""
 
+APART_MM, APART_PERCENT = 3.0, 10.0
+"""Solvers are called alike where their difference is known to be smaller; error, and extent."""
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -90,6 +93,8 @@ def _solver(audit: Audit) -> Advice | None:
     best, rest = ranked[0], ranked[1:]
     equal = [other for other in rest if not audit.against(other, best).clear]
     error = audit.estimate(audit.values(best)[:, ERROR])
+    if equal and not _narrow(audit.against(equal[0], best), APART_MM):
+        return None  # too few patches to tell them apart, or to call them alike
     if equal:
         names = " and ".join(title(name) for name in (best, *equal))
         apart = audit.against(equal[0], best)
@@ -106,6 +111,11 @@ def _solver(audit: Audit) -> Advice | None:
         f"At {decibels(audit.level)} it is {ranged(error, 'mm')} off. The next, {title(rest[0])}, "
         f"is farther by {ranged(apart, 'mm', '.1f')} on the same patches.",
     )
+
+
+def _narrow(found: Estimate, most: float) -> bool:
+    """Whether a difference is known to be small."""
+    return max(abs(found.low), abs(found.high)) <= most
 
 
 def _extent(audit: Audit) -> Advice | None:
@@ -126,6 +136,8 @@ def _extent(audit: Audit) -> Advice | None:
         return Advice(f"{title(best)} shows about how far activity extends.", f"{why}.")
     other = ranked[1]
     apart = audit.estimate(shares[best] - shares[other])
+    if not apart.clear and not _narrow(apart, APART_PERCENT):
+        return None
     if not apart.clear:
         return Advice(
             f"To see how far activity extends, use {title(best)} or {title(other)}.",
@@ -244,10 +256,12 @@ def _where(audit: Audit, best: str) -> Advice | None:
     groups = [(g, audit.share(errors, g.rows)) for g in spoken]
     if not groups:
         return None
-    poor = sorted(((g, e) for g, e in groups if e.mean < HALF), key=lambda pair: pair[1].mean)
+    poor = sorted(((g, e) for g, e in groups if e.high < HALF), key=lambda pair: pair[1].mean)
     goal = f"{audit.settings.goal:g}{THIN}mm"
     if not poor:
         worst, found = min(groups, key=lambda pair: pair[1].mean)
+        if found.low < HALF:
+            return None
         return Advice(
             "No lobe and no third of the depths is out of reach.",
             f"The worst is the {_place(worst)}, found within {goal} in {ranged(found, '%')} of "

@@ -14,6 +14,7 @@ from majorant.cli.audit import audit
 from majorant.cli.bench import bench
 from majorant.cli.cite import cite
 from majorant.cli.compare import compare
+from majorant.cli.group import group
 from majorant.cli.head import head
 from majorant.cli.image import image
 from majorant.cli.info import info
@@ -51,7 +52,7 @@ def root(
     """
 
 
-for command in (image, audit, compare, stream, head, train, simulate, cite, info):
+for command in (image, audit, compare, group, stream, head, train, simulate, cite, info):
     app.command(cls=Command)(command)
 app.add_typer(bench, name="bench")
 

@@ -68,7 +68,7 @@ def _norm(x: Tensor) -> Tensor:
     right to the rounding of a short sum. What is too large or too small for that takes the long
     way.
     """
-    if x.dtype == torch.float32 and x.ndim > 1 and x.numel() > CACHED and looks(x):
+    if x.dtype == torch.float32 and x.ndim > 2 and x.numel() > CACHED and looks(x):
         rows = torch.linalg.vector_norm(x, dim=1).to(ENERGY_DTYPE)
         square = total(rows * rows)
         held = (square > SMALLEST) & (square < torch.inf)
@@ -88,7 +88,7 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 def _summed(x: Tensor) -> Tensor:
     """Sum of every sample; on the processor rows first, as :func:`_norm` and for its reason."""
-    if x.dtype == torch.float32 and x.ndim > 1 and looks(x):
+    if x.dtype == torch.float32 and x.ndim > 2 and looks(x):
         x = x.sum(1)
     return total(x)
 

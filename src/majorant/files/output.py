@@ -24,7 +24,7 @@ LARGEST = 2**26
 """Bytes that a JSON file of ours may have."""
 LONGEST = 255 - 24
 """Bytes of a name: what file systems take, less what files beside it need."""
-RESULTS = {"audit": "headline", "comparison": "headline", "head": "shells"}
+RESULTS = {"audit": "headline", "comparison": "headline", "head": "shells", "group": "headline"}
 STORES = ("majorant-estimate", "majorant-live")
 
 

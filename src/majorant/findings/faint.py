@@ -10,7 +10,7 @@ where that is not known.
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy.special import chdtri
 
 from majorant.findings.evidence import Observed
 from majorant.words import number
@@ -58,7 +58,7 @@ def level_needed(e: Observed) -> float:
     floor = e.settings.low_snr
     if e.rank < 1:
         return floor
-    return max(floor, float(np.sqrt(stats.chi2.isf(ERROR / len(e.times), e.rank) / e.rank)))
+    return max(floor, float(np.sqrt(chdtri(e.rank, ERROR / len(e.times)) / e.rank)))
 
 
 def strongest_ratio(values: np.ndarray, deviation: np.ndarray) -> float:

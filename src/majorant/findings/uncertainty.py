@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import betaincinv, chdtri
 from torch import Tensor
 
 from majorant.findings.facts import Uncertainty
@@ -161,7 +161,7 @@ def from_draws(
 def reached(n_locations: int, n_times: int, n_orient: int) -> float:
     """What the ratio of estimate and deviation stays below if the data are noise."""
     tail = ERROR / (n_locations * n_times)
-    return float(np.sqrt(stats.chi2.isf(tail, n_orient)))
+    return float(np.sqrt(chdtri(n_orient, tail)))
 
 
 def _reached_by_trials(n_locations: int, n_times: int, n_orient: int, degrees: int) -> float | None:
@@ -169,7 +169,9 @@ def _reached_by_trials(n_locations: int, n_times: int, n_orient: int, degrees: i
     if degrees < FEWEST_DRAWS + n_orient:
         return None
     tail, rest = ERROR / (n_locations * n_times), degrees - n_orient + 1
-    return float(np.sqrt(n_orient * degrees / rest * stats.f.isf(tail, n_orient, rest)))
+    # The quantile of F, by the beta function: scipy.stats takes a second to import.
+    left = float(betaincinv(rest / 2.0, n_orient / 2.0, tail))
+    return float(np.sqrt(degrees * (1.0 / left - 1.0)))
 
 
 def noise_like(residual: Tensor, n: int, generator: torch.Generator) -> Tensor:

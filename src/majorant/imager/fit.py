@@ -16,12 +16,13 @@ from torch import Tensor
 from majorant.account import Account
 from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
+from majorant.head.elsewhere import gains_elsewhere, spread_around
 from majorant.head.find import Head, HeadRequest, find_head
 from majorant.head.imported import of_recording
 from majorant.head.model import SourceModel, as_tensor, source_model
 from majorant.head.spaces import SourceSpace
 from majorant.head.template import dressed
-from majorant.imager.abilities import check_able
+from majorant.imager.abilities import check_able, check_heads
 from majorant.imager.estimate import check_pick
 from majorant.imager.inverse import Inverse
 from majorant.imager.settings import ImagerSettings
@@ -83,21 +84,22 @@ def fitted(
         If channels, orientation, source space and solver do not fit together.
     """
     account = Account()
-    given, forward = forward, None if isinstance(forward, Leadfield) else forward
-    lead = given if isinstance(given, Leadfield) else None
+    lead = forward if isinstance(forward, Leadfield) else None
+    forward = None if lead is not None else forward
     _check_kinds(info, forward, noise_cov, data_cov)
     if lead is not None:
         channels = info if _is_info(info) else info.info
         lead = of_recording(lead, channels, settings.spec, settings.space, account)
         forward = dressed(lead, channels)
     check_able(settings.spec, settings.space, forward, settings.subject, data_cov)
+    check_heads(settings.spec, settings.heads, forward is not None or settings.subject is not None)
     meg = _inverts_meg(info if _is_info(info) else info.info, forward)
-    data = None
+    asked = settings.rank
     if not _is_info(info):
         data, info = info, info.info
         if "eeg" in data.get_channel_types() and not meg:
-            prepared = measured(data, account, noise_cov, settings.rank)
-            info, noise_cov = prepared.evoked.info, prepared.noise_cov
+            prepared = measured(data, account, noise_cov, asked)
+            asked, info, noise_cov = None, prepared.evoked.info, prepared.noise_cov
             if settings.spec.abilities.adaptive and data_cov is None:
                 data_cov = _of_trials(prepared, account)
     placed = forward is None or lead is not None
@@ -105,17 +107,12 @@ def fitted(
     if forward is not None:
         check_compensation(info, forward["info"])
         check_positions(forward, info, account)
-    if data is None:
-        check_within(settings.rank, info)
+    check_within(asked, info)
     if noise_cov is None:
         noise_cov = default_covariance(info, account, "none was given")
     elif placed and settings.rank is None:
         info = _without_sums(info, noise_cov, account)
-    if lead is None:
-        head = find_head(_request(settings), info, forward, progress, account)
-    else:
-        where = SourceSpace.of_regions(lead) if lead.kind == "regions" else None
-        head = Head(forward, lead, where)
+    head = _given(lead, forward) or find_head(_request(settings), info, forward, progress, account)
     model, used = source_model(
         head.forward,
         info,
@@ -129,7 +126,36 @@ def fitted(
     if lost:
         account.note(f"Left out, for the forward or the covariance lacks them: {', '.join(lost)}.")
     inverse, cov = _whitened(settings, model, used, noise_cov, data_cov, account)
+    if settings.heads > 1:
+        inverse.others = _other_heads(settings, head, model, list(used["ch_names"]), account)
     return Fitted(inverse, used, cov, head, tuple(account.decisions))
+
+
+def _other_heads(
+    settings: ImagerSettings, head: Head, model: SourceModel, names: list[str], account: Account
+) -> tuple[Tensor, ...]:
+    """Lead fields of heads drawn around the template."""
+    assert head.around is not None
+    assert head.alignment is not None
+    digitised = head.alignment.by == "warp"
+    bank = head.around()
+    spread = spread_around(bank, digitised)
+    found = gains_elsewhere(bank, model, names, settings.heads - 1, spread)
+    account.note(
+        f"Estimates are means over {settings.heads} heads: the believed one, and others with "
+        f"skulls of {spread.skull[0]:.4f} to {spread.skull[1]:.4f} S/m, electrodes up to "
+        f"{spread.moved_mm[1]:g} mm elsewhere and another cortex."
+    )
+    size = 1.0 if digitised else head.alignment.size or 1.0
+    return tuple(gain / size**2 for gain in found)
+
+
+def _given(lead: Leadfield | None, forward: Any) -> Head | None:
+    """The head of a lead field that was given."""
+    if lead is None:
+        return None
+    where = SourceSpace.of_regions(lead) if lead.kind == "regions" else None
+    return Head(forward, lead, where)
 
 
 def _request(settings: ImagerSettings) -> HeadRequest:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.signal import oaconvolve
 from torch import Tensor
 
 from majorant.imager.inverse import Inverse, Job
@@ -193,6 +192,9 @@ class Reader:
         data = data * own.scale if own.scale != 1 else data
         if own.fir is None:
             return data
+        # It takes a second to import, which an average need not wait for.
+        from scipy.signal import oaconvolve
+
         # Beyond its ends a recording is continued by turning it about its last sample, as in MNE.
         data = np.pad(
             data, ((0, 0), (low - start, stop - high)), mode="reflect", reflect_type="odd"

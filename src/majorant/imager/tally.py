@@ -14,6 +14,9 @@ from majorant.solvers.windows import worst_status
 
 __all__ = ["Tally"]
 
+WORDS = ("energy_name", "bound", "kind", "guard", "state")
+"""What a certificate says in words."""
+
 ENDS = ("gradient", "stationarity", "gap")
 """What a certificate says of the end; of many windows the worst is kept."""
 
@@ -69,9 +72,8 @@ class Tally:
             "residual": None if last is None or last.residual is None else self._residual,
             "status": None if self._status is None else self._status.value,
             "unit": self._unit,
-            "words": None
-            if last is None
-            else {name: getattr(last, name) for name in ("energy_name", "bound", "kind", "guard")},
+            "words": None if last is None else {name: getattr(last, name) for name in WORDS},
+            "ends": dict(self._ends),
         }
 
     def restore(self, held: Mapping[str, Any]) -> None:
@@ -88,6 +90,7 @@ class Tally:
         self._residual = float(held["residual"] or 0.0)
         self._status = None if held["status"] is None else Status(held["status"])
         self._unit = str(held["unit"])
+        self._ends = {str(name): float(own) for name, own in held.get("ends", {}).items()}
         if held["words"] is not None:
             none = torch.zeros(1, dtype=torch.int64)
             residual = None if held["residual"] is None else torch.tensor([self._residual])

@@ -119,10 +119,28 @@ def image_continuous(
         ready.reader.last,
         ready.reader.conditioning,
     )
-    shown, tally, done = Instants(len(reader), imager), Tally(), 0
-    steps = None
+    key = None
     if resume and any(recording.data.filenames):
-        steps = Steps(store, key_of(recording, preparation, imager, reader))
+        key = key_of(recording, preparation, imager, reader)
+    shown = _streamed(imager, reader, store, key, account, progress)
+    if imager.snr_ is not None:
+        account.note(regularisation(settings.snr, imager.snr_))
+    _say_windows(imager, account)
+    return _result(ready, settings, imager, shown, reader, store, account)
+
+
+def _streamed(
+    imager: SourceImager,
+    reader: Reader,
+    store: Path,
+    key: str | None,
+    account: Account,
+    progress: Moving,
+) -> Instants:
+    """Stream the estimate into its store; with a key, steps are kept, and gone on with."""
+    shown, tally, done, steps = Instants(len(reader), imager), Tally(), 0, None
+    if key is not None:
+        steps = Steps(store, key)
         done = steps.restore(shown, tally)
         _say_resumed(done, len(reader), account)
     kept = EstimateStore(
@@ -138,10 +156,7 @@ def image_continuous(
         if progress is not None:
             progress(start + values.shape[1], len(reader))
     kept.close(imager.unit_)
-    if imager.snr_ is not None:
-        account.note(regularisation(settings.snr, imager.snr_))
-    _say_windows(imager, account)
-    return _result(ready, settings, imager, shown, reader, store, account)
+    return shown
 
 
 def _prepare(recording: Recording, settings: Preparation, account: Account) -> Continuous:

@@ -104,8 +104,8 @@ class Steps:
         about = json.dumps({"key": self._key, "done": done, "tally": tally.record()})
         part = self._folder / "step.part"
         with part.open("wb") as stream:
-            changes: Mapping[str, Any] = shown.changes()
-            np.savez(stream, about=np.array(about), **changes)
+            held: dict[str, Any] = {"about": np.array(about), **shown.changes()}
+            np.savez(stream, **held)
         os.replace(part, self._folder / f"{self._number:08d}.npz")
         self._number += 1
         self._last = time.monotonic()

@@ -324,7 +324,7 @@ def _cut(
     for code in codes.values():
         say_twice(events[sound & (events[:, 2] == code), 0] / raw.info["sfreq"], account)
     with listening(account, "cutting trials"):
-        epochs = mne.Epochs(
+        epochs: Any = mne.Epochs(
             raw, events[sound], codes, start, tmax, baseline=None, preload=True,
             event_repeated="drop", reject=_threshold(settings), reject_by_annotation=False,
             on_missing="ignore",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import configparser
+import gzip
 import hashlib
 import os
+import shutil
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -196,7 +199,15 @@ def _read_raw(path: Path) -> Any:
 def _read_averages(path: Path) -> Any:
     import mne
 
-    found: Any = mne.read_evokeds(path)
+    if path.name.endswith(".gz"):
+        # MNE goes to and fro in a file, and every step back decompresses it from its beginning.
+        with tempfile.TemporaryDirectory(prefix="majorant-") as folder:
+            plain = Path(folder) / path.stem
+            with gzip.open(path) as packed, plain.open("wb") as file:
+                shutil.copyfileobj(packed, file)
+            found: Any = mne.read_evokeds(plain)
+    else:
+        found = mne.read_evokeds(path)
     averages = [evoked for evoked in found if evoked.kind == "average"]
     taken: dict[str, int] = {}
     for evoked in averages:

@@ -96,7 +96,7 @@ def _readings(
     elif suffix == ".data":
         tried = [("raw", lambda: mne.io.read_raw_nicolet(path, ch_type="eeg"))]
     elif suffix == ".mff":
-        tried.append(("evoked", lambda: tuple(mne.read_evokeds_mff(path))))
+        tried.append(("evoked", lambda: _all(mne.read_evokeds_mff(path))))
     elif suffix in (".avr", ".mul"):
         tried = [("evoked", lambda: (_named(_typed(mne.read_evoked_besa(path)), path),))]
     for kind, read in tried:
@@ -114,6 +114,11 @@ def _variable(path: Path) -> str:
         # Version 7.3 is HDF5, which tells no names here.
         return "data"
     return found[0] if len(found) == 1 else "data"
+
+
+def _all(found: Any) -> tuple[Any, ...]:
+    """One average or several as several."""
+    return tuple(found) if isinstance(found, list) else (found,)
 
 
 def _named(evoked: Any, path: Path) -> Any:

@@ -373,14 +373,14 @@ def reference(
         evoked.apply_proj()
     _centre(evoked)
     check_within(rank, good_info(evoked))
-    space, moment = _space_of(evoked, trials, rank)
+    space, moment, nave = _space_of(evoked, trials, rank)
     sums = interpolated(moment, space, good_info(evoked))
     if sums:
         evoked.drop_channels(sums)
         say_interpolated(sums, account)
         _centre(evoked)
-        space, moment = _space_of(evoked, trials, rank)
-    pairs = bridged(moment, good_info(evoked)["ch_names"], int(evoked.nave)) if space.lost else []
+        space, moment, nave = _space_of(evoked, trials, rank)
+    pairs = bridged(moment, good_info(evoked)["ch_names"], nave) if space.lost else []
     say_space(space, account, pairs, None if rank is None else _space_of(evoked, trials)[0])
     return space
 
@@ -401,8 +401,8 @@ def _centre(evoked: Any) -> None:
 
 def _space_of(
     evoked: Any, trials: Callable[[list[str]], NDArray[np.float64] | None], rank: Any = None
-) -> tuple[Space, NDArray[np.float64]]:
-    """Where the data of the good electrodes are, and their second moment, V^2."""
+) -> tuple[Space, NDArray[np.float64], int]:
+    """Where the data of the good electrodes are, their second moment, V^2, and trials a sample."""
     info = good_info(evoked)
     cut, nave = trials(info["ch_names"]), 1
     if cut is None:
@@ -410,7 +410,7 @@ def _space_of(
     cut = projection(info) @ (cut - cut.mean(axis=2, keepdims=True))
     flat = cut.transpose(1, 0, 2).reshape(cut.shape[1], -1)
     moment = flat @ flat.T / max(flat.shape[1], 1)
-    return data_space(moment, info, independent_samples(cut), nave, rank), moment
+    return data_space(moment, info, independent_samples(cut), nave, rank), moment, nave
 
 
 def _take_eog(evoked: Any) -> tuple[Any | None, tuple[str, ...]]:

@@ -114,10 +114,11 @@ def rank_by_kind(rank: Any, info: Any) -> Any:
     check_rank(rank)
     if rank is None or rank == "info":
         return rank
-    left = _left_by_projectors(info)
+    left: dict[str, int] = _left_by_projectors(info)
     if rank == "full":
         return left
-    return {kind: min(operator.index(n), left.get(kind, n)) for kind, n in rank.items()}
+    asked: dict[str, int] = {kind: operator.index(number) for kind, number in rank.items()}
+    return {kind: min(number, left.get(kind, number)) for kind, number in asked.items()}
 
 
 def check_within(rank: Any, info: Any) -> None:

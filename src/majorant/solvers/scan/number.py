@@ -118,7 +118,8 @@ class Order:
     of patches explains much of any noise. What one patch explains of white noise is a share that
     has a beta distribution with ``T / 2`` and ``(m - T) / 2``, so the best of P exceeds its upper
     ``FALSE / P`` quantile with a probability of ``FALSE`` at most; a patch must win more than that.
-    The two numbers of a free direction are counted as times.
+    Of free directions the best one counts, whose power in noise is near ``T + 2 sqrt(T)`` in the
+    mean (exactly so at T = 1); this many times are put for T.
 
     Attributes
     ----------
@@ -152,7 +153,7 @@ class Order:
     def charge(self) -> float:
         """What every patch costs."""
         numbers = self.penalty * (self.n_times + 2.0 * self.n_orient) * math.log(self.measured)
-        dims = self.n_times + self.n_orient - 1.0
+        dims = self.n_times + (self.n_orient - 1.0) * math.sqrt(self.n_times)
         rest = max(self.measured - dims, 1.0)
         left = float(betaincinv(rest / 2.0, dims / 2.0, FALSE / self.choices))
         chance = -self.measured * math.log(max(left, LEAST)) if self.penalty > 0 else 0.0

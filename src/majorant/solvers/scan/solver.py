@@ -61,7 +61,7 @@ class Scan(IterativeSolver[Found]):
         Temper of the likelihood over patches, in (0, 1]; small values spread the estimate.
     penalty : float
         Factor of what the information criterion charges for every number; larger values find
-        fewer patches, 0 nearly as many as are allowed. Its own is 1; .3 was best on everyday data,
+        fewer patches, 0 nearly as many as are allowed. Its own is 1; .4 was best on everyday data,
         where sources are seldom just what a patch is.
     head_error : float
         Share of a topography's power that is wrong because the head is not quite the believed one
@@ -85,7 +85,7 @@ class Scan(IterativeSolver[Found]):
     n_most: int = 8
     radii_mm: tuple[float, ...] = RADII_MM
     tau: float = 0.07
-    penalty: float = 0.3
+    penalty: float = 0.4
     head_error: float = 0.12
     patience: int = 1
     max_iter: int = 200

@@ -1,0 +1,1 @@
+"""From the estimates of many subjects to what they have in common."""

@@ -1,0 +1,117 @@
+"""`group.html` of an analysis: what was tested, the clusters on the cortex, effects by region."""
+
+from __future__ import annotations
+
+import numpy as np
+from markupsafe import Markup
+
+from majorant.forward.template import template_surfaces
+from majorant.group.run import GroupResult
+from majorant.group.statistics import t_values
+from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, ramp
+from majorant.report.frame import framed
+from majorant.report.maps import PLACES
+from majorant.report.parts import Section, colour_bar, lead, opening, paragraphs, table
+from majorant.report.pictures import still
+from majorant.report.spread import fill_between
+from majorant.report.templating import template
+from majorant.words import mni, number, written
+
+__all__ = ["render"]
+
+HEIGHT = 330
+SHOWN = 20
+"""Clusters that are listed."""
+
+
+def render(result: GroupResult) -> str:
+    """Return the page as a string of HTML."""
+    study = result.study
+    title = f"{result.contrast}, {len(study.subjects)} subjects"
+    also = (
+        f"{study.solver}, {study.unit}; window {1e3 * study.times[0]:.0f} to "
+        f"{1e3 * study.times[-1]:.0f} ms; {result.permutations} permutations."
+    )
+    head = opening(title, "Group", result.headline, also)
+    return framed(title, head, [_map(result), _clusters(result), _regions(result)])
+
+
+def _map(result: GroupResult) -> Section:
+    """The largest t of every vertex within the clusters that stand out, on the cortex."""
+    n = sum(map(len, result.study.vertices))
+    shown = np.zeros(n)
+    for one in result.clusters:
+        if one.p < 0.05:
+            start = result.study.data.shape[2] - result.difference.shape[1]
+            t = t_values(result.difference)[one.times - start, one.vertices]
+            for row, value in zip(one.vertices, t, strict=True):
+                if abs(value) > abs(shown[row]):
+                    shown[row] = value
+    if not np.any(shown):
+        text = "No cluster stands out (p < 0.05), so there is nothing to draw."
+        return Section("map", "On the cortex", paragraphs(text))
+    surfaces = template_surfaces()
+    cortex, largest = Cortex(surfaces, HEIGHT), float(np.abs(shown).max())
+    values = np.full((2, surfaces.pial.shape[1], 1), np.nan)
+    start = 0
+    for side, own in enumerate(result.study.vertices):
+        values[side, own, 0] = shown[start : start + len(own)]
+        fill_between(values[side], surfaces.faces[side])
+        start += len(own)
+    scale, veil = Scale(largest, True), Veil(0.05 * largest, 0.3 * largest)
+    pictures = [
+        (order, still(cortex.draw(view, values[..., 0], scale, veil), f"Cortex, {view.name}"),
+         view.name)
+        for view, order in zip(VIEWS, PLACES, strict=True)
+    ]  # fmt: skip
+    end = number(largest)
+    key = lead("The largest t of each place over the clusters with p < 0.05; grey elsewhere.")
+    key += colour_bar(ramp(scale), (f"−{end}", "0", end), "t over subjects")
+    body = template("image").maps("group", 0, result.contrast, pictures, True, "")
+    return Section("map", "On the cortex", Markup().join([key, body]))
+
+
+def _clusters(result: GroupResult) -> Section:
+    rows = [
+        (
+            str(rank),
+            written(row["p"]),
+            f"{1e3 * row['from_s']:.0f} to {1e3 * row['to_s']:.0f}",
+            str(row["vertices"]),
+            row["peak_region"],
+            mni(tuple(row["peak_mni_mm"])),
+            f"{1e3 * row['peak_s']:.0f}",
+            number(row["peak_t"]),
+        )
+        for rank, row in enumerate(result.rows()[:SHOWN], 1)
+    ]
+    if not rows:
+        return Section("clusters", "Clusters", paragraphs("No point passes the level."))
+    heads = ("Rank", "p", "Time (ms)", "Vertices", "Peak", "MNI (mm)", "Peak (ms)", "t")
+    caption = (
+        "Clusters over space and time, by sign flips of whole subjects; p is corrected for all of "
+        f"both. Points enter at a two-sided p of {result.level:g}. A small p says that the "
+        "conditions differ; it does not say that the borders of a cluster are those of the effect."
+    )
+    return Section("clusters", "Clusters", table(heads, rows, caption, (1, 2, 3, 5, 6, 7)))
+
+
+def _regions(result: GroupResult) -> Section:
+    rows = [
+        (
+            one.region,
+            number(one.mean),
+            number(one.t),
+            written(one.p),
+            written(one.q),
+            f"{number(one.d, 2)} ({number(one.low, 2)} to {number(one.high, 2)})",
+        )
+        for one in result.effects
+    ]
+    heads = ("Region", f"Difference ({result.study.unit})", "t", "p", "q", "d (95 %)")
+    caption = (
+        f"Mean over the window and the region of {result.atlas.name}; q: after Benjamini and "
+        "Hochberg over regions; d: mean over standard deviation of the differences, with its 95 % "
+        "interval by the noncentral t distribution. values.csv has every subject's numbers."
+    )
+    return Section("effects", "By region", table(heads, rows, caption, (1, 2, 3, 4, 5)))
