@@ -13,7 +13,8 @@ from torch import Tensor
 
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.families import FAMILIES
-from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, View, ramp
+from majorant.report.colour import WARM
+from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, View
 from majorant.report.marks import Mark
 
 if TYPE_CHECKING:
@@ -266,9 +267,7 @@ def _colour_bar(figure: Figure) -> None:
     """A bar from 0 to 1 at the foot, as the maps are coloured."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    stops = [stop.split() for stop in ramp(Scale(1.0, False)).split("right, ")[1][:-1].split(", ")]
-    shades = [(float(at[:-1]) / 100, code) for code, at in stops]
-    colours = LinearSegmentedColormap.from_list("map", shades)
+    colours = LinearSegmentedColormap.from_list("map", WARM.stops)
     height = figure.get_figheight()
     axes = figure.add_axes((0.36, 0.3 / height, 0.28, 0.09 / height))
     axes.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap=colours, extent=(0, 1, 0, 1))

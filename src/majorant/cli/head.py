@@ -12,6 +12,7 @@ from majorant.cli.given import there
 from majorant.cli.head_import import run_import
 from majorant.cli.head_subject import run_subject
 from majorant.cli.options import Montage, Overwrite, Skull, SubjectsDir, Trans
+from majorant.cli.voice import Voice
 from majorant.errors import MajorantError
 
 
@@ -21,6 +22,10 @@ def head(
     source: Annotated[
         Path | None,
         typer.Option("--import", metavar="FILE", help="A .mat, .h5, .hdf5 or .npz file."),
+    ] = None,
+    skull_from: Annotated[
+        Path | None,
+        typer.Option(help="A recording; say what it tells of the skull.", callback=there),
     ] = None,
     age: Annotated[
         str | None,
@@ -62,12 +67,16 @@ def head(
     majorant head --import leadfield.mat --out mine.safetensors
     majorant head --import headmodel_surf.mat --channels channel.mat
     majorant head --age 6mo --subjects-dir subjects
+    majorant head --skull-from rec.fif
     """
-    if sum(given is not None for given in (subject, source, age)) != 1:
+    if sum(given is not None for given in (subject, source, age, skull_from)) != 1:
         raise MajorantError(
-            "give one of three: a subject, a file of a lead field with --import, or an age "
-            "with --age"
+            "give one of four: a subject, a file of a lead field with --import, an age with "
+            "--age, or a recording with --skull-from"
         )
+    if skull_from is not None:
+        _of_recording(skull_from, montage, json)
+        return
     if subject is not None:
         run_subject(
             subject, subjects_dir, recording, montage, trans, skull, out, overwrite=overwrite,
@@ -81,6 +90,27 @@ def head(
     run_import(
         source, out, channels, unit, length_unit, regions=regions, overwrite=overwrite, json=json
     )
+
+
+def _of_recording(file: Path, montage: str | None, json: str | None) -> None:
+    """Tell what a recording says about the skull."""
+    from majorant.account import Account
+    from majorant.head.skull_recording import skull_of
+
+    voice = Voice(quiet=False)
+    voice.step(f"Reading {file.name}")
+    said = skull_of(file, montage, account=Account(voice.say), progress=voice.say)
+    document = {
+        "skull_conductivity": said.skull if said.told else None,
+        "interval": [said.low, said.high],
+        "told": said.told,
+        "spread": said.spread,
+        "prior": said.prior,
+        "simulated": said.n,
+        "sentence": said.sentence(),
+    }
+    if not deliver(document, json):
+        typer.echo(said.sentence())
 
 
 def _of_age(age: str, subjects_dir: Path | None, json: str | None) -> None:

@@ -186,6 +186,12 @@ Age = Annotated[
         rich_help_panel=RARE,
     ),
 ]
+Heads = Annotated[
+    int,
+    typer.Option(
+        min=1, max=32, help="Average over so many, drawn around the template.", rich_help_panel=RARE
+    ),
+]
 Subject = Annotated[
     str | None, typer.Option(help="A FreeSurfer subject, for its own head.", rich_help_panel=RARE)
 ]
@@ -325,6 +331,7 @@ class SourceOptions:
     circumference: Circumference = None
     skull_conductivity: Skull = None
     age: Age = None
+    heads: Heads = 1
     subject: Subject = None
     subjects_dir: SubjectsDir = None
     trans: Trans = None
@@ -367,6 +374,7 @@ class SourceOptions:
             circumference=self.circumference,
             skull=self.skull_conductivity,
             age=None if self.age is None else read_age(self.age),
+            heads=self.heads,
             subject=self.subject,
             subjects_dir=_text(self.subjects_dir),
             trans=_text(self.trans),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from majorant.account import Account
+from majorant.forward.bank import HeadBank
 from majorant.forward.electrodes import Alignment
 from majorant.forward.leadfield import Leadfield
 from majorant.head.coregistration import Coregistration
@@ -36,6 +37,8 @@ class Head:
         Of the electrodes with the template.
     coregistration : Coregistration or None
         Of the electrodes with the subject's scalp.
+    around : callable or None
+        Gives the bank of heads around the template.
     """
 
     forward: Any
@@ -43,6 +46,7 @@ class Head:
     space: SourceSpace | None = None
     alignment: Alignment | None = None
     coregistration: Coregistration | None = None
+    around: Callable[[], HeadBank] | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,7 @@ def _template(
         account.note(_age(made.alignment, request))
     if request.circumference is not None:
         account.note(_size(made.alignment, request.circumference))
-    return Head(made.forward, lead, where, made.alignment)
+    return Head(made.forward, lead, where, made.alignment, around=made.around)
 
 
 def _age(alignment: Alignment, request: HeadRequest) -> str:

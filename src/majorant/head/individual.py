@@ -33,7 +33,7 @@ from majorant.recording.electrodes import settle
 from majorant.recording.file import load_recording
 from majorant.recording.settings import Preparation
 
-__all__ = ["IndividualHead", "individual_head", "recorded_info"]
+__all__ = ["IndividualHead", "bare_info", "individual_head", "recorded_info"]
 
 DEEP_MM = 8.0
 """An electrode that lies deeper under the scalp than this is said to be inside the head."""
@@ -106,14 +106,20 @@ class IndividualHead:
 
 def recorded_info(file: Path, montage: str | None, account: Account) -> Any:
     """Electrodes of a recording, settled as `majorant image` settles them."""
-    import mne
-
     recording = load_recording(file, account.say)
     data = recording.data[0] if recording.kind == "evoked" else recording.data
+    return bare_info(data, montage, file.name, account)
+
+
+def bare_info(data: Any, montage: str | None, name: str, account: Account) -> Any:
+    """Settled electrodes of some data, of which no sample is looked at."""
+    import mne
+
     picks = [i for i, kind in enumerate(data.get_channel_types()) if kind == "eeg"]
     if not picks:
-        raise MajorantError(f"{file.name} has no EEG channels; name a recording of EEG")
-    bare = mne.EvokedArray(np.zeros((len(picks), 1)), mne.pick_info(data.info, picks))
+        raise MajorantError(f"{name} has no EEG channels; name a recording of EEG")
+    picked = mne.pick_info(data.info, picks)
+    bare = mne.EvokedArray(np.zeros((len(picks), 1)), picked, verbose="error")
     settle(bare, Preparation(montage=montage), account)
     return bare.info
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from majorant.forward.ages import ADULT, HeadOfAge, head_at
+from majorant.forward.bank import HeadBank
 from majorant.forward.electrodes import Alignment
 from majorant.forward.leadfield import Leadfield
+from majorant.forward.shells import thicker
+from majorant.head.elsewhere import template_heads_around
 from majorant.problem import MajorantError
 from majorant.recording.system import measured_fiducials
 
@@ -48,11 +52,15 @@ class TemplateForward:
     leadfield : Leadfield
     alignment : Alignment
         How the electrodes came to lie on the template's scalp.
+    around : callable
+        Gives the bank of heads around this one (`majorant.forward.bank`), at the size of the
+        template, or of the person where it was warped.
     """
 
     forward: Any
     leadfield: Leadfield
     alignment: Alignment
+    around: Callable[[], HeadBank]
 
 
 def template_forward(
@@ -119,7 +127,8 @@ def template_forward(
             progress=progress,
         )
         alignment = dataclasses.replace(alignment, age=age)
-        return TemplateForward(dressed(lead, info), lead, alignment)
+        around = partial(_warped_bank, info, layers[1], child, progress)
+        return TemplateForward(dressed(lead, info), lead, alignment, around)
     if circumference is None and child is not None:
         circumference = child.circumference
     parts: Any = {"fiducials": fiducials, "conductivity": layers, "progress": progress}
@@ -131,7 +140,32 @@ def template_forward(
         factor = head_scale(circumference)
         leadfield = dataclasses.replace(leadfield, gain=leadfield.gain / factor**2)
         alignment = dataclasses.replace(alignment, size=factor, age=age)
-    return TemplateForward(dressed(leadfield, info), leadfield, alignment)
+    around = partial(
+        template_heads_around,
+        alignment.ch_names,
+        alignment.positions,
+        skull,
+        parts.get("thickness", 1.0),
+        progress,
+    )
+    return TemplateForward(dressed(leadfield, info), leadfield, alignment, around)
+
+
+def _warped_bank(
+    info: Any, skull: float, child: HeadOfAge | None, progress: Callable[[str], None] | None
+) -> HeadBank:
+    """The bank around the template warped to what was digitised."""
+    from majorant.forward.template_warp import warp_template
+
+    places, fiducials = electrode_places(info)
+    assert fiducials is not None
+    head = warp_template(places, fiducials, shape_points(info), progress=progress)
+    person = head.person
+    if child is not None:
+        size = head.alignment.size or 1.0
+        person = dataclasses.replace(person, shells=thicker(person.shells, child.share / size))
+    names = head.alignment.ch_names
+    return HeadBank(person, names, head.electrodes, skull=skull, progress=progress)
 
 
 def child_of(age: float | None) -> HeadOfAge | None:

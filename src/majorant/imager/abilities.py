@@ -14,7 +14,14 @@ from majorant.registry import SolverSpec, able
 from majorant.solvers.abilities import Orientation
 from majorant.solvers.tikhonov import check_settings
 
-__all__ = ["check_able", "check_options", "check_region", "check_words", "options_of"]
+__all__ = [
+    "check_able",
+    "check_heads",
+    "check_options",
+    "check_region",
+    "check_words",
+    "options_of",
+]
 
 HEADS = ("auto", "template", "warped")
 
@@ -43,6 +50,28 @@ def check_words(pick_ori: str | None, reference: str | None, head: str, rank: An
         raise MajorantError(
             f"there is no head {head!r}; use 'auto', 'template' or 'warped', name a subject, or "
             "give fit an mne.Forward"
+        )
+
+
+def check_heads(solver: SolverSpec, heads: int, own: bool = False) -> None:
+    """Refuse the mean over heads of a solver that is one matrix, or around a head of one's own.
+
+    Raises
+    ------
+    MajorantError
+        Naming the solvers that can.
+    """
+    if heads != int(heads) or heads < 1:
+        raise MajorantError(f"{heads} heads were asked for; give a whole number from 1 on")
+    if heads > 1 and solver.abilities.kernel:
+        raise MajorantError(
+            f"{solver.title} is one matrix for all data, and a mean over heads is none; leave "
+            f"heads out, or take one of {able(lambda s: not s.kernel)}"
+        )
+    if heads > 1 and own:
+        raise MajorantError(
+            "several heads are drawn around the template, and this is a head of one’s own; leave "
+            "heads out"
         )
 
 

@@ -16,12 +16,13 @@ from torch import Tensor
 from majorant.account import Account
 from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
+from majorant.head.elsewhere import gains_elsewhere, spread_around
 from majorant.head.find import Head, HeadRequest, find_head
 from majorant.head.imported import of_recording
 from majorant.head.model import SourceModel, as_tensor, source_model
 from majorant.head.spaces import SourceSpace
 from majorant.head.template import dressed
-from majorant.imager.abilities import check_able
+from majorant.imager.abilities import check_able, check_heads
 from majorant.imager.estimate import check_pick
 from majorant.imager.inverse import Inverse
 from majorant.imager.settings import ImagerSettings
@@ -91,6 +92,7 @@ def fitted(
         lead = of_recording(lead, channels, settings.spec, settings.space, account)
         forward = dressed(lead, channels)
     check_able(settings.spec, settings.space, forward, settings.subject, data_cov)
+    check_heads(settings.spec, settings.heads, forward is not None or settings.subject is not None)
     meg = _inverts_meg(info if _is_info(info) else info.info, forward)
     asked = settings.rank
     if not _is_info(info):
@@ -124,7 +126,28 @@ def fitted(
     if lost:
         account.note(f"Left out, for the forward or the covariance lacks them: {', '.join(lost)}.")
     inverse, cov = _whitened(settings, model, used, noise_cov, data_cov, account)
+    if settings.heads > 1:
+        inverse.others = _other_heads(settings, head, model, list(used["ch_names"]), account)
     return Fitted(inverse, used, cov, head, tuple(account.decisions))
+
+
+def _other_heads(
+    settings: ImagerSettings, head: Head, model: SourceModel, names: list[str], account: Account
+) -> tuple[Tensor, ...]:
+    """Lead fields of heads drawn around the template."""
+    assert head.around is not None
+    assert head.alignment is not None
+    digitised = head.alignment.by == "warp"
+    bank = head.around()
+    spread = spread_around(bank, digitised)
+    found = gains_elsewhere(bank, model, names, settings.heads - 1, spread)
+    account.note(
+        f"Estimates are means over {settings.heads} heads: the believed one, and others with "
+        f"skulls of {spread.skull[0]:.4f} to {spread.skull[1]:.4f} S/m, electrodes up to "
+        f"{spread.moved_mm[1]:g} mm elsewhere and another cortex."
+    )
+    size = 1.0 if digitised else head.alignment.size or 1.0
+    return tuple(gain / size**2 for gain in found)
 
 
 def _given(lead: Leadfield | None, forward: Any) -> Head | None:

@@ -64,6 +64,9 @@ class SourceImager:
     age : float, str or None
         Years, or "18mo": below 18 years, size and skull that are not given are typical of the age
         (:mod:`majorant.forward.ages`).
+    heads : int
+        Estimates are means over so many heads: the template, and others drawn around it. 1 by
+        default; for solvers that are no matrix.
     rank : None, "info", "full" or dict
         As for `mne.compute_rank`: None finds it in data and noise, "info" and "full" take all that
         projectors leave, and a dict says it by type of channel, ``{"eeg": 50}``.
@@ -127,6 +130,7 @@ class SourceImager:
         circumference: float | None = None,
         skull: float | None = None,
         age: float | str | None = None,
+        heads: int = 1,
         rank: Any = None,
         reference: str | None = "average",
         subject: str | None = None,
@@ -145,6 +149,7 @@ class SourceImager:
         self.circumference = circumference
         self.skull = skull
         self.age = None if age is None else read_age(age)
+        self.heads = heads
         self.rank = rank
         self.reference = reference
         self.subject = subject

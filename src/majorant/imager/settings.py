@@ -30,6 +30,8 @@ class ImagerSettings:
         Conductivity of the template's skull, S/m.
     age : float or None
         Years.
+    heads : int
+        Heads over which estimates are averaged.
     rank : None, "info", "full" or dict
     reference : "average" or None
     subject : str or None
@@ -54,6 +56,7 @@ class ImagerSettings:
     circumference: float | None = None
     skull: float | None = None
     age: float | None = None
+    heads: int = 1
     rank: Any = None
     reference: str | None = "average"
     subject: str | None = None
