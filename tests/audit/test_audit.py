@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from majorant.account import Account
 from majorant.audit import jobs as jobs_module
 from majorant.audit.advice import advice, headline
 from majorant.audit.cap import Cap, choose_cap, spread
+from majorant.audit.caps import CAPS
 from majorant.audit.heads import AuditHead
 from majorant.audit.judge import judge
 from majorant.audit.patches import balanced, centres, grow
@@ -80,6 +82,35 @@ def test_an_unknown_montage_or_electrode_names_the_nearest() -> None:
         choose_cap(wrong, template_head(), Account())
     with pytest.raises(MajorantError, match="has 88 places"):
         choose_cap(AuditSettings(electrodes=300), template_head(), Account())
+
+
+@pytest.mark.parametrize("name", CAPS)
+def test_caps_that_people_own_have_the_electrodes_that_their_names_say(name: str) -> None:
+    from majorant.forward.electrodes import montage_electrodes
+
+    cap = CAPS[name]
+    found = montage_electrodes(cap.montage, cap.channels or None)
+    number = re.search(r"-(\d+)$", name)
+    # HydroCel nets end with the vertex, which is one more or is not.
+    if number is not None:
+        assert abs(len(found.ch_names) - int(number[1])) <= name.startswith("hydrocel")
+    assert len(set(found.ch_names)) == len(found.ch_names)
+    if cap.channels:
+        assert set(found.ch_names) == set(cap.channels)
+
+
+def test_a_cap_is_audited_by_its_name() -> None:
+    from majorant.forward.template import template_head
+
+    account = Account()
+    cap = choose_cap(AuditSettings(montage="10-20-19"), template_head(), account)
+    assert cap.n == cap.n_offered == 19
+    assert set(cap.chosen) == set(CAPS["10-20-19"].channels)
+    assert any("19 electrodes of the 10-20 system" in line for line in account.decisions)
+    few = choose_cap(AuditSettings(montage="10-10-64", electrodes=16), template_head(), Account())
+    assert set(few.chosen) < set(CAPS["10-10-64"].channels)
+    with pytest.raises(MajorantError, match="did you mean 'hydrocel-128'"):
+        choose_cap(AuditSettings(montage="hydrocell-128"), template_head(), Account())
 
 
 def test_a_spread_subset_is_named_nested_and_farther_apart_than_chance() -> None:

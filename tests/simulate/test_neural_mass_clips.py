@@ -122,7 +122,7 @@ def test_a_killed_process_leaves_nothing_that_reads_as_whole(tmp_path: Path) -> 
         "os.replace = last\n"
         "s = ClipSettings(n_times=200, source_gain=4.0, integration=Integration(warmup=200),\n"
         "                 runs=32, background=24)\n"
-        "write_clips(Recipe(s, seed=1), 150, sys.argv[1])\n"
+        "write_clips(ClipRecipe(s, seed=1), 150, sys.argv[1])\n"
     )
     ended = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
     assert ended.returncode == -signal.SIGKILL

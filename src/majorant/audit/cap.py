@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.account import Account, listening
+from majorant.audit.caps import CAPS
 from majorant.audit.settings import FEWEST, AuditSettings
 from majorant.errors import MajorantError, nearest
 from majorant.forward.electrodes import align, digitised_electrodes, montage_electrodes
@@ -200,7 +201,12 @@ def _offered(
     """Title, names and places on the template's scalp of everything that is offered."""
     path = Path(montage).expanduser()
     if not path.is_file():
-        found = montage_electrodes(_known(montage))
+        cap = CAPS.get(montage.casefold())
+        if cap is not None:
+            found = montage_electrodes(cap.montage, cap.channels or None)
+            montage = cap.title
+        else:
+            found = montage_electrodes(_known(montage))
         placed = align(found, head)
         account.note(replace(placed, name=montage).sentence())
         return montage, list(placed.ch_names), placed.positions
@@ -224,11 +230,11 @@ def _known(montage: str) -> str:
     import mne
 
     builtin = [str(name) for name in mne.channels.get_builtin_montages()]
-    known = [*builtin, *ALIASES, "standard_90"]
+    known = [*CAPS, *builtin, *ALIASES, "standard_90"]
     if montage.casefold() not in {name.casefold() for name in known}:
         raise MajorantError(
             f"there is no montage and no file named {montage!r}{nearest(montage, known)}; "
-            f"montages are {', '.join(sorted(set(known), key=str.casefold))}"
+            f"caps and montages are {', '.join(sorted(set(known), key=str.casefold))}"
         )
     return montage
 

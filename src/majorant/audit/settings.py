@@ -29,7 +29,8 @@ class AuditSettings:
     Attributes
     ----------
     montage : str or None
-        A montage that MNE knows by name, a file of electrode places, or a recording.
+        A cap of :data:`majorant.audit.caps.CAPS`, a montage that MNE knows by name, a file of
+        electrode places, or a recording.
     forward : str or None
         File of an `mne.Forward` of one's own head; None takes the template.
     electrodes : int or None

@@ -21,8 +21,8 @@ def audit(
     montage: Annotated[
         str | None,
         typer.Option(
-            help="A montage that MNE knows by name, a file of electrode places, or a recording; "
-            "default: standard_1020.",
+            help="A cap (10-20-19, 10-10-64, biosemi-128, ...), a montage of MNE, a file of "
+            "electrode places, or a recording; default: standard_1020.",
             rich_help_panel=CAP,
         ),
     ] = None,
@@ -66,7 +66,7 @@ def audit(
     """What to expect of source imaging with a cap: a page for planning a study.
 
     \b
-    majorant audit --montage standard_1020 --electrodes 32
+    majorant audit --montage 10-10-32
     majorant audit --montage recording.set --snr 0 15 --goal 15
     majorant audit --forward sub01-fwd.fif --solvers sloreta,eloreta
     """
