@@ -3,6 +3,7 @@
     python -m benchmarks.everyday_means save out/means --n 4          # validation, 12 cells
     python -m benchmarks.everyday_means judge out/means scan+sloreta scan+unfolded-sbl+sloreta
     python -m benchmarks.everyday_means judge out/means scan*2+sloreta@0.2
+    python -m benchmarks.everyday_means save out/means --all scan scan:head_error=0:penalty=.5
 
 Estimates are those of `SourceImager` with its defaults, vectors on the 5,124 vertices (regions are
 spread over theirs, along the normals), each divided by its norm before they are averaged with the
@@ -24,7 +25,15 @@ from numpy.typing import NDArray
 
 from majorant.bench.everyday import TablePlan, Worker
 from majorant.bench.everyday_doors import SolverDoor
-from majorant.bench.everyday_set import Cell, Site, pairs, regions_of_template, space_of, to_regions
+from majorant.bench.everyday_set import (
+    Cell,
+    Recorded,
+    Site,
+    pairs,
+    regions_of_template,
+    space_of,
+    to_regions,
+)
 from majorant.metrics.everyday import NAMES, Judge
 from majorant.simulate.everyday.parts import Part
 
@@ -73,10 +82,20 @@ def save(folder: Path, plan: TablePlan, solvers: list[str]) -> None:
             if path.exists():
                 continue
             made = worker.recorded(site, cell)
-            door = worker.door(site, solver, made)
-            assert isinstance(door, SolverDoor)
+            door = door_of(worker, site, solver, made)
             np.save(path, np.stack([vectors(door, evoked) for evoked in made.evoked]))
             print(path.name, flush=True)
+
+
+def door_of(worker: Worker, site: Site, solver: str, made: Recorded) -> SolverDoor:
+    """A solver, with options where its name has them: ``scan:head_error=0:penalty=.5``."""
+    name, *words = solver.split(":")
+    options = {key: float(value) for key, value in (word.split("=") for word in words)}
+    if options:
+        return SolverDoor(name, made.info, made.noise_cov, **options)
+    door = worker.door(site, name, made)
+    assert isinstance(door, SolverDoor)
+    return door
 
 
 def mean_of(folder: Path, site: Site, cell: Cell, recipe: str) -> NDArray[np.float64]:

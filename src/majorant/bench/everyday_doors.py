@@ -65,12 +65,12 @@ class EverydayDoor(ABC):
 
 
 class SolverDoor(EverydayDoor):
-    """A solver of the registry behind `SourceImager`."""
+    """A solver of the registry behind `SourceImager`, with options of its own where given."""
 
-    def __init__(self, name: str, info: Any, noise_cov: Any) -> None:
+    def __init__(self, name: str, info: Any, noise_cov: Any, **options: Any) -> None:
         from majorant.imager.imager import SourceImager
 
-        self.imager = SourceImager(name).fit(info, noise_cov=noise_cov)
+        self.imager = SourceImager(name, **options).fit(info, noise_cov=noise_cov)
         self.leadfield = self.imager.leadfield_
         self._rows: NDArray[np.int64] | None = None
 
