@@ -23,7 +23,7 @@ from majorant.simulate import streams
 from majorant.simulate.dataset import PATCH, WAVEFORM, Part, SereegaLike
 from majorant.simulate.waveforms import draw_gaussians
 from majorant.solvers.loop import solve
-from majorant.weights.shipped import mm_net
+from majorant.weights.shipped import trained
 
 TEST, SEED = 2_000, 6006
 BATCH = 50
@@ -47,7 +47,7 @@ def runs(recipe: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
 
 def main(arguments: list[str]) -> int:
     """Print the share, and the errors where they are asked for."""
-    head, solver = Leadfield.template_small(), mm_net("sereega")
+    head, solver = Leadfield.template_small(), trained("mm-net", "sereega")
     assert solver.card is not None
     seen = torch.cat([members(head, n, seed, "train") for seed, n in runs(solver.card.recipe)])
     tested = members(head, TEST, SEED, "test")
@@ -58,6 +58,7 @@ def main(arguments: list[str]) -> int:
         return 0
     n = min(TEST, int(arguments[0]))
     data = SereegaLike(head, n, SEED, part="test")
+    solver = solver.at(data.sfreq)
     score, errors = judging(data), []
     for first in range(0, n, BATCH):
         batch = data.batch(range(first, min(n, first + BATCH)))

@@ -12,10 +12,10 @@ from majorant.energies.cosine import CosineEnergy, CosinePoint, SourceState
 from majorant.majorants.cosine import CosineMajorant
 from majorant.majorants.guard import Guard
 from majorant.networks.autoencoder import Autoencoder
-from majorant.problem import MatrixOperator, Problem
+from majorant.problem import Certificate, MatrixOperator, Problem
 from majorant.solvers.champagne import Champagne
 from majorant.solvers.linear import MinimumNorm
-from majorant.solvers.loop import count_rises, solve
+from majorant.solvers.loop import count_rises, ended, solve
 from majorant.solvers.mm import ClassicalMM, Cosine, Squares
 
 from .conftest import build, plain
@@ -55,7 +55,7 @@ class Flattered(CosineEnergy):
         return replace(point, energy=point.energy - 0.5 * self.looks)
 
     def doubt(self, point: CosinePoint) -> Tensor:
-        return torch.full_like(point.energy, 1e-8)
+        return torch.zeros_like(point.energy)
 
 
 def test_an_end_above_the_start_is_a_violation_whatever_was_decided() -> None:
@@ -65,6 +65,17 @@ def test_an_end_above_the_start_is_a_violation_whatever_was_decided() -> None:
     assert int(out.certificate.refused.sum()) == 0  # nothing was noticed on the way
     assert (out.certificate.violations > 0).all()
     assert not out.certificate.holds()
+
+
+def test_many_rises_too_small_to_count_add_up_to_one_that_does() -> None:
+    energy, x = build(2, 1)
+    end = CosineMajorant(energy).at(SourceState(x))
+    path = end.energy - 1e-6 * torch.linspace(4.5, 0.0, 10, dtype=torch.float64)[:, None]
+    none = torch.zeros(1, dtype=torch.int64)
+    kept = Certificate(path, count_rises(path), none, none, none, "energy", guard="energy")
+    assert kept.holds()
+    assert not ended(kept, end, Guard()).holds()
+    assert ended(kept, end, Guard("off", window=1)).holds()  # which promises nothing of the end
 
 
 def test_a_rise_counts_from_one_millionth() -> None:

@@ -22,7 +22,7 @@ from majorant.majorants.cosine import (
 )
 from majorant.majorants.prior import PriorBounds
 from majorant.majorants.quadratic import Curvature, GramCurvature
-from majorant.networks.autoencoder import Autoencoder
+from majorant.networks.autoencoder import Autoencoder, soft_relu_curvature
 from majorant.problem import FunctionOperator, MajorantError, MatrixOperator, Problem
 
 from .conftest import Build, build
@@ -76,6 +76,15 @@ def test_eigenvalues_of_the_cosine_are_those_of_its_hessian() -> None:
         expected = torch.cat([low, middle.repeat(4), high]).sort().values
         assert torch.allclose(found, expected, atol=1e-10)
         assert high <= 2 / math.sqrt(3) + 1e-12
+
+
+def test_the_local_constant_is_the_largest_eigenvalue_of_all_angles() -> None:
+    cosine = torch.linspace(-1, 1, 2001, dtype=torch.float64)
+    largest = cosine_eigenvalues(cosine)[2]
+    assert torch.equal(data_curvature("state", cosine), largest)
+    constant = data_curvature("local", cosine)
+    assert (constant >= largest).all()
+    assert float(constant[0]) == pytest.approx(float(largest.max()), abs=1e-6)
 
 
 @settings(max_examples=60, deadline=None)
@@ -391,3 +400,25 @@ def test_the_ball_is_what_theorem_3_says() -> None:
             far = 2 * (2 - float(point.prior[i]) + steep * radius) / radius**2
             found.append(max(near, far))
         assert float(rules.ball(point)[i]) == pytest.approx(min(found), rel=1e-6)
+
+
+def test_version_2_is_gauss_newton_and_a_residual() -> None:
+    energy, x = build(6, 4, gain=3.0)
+    assert isinstance(energy.prior, Autoencoder)
+    rules, point = PriorBounds(energy.prior), energy.evaluate(x)
+    kept = point.kept
+    assert kept is not None
+    (one, two, three), k = rules.norms.spectral, 2 / math.sqrt(3)
+    for i in range(4):
+        bends = [
+            float((r[i] * soft_relu_curvature(z[i], energy.prior.eps)).clamp_min(0).max())
+            for r, z in zip(point.slope.arrived, kept.before, strict=True)
+        ]
+        steep = [float(slope[i].max()) for slope in kept.slopes]
+        size, p = float(x[i].norm()), float(kept.output[i].norm())
+        inner = one * steep[0] * two
+        rho = inner * steep[1] * three
+        gauss = k * (1 / size**2 + rho**2 / p**2) + 2 * rho / (size * p)
+        residual = bends[0] * one**2 + bends[1] * inner**2
+        assert residual > 0
+        assert float(rules.uniform(point)[i]) == pytest.approx(gauss + residual, rel=1e-6)

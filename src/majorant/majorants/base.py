@@ -36,8 +36,15 @@ class Surrogate(ABC, Generic[StateT]):
     rounding: Tensor | float = 0.0
     doubt: Tensor | float = 0.0
 
-    def settled(self, chosen: Tensor) -> Self:
-        """The same, with the energy of some samples computed in float64 from its definition."""
+    def settled(self, chosen: Tensor, *, again: bool = False) -> Self:
+        """The same, with the energy of some samples computed in float64 from its definition.
+
+        Parameters
+        ----------
+        chosen : Tensor, shape (n_batch,), bool
+        again : bool
+            Whether also those whose doubt says that they need not be.
+        """
         return self
 
     def restated(self, energy: Tensor, doubt: Tensor | float) -> Self:

@@ -245,9 +245,10 @@ class QuadraticSurrogate(Surrogate[SourceState]):
         """How far the energy may lie from its definition."""
         return torch.zeros_like(self.energy) if self.doubting is None else self.doubting()
 
-    def settled(self, chosen: Tensor) -> QuadraticSurrogate:
+    def settled(self, chosen: Tensor, *, again: bool = False) -> QuadraticSurrogate:
         """The same, with the energy of some samples computed in float64 from its definition."""
-        chosen = chosen & ~(self.doubt <= SURE)
+        if not again:
+            chosen = chosen & ~(self.doubt <= SURE)
         if self.exactly is None or not bool(chosen.any()):
             return self
         energy, doubt = self.energy.clone(), self.doubt.clone()

@@ -150,7 +150,7 @@ def _iterate(
     reading = solver.read(problem, lowest)
     certificate = _certificate(majorant, guard, torch.stack(energies), counts, reading.parts)
     if options.recheck:
-        certificate = _ended(certificate, lowest, guard)
+        certificate = ended(certificate, lowest, guard)
     return Solution(
         estimate=reading.estimate,
         status=_status(silent, broken, reading.unexplained, converged, solver.ended(limit)),
@@ -187,7 +187,7 @@ def _certificate(
 def _again(surrogate: Surrogate[Any], options: _Options) -> Surrogate[Any]:
     """The same, its energy in float64 from its definition."""
     every = torch.ones_like(surrogate.energy, dtype=torch.bool)
-    return surrogate.settled(every) if options.recheck else surrogate
+    return surrogate.settled(every, again=True) if options.recheck else surrogate
 
 
 def _either(
@@ -199,7 +199,7 @@ def _either(
     return majorant.at(one.state.where(chosen, other.state)).restated(energy, doubt)
 
 
-def _ended(certificate: Certificate, end: Surrogate[Any], guard: Guard) -> Certificate:
+def ended(certificate: Certificate, end: Surrogate[Any], guard: Guard) -> Certificate:
     """The certificate with what is true where the solve ended.
 
     Whatever was decided on the way: an end that lies above the start is a violation.
