@@ -169,11 +169,13 @@ def _template(e: Observed) -> str | None:
 
 
 def _small(e: Observed) -> str | None:
-    known = e.alignment is None or e.alignment.age is not None
-    if known or (e.alignment.size or 1.0) > e.settings.small_head:
+    if e.alignment is None or e.alignment.age is not None:
+        return None
+    size = e.alignment.size or 1.0
+    if size > e.settings.small_head:
         return None
     return (
-        f"The head is small ({percent(e.alignment.size or 1.0)} of the template’s size). If it is "
+        f"The head is small ({percent(size)} of the template’s size). If it is "
         "a child’s, its skull is thinner and conducts more than the adult’s that is assumed, and "
         "depths and amplitudes are biased: give --age."
     )
