@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,11 @@ from scipy.io.matlab import MatReadError
 from majorant.account import Account, listening
 from majorant.problem import MajorantError
 from majorant.recording.events import annotation_events, trigger_events
-from majorant.recording.formats import read_other
+from majorant.recording.formats import Kind, read_other
 from majorant.words import written
 
 __all__ = ["ChoiceNeeded", "Recording", "from_raw", "load_recording"]
 
-Kind = Literal["raw", "epochs", "evoked"]
 
 UNREADABLE = (
     OSError,

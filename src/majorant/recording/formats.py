@@ -19,7 +19,10 @@ from scipy.io import whosmat
 from majorant.errors import MajorantError
 from majorant.recording.names import matches, standard_names
 
-__all__ = ["read_other"]
+__all__ = ["Kind", "read_other"]
+
+Kind = Literal["raw", "epochs", "evoked"]
+"""What a file holds."""
 
 HEADERS = {
     ".eeg": (".vhdr", "BrainVision"),
@@ -42,7 +45,7 @@ NO_BRAIN = {".asc": "eye tracking", ".snirf": "near-infrared light", ".nirs": "n
 """What files hold instead of EEG."""
 
 
-def read_other(path: Path, unreadable: tuple[type[Exception], ...]) -> tuple[str, Any]:
+def read_other(path: Path, unreadable: tuple[type[Exception], ...]) -> tuple[Kind, Any]:
     """Open a file that is not FIF.
 
     Parameters
@@ -79,13 +82,11 @@ def read_other(path: Path, unreadable: tuple[type[Exception], ...]) -> tuple[str
 
 def _readings(
     path: Path, suffix: str, unreadable: tuple[type[Exception], ...]
-) -> Iterator[tuple[Literal["raw", "epochs", "evoked"], Any]]:
+) -> Iterator[tuple[Kind, Any]]:
     """What each reader in turn makes of a file: data, or what it raised."""
     import mne
 
-    tried: list[tuple[Literal["raw", "epochs", "evoked"], Any]] = [
-        ("raw", lambda: mne.io.read_raw(path, preload=False))
-    ]
+    tried: list[tuple[Kind, Any]] = [("raw", lambda: mne.io.read_raw(path, preload=False))]
     if suffix == ".set":
         tried.append(("epochs", lambda: mne.read_epochs_eeglab(path)))
     elif suffix == ".mat":
