@@ -120,6 +120,14 @@ def test_the_gap_of_squares_is_above_what_is_left_to_win(prior: bool) -> None:
         left = out.certificate.energy[-1] - least
         assert (out.certificate.gap >= left - 1e-12).all()
         gaps.append(float(out.certificate.gap.max()))
+        # primal minus dual, with the residual as the dual variable
+        nu, x = y - gain @ out.state.x, out.state.x
+        own = torch.ones(7, dtype=torch.float64) if weights is None else weights
+        primal = 0.5 * nu.square().sum((1, 2))
+        primal += 0.5 * 0.3**2 * (x.square() / own[:, None]).sum((1, 2))
+        dual = (nu * y).sum((1, 2)) - 0.5 * nu.square().sum((1, 2))
+        dual -= ((gain.T @ nu).square() * own[:, None]).sum((1, 2)) / (2 * 0.3**2)
+        torch.testing.assert_close(out.certificate.gap, primal - dual, rtol=1e-6, atol=1e-9)
     assert gaps[0] > gaps[1] > gaps[2]
     assert gaps[2] < 1e-6
     assert solve(problem, ClassicalMM(Squares(0.0), 3)).certificate.gap is None
