@@ -26,6 +26,7 @@ from majorant.audit.store import finish, open_folder
 from majorant.audit.summary import Audit, _weights, cortex_maps
 from majorant.audit.trials import AuditTrials, noise_scale
 from majorant.files.archive import write_archive
+from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
 
 SETTINGS = AuditSettings(n=30, levels=2, solvers=("mne", "sloreta"), extent=30.0, seed=3)
@@ -56,6 +57,7 @@ def found(ball: AuditHead, cap: Cap, tmp_path_factory: pytest.TempPathFactory) -
         ({"goal": -1.0}, "mm"),
         ({"levels": 0}, "1 to 8"),
         ({"montage": None}, "no montage"),
+        ({"montage": None, "forward": "own-fwd.fif", "age": 7.0}, "leave the age out"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_in_a_sentence(wrong, said) -> None:
@@ -420,3 +422,40 @@ def test_advice_follows_the_numbers(found: Audit) -> None:
     for own in scores.values():
         own["mne"] = own["sloreta"]
     assert " or " in advice(replace(found, scores=scores))[0].what
+
+
+def test_both_heads_of_a_child_have_the_skull_of_its_age(
+    cap: Cap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from majorant.audit import heads
+    from majorant.forward.ages import head_at
+    from majorant.forward.template import template_head
+    from majorant.head.template import head_scale
+
+    asked: list[tuple[float, float]] = []
+
+    def made(layers: tuple[float, ...], progress: object, *, thickness: float) -> object:
+        asked.append((layers[1], thickness))
+        return template_head()
+
+    surfaces = heads.template_surfaces()
+    n = 2 * surfaces.pial.shape[1]
+    faces = np.concatenate([surfaces.faces[0], surfaces.faces[1] + n // 2]).astype(np.int64)
+    bare = Leadfield(
+        gain=torch.ones(2, n, dtype=torch.float64),
+        n_orient=1,
+        positions=torch.from_numpy(surfaces.pial.reshape(-1, 3)).double(),
+        normals=torch.from_numpy(surfaces.normals.reshape(-1, 3)),
+        edges=heads.mesh_edges(torch.from_numpy(faces)),
+        ch_names=("a", "b"),
+        hemisphere=torch.arange(2).repeat_interleave(n // 2),
+        vertices=torch.arange(n // 2).repeat(2),
+    )
+    monkeypatch.setattr(heads, "template_head", made)
+    monkeypatch.setattr(heads, "_seen", lambda *parts: bare)
+    found = heads.template_heads(cap, differ=True, seed=0, head=template_head(), age=5.0)
+    child = head_at(5.0)
+    thickness = child.share / head_scale(child.circumference)
+    assert asked[0] == (child.skull, thickness)
+    assert asked[1] == (pytest.approx(child.skull * 0.0041 / 0.006), thickness)
+    assert f"not {child.skull:.2g}" in found.differs

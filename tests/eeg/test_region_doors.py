@@ -107,7 +107,7 @@ def test_the_imager_and_the_page_say_the_same(imager: SourceImager, averages: li
 
 
 def test_other_heads_have_none_and_say_so(
-    averages: list[Any], imager: SourceImager, tmp_path: Any
+    averages: list[Any], imager: SourceImager, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(MajorantError, match=r"region=0\.9"):
         SourceImager("sloreta", space="ico3").fit(averages[0].info).regions(averages[0])
@@ -115,6 +115,8 @@ def test_other_heads_have_none_and_say_so(
     assert "another head" in (why_not(given) or "")
     with pytest.raises(MajorantError, match="no regions can be had"):
         given.regions(averages[0])
+    monkeypatch.setattr(imager, "heads", 3)
+    assert "mean over 3" in (why_not(imager) or "")
     with pytest.raises(MajorantError, match=r"such as 0\.9"):
         SourceImager("sloreta", region=2)
     prepared = measured(averages[0], Account())

@@ -243,8 +243,8 @@ def test_without_an_error_of_the_head_the_criterion_is_that_of_white_noise() -> 
         sources = sources.placed(rows, torch.full((3,), place), torch.tensor([patch] * 3), one)
     found = Doubt.of(likelihood, sources, 0.0)
     noise = likelihood.residual(sources).square().mean((1, 2))
-    assert torch.allclose(found.noise, noise, rtol=1e-3)
-    assert torch.allclose(found.value, 63 * (noise.log() + 1), rtol=1e-5)
+    assert torch.allclose(found.noise, noise, rtol=1e-10)
+    assert torch.allclose(found.value, 63 * (noise.log() + 1), rtol=1e-10)
     doubted = Doubt.of(likelihood, sources, 0.1)
     assert bool((doubted.noise < found.noise).all())
 

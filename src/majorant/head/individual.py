@@ -187,7 +187,8 @@ def individual_head(
 def _cortex(folder: Path) -> Places:
     import mne
 
-    parts = [mne.read_surface(folder / "surf" / f"{side}.white")[0] for side in ("lh", "rh")]
+    places = [folder / "surf" / f"{side}.white" for side in ("lh", "rh")]
+    parts: list[Any] = [mne.read_surface(place)[0] for place in places]
     return np.concatenate(parts) / 1e3
 
 

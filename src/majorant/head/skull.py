@@ -292,10 +292,16 @@ class SkullCalibration:
     def says(self, heard: Heard) -> SkullSaid:
         """What a recording says."""
         middle = float((_features([heard], self.names) / self.scale @ self.weight)[0])
-        low, high = (middle + sign * 1.645 * self.spread for sign in (-1, 1))
-        told = self.spread < TOLD * self.prior
-        values = (math.exp(value) for value in (middle, low, high))
-        return SkullSaid(*values, told, self.spread, self.prior, self.n)
+        half = 1.645 * self.spread
+        return SkullSaid(
+            skull=math.exp(middle),
+            low=math.exp(middle - half),
+            high=math.exp(middle + half),
+            told=self.spread < TOLD * self.prior,
+            spread=self.spread,
+            prior=self.prior,
+            n=self.n,
+        )
 
 
 def calibrated(heard: Iterable[Heard], names: Named = ("windows", "rest")) -> SkullCalibration:
@@ -327,7 +333,7 @@ def calibrated(heard: Iterable[Heard], names: Named = ("windows", "rest")) -> Sk
 
 def _features(rows: Sequence[Heard], names: Named) -> NDArray[np.float64]:
     """A constant, and slope, bend and twist of every curve."""
-    parts = [np.ones((len(rows), 1))]
+    parts: list[Any] = [np.ones((len(rows), 1))]
     for name in names:
         values = np.array([getattr(row, name) for row in rows])
         base = np.polynomial.legendre.legvander(np.linspace(-1, 1, values.shape[1]), 3)

@@ -252,7 +252,7 @@ def find_transformation(
             ) from error
     try:
         with listening(Account(), "coregistering"):
-            marks = _fiducials(folder, subject, root)
+            marks: Any = _fiducials(folder, subject, root)
             with _scalp_in(folder, subject, root, shells) as place:
                 fitted = mne.coreg.Coregistration(info, subject, place, fiducials=marks)
                 fitted.fit_fiducials(verbose="error")

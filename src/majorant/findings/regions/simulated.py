@@ -103,6 +103,11 @@ def why_not(imager: SourceImager) -> str | None:
     own = "Regions are calibrated on heads around the template"
     if imager.alignment_ is None or imager.leadfield_.subject != "fsaverage":
         return f"{own}, and this is another head: there are none for it yet."
+    if imager.heads > 1:
+        return (
+            "Regions are calibrated on estimates of one head, and this one is a mean over "
+            f"{imager.heads}: there are none for it yet."
+        )
     if imager.alignment_.by == "warp":
         return f"{own}, and this one was warped to the person; take head='template' to have them."
     if imager.alignment_.age is not None and child_of(imager.age) is not None:

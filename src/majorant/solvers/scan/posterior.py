@@ -107,19 +107,24 @@ def posterior(
         scores = search.scores(kept, rows, others)
         for k, b in enumerate(rows.tolist()):
             moment = search.moment[b]
-            wrong = head_error * float(scores[k].max()) / y.shape[1]
-            temper = 0.5 / (float(noise[b]) / tau + wrong)
-            likely = _likely(search, others.only(k), scores[k], temper)
+            doubt = float(noise[b]) / tau, head_error / y.shape[1]
+            likely = _likely(search, others.only(k), scores[k], doubt)
             mean = _averaged(search, likely, moment / y.shape[2], float(noise[b]))
             estimate[b, mean.columns] += mean.kernel @ y[b]
             variance[b, mean.columns] += mean.variance
     return estimate, variance
 
 
-def _likely(search: Search, others: Others, scores: Tensor, temper: float) -> _Place:
-    """The patches that would do nearly as well as the best, with exact scores."""
+def _likely(search: Search, others: Others, scores: Tensor, doubt: tuple[float, float]) -> _Place:
+    """The patches that would do nearly as well as the best, with exact scores.
+
+    ``doubt`` is the variance of noise, tempered, and what the head's error adds to it for every
+    unit of power that the place explains.
+    """
     power = float(others.moment.diagonal(dim1=1, dim2=2).sum())
-    margin = -math.log(RARE) / temper + SINGLE * power
+    noise, wrong = doubt
+    rough = 0.5 / (noise + wrong * float(scores.max()))
+    margin = -math.log(RARE) / rough + SINGLE * power
     patch = (scores >= scores.max() - margin).nonzero()[:, 0]
     off, moved, left = (part[0] for part in others.pencil(search.dictionary.atoms[patch][None]))
     way = best_direction(moved, left)
@@ -127,6 +132,8 @@ def _likely(search: Search, others: Others, scores: Tensor, temper: float) -> _P
     share = apart.square().sum(1, keepdim=True)
     # What lies in the span of the others explains nothing, and has no course.
     won = torch.where(share[:, 0] > 0, explained(moved, left, way).nan_to_num(0.0), 0.0)
+    # Scores in single precision choose whom to look at, and decide nothing.
+    temper = 0.5 / (noise + wrong * float(won.max()))
     weight = torch.softmax(temper * won, 0)
     kept = (weight > RARE * weight.max()) & (won > 0)
     weight, patch, way = weight[kept], patch[kept], way[kept]
