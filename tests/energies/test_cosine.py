@@ -66,6 +66,10 @@ def test_small_angles_survive_single_precision() -> None:
     truth = cosine_distance(a, b)
     single = cosine_distance(a.float(), b.float())
     assert float(((single - truth) / truth).abs().max()) < 1e-3
+    close = a + 1e-9 * e  # an angle of 1e-9: one minus the cosine is 5e-19, and 0 by its formula
+    turned = e - a * ((a * e).sum((1, 2)) / (a * a).sum((1, 2)))[:, None, None]
+    angle = 1e-9 * turned.flatten(1).norm(dim=1) / a.flatten(1).norm(dim=1)
+    torch.testing.assert_close(cosine_distance(a, close), 0.5 * angle**2, rtol=1e-3, atol=0)
     naive = 1 - torch.nn.functional.cosine_similarity(a.float().flatten(1), b.float().flatten(1))
     assert float(((naive - truth) / truth).abs().max()) > 1e-1
 

@@ -67,6 +67,34 @@ def test_an_end_above_the_start_is_a_violation_whatever_was_decided() -> None:
     assert not out.certificate.holds()
 
 
+class Doubted(Flattered):
+    """The same, but it knows that it knows nothing."""
+
+    def doubt(self, point: CosinePoint) -> Tensor:
+        return torch.full_like(point.energy, 1e6)
+
+
+def test_a_fall_within_the_doubt_is_looked_at_in_double_precision() -> None:
+    energy, x = build(2, 1, dtype=torch.float32)
+    doubted = Doubted(energy.problem, energy.prior)
+    subject = Subject(doubted, x, along_gradient(0.02), max_iter=4)
+    out = subject.run(guard=Guard("descent", window=1))
+    assert out.certificate.holds()
+    assert out.certificate.refused.tolist() == [4]  # every one of them rose
+
+
+def test_nothing_is_taken_where_double_precision_does_not_know_either() -> None:
+    class Unsure(CosineEnergy):
+        def doubt(self, point: CosinePoint) -> Tensor:
+            return torch.ones_like(point.energy)
+
+    energy, x = build(2, 2)
+    unsure = Unsure(energy.problem, energy.prior)
+    out = Subject(unsure, x, along_gradient(-1e-3), max_iter=4).run()
+    assert torch.equal(out.estimate, x)
+    assert not torch.equal(Subject(energy, x, along_gradient(-1e-3), max_iter=4).run().estimate, x)
+
+
 def test_many_rises_too_small_to_count_add_up_to_one_that_does() -> None:
     energy, x = build(2, 1)
     end = CosineMajorant(energy).at(SourceState(x))
@@ -120,6 +148,14 @@ def test_the_gap_of_squares_is_above_what_is_left_to_win(prior: bool) -> None:
         left = out.certificate.energy[-1] - least
         assert (out.certificate.gap >= left - 1e-12).all()
         gaps.append(float(out.certificate.gap.max()))
+        # primal minus dual, with the residual as the dual variable
+        nu, x = y - gain @ out.state.x, out.state.x
+        own = torch.ones(7, dtype=torch.float64) if weights is None else weights
+        primal = 0.5 * nu.square().sum((1, 2))
+        primal += 0.5 * 0.3**2 * (x.square() / own[:, None]).sum((1, 2))
+        dual = (nu * y).sum((1, 2)) - 0.5 * nu.square().sum((1, 2))
+        dual -= ((gain.T @ nu).square() * own[:, None]).sum((1, 2)) / (2 * 0.3**2)
+        torch.testing.assert_close(out.certificate.gap, primal - dual, rtol=1e-6, atol=1e-9)
     assert gaps[0] > gaps[1] > gaps[2]
     assert gaps[2] < 1e-6
     assert solve(problem, ClassicalMM(Squares(0.0), 3)).certificate.gap is None
