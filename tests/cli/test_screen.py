@@ -225,7 +225,7 @@ def test_the_bibliography_is_whole_and_every_entry_is_of_use() -> None:
 
 
 def test_the_shell_completes_solvers_and_lists_of_them() -> None:
-    assert complete_solvers("m") == ["mne", "mm-net", "mm-net-shared", "mean"]
+    assert complete_solvers("m") == ["mne", "mean", "mm-net", "mm-net-shared"]
     assert complete_solvers("mne,sl") == ["mne,sloreta"]
     script = said("--show-completion", SHELL="/bin/bash")
     assert script.exit_code == 0 or "shell" in script.output.lower()
