@@ -57,14 +57,14 @@ def open_derivatives(root: Path, out: Path) -> Path:
 def _ours(description: Path) -> bool:
     try:
         return json.loads(description.read_text("utf-8"))["GeneratedBy"][0]["Name"] == NAME
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
         return False
 
 
 def _name(root: Path) -> str:
     try:
         return str(json.loads((root_of(root) / DESCRIPTION).read_text("utf-8"))["Name"])
-    except (LookupError, TypeError):
+    except (LookupError, TypeError, OverflowError):
         return root.name
 
 

@@ -133,7 +133,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
             and all(set(GIST) <= set(entry) for entry in record["estimates"])
             and all((path.parent / name).exists() for name in record["files"])
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     return record if whole else None
 

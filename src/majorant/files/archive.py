@@ -152,7 +152,14 @@ def _checked_bytes(path: Path) -> bytes:
         try:
             header = json.loads(head)
             expected = _data_length(header)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (
+            ValueError,
+            TypeError,
+            OverflowError,
+            KeyError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise DamagedFile(_sentence(path, "its header cannot be read")) from error
         if expected != length - 8 - n_header:
             raise DamagedFile(
@@ -194,7 +201,14 @@ def _identity(path: Path, header: dict[str, Any], kind: str, version: int) -> tu
         record = json.loads(text)
         found = (str(record["kind"]), int(record["version"]))
         record["info"].keys()
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (
+        KeyError,
+        TypeError,
+        OverflowError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise DamagedFile(_sentence(path, "Majorant's record is missing from it")) from error
     if found[0] != kind:
         raise DamagedFile(_sentence(path, f"it holds a {found[0]}, not a {kind}"))

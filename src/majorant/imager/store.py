@@ -219,7 +219,15 @@ def read_window(path: str | Path, tmin: float | None = None, tmax: float | None 
         return space.dress(data, float(about["tmin"]) + a / sfreq, sfreq)
     except MajorantError:
         raise
-    except (KeyError, ValueError, TypeError, IndexError, OSError, RuntimeError) as error:
+    except (
+        KeyError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        IndexError,
+        OSError,
+        RuntimeError,
+    ) as error:
         raise DamagedFile(f"{path} cannot be used: {error}; make it again") from error
 
 

@@ -142,7 +142,15 @@ def load_imager(
         raise MajorantError(f"there is no imager file at {path}; check the path") from error
     try:
         return _rebuilt(tensors, record, make)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, MajorantError) as error:
+    except (
+        KeyError,
+        TypeError,
+        OverflowError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        MajorantError,
+    ) as error:
         raise DamagedFile(
             f"{path} cannot be used: it does not hold a fitted imager ({error}); make it again"
         ) from error

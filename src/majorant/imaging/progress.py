@@ -70,7 +70,7 @@ class Steps:
                 tally.restore(about["tally"])
                 self._number = len(steps)
                 return int(about["done"])
-        except (OSError, ValueError, KeyError, TypeError, IndexError, BadZipFile):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, IndexError, BadZipFile):
             pass
         shown.clear()
         for folder in (self._store, self._folder):

@@ -313,7 +313,14 @@ class Corrections(nn.Module):
             made = cls(settings, grown=grown)
             made.load_state_dict(tensors)
             return made, dict(info["card"])
-        except (KeyError, IndexError, TypeError, RuntimeError, MajorantError) as error:
+        except (
+            KeyError,
+            IndexError,
+            TypeError,
+            OverflowError,
+            RuntimeError,
+            MajorantError,
+        ) as error:
             raise DamagedFile(
                 f"{path} cannot be used: it does not hold corrections ({error})."
             ) from error

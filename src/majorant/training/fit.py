@@ -330,7 +330,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         held = json.loads(path.read_text())
         held["recipe"].keys()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
         raise MajorantError(
             f"{path} is no configuration of a run; restore it from a copy, or start the run anew"
         ) from error

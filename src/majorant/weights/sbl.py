@@ -143,7 +143,7 @@ def floors_of(card: Mapping[str, Any]) -> tuple[float, float, float] | None:
         return None
     try:
         first, second, third = (float(floor) for floor in held["floors"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, OverflowError, ValueError) as error:
         raise DamagedFile("the card's recalibration does not hold three floors") from error
     if not all(math.isfinite(floor) and floor >= 0 for floor in (first, second, third)):
         raise DamagedFile(f"the card's floors are {held['floors']}; expected numbers of 0 or more")
