@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,16 +16,17 @@ from majorant import __version__
 from majorant.errors import MajorantError
 from majorant.files.archive import content_hash
 from majorant.findings.regions.scores import LINEAR, OTHERS, Density
-from majorant.forward.bank import BELIEVED_SKULL, HeadBank, HeadSpread
-from majorant.forward.bem import SKULLS
+from majorant.findings.regions.support import Seen
+from majorant.forward.bank import HeadBank, HeadSpread
+from majorant.head.elsewhere import spread_around
 from majorant.head.model import as_tensor
 from majorant.head.places import Places, locate
-from majorant.head.template import child_of
 from majorant.imager.estimate import combined
 from majorant.imager.inverse import Job
 from majorant.simulate.sparse import homes
 
 if TYPE_CHECKING:
+    from majorant.head.skull import SkullSaid
     from majorant.imager.imager import SourceImager
 
 __all__ = ["CalibratedCortex", "Simulated", "Window", "cortex_of", "why_not"]
@@ -100,18 +102,11 @@ class Window:
 
 def why_not(imager: SourceImager) -> str | None:
     """Why an imager's estimates have no regions, as a sentence; None where they have."""
-    own = "Regions are calibrated on heads around the template"
-    if imager.alignment_ is None or imager.leadfield_.subject != "fsaverage":
-        return f"{own}, and this is another head: there are none for it yet."
-    if imager.heads > 1:
+    if imager.around_ is None:
         return (
-            "Regions are calibrated on estimates of one head, and this one is a mean over "
-            f"{imager.heads}: there are none for it yet."
+            "Regions are calibrated on heads drawn around the believed one, and of this one only "
+            "the lead field is known; fit to a recording on the template, or with a subject."
         )
-    if imager.alignment_.by == "warp":
-        return f"{own}, and this one was warped to the person; take head='template' to have them."
-    if imager.alignment_.age is not None and child_of(imager.age) is not None:
-        return f"{own} of an adult, and this one is a child's: there are none for it yet."
     return None
 
 
@@ -127,31 +122,29 @@ class Simulated:
     cortex : CalibratedCortex
     nave : int
         Trials behind the data.
+    said : SkullSaid or None
+        What a recording says of the skull: heads are drawn as often as it makes them likely.
     """
 
     imager: SourceImager
     bank: HeadBank
     cortex: CalibratedCortex
     nave: int
+    said: SkullSaid | None = None
 
     @classmethod
-    def of(cls, imager: SourceImager, nave: int) -> Simulated:
+    def of(cls, imager: SourceImager, nave: int, said: SkullSaid | None = None) -> Simulated:
         """Find the bank and the cortex of a fitted imager.
 
         Raises
         ------
         MajorantError
-            If it has a head that the bank does not know.
+            If nothing is known of its head but the lead field.
         """
-        reason, alignment = why_not(imager), imager.alignment_
-        if reason is not None or alignment is None:
-            raise MajorantError(f"no regions can be had: {reason}")
-        from majorant.forward.template_bank import template_anatomy
-
-        # Electrodes lie where the template has them: the believed head is that of the imager.
-        bank = HeadBank(template_anatomy(), alignment.ch_names, alignment.positions)
-        bank = bank.pick(imager.info_["ch_names"])
-        return cls(imager, bank, cortex_of(imager, bank), nave)
+        if imager.around_ is None:
+            raise MajorantError(f"no regions can be had: {why_not(imager)}")
+        bank = imager.around_().pick(imager.info_["ch_names"])
+        return cls(imager, bank, cortex_of(imager, bank), nave, said)
 
     @property
     def density(self) -> Density:
@@ -161,10 +154,18 @@ class Simulated:
     @property
     def spread(self) -> HeadSpread:
         """In what heads differ: skulls conduct around what is believed."""
-        usual = HeadSpread()
-        factor = (self.imager.skull or BELIEVED_SKULL) / BELIEVED_SKULL
-        low, high = (min(max(factor * k, SKULLS[0]), SKULLS[1]) for k in usual.skull)
-        return replace(usual, skull=(low, high))
+        alignment = self.imager.alignment_
+        measured = alignment is None or alignment.by == "warp"
+        own = measured or (alignment.age is not None)
+        # The template has shapes of the skull that all caps share; other heads would need theirs.
+        around = spread_around(self.bank, measured)
+        spread = around if own else replace(HeadSpread(), skull=around.skull)
+        return spread if self.said is None else self.said.weighted(spread)
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What the sensors see of every location, in the believed head."""
+        return Seen.of(self.rows @ self.bank.believed_fine.gain, self.cortex)
 
     @property
     def rows(self) -> Tensor:
@@ -202,32 +203,43 @@ class Simulated:
         white = content_hash((1e6 * self.rows / self.rows.abs().max()).round().long().tolist())
         settings = replace(imager.settings, subjects_dir=None, region=None)
         parts = [__version__, repr(settings), self._snr(), imager.leadfield_.fingerprint(), white]
+        parts += [self.bank.electrodes.round(6).tolist(), repr(self.spread)]
         size = float(f"{float(self.rows.abs().max()):.6g}")
         return content_hash([*parts, size, repr(window), repr(self.density), n, seed])
 
 
 def cortex_of(imager: SourceImager, bank: HeadBank) -> CalibratedCortex:
-    """Areas and depths of the locations of an imager on the template."""
-    lead = imager.leadfield_
+    """Areas and depths of the locations of an imager."""
+    lead, alignment = imager.leadfield_, imager.alignment_
     places = locate(lead)
     home = homes(bank.believed_fine, lead).numpy()
-    inside = home >= 0
+    inside, areas = home >= 0, _vertex_areas(bank)
     area = np.zeros(lead.n_locations)
-    np.add.at(area, home[inside], _vertex_areas()[inside])
-    away = KDTree(bank.electrodes).query(lead.positions.numpy())[0]
+    np.add.at(area, home[inside], areas[inside])
+    if alignment is None:
+        electrodes = bank.electrodes
+    else:
+        # Sources of a warped template keep their places, and these are the electrodes there.
+        electrodes = alignment.positions
+        area *= (alignment.size or 1.0) ** 2
+    away = KDTree(electrodes).query(lead.positions.numpy())[0]
     order = np.argsort(away, kind="stable")
     share = np.empty(len(away))
     share[order] = (np.cumsum(area[order]) - area[order] / 2) / area.sum()
     return CalibratedCortex(places, area, np.minimum((3 * share).astype(np.int64), 2), home)
 
 
-def _vertex_areas() -> NDArray[np.float64]:
-    """A third of the area of every triangle around a vertex of the fine mesh, cm2."""
+def _vertex_areas(bank: HeadBank) -> NDArray[np.float64]:
+    """A third of the area of every triangle around a vertex of the fine mesh, cm2.
+
+    Of the template on the surface half way between white matter and pia.
+    """
     from majorant.forward.template import template_surfaces
 
-    surfaces, out = template_surfaces(), []
-    for points, faces in zip(surfaces.mid, surfaces.faces, strict=True):
-        a, b, c = (1e2 * points[faces[:, k]].astype(float) for k in range(3))
-        size = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
-        out.append(np.bincount(faces.ravel(), np.repeat(size / 3, 3), minlength=len(points)))
-    return np.concatenate(out)
+    own = bank.anatomy
+    points, faces = own.positions, own.faces
+    if own.subject == "fsaverage":
+        points = template_surfaces().mid.reshape(-1, 3).astype(float)
+    a, b, c = (1e2 * points[faces[:, k]] for k in range(3))
+    size = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    return np.bincount(faces.ravel(), np.repeat(size / 3, 3), minlength=len(points))
