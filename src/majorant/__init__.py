@@ -22,6 +22,7 @@ _HOMES = {
     "SourceImager": "majorant.imager.imager",
     "Status": "majorant.problem",
     "make": "majorant.registry",
+    "recover": "majorant.arrays",
     "solve": "majorant.solvers.loop",
 }
 
@@ -38,6 +39,7 @@ __all__ = [
     "Status",
     "__version__",
     "make",
+    "recover",
     "solve",
 ]
 
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
         Solution,
         Status,
     )
+    from majorant.arrays import recover
     from majorant.registry import make
     from majorant.solvers.loop import solve
 
