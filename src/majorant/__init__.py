@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from majorant.arrays import recover
     from majorant.forward.leadfield import Leadfield
     from majorant.imager.imager import SourceImager
     from majorant.majorants.guard import Guard
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
         Solution,
         Status,
     )
-    from majorant.arrays import recover
     from majorant.registry import make
     from majorant.solvers.loop import solve
 

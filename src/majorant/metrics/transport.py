@@ -19,6 +19,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from majorant.extras import needed
 from majorant.forward.leadfield import Leadfield
 from majorant.metrics.localisation import Interval, bootstrap, roc_area
 from majorant.problem import MajorantError
@@ -194,8 +195,7 @@ def earth_mover(real: np.ndarray, found: np.ndarray, cost: np.ndarray) -> float:
         Not negative; normalised here. A map of zeros counts as uniform: it says nothing.
     cost : ndarray, shape (n_real, n_found)
     """
-    import ot
-
+    ot = needed("ot")
     a, b = (map_ if map_.max() > 0 else np.ones_like(map_) for map_ in (real, found))
     rows, columns = (np.flatnonzero(map_ > SUPPORT * map_.max()) for map_ in (a, b))
     p, q = a[rows] / a[rows].sum(), b[columns] / b[columns].sum()
