@@ -9,6 +9,9 @@ STAMP := .venv/.installed
 # One thread for each of the two test workers: more would only get in each other's way.
 # numba sets the number for torch as well, when it starts its own.
 TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+# deepinv asks for torchvision, which comes for the wheels of torch with CUDA alone; the bridge and
+# its tests do without.
+BRIDGED := deepinv einops natsort
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test coverage check bench figures-check docs clean
@@ -25,6 +28,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable ".[test,check]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--constraint constraints.txt $(BRIDGED)
 	@touch $@
 
 demo: $(STAMP) ## Image a simulated evoked response with known sources; writes out/demo
