@@ -25,6 +25,7 @@ from majorant.forward.cortex import grow_patch, lobe
 from majorant.forward.leadfield import Leadfield
 from majorant.head.places import Places, locate
 from majorant.imaging.result import ImageResult
+from majorant.randomness import takes_rng
 from majorant.recording.file import Recording
 from majorant.recording.prepare import Prepared, prepare
 from majorant.recording.settings import Preparation
@@ -104,6 +105,7 @@ class Demo:
     truth: DemoTruth
 
 
+@takes_rng
 def demo_recording(
     seed: int = 0,
     settings: DemoSettings | None = None,
