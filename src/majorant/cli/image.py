@@ -14,6 +14,7 @@ from majorant.cli.given import there
 from majorant.cli.image_bids import Selection, run_bids
 from majorant.cli.image_conditions import run_conditions
 from majorant.cli.image_one import loaded, run_one
+from majorant.cli.image_spectra import Against, BandEdges, Stretch
 from majorant.cli.options import RECORDING
 from majorant.cli.records import spread
 from majorant.cli.typed import shared
@@ -23,6 +24,7 @@ from majorant.errors import MajorantError
 if TYPE_CHECKING:
     from majorant.imaging.result import ImageSettings
     from majorant.recording.settings import Preparation
+    from majorant.spectra.power import BandSettings
 
 
 @spread
@@ -43,6 +45,9 @@ def image(
     roi: own.Roi = None,
     export: own.Export = None,
     region: own.Region = None,
+    band: BandEdges = None,
+    to_band: Against = None,
+    stretch: Stretch = None,
     output: own.NamedFolder = None,
     raw: Annotated[
         bool,
@@ -66,12 +71,19 @@ def image(
     \b
     majorant image rec.set --montage caps.locs --event square --filter 1 40
     majorant image rec-ave.fif --condition A --condition B --contrast A-B
+    majorant image rest.fif --band 8 12
     """
     preparation = recording.settings()
     imaging = sources.settings(
         solver, option=option, uncertainty=uncertainty, region=region, atlas=atlas, roi=roi,
         export=export,
     )  # fmt: skip
+    asked = _spectrum(band, to_band, stretch)
+    if asked is not None and (raw or demo or bids is not None or contrast is not None):
+        raise MajorantError(
+            "--band images the trials of one recording; leave --raw, --demo, --bids and --contrast "
+            "out"
+        )
     if raw and (imaging.roi or imaging.export):
         raise MajorantError("--roi and --export are of averages; leave them out with --raw")
     voice = Voice(quiet)
@@ -97,9 +109,14 @@ def image(
         raise MajorantError("--region is of the peaks of an average; leave it out with --raw")
     if raw and file is None:
         raise MajorantError("--raw images a recording, and --demo is none; name a file")
-    target = (
-        output if output is not None else Path("out") / _folder(file, preparation, imaging, raw)
-    )
+    target = output or Path("out") / _folder(file, preparation, imaging, raw, asked)
+    if asked is not None and file is not None:
+        from majorant.cli.image_spectra import run_band
+
+        run_band(
+            file, preparation, imaging, asked, target, overwrite=overwrite, voice=voice, json=json
+        )
+        return
     held = None
     if file is not None and not raw and (contrast is not None or _several(preparation)):
         from majorant.recording.average import separate
@@ -127,14 +144,35 @@ def _several(preparation: Preparation) -> bool:
     return isinstance(preparation.choice, tuple) or "," in (preparation.choice or "")
 
 
-def _folder(file: Path | None, preparation: Preparation, imaging: ImageSettings, raw: bool) -> str:
+def _spectrum(
+    band: tuple[float, float] | None, against: tuple[float, float] | None, stretch: float | None
+) -> BandSettings | None:
+    """What is asked of a spectrum; None where nothing is."""
+    if band is None:
+        if against is not None or stretch is not None:
+            raise MajorantError("--to-band and --stretch belong to --band; give it as LOW HIGH, Hz")
+        return None
+    from majorant.spectra.power import BandSettings
+
+    return BandSettings(band, against, stretch=stretch)
+
+
+def _folder(
+    file: Path | None,
+    preparation: Preparation,
+    imaging: ImageSettings,
+    raw: bool,
+    asked: BandSettings | None = None,
+) -> str:
     """Name of the results: recording, conditions and solver, so that runs do not collide."""
     from majorant.words import file_labels
 
     choice = preparation.choice
     asked = [] if choice is None else [choice] if isinstance(choice, str) else list(choice)
     conditions = "-".join(file_labels(asked))[:80].strip("-")
-    parts = [_stem(file) if file else "demo", conditions, "raw" if raw else "", imaging.solver]
+    band = "" if asked is None else "{:g}-{:g}-Hz".format(*asked.band)
+    stem = _stem(file) if file else "demo"
+    parts = [stem, conditions, "raw" if raw else "", band, imaging.solver]
     return "-".join(part for part in parts if part)
 
 
