@@ -225,9 +225,9 @@ def test_what_cannot_be_is_refused(rest: Any, files: dict[str, Path], head: str)
             prepare_trials(recording, wrong, BandSettings((8, 12)))
     with pytest.raises(MajorantError, match="leave one of them out"):
         Preparation(event="eyes", stretch=2.0)
+    asked = BandSettings((8, 12))
+    prepared = prepare_trials(recording, Preparation(), asked)
     with pytest.raises(MajorantError, match="time courses"):
-        asked = BandSettings((8, 12))
-        prepared = prepare_trials(recording, Preparation(), asked)
         image_band(prepared, ImageSettings("mm-net"), asked)
 
 

@@ -1,4 +1,4 @@
-"""What a fitted imager does with each kind of data: averages, trials, covariances, spectra, streams.
+"""What a fitted imager does with averages, trials, covariances, spectra and streams.
 
 A solver that has one kernel for all data gives MNE's lazy estimates, which hold the kernel and the
 whitened data and multiply them when their values are first asked for. Continuous data are read and

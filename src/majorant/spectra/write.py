@@ -1,4 +1,4 @@
-"""Results of a band into one folder: maps, tables, `summary.json`, `report.html`; all or nothing."""
+"""Results of a band into one folder: maps, tables, summary and page; all or nothing."""
 
 from __future__ import annotations
 
