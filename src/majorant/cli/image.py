@@ -14,7 +14,7 @@ from majorant.cli.given import there
 from majorant.cli.image_bids import Selection, run_bids
 from majorant.cli.image_conditions import run_conditions
 from majorant.cli.image_one import loaded, run_one
-from majorant.cli.image_spectra import Against, BandEdges, Stretch
+from majorant.cli.image_spectra import SpectralOptions, run_band
 from majorant.cli.options import RECORDING
 from majorant.cli.records import spread
 from majorant.cli.typed import shared
@@ -45,9 +45,7 @@ def image(
     roi: own.Roi = None,
     export: own.Export = None,
     region: own.Region = None,
-    band: BandEdges = None,
-    to_band: Against = None,
-    stretch: Stretch = None,
+    spectra: SpectralOptions,
     output: own.NamedFolder = None,
     raw: Annotated[
         bool,
@@ -78,41 +76,17 @@ def image(
         solver, option=option, uncertainty=uncertainty, region=region, atlas=atlas, roi=roi,
         export=export,
     )  # fmt: skip
-    asked = _spectrum(band, to_band, stretch)
-    if asked is not None and (raw or demo or bids is not None or contrast is not None):
-        raise MajorantError(
-            "--band images the trials of one recording; leave --raw, --demo, --bids and --contrast "
-            "out"
-        )
-    if raw and (imaging.roi or imaging.export):
-        raise MajorantError("--roi and --export are of averages; leave them out with --raw")
+    asked = spectra.settings()
+    _check(raw, demo, file, region, imaging, contrast, bids, asked, selection)
     voice = Voice(quiet)
     if bids is not None:
-        if demo or file is not None:
-            raise MajorantError("--bids images a data set; leave the recording or --demo out")
-        if contrast is not None:
-            raise MajorantError("--contrast is of one recording; leave it out with --bids")
         run_bids(
             bids, selection, preparation, imaging, output, continuous=raw, overwrite=overwrite,
             command=shared(sys.argv), voice=voice, json=json,
         )  # fmt: skip
         return
-    if selection != Selection():
-        raise MajorantError("--task, --subjects, --jobs and --dask belong to --bids; give its root")
-    if demo == (file is not None):
-        raise MajorantError(
-            "a recording and --demo were both given; choose one"
-            if demo
-            else "no recording was given; name a file, or take --demo"
-        )
-    if raw and region is not None:
-        raise MajorantError("--region is of the peaks of an average; leave it out with --raw")
-    if raw and file is None:
-        raise MajorantError("--raw images a recording, and --demo is none; name a file")
     target = output or Path("out") / _folder(file, preparation, imaging, raw, asked)
     if asked is not None and file is not None:
-        from majorant.cli.image_spectra import run_band
-
         run_band(
             file, preparation, imaging, asked, target, overwrite=overwrite, voice=voice, json=json
         )
@@ -144,17 +118,43 @@ def _several(preparation: Preparation) -> bool:
     return isinstance(preparation.choice, tuple) or "," in (preparation.choice or "")
 
 
-def _spectrum(
-    band: tuple[float, float] | None, against: tuple[float, float] | None, stretch: float | None
-) -> BandSettings | None:
-    """What is asked of a spectrum; None where nothing is."""
-    if band is None:
-        if against is not None or stretch is not None:
-            raise MajorantError("--to-band and --stretch belong to --band; give it as LOW HIGH, Hz")
-        return None
-    from majorant.spectra.power import BandSettings
-
-    return BandSettings(band, against, stretch=stretch)
+def _check(
+    raw: bool,
+    demo: bool,
+    file: Path | None,
+    region: float | None,
+    imaging: ImageSettings,
+    contrast: str | None,
+    bids: Path | None,
+    asked: BandSettings | None,
+    selection: Selection,
+) -> None:
+    """Refuse what does not go together, before anything is read."""
+    if raw and (imaging.roi or imaging.export):
+        raise MajorantError("--roi and --export are of averages; leave them out with --raw")
+    if asked is not None and (raw or demo or bids is not None or contrast is not None):
+        raise MajorantError(
+            "--band images the trials of one recording; leave --raw, --demo, --bids and --contrast "
+            "out"
+        )
+    if bids is not None:
+        if demo or file is not None:
+            raise MajorantError("--bids images a data set; leave the recording or --demo out")
+        if contrast is not None:
+            raise MajorantError("--contrast is of one recording; leave it out with --bids")
+        return
+    if selection != Selection():
+        raise MajorantError("--task, --subjects, --jobs and --dask belong to --bids; give its root")
+    if demo == (file is not None):
+        raise MajorantError(
+            "a recording and --demo were both given; choose one"
+            if demo
+            else "no recording was given; name a file, or take --demo"
+        )
+    if raw and region is not None:
+        raise MajorantError("--region is of the peaks of an average; leave it out with --raw")
+    if raw and file is None:
+        raise MajorantError("--raw images a recording, and --demo is none; name a file")
 
 
 def _folder(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json as jsons
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +19,7 @@ from majorant.errors import MajorantError
 if TYPE_CHECKING:
     from majorant.imaging.result import ImageSettings
     from majorant.recording.settings import Preparation
-    from majorant.spectra.power import PowerMap
+    from majorant.spectra.power import BandSettings, PowerMap
 
 PANEL = "Rest, rhythms, networks"
 
@@ -44,11 +45,38 @@ Stretch = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class SpectralOptions:
+    """What is asked of spectra instead of a response."""
+
+    band: BandEdges = None
+    to_band: Against = None
+    stretch: Stretch = None
+
+    def settings(self) -> BandSettings | None:
+        """What these options mean; None where nothing is asked of spectra.
+
+        Raises
+        ------
+        MajorantError
+            If a band is none, or what belongs to a band stands alone.
+        """
+        if self.band is None:
+            if self != SpectralOptions():
+                raise MajorantError(
+                    "--to-band and --stretch belong to --band; give it as LOW HIGH, Hz"
+                )
+            return None
+        from majorant.spectra.power import BandSettings
+
+        return BandSettings(self.band, self.to_band, stretch=self.stretch)
+
+
 def run_band(
     file: Path,
     preparation: Preparation,
     imaging: ImageSettings,
-    asked: Any,
+    asked: BandSettings,
     target: Path,
     *,
     overwrite: bool = False,
