@@ -68,7 +68,6 @@ def image(
 
     \b
     majorant image rec.set --montage caps.locs --event square --filter 1 40
-    majorant image rec-ave.fif --condition A --condition B --contrast A-B
     majorant image rest.fif --band 8 12
     """
     preparation = recording.settings()

@@ -12,6 +12,8 @@ import typer
 
 from majorant.cli.answer import deliver
 from majorant.cli.image_one import loaded
+from majorant.cli.options import RECORDING
+from majorant.cli.screen import RARE
 from majorant.cli.typed import shared
 from majorant.cli.voice import Voice, out, plain, show_table, tell, timed
 from majorant.errors import MajorantError
@@ -21,14 +23,12 @@ if TYPE_CHECKING:
     from majorant.recording.settings import Preparation
     from majorant.spectra.power import BandSettings, PowerMap
 
-PANEL = "Rest, rhythms, networks"
-
 BandEdges = Annotated[
     tuple[float, float] | None,
     typer.Option(
         metavar="LOW HIGH",
-        help="Image the power of a band, Hz: of rest, or of the trials of --event.",
-        rich_help_panel=PANEL,
+        help="Power of a band, Hz, at rest or around --event.",
+        rich_help_panel=RECORDING,
     ),
 ]
 Against = Annotated[
@@ -36,12 +36,12 @@ Against = Annotated[
     typer.Option(
         metavar="LOW HIGH",
         help="Divide by the power of another band, Hz.",
-        rich_help_panel=PANEL,
+        rich_help_panel=RARE,
     ),
 ]
 Stretch = Annotated[
     float | None,
-    typer.Option(help="Length of stretches at rest, s.", rich_help_panel=PANEL),
+    typer.Option(help="Length of stretches at rest, s.", rich_help_panel=RARE),
 ]
 
 
