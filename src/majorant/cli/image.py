@@ -161,7 +161,7 @@ def _folder(
     preparation: Preparation,
     imaging: ImageSettings,
     raw: bool,
-    asked: BandSettings | None = None,
+    spectrum: BandSettings | None = None,
 ) -> str:
     """Name of the results: recording, conditions and solver, so that runs do not collide."""
     from majorant.words import file_labels
@@ -169,7 +169,7 @@ def _folder(
     choice = preparation.choice
     asked = [] if choice is None else [choice] if isinstance(choice, str) else list(choice)
     conditions = "-".join(file_labels(asked))[:80].strip("-")
-    band = "" if asked is None else "{:g}-{:g}-Hz".format(*asked.band)
+    band = "" if spectrum is None else "{:g}-{:g}-Hz".format(*spectrum.band)
     stem = _stem(file) if file else "demo"
     parts = [stem, conditions, "raw" if raw else "", band, imaging.solver]
     return "-".join(part for part in parts if part)
