@@ -26,6 +26,7 @@ from majorant.forward.leadfield import Leadfield
 from majorant.head.places import Places, locate
 from majorant.imaging.result import ImageResult, with_truth
 from majorant.metrics.localisation import Localisation
+from majorant.randomness import takes_rng
 from majorant.recording.file import Recording
 from majorant.recording.prepare import Prepared, prepare
 from majorant.recording.settings import Preparation
@@ -111,6 +112,7 @@ class Demo:
     truth: DemoTruth
 
 
+@takes_rng
 def demo_recording(
     seed: int = 0,
     settings: DemoSettings | None = None,

@@ -26,6 +26,7 @@ from majorant.imager.courses import RegionCourses
 from majorant.imager.imager import SourceImager
 from majorant.imager.settings import ImagerSettings
 from majorant.problem import MajorantError
+from majorant.randomness import takes_rng
 from majorant.recording.prepare import Prepared
 from majorant.report.headline import headline
 from majorant.words import THIN
@@ -38,6 +39,7 @@ TEMPLATE_CITATION = "Fischl, Sereno, Tootell & Dale (1999), High-resolution inte
 TEMPLATE_CITATION += "(fsaverage), doi:10.1002/(SICI)1097-0193(1999)8:4<272::AID-HBM10>3.0.CO;2-4"
 
 
+@takes_rng
 @dataclass(frozen=True)
 class ImageSettings(ImagerSettings):
     """How a prepared recording is imaged: the imager, and what is asked of its estimate.

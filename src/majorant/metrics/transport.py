@@ -23,6 +23,7 @@ from majorant.extras import needed
 from majorant.forward.leadfield import Leadfield
 from majorant.metrics.localisation import Interval, bootstrap, roc_area
 from majorant.problem import MajorantError
+from majorant.randomness import takes_rng
 
 SUPPORT = 1e-3
 """Entries of a map below this share of its maximum are left out of the transport."""
@@ -72,6 +73,7 @@ class SparseScores:
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
+    @takes_rng
     def summary(self, resamples: int = 2000, seed: int = 0) -> dict[str, Interval]:
         """Mean and 95 % interval of every metric, by name."""
         names = [field.name for field in dataclasses.fields(self)]
