@@ -121,8 +121,8 @@ class InvertMEEG:
     Parameters
     ----------
     recipe : {"focal", "several", "extended", "noisy"}
-    leadfield : Leadfield, optional
-        None: biosemi32 on the template, ico2.
+    leadfield : Leadfield
+        The published one is ``template_leadfield("biosemi32", space="ico2", fixed=True)``.
     n : int
     seed : int
 
@@ -139,18 +139,14 @@ class InvertMEEG:
 
     def __init__(
         self,
-        recipe: RecipeName = "focal",
-        leadfield: Leadfield | None = None,
+        recipe: RecipeName,
+        leadfield: Leadfield,
         *,
         n: int = N_SAMPLES,
         seed: int = 42,
     ) -> None:
         if recipe not in RECIPES:
             raise MajorantError(f"there is no set {recipe!r}; choose from {', '.join(RECIPES)}")
-        if leadfield is None:
-            from majorant.forward.template import template_leadfield
-
-            leadfield = template_leadfield("biosemi32", space="ico2", fixed=True)
         if leadfield.n_orient != 1 or len(leadfield.edges) == 0:
             raise MajorantError(
                 "these sources need one column a location, and neighbours; take "
