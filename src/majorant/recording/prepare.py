@@ -19,8 +19,10 @@ from majorant.recording.channels import check_samples, eeg_names, require_eeg
 from majorant.recording.electrodes import settle
 from majorant.recording.faults import bridged, mark_silence, say_saturated, without_silence
 from majorant.recording.file import UNREADABLE, Recording
+from majorant.recording.kin import NO_KIN, Kin, kin_of
 from majorant.recording.montage import read_montage
 from majorant.recording.noise import (
+    NoiseData,
     check_covariance,
     noise_of,
     read_covariance,
@@ -142,7 +144,8 @@ def prepare(
     window = _remove_baseline(averaged, settings, account)
     eog, eog_names = _take_eog(evoked)
     space = reference(evoked, averaged.trials, account, settings.rank)
-    noise_kind, cov = _noise(averaged, evoked, space, window, settings, renamed, account)
+    kin = kin_of(recording, evoked, good_info(evoked)["ch_names"], settings, renamed)
+    noise_kind, cov = _noise(averaged, evoked, space, window, settings, renamed, account, kin)
     _crop(evoked, settings, account)
     return Prepared(
         evoked=evoked,
@@ -432,16 +435,19 @@ def _noise(
     settings: Preparation,
     renamed: dict[str, str],
     account: Account,
+    kin: Kin = NO_KIN,
 ) -> tuple[str, Any]:
-    info = good_info(evoked)
+    info, nave = good_info(evoked), int(evoked.nave)
     if settings.noise_cov is not None:
         given = read_covariance(Path(settings.noise_cov).expanduser(), renamed, account)
         check_covariance(given, info, space.rank if space.lost else None)
         return "file", within(given, info, space)
-    trials, behind = averaged.trials(info["ch_names"]), 1
+    trials = averaged.trials(info["ch_names"])
     if trials is None:
-        trials, behind = evoked.get_data(picks=info["ch_names"])[None], int(evoked.nave)
-    return noise_of(trials, evoked.times, info, behind, int(evoked.nave), window, space, account)
+        heard = NoiseData(evoked.get_data(picks=info["ch_names"])[None], nave, kin)
+    else:
+        heard = NoiseData(trials)
+    return noise_of(heard, evoked.times, info, nave, window, space, account)
 
 
 def _crop(evoked: Any, settings: Preparation, account: Account) -> None:
