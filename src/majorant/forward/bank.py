@@ -54,6 +54,7 @@ from majorant.forward.deform import deform_cortex, thicken, turned_by
 from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.forward.mesh import MeshSample, nearest_on_surface
 from majorant.forward.topography_errors import TopographyErrors, topography_errors
+from majorant.randomness import takes_rng
 
 __all__ = ["SPLITS", "DrawnHead", "HeadBank", "HeadSpread", "skull_bin"]
 
@@ -340,6 +341,7 @@ class HeadBank:
     def _sample(self) -> MeshSample:
         return MeshSample(self.true.faces, len(self.true.positions))
 
+    @takes_rng
     def draw(
         self,
         n: int,
@@ -367,6 +369,7 @@ class HeadBank:
         """
         return list(self.iterate(n, seed, split=split, spread=spread, start=start))
 
+    @takes_rng
     def iterate(
         self,
         n: int,
@@ -403,6 +406,7 @@ class HeadBank:
         """Return the bank whose drawn heads have another cortex in the same skull."""
         return self._other(true=true)
 
+    @takes_rng
     def error_covariance(
         self,
         n: int,

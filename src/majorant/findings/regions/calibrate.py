@@ -24,6 +24,7 @@ from majorant.findings.regions.scores import ranks
 from majorant.findings.regions.simulated import CalibratedCortex, Simulated, Window
 from majorant.findings.regions.support import standing
 from majorant.metrics.peaks import list_peaks
+from majorant.randomness import takes_rng
 from majorant.simulate.everyday.trials import Drawn, Trials, drawn_trials, with_noise
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Calibration:
         return float(p_values(self.weight[hit], self.weight_trial[hit], height))
 
 
+@takes_rng
 def calibrated(
     imager: SourceImager,
     window: Window,

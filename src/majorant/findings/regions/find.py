@@ -29,6 +29,7 @@ from majorant.findings.regions.support import ALPHA, standing, supported
 from majorant.forward.cortex import lobe
 from majorant.head.places import locate
 from majorant.imager.estimate import combined
+from majorant.randomness import takes_rng
 
 if TYPE_CHECKING:
     from majorant.head.skull import SkullSaid
@@ -80,6 +81,7 @@ def expected_areas(calibration: Calibration, coverage: float) -> Array:
     )
 
 
+@takes_rng
 def find_regions(
     imager: SourceImager,
     evoked: Any,
