@@ -38,7 +38,7 @@ from majorant.findings.regions.conformal import p_values
 from majorant.findings.regions.find import Limits, find_regions
 from majorant.findings.regions.scores import ranks
 from majorant.findings.regions.simulated import Simulated, Window
-from majorant.findings.regions.support import ALPHA, standing, supported
+from majorant.findings.regions.support import ALPHA, standing
 from majorant.forward.bank import HeadBank, HeadSpread
 from majorant.forward.deform import smooth_field
 from majorant.forward.mesh import nearest_on_surface
@@ -216,7 +216,7 @@ def _judged(
             size = np.abs(values[:, t]).astype(float)
             rank = ranks(size, s, cortex.places.mni, cortex.area, own.density)
             area = float(cortex.area[limits.inside(rank, cortex, 0)].sum())
-            support = supported(calibration, standing(own.seen, s))
+            support = calibration.supported(standing(own.seen, s))
         at = np.array(kept.rows["beside"])
         height = np.array(kept.rows["weight"])
         low = p_values(calibration.weight[real], calibration.weight_trial[real], height)
@@ -232,7 +232,7 @@ def _judged(
                 "support": list(
                     zip(
                         at.tolist(),
-                        supported(calibration, at).tolist(),
+                        calibration.supported(at).tolist(),
                         kept.rows["found"],
                         strict=True,
                     )

@@ -13,8 +13,8 @@ from majorant.findings.regions.conformal import FEWEST, p_values, quantile, thre
 from majorant.findings.regions.find import seldom
 from majorant.findings.regions.scores import LINEAR, OTHERS, ranks
 from majorant.findings.regions.shares import Share
-from majorant.findings.regions.simulated import CalibratedCortex, Window
-from majorant.findings.regions.support import ALPHA, Seen, standing, supported
+from majorant.findings.regions.simulated import Window
+from majorant.findings.regions.support import ALPHA, Seen, standing
 from majorant.forward.leadfield import Leadfield
 from majorant.imager.abilities import check_region
 from majorant.linalg import spd_power
@@ -184,7 +184,7 @@ def test_neither_found_nor_missed_sources_are_called_wrong_more_often_than_said(
         calibration, _ = _second_sources(rng, 101)
         _, new = _second_sources(rng, 1)
         at, hit = new[0]
-        calls[bool(hit)].append(int(supported(calibration, np.array([at]))[0]))
+        calls[bool(hit)].append(int(calibration.supported(np.array([at]))[0]))
         if hit:
             # Where more are missed than found a share of one half flags many that are found.
             naive.append(bool(Share.fitted(calibration.beside, calibration.found)(at) < 0.5))
@@ -199,7 +199,7 @@ def test_neither_found_nor_missed_sources_are_called_wrong_more_often_than_said(
 
 def test_few_trials_leave_support_open() -> None:
     calibration, _ = _second_sources(np.random.default_rng(1), 12)
-    assert not supported(calibration, np.linspace(-9, 9, 7)).any()
+    assert not calibration.supported(np.linspace(-9, 9, 7)).any()
     assert p_values(np.zeros(0), np.zeros(0, np.int64), np.array([0.3])).tolist() == [1.0]
 
 
@@ -214,14 +214,9 @@ def test_a_quantile_and_its_p_value_say_the_same() -> None:
 
 
 def test_a_place_that_is_seen_better_stands_higher() -> None:
-    cortex = CalibratedCortex(
-        None,
-        np.ones(3),
-        np.zeros(3, np.int64),
-        np.array([0, 0, 1, 2, -1]),  # type: ignore[arg-type]
-    )
+    home = np.array([0, 0, 1, 2, -1])
     white = torch.tensor([[3.0, 1.0, 2.0, 0.0, 9.0], [0.0, 0.0, 0.0, 1.0, 9.0]])
-    seen = Seen.of(white.double(), cortex)
+    seen = Seen.of(white.double(), home, 3)
     np.testing.assert_allclose(seen.size, [5**0.5, 2.0, 1.0])
     np.testing.assert_allclose(standing(seen, 1), np.log(seen.size / 2))
 

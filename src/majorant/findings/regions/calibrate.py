@@ -22,7 +22,7 @@ from majorant.files.cache import Cache, Content
 from majorant.findings.regions.conformal import p_values
 from majorant.findings.regions.scores import ranks
 from majorant.findings.regions.simulated import CalibratedCortex, Simulated, Window
-from majorant.findings.regions.support import standing
+from majorant.findings.regions.support import standing, supported
 from majorant.metrics.peaks import list_peaks
 from majorant.randomness import takes_rng
 from majorant.simulate.everyday.trials import Drawn, Trials, drawn_trials, with_noise
@@ -85,6 +85,10 @@ class Calibration:
     weight: NDArray[np.float64]
     real: NDArray[np.float64]
     weight_trial: Index
+
+    def supported(self, at: NDArray[np.float64]) -> NDArray[np.int8]:
+        """Whether sources of some standings would be found: 1, -1 for missed, 0 for left open."""
+        return supported(at, self.beside, self.found, self.beside_trial)
 
     def usual(self, height: NDArray[np.float64]) -> float:
         """How many peaks with a source are as low in the map of their moment, at most."""

@@ -25,7 +25,7 @@ from majorant.findings.regions.conformal import quantile, thresholds
 from majorant.findings.regions.scores import ranks
 from majorant.findings.regions.shares import Share
 from majorant.findings.regions.simulated import CalibratedCortex, Simulated, Window
-from majorant.findings.regions.support import ALPHA, standing, supported
+from majorant.findings.regions.support import ALPHA, standing
 from majorant.forward.cortex import lobe
 from majorant.head.places import locate
 from majorant.imager.estimate import combined
@@ -144,7 +144,7 @@ def find_regions(
         of=tuple(found),
         how=_how(calibration, window, coverage, limits),
         found=Share.fitted(calibration.beside, calibration.found)(at),
-        support=supported(calibration, at) if peaks else np.zeros(len(at), np.int8),
+        support=calibration.supported(at) if peaks else np.zeros(len(at), np.int8),
     )
 
 

@@ -165,7 +165,9 @@ class Simulated:
     @cached_property
     def seen(self) -> Seen:
         """What the sensors see of every location, in the believed head."""
-        return Seen.of(self.rows @ self.bank.believed_fine.gain, self.cortex)
+        return Seen.of(
+            self.rows @ self.bank.believed_fine.gain, self.cortex.home, len(self.cortex.area)
+        )
 
     @property
     def rows(self) -> Tensor:

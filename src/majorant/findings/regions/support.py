@@ -15,17 +15,12 @@ that both ways to be wrong are bounded, and where neither is excluded the map sa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from majorant.findings.regions.conformal import p_values
-
-if TYPE_CHECKING:
-    from majorant.findings.regions.calibrate import Calibration
-    from majorant.findings.regions.simulated import CalibratedCortex
 
 __all__ = ["ALPHA", "Seen", "standing", "supported"]
 
@@ -34,6 +29,7 @@ ALPHA = 0.05
 in cortex called supported."""
 
 Array = NDArray[np.float64]
+Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +45,18 @@ class Seen:
     size: Array
 
     @classmethod
-    def of(cls, white: Tensor, cortex: CalibratedCortex) -> Seen:
-        """Read it off a whitened lead field of the fine mesh, (rank, n_vertices)."""
-        power, home = white.square().sum(dim=0).numpy(), cortex.home
-        kept, n = home >= 0, len(cortex.area)
+    def of(cls, white: Tensor, home: Index, n: int) -> Seen:
+        """Read it off a whitened lead field of the fine mesh.
+
+        Parameters
+        ----------
+        white : Tensor, shape (rank, n_vertices)
+        home : array, shape (n_vertices,)
+            Location of every vertex, -1 for none.
+        n : int
+            Locations.
+        """
+        power, kept = white.square().sum(dim=0).numpy(), home >= 0
         count = np.maximum(np.bincount(home[kept], minlength=n), 1)
         total = np.bincount(home[kept], power[kept], minlength=n)
         return cls(np.sqrt(total / count))
@@ -71,14 +75,17 @@ def standing(seen: Seen, peak: int) -> Array:
     return np.log(ratio)
 
 
-def supported(calibration: Calibration, at: Array, alpha: float = ALPHA) -> NDArray[np.int8]:
+def supported(
+    at: Array, beside: Array, found: Array, trials: Index, alpha: float = ALPHA
+) -> NDArray[np.int8]:
     """Say of standings whether such a source would be found.
 
     Parameters
     ----------
-    calibration : Calibration
     at : array
         Standings.
+    beside, found, trials : array, shape (n,)
+        Standings of simulated sources, whether they were found (0 or 1), and of which trial.
     alpha : float
 
     Returns
@@ -88,7 +95,7 @@ def supported(calibration: Calibration, at: Array, alpha: float = ALPHA) -> NDAr
         1: supported; of those that were missed at most ``alpha`` stood as high. 0: neither, or
         both, which happens where hardly any source is found or missed.
     """
-    c, hit = calibration, calibration.found > 0.5
-    low = p_values(c.beside[hit], c.beside_trial[hit], at) <= alpha
-    high = p_values(-c.beside[~hit], c.beside_trial[~hit], -at) <= alpha
+    hit = found > 0.5
+    low = p_values(beside[hit], trials[hit], at) <= alpha
+    high = p_values(-beside[~hit], trials[~hit], -at) <= alpha
     return high.astype(np.int8) - low.astype(np.int8)
