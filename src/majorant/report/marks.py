@@ -10,7 +10,7 @@ from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["Mark", "draw_marks"]
+__all__ = ["Mark", "bold", "draw_marks"]
 
 WHITE, BLACK = "#ffffff", "#000000"
 Box = tuple[float, float, float, float]
@@ -42,7 +42,7 @@ def draw_marks(
     image: Image.Image, marks: Iterable[tuple[Mark, tuple[float, float]]], radius: float
 ) -> None:
     """Draw marks at pixel positions; `radius`, in pixels, is that of a ring."""
-    pen, font = ImageDraw.Draw(image), _font(round(1.7 * radius))
+    pen, font = ImageDraw.Draw(image), bold(round(1.7 * radius))
     for mark, (x, y) in marks:
         if mark.kind == "dot":
             pen.ellipse(_box(x, y, 0.62 * radius), BLACK)
@@ -73,8 +73,8 @@ def _box(x: float, y: float, radius: float) -> Box:
     return x - radius, y - radius, x + radius, y + radius
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Return the bold sans that matplotlib carries."""
+def bold(size: int) -> ImageFont.FreeTypeFont:
+    """Return the bold sans that matplotlib carries, of a size in pixels."""
     import matplotlib
 
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
