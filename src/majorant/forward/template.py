@@ -47,8 +47,8 @@ __all__ = [
 CONDUCTIVITY = (0.3, 0.006, 0.3)
 """S/m: brain, skull, scalp."""
 
-SPACES = ("regions", "ico5", "ico4", "ico3", "oct6", "oct5", "oct4")
-N_ICO = {"ico5": 10242, "ico4": 2562, "ico3": 642}
+SPACES = ("regions", "ico5", "ico4", "ico3", "ico2", "oct6", "oct5", "oct4")
+N_ICO = {"ico5": 10242, "ico4": 2562, "ico3": 642, "ico2": 162}
 VERSION = 1
 
 Electrodes = str | Mapping[str, Sequence[float] | np.ndarray]
@@ -124,9 +124,9 @@ def template_leadfield(
     ----------
     electrodes : str or mapping of str to sequence of float
         A montage known to MNE, "standard_90", or digitised positions in metres by channel name.
-    space : {"regions", "ico5", "ico4", "ico3", "oct6", "oct5", "oct4"}
-        Source space: 994 regions; 20,484, 5,124 or 1,284 vertices of the icosahedral meshes; or
-        about 8,196, 2,052 or 516 vertices nearest those of an octahedral mesh.
+    space : {"regions", "ico5", "ico4", "ico3", "ico2", "oct6", "oct5", "oct4"}
+        Source space: 994 regions; 20,484, 5,124, 1,284 or 324 vertices of the icosahedral meshes;
+        or about 8,196, 2,052 or 516 vertices nearest those of an octahedral mesh.
     fixed : bool
         Vertices: one column along the pial normal instead of three. Regions have one in any case.
     conductivity : sequence of float, length 3
