@@ -90,7 +90,6 @@ def find_regions(
     coverage: float = 0.9,
     *,
     seed: int = 0,
-    n: int | None = None,
     progress: Progress = None,
     skull: SkullSaid | None = None,
 ) -> Regions:
@@ -110,8 +109,6 @@ def find_regions(
         Probability that a region holds the source of its peak.
     seed : int
         Of the simulations.
-    n : int, optional
-        Trials; see :func:`majorant.findings.regions.calibrate.calibrated`.
     progress : callable, optional
         Called with (done, total).
     skull : SkullSaid, optional
@@ -126,7 +123,7 @@ def find_regions(
     own = Simulated.of(imager, nave, skull)
     times, y = np.asarray(evoked.times, float), imager.problem(evoked).y[0]
     window = Window.of(y, times, float(evoked.info["sfreq"]))
-    calibration = calibrated(imager, window, nave, n=n, seed=seed, progress=progress, simulated=own)
+    calibration = calibrated(imager, window, nave, seed=seed, progress=progress, simulated=own)
     limits, found = Limits(calibration, coverage), []
     real = Share.fitted(calibration.weight, calibration.real)
     for rank, peak in enumerate(peaks):

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
@@ -18,6 +19,7 @@ from majorant.files.archive import content_hash
 from majorant.findings.regions.scores import LINEAR, OTHERS, Density
 from majorant.findings.regions.support import Seen
 from majorant.forward.bank import HeadBank, HeadSpread
+from majorant.forward.leadfield import Leadfield
 from majorant.head.elsewhere import spread_around
 from majorant.head.model import as_tensor
 from majorant.head.places import Places, locate
@@ -36,6 +38,8 @@ MOST_SAMPLES = 100
 STEP_DB = 5.0
 """Levels are calibrated in steps."""
 LEVELS_DB = (-10.0, 25.0)
+ALIKE = 0.8
+"""Correlation of topographies below which the bank is not one around the head that is believed."""
 AT_ONCE = 64_000_000
 """Bytes of estimates that are solved in one batch."""
 
@@ -104,8 +108,9 @@ def why_not(imager: SourceImager) -> str | None:
     """Why an imager's estimates have no regions, as a sentence; None where they have."""
     if imager.around_ is None:
         return (
-            "Regions are calibrated on heads drawn around the believed one, and of this one only "
-            "the lead field is known; fit to a recording on the template, or with a subject."
+            "Regions are calibrated on heads drawn around the believed one, and of this one too "
+            "little is known: fit to EEG on the template, with a subject that has sphere.reg, or "
+            "with a forward of a cortex and its mesh."
         )
     return None
 
@@ -144,7 +149,26 @@ class Simulated:
         if imager.around_ is None:
             raise MajorantError(f"no regions can be had: {why_not(imager)}")
         bank = imager.around_().pick(imager.info_["ch_names"])
-        return cls(imager, bank, cortex_of(imager, bank), nave, said)
+        own = cls(imager, bank, cortex_of(imager, bank), nave, said)
+        if imager.alignment_ is None and (found := own.alike()) < ALIKE:
+            raise MajorantError(
+                "no regions can be had: the lead field is not what its electrodes would see of its "
+                f"cortex in a head of usual shells (median correlation {found:.2f}, at least "
+                f"{ALIKE:g} is expected); check that electrodes and forward share their frame"
+            )
+        return own
+
+    def alike(self) -> float:
+        """Median correlation over locations of the imager's topographies and the bank's."""
+        lead, home = self.imager.leadfield_, torch.as_tensor(self.cortex.home)
+        fine, kept = self.bank.believed_fine.gain, home >= 0
+        ours = fine.new_zeros(len(fine), lead.n_locations)
+        ours.index_add_(1, home[kept], fine[:, kept])
+        # The normal is the last column of a location, or the only one.
+        theirs = lead.gain[:, lead.n_orient - 1 :: lead.n_orient]
+        there = (ours.norm(dim=0) > 0) & (theirs.norm(dim=0) > 0)
+        both = [part[:, there] - part[:, there].mean(dim=0) for part in (ours, theirs)]
+        return float(torch.cosine_similarity(*both, dim=0).median())
 
     @property
     def density(self) -> Density:
@@ -219,16 +243,28 @@ def cortex_of(imager: SourceImager, bank: HeadBank) -> CalibratedCortex:
     area = np.zeros(lead.n_locations)
     np.add.at(area, home[inside], areas[inside])
     if alignment is None:
-        electrodes = bank.electrodes
+        away = KDTree(bank.electrodes).query(_middles(bank.anatomy.positions, home, lead))[0]
     else:
         # Sources of a warped template keep their places, and these are the electrodes there.
-        electrodes = alignment.positions
+        away = KDTree(alignment.positions).query(lead.positions.numpy())[0]
         area *= (alignment.size or 1.0) ** 2
-    away = KDTree(electrodes).query(lead.positions.numpy())[0]
     order = np.argsort(away, kind="stable")
     share = np.empty(len(away))
     share[order] = (np.cumsum(area[order]) - area[order] / 2) / area.sum()
     return CalibratedCortex(places, area, np.minimum((3 * share).astype(np.int64), 2), home)
+
+
+def _middles(positions: NDArray[np.float64], home: Index, lead: Leadfield) -> NDArray[np.float64]:
+    """Where the vertices of every location are, on the mean; of a location without any, a near one.
+
+    Regions have their places on the template, whoever's they are.
+    """
+    kept, n = home >= 0, lead.n_locations
+    total, count = np.zeros((n, 3)), np.bincount(home[kept], minlength=n)
+    np.add.at(total, home[kept], positions[kept])
+    there, own = np.flatnonzero(count), lead.positions.numpy()
+    near = there[KDTree(own[there]).query(own)[1]]
+    return total[near] / count[near, None]
 
 
 def _vertex_areas(bank: HeadBank) -> NDArray[np.float64]:

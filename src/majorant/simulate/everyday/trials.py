@@ -24,6 +24,7 @@ from majorant.files.archive import content_hash
 from majorant.files.cache import Cache, Content
 from majorant.forward.bank import HeadBank, HeadSpread
 from majorant.forward.graph import mesh_edges
+from majorant.forward.leadfield import Leadfield
 from majorant.simulate import streams
 from majorant.simulate.everyday.cortex import FineCortex, Lists
 from majorant.simulate.everyday.heads import Progress, fine_cortex
@@ -166,6 +167,8 @@ def _shape(bank: HeadBank) -> str:
 
 def cortex_of(bank: HeadBank) -> FineCortex:
     """The mesh on which the sources of drawn heads live: the believed one, or another person's."""
+    if (bank.anatomy.parcels < 0).all():
+        return _without_regions(bank.believed_fine)
     believed, true = fine_cortex(bank.believed_fine), bank.true
     if true is bank.anatomy:
         return believed
@@ -177,6 +180,12 @@ def cortex_of(bank: HeadBank) -> FineCortex:
         hemisphere=torch.from_numpy(true.hemisphere),
         regions=believed.regions[torch.from_numpy(np.asarray(nearest))],
     )
+
+
+def _without_regions(fine: Leadfield) -> FineCortex:
+    """A mesh of which every vertex is cortex."""
+    regions = torch.zeros(fine.n_locations, dtype=torch.int64)
+    return FineCortex(fine.positions, fine.normals, fine.edges, fine.hemisphere, regions)
 
 
 def sources_of(
