@@ -328,7 +328,10 @@ def main(arguments: list[str] | None = None) -> int:
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
+    named = {own.name: own for own in figures()}
     for own in () if asked.kept else in_order(chosen):
+        if own.after and Kept.read(named[own.after].file(asked.folder)) is None:
+            continue  # what it reads is not there
         before = Kept.read(own.file(asked.folder))
         if before is not None and before.commit == commit and before.ended and not asked.again:
             continue

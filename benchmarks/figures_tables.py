@@ -103,6 +103,9 @@ class TableFigure:
         assert table is not None
         printed = [] if self.lines else list(tables_in(output))
         chosen = [table.head.index(name) for name in self.key] or list(range(self.keys))
+        # Rows of one name may stand in several tables: those whose first columns are called alike.
+        own = [plain(name) for name in table.head[: self.keys]]
+        printed.sort(key=lambda t: [plain(name) for name in t.head[: self.keys]] != own)
         for row in table.rows:
             if self.rows and row[0] not in self.rows:
                 continue
