@@ -277,14 +277,15 @@ def _map_rows(
     audit: Audit, maps: Mapping[str, NDArray[np.float64]]
 ) -> tuple[Sequence[str], list[list[str]]]:
     """Heads and rows of ``maps.csv``: every location, level and solver."""
-    heads = ["location", "hemisphere", "x_mni_mm", "y_mni_mm", "z_mni_mm", "lobe", "depth_mm"]
-    heads += ["visible_db", "snr_db", "solver"]
+    heads = ["location", "hemisphere", "x_mni_mm", "y_mni_mm", "z_mni_mm", "lobe", "region"]
+    heads += ["depth_mm", "visible_db", "snr_db", "solver"]
     heads += [f"{m.key}{end}" for m in METRICS for end in ("", "_low", "_high")]
     places, rows = audit.head.places, []
     for i, (x, y, z) in enumerate(places.mni):
         own = [str(i), ("left", "right")[int(places.hemisphere[i])]]
         own += [f"{v:.1f}" for v in (x, y, z)]
-        own += [audit.head.lobes[i], f"{audit.head.depth[i]:.1f}", f"{audit.visible_db[i]:.2f}"]
+        own += [audit.head.lobes[i], audit.head.regions[i]]
+        own += [f"{audit.head.depth[i]:.1f}", f"{audit.visible_db[i]:.2f}"]
         for k, level in enumerate(audit.settings.snr_levels):
             for solver in audit.solvers:
                 found = maps[solver][k, :, :, i].ravel()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from majorant.atlas.gyri import LOBE_OF
 from majorant.audit.cap import Cap
 from majorant.audit.heads import AuditHead
 from majorant.audit.jobs import AuditJob
@@ -48,11 +49,11 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Some of the patches: a lobe, or a third of the depths.
+    """Some of the patches: a lobe, a third of the depths, or a gyrus of either side.
 
     Attributes
     ----------
-    kind : {"lobe", "depth", "all"}
+    kind : {"lobe", "depth", "all", "gyrus"}
     name : str
     rows : array of bool, shape (n_patches,)
     """
@@ -187,20 +188,21 @@ class Audit:
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
-        """All patches, those of every lobe, and those of every third of the depths."""
+        """All patches, those of every lobe, every third of the depths, and every gyrus."""
         lobes = np.array(self.head.lobes)[self.locations]
         depth = self.head.depth[self.locations]
         edges = np.quantile(self.head.depth, [1 / 3, 2 / 3])
         third = np.searchsorted(edges, depth)
-        named = ("frontal", "parietal", "temporal", "occipital", "insula", "cingulate/limbic")
+        gyrus = np.array(self.head.regions)[self.locations]
         found = [Group("all", "whole cortex", np.ones(len(lobes), bool))]
-        found += [Group("lobe", name, lobes == name) for name in named]
+        found += [Group("lobe", name, lobes == name) for name in dict.fromkeys(LOBE_OF.values())]
         words = (
             f"shallow third (to {edges[0]:.0f} mm)",
             f"middle third ({edges[0]:.0f} to {edges[1]:.0f} mm)",
             f"deep third (from {edges[1]:.0f} mm)",
         )
         found += [Group("depth", words[i], third == i) for i in range(3)]
+        found += [Group("gyrus", name, gyrus == name) for name in LOBE_OF]
         return tuple(group for group in found if group.rows.any())
 
     def ranked(self) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ __all__ = [
     "template_head",
     "template_leadfield",
     "template_parcels",
+    "template_shells",
     "template_surfaces",
 ]
 
@@ -64,6 +65,34 @@ def template_surfaces(progress: Progress = None) -> Surfaces:
         Takes a line of text for every step that takes time.
     """
     return _surfaces(Cache(progress))
+
+
+def template_shells(
+    progress: Progress = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the surfaces of the template's head alone, without what is solved for them.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Takes a line of text for every step that takes time.
+
+    Returns
+    -------
+    tuple of ndarray
+        `shells`, `shell_faces`, `scalp` and `scalp_faces` of a `ShellHead`.
+    """
+    names = ("shells", "shell_faces", "scalp", "scalp_faces")
+    store = Cache(progress)
+
+    def build() -> Content:
+        store.step("Reading the surfaces of the template's head")
+        arrays = map(np.ascontiguousarray, shells.read_shells())
+        return {k: torch.from_numpy(v) for k, v in zip(names, arrays, strict=True)}, {}
+
+    tensors, _ = store.get("shells", VERSION, [_version("mne")], build)
+    one, two, three, four = (tensors[name].numpy() for name in names)
+    return one, two, three, four
 
 
 def template_parcels() -> Tensor:
