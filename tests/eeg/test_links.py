@@ -143,7 +143,7 @@ def test_regions_that_leakage_makes_one_are_named() -> None:
     assert not any("No measure can tell" in said or "trials are few" in said for said in apart)
     page = str(links_section(links).body)
     assert page.count("<rect") == 6
-    assert "left a, right a: 0.60" in page
+    assert "right a, left a: 0.60" in page
     assert "<b>gyri" not in page
     heads, rows = links.rows()
     assert heads[2] == "imcoh"
