@@ -26,6 +26,7 @@ from majorant.findings.regions.support import standing, supported
 from majorant.metrics.peaks import list_peaks
 from majorant.randomness import takes_rng
 from majorant.simulate.everyday.trials import Drawn, Trials, drawn_trials, with_noise
+from majorant.solvers.abilities import Abilities
 
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
@@ -37,8 +38,9 @@ NEAR_MM = 30.0
 """A peak stands for what is nearer than this: two listed peaks at one time are farther apart."""
 SPREAD_DB = 2.5
 """By how much the levels of trials differ from the step: what a recording's level is rounded by."""
-TRIALS, TRIALS_LINEAR = 120, 300
-"""Trials for solvers that take their time, and for those that are one matrix."""
+TRIALS, TRIALS_LINEAR, TRIALS_NETWORK = 120, 300, 59
+"""Trials for solvers that take their time, for those that are one matrix, and for networks, which
+take half a second each: of 59 trials the 54th is exactly the quantile of nine in ten."""
 STEPS = np.append(1.0 - 10.0 ** (-np.arange(41) / 10.0), 1.0)
 """Scores at which areas are kept: finer where most of the cortex is."""
 
@@ -116,7 +118,7 @@ def calibrated(
     nave : int
         Trials behind the data.
     n : int, optional
-        Trials; by default 300 for solvers that are one matrix, else 120.
+        Trials; by default 300 for solvers that are one matrix, 59 for networks, else 120.
     seed : int
     progress : callable, optional
         Called with (done, total).
@@ -129,13 +131,20 @@ def calibrated(
         If the head is none that the bank knows.
     """
     own = simulated or Simulated.of(imager, nave)
-    n = n or (TRIALS_LINEAR if imager.spec_.abilities.linear else TRIALS)
+    n = n or trials_for(imager.spec_.abilities)
 
     def build() -> Content:
         return _run(own, window, n, seed, progress).tensors(), {}
 
     kept = Cache().get("regions", VERSION, own.key(window, n, seed), build)[0]
     return Trialled.read(kept)
+
+
+def trials_for(able: Abilities) -> int:
+    """How many trials a solver is given."""
+    if able.linear:
+        return TRIALS_LINEAR
+    return TRIALS_NETWORK if able.single or able.precision is not None else TRIALS
 
 
 class Trialled:
