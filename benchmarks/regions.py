@@ -10,6 +10,7 @@ imaged on the template warped to them, one for every cap. One and two sources, l
     python -m benchmarks.regions run OUT.jsonl sloreta 64         # trials for every kind and cell
     python -m benchmarks.regions run OUT.jsonl auto 40 64 10      # one cap, one level
     python -m benchmarks.regions everyday OUT.jsonl sloreta 20    # samples of each of 12 cells
+    python -m benchmarks.regions cost 64 sloreta auto             # processor seconds of a new cap
     python -m benchmarks.regions table OUT.jsonl                  # the tables of docs/regions.md
 
 Cells that OUT.jsonl has are left out, so a run that was stopped goes on.
@@ -33,7 +34,13 @@ from scipy.spatial import KDTree
 from majorant import SourceImager
 from majorant.bench.everyday_set import CELLS, TestSet
 from majorant.findings.peaks import find_peaks
-from majorant.findings.regions.calibrate import Calibration, Trialled, calibrated, judge
+from majorant.findings.regions.calibrate import (
+    Calibration,
+    Trialled,
+    calibrated,
+    judge,
+    trials_for,
+)
 from majorant.findings.regions.conformal import p_values
 from majorant.findings.regions.find import Limits, find_regions
 from majorant.findings.regions.scores import ranks
@@ -328,9 +335,33 @@ def _share(hits: list[bool]) -> str:
     return f"{p:.2f} ({middle - half:.2f}-{middle + half:.2f}; {n})"
 
 
+def cost(cap: str, solvers: tuple[str, ...]) -> None:
+    """Processor seconds, one thread, of calibrating a cap for the first time, and again."""
+    for solver in solvers:
+        imager, clock = SourceImager(solver).fit(cap_info(cap)), time.process_time
+        own, window = Simulated.of(imager, 1), Window(60, 10, 100.0, 5.0)
+        # What solving compiles or prepares once, imaging has paid for already.
+        next(own.estimates(torch.zeros(1, imager.rank_, 60, dtype=torch.float64), 100.0))
+        seed, began = time.time_ns() % 2**31, clock()
+        n = trials_for(imager.spec_.abilities)
+        drawn_trials(own.bank, n, seed, spread=own.spread)
+        drawn = clock()
+        calibrated(imager, window, seed=seed, simulated=own)
+        solved = clock()
+        calibrated(imager, window, seed=seed, simulated=Simulated.of(imager, 1))
+        again = clock()
+        print(
+            f"{solver}, {cap} electrodes: {n} trials, heads {drawn - began:.1f} s, the rest "
+            f"{solved - drawn:.1f} s; from the cache {again - solved:.1f} s"
+        )
+
+
 def main(how: str, path: str, *rest: str) -> None:
     """Run cells and append their rows, or print the table."""
     torch.set_num_threads(1)
+    if how == "cost":
+        cost(path, rest)
+        return
     if how == "table":
         lines = Path(path).read_text(encoding="utf-8").splitlines()
         rows = [json.loads(line) for line in lines]

@@ -31,7 +31,16 @@ from majorant.solvers.abilities import Abilities
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
 
-__all__ = ["NEAR_MM", "STEPS", "Calibration", "Trialled", "calibrated", "height_of", "judge"]
+__all__ = [
+    "NEAR_MM",
+    "STEPS",
+    "Calibration",
+    "Trialled",
+    "calibrated",
+    "height_of",
+    "judge",
+    "trials_for",
+]
 
 VERSION = 3
 NEAR_MM = 30.0

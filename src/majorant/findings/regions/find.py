@@ -30,6 +30,7 @@ from majorant.forward.cortex import lobe
 from majorant.head.places import locate
 from majorant.imager.estimate import combined
 from majorant.randomness import takes_rng
+from majorant.words import written
 
 if TYPE_CHECKING:
     from majorant.head.skull import SkullSaid
@@ -222,9 +223,10 @@ def region_of(
 
 def _how(calibration: Calibration, window: Window, coverage: float, limits: Limits) -> str:
     """What was simulated, in whole sentences."""
+    level = written(window.level_db, ".0f")
     text = (
         f"Calibrated on {calibration.n_trials} simulated recordings with these electrodes, this "
-        f"noise, a window of {window.n_times} samples and about {window.level_db:.0f} dB, each on "
+        f"noise, a window of {window.n_times} samples and about {level} dB, each on "
         "another head than the one that is believed, with one or two sources. The region of the "
         f"strongest peak held the nearest source in {100 * coverage:.0f} % of them, in every third "
         f"of depth; further peaks in {100 * coverage:.0f} % of those that had a source within "
