@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,10 @@ def prepare(
     inst = filtered(inst, settings, account, padded=recording.kind == "raw")
     averaged = average(recording, inst, names, settings, account)
     evoked = averaged.evoked
+    asked = settings
+    if settings.stretch is not None:
+        # Times are those within a stretch from here on.
+        settings = replace(settings, tmin=None, tmax=None, baseline="none")
     window = _remove_baseline(averaged, settings, account)
     eog, eog_names = _take_eog(evoked)
     space = reference(evoked, averaged.trials, account, settings.rank)
@@ -159,7 +163,7 @@ def prepare(
         epochs=averaged.epochs,
         renamed=renamed,
         recording=recording,
-        settings=settings,
+        settings=asked,
     )
 
 
