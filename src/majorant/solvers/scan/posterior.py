@@ -131,11 +131,13 @@ def _likely(search: Search, others: Others, scores: Tensor, doubt: tuple[float, 
     margin = -math.log(RARE) / _temper(doubt, float(scores.max())) + SINGLE * power
     patch = (scores >= scores.max() - margin).nonzero()[:, 0]
     off, moved, left = (part[0] for part in others.pencil(search.dictionary.atoms[patch][None]))
-    way = best_direction(moved, left)
+    way = best_direction(moved, left, search.close)
     apart = (way[:, None] @ off)[:, 0]
     share = apart.square().sum(1, keepdim=True)
     # What lies in the span of the others explains nothing, and has no course.
-    won = torch.where(share[:, 0] > 0, explained(moved, left, way).nan_to_num(0.0), 0.0)
+    won = torch.where(
+        share[:, 0] > 0, explained(moved, left, way, search.close).nan_to_num(0.0), 0.0
+    )
     # Scores in single precision choose whom to look at, and decide nothing.
     weight = torch.softmax(_temper(doubt, float(won.max())) * won, 0)
     kept = (weight > RARE * weight.max()) & (won > 0)
