@@ -225,7 +225,7 @@ class Sweep:
         close = self.search.close
         way = best_direction(power[:, 1], left[:, 1], close)
         ways = torch.stack([sources.direction[rows, place], way], 1)
-        # What is there counts in full, however close the others have come: the energy must not rise.
+        # What is there counts in full, however close others have come: the energy must not rise.
         now = explained(power[:, 0], left[:, 0], ways[:, 0])
         then = explained(power[:, 1], left[:, 1], ways[:, 1], close)
         # Of data that are all explained, rounding is left.
