@@ -45,7 +45,7 @@ __all__ = [
 VERSION = 3
 NEAR_MM = 30.0
 """A peak stands for what is nearer than this: two listed peaks at one time are farther apart."""
-SPREAD_DB = 2.5
+SPREAD_DB = 1.0
 """By how much the levels of trials differ from the step: what a recording's level is rounded by."""
 TRIALS, TRIALS_LINEAR, TRIALS_NETWORK = 120, 300, 59
 """Trials for solvers that take their time, for those that are one matrix, and for networks, which
