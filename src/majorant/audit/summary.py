@@ -24,7 +24,16 @@ from majorant.audit.judge import METRICS
 from majorant.audit.regions import Expected
 from majorant.audit.settings import AuditSettings
 
-__all__ = ["Audit", "Change", "Estimate", "Group", "cortex_maps"]
+__all__ = [
+    "Audit",
+    "Change",
+    "Estimate",
+    "Group",
+    "averaged",
+    "cortex_maps",
+    "resampled",
+    "shared",
+]
 
 RESAMPLES, MAP_RESAMPLES = 2000, 300
 NEIGHBOURS, NARROWEST_MM = 6, 10.0
@@ -45,6 +54,33 @@ class Estimate:
     def clear(self) -> bool:
         """Whether the interval of a difference leaves zero out."""
         return self.low > 0 or self.high < 0
+
+
+def resampled(seed: int, n: int) -> NDArray[np.float64]:
+    """How often each of n patches is drawn in every resample, (n_resamples, n)."""
+    generator = np.random.default_rng([seed, 3])
+    return generator.multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(float)
+
+
+def averaged(counts: NDArray[np.float64], values: NDArray[np.float64]) -> Estimate:
+    """Mean of patches and its interval, by how often each was drawn."""
+    total = counts.sum(axis=1)
+    means = (counts @ values)[total > 0] / total[total > 0]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Estimate(float(values.mean()), float(low), float(high))
+
+
+def shared(errors: NDArray[np.float64], goal: float) -> Estimate:
+    """Share of patches found within a goal in mm, %, with Wilson's 95 % interval.
+
+    A bootstrap would call it certain wherever all were found, or none.
+    """
+    found = errors <= goal
+    n, p, z = len(found), float(found.mean()), 1.96
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
+    low, high = max(middle - half, 0.0), min(middle + half, 1.0)
+    return Estimate(100.0 * p, 100.0 * float(low), 100.0 * float(high))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +164,7 @@ class Audit:
     @cached_property
     def _counts(self) -> NDArray[np.float64]:
         """How often every patch is drawn in every resample, (n_resamples, n_patches)."""
-        n = len(self.locations)
-        generator = np.random.default_rng([self.settings.seed, 3])
-        return generator.multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(float)
+        return resampled(self.settings.seed, len(self.locations))
 
     @property
     def level(self) -> float:
@@ -169,22 +203,11 @@ class Audit:
         counts = self._counts[:, : len(values)]
         if rows is not None:
             counts, values = counts[:, rows], values[rows]
-        total = counts.sum(axis=1)
-        means = (counts @ values)[total > 0] / total[total > 0]
-        low, high = np.quantile(means, [0.025, 0.975])
-        return Estimate(float(values.mean()), float(low), float(high))
+        return averaged(counts, values)
 
     def share(self, errors: NDArray[np.float64], rows: NDArray[np.bool_] | None = None) -> Estimate:
-        """Share of patches found within the goal, %, with Wilson's 95 % interval.
-
-        A bootstrap would call it certain wherever all were found, or none.
-        """
-        found = (errors if rows is None else errors[rows]) <= self.settings.goal
-        n, p, z = len(found), float(found.mean()), 1.96
-        middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
-        low, high = max(middle - half, 0.0), min(middle + half, 1.0)
-        return Estimate(100.0 * p, 100.0 * float(low), 100.0 * float(high))
+        """Share of patches found within the goal, %; see :func:`shared`."""
+        return shared(errors if rows is None else errors[rows], self.settings.goal)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:

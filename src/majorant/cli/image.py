@@ -45,6 +45,7 @@ def image(
     roi: own.Roi = None,
     export: own.Export = None,
     region: own.Region = None,
+    dipole: own.Dipole = False,
     spectra: SpectralOptions,
     output: own.NamedFolder = None,
     raw: Annotated[
@@ -73,7 +74,7 @@ def image(
     preparation = recording.settings()
     imaging = sources.settings(
         solver, option=option, uncertainty=uncertainty, region=region, atlas=atlas, roi=roi,
-        export=export,
+        export=export, dipole=dipole,
     )  # fmt: skip
     asked = spectra.settings()
     _check(raw, demo, file, region, imaging, contrast, bids, asked, selection)
@@ -150,8 +151,10 @@ def _check(
             if demo
             else "no recording was given; name a file, or take --demo"
         )
-    if raw and region is not None:
-        raise MajorantError("--region is of the peaks of an average; leave it out with --raw")
+    if raw and (region is not None or imaging.dipole):
+        raise MajorantError(
+            "--region and --dipole are of the peaks of an average; leave them out with --raw"
+        )
     if raw and file is None:
         raise MajorantError("--raw images a recording, and --demo is none; name a file")
 

@@ -242,6 +242,13 @@ Region = Annotated[
     ),
 ]
 
+Dipole = Annotated[
+    bool,
+    typer.Option(
+        "--dipole", help="Fit one dipole beside the map, at its peak.", rich_help_panel=RARE
+    ),
+]
+
 Roi = Annotated[
     list[str] | None,
     typer.Option(
@@ -347,6 +354,7 @@ class SourceOptions:
         region: float | None = None,
         roi: list[str] | None = None,
         export: str | None = None,
+        dipole: bool = False,
     ) -> ImageSettings:
         """What these options mean, with a solver and settings of its own.
 
@@ -385,6 +393,7 @@ class SourceOptions:
             region=region,
             roi=tuple(roi or ()),
             export=tuple(names(export) or ()),
+            dipole=dipole,
         )
 
 

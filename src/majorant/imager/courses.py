@@ -243,7 +243,11 @@ def extracted(
             yield one
 
     if labels:
-        data = list(_of_mne(model, forward, checked(), labels, mode))
+        import mne
+
+        # MNE's generator speaks when it is used, not when it is made.
+        with mne.utils.use_log_level("error"):
+            data = list(_of_mne(model, forward, checked(), labels, mode))
     else:
         data = [np.stack([_simple(one.data[own], mode) for own in rows]) for one in checked()]
     if not data:

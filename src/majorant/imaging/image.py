@@ -26,6 +26,7 @@ from majorant.head.places import Places, locate
 from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
 from majorant.imager.inverse import Job
+from majorant.imaging.dipole import with_dipole
 from majorant.imaging.regions import with_regions
 from majorant.imaging.result import ImageResult, ImageSettings, citations, versions
 from majorant.memory import available, fits
@@ -120,6 +121,7 @@ def imaged(
     found = Estimated(problem, places, values, data, predicted, doubt)
     page = find_all(prepared, settings, imager, found)
     page = with_regions(page, imager, prepared, settings, account, progress)
+    page = with_dipole(page, imager, prepared, settings, places, account)
     stc = as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"])
     if settings.roi:
         courses = imager.extract(stc, settings.naming(), regions=settings.chosen)
