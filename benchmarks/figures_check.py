@@ -1,13 +1,16 @@
 """Remake the numbers of the documentation and compare: ``make figures-check``.
 
     python -m benchmarks.figures_check                  # all of them: hours on one core
+    python -m benchmarks.figures_check --at-most 5      # commands of up to five minutes
     python -m benchmarks.figures_check --only bounds    # commands or names that hold a word
     python -m benchmarks.figures_check --list
     python -m benchmarks.figures_check --again          # also what was run at this commit before
+    python -m benchmarks.figures_check --kept           # run nothing: report what was run so far
 
-The list is ``benchmarks/figures.toml``. What a command prints is kept in ``out/figures``, and a run
-that was ended goes on where it stopped: a command that was run at the same commit is not run again.
-The report is ``out/figures/report.md``: every number as written, as remade, and whether they agree.
+The list is ``benchmarks/figures.toml``: commands, the numbers and whole tables that they make, and
+the tables that no command makes, with the reason. What a command prints is kept in ``out/figures``
+(``--folder``), and a run that was ended goes on where it stopped: a command that was run at the
+same commit is not run again. The report is ``report.md`` there: what differs, what was not run.
 """
 
 from __future__ import annotations
@@ -20,14 +23,15 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.figures_tables import TableFigure
+from benchmarks.pages import NUMBER, ROOT, pages, tables_in, value
+
 LIST = Path(__file__).with_name("figures.toml")
 FOLDER = ROOT / "out" / "figures"
-NUMBER = re.compile(r"[-−]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?|\.\d+")
 
 
 @dataclass(frozen=True)
@@ -78,23 +82,37 @@ class Figure:
     minutes : float
         On one idle core, about.
     numbers : tuple of Number
-        Empty where a page gives the command and no single number stands for what it prints.
+    tables : tuple of TableFigure
+        Both may be empty, where a page gives the command and nothing stands for what it prints.
+    adds : str
+        Arguments that make it write what is compared; ``{folder}`` is where outputs are kept.
+    reads : tuple of str
+        Files that it writes, from the root or in ``{folder}``, and that are compared as if printed.
+    needs : str
+        What this machine must have, where that is not the package alone.
+    after : str
+        Name of the figure whose files it reads.
     """
 
     name: str
     command: str
     minutes: float
     numbers: tuple[Number, ...]
+    tables: tuple[TableFigure, ...] = ()
+    adds: str = ""
+    reads: tuple[str, ...] = ()
+    needs: str = ""
+    after: str = ""
 
-    @property
-    def file(self) -> Path:
+    def file(self, folder: Path = FOLDER) -> Path:
         """Where its output is kept."""
         short = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
-        return FOLDER / f"{short}-{hashlib.sha256(self.command.encode()).hexdigest()[:8]}.txt"
+        return folder / f"{short}-{hashlib.sha256(self.command.encode()).hexdigest()[:8]}.txt"
 
-    def arguments(self) -> list[str]:
-        """The command for this interpreter, without a shell."""
-        first, *rest = shlex.split(self.command)
+    def arguments(self, folder: Path = FOLDER) -> list[str]:
+        """The command for this interpreter, without a shell; OUT on a page is a file of yours."""
+        whole = f"{self.command} {self.adds}".replace("OUT.", "{folder}/OUT.")
+        first, *rest = shlex.split(whole.replace("{folder}", str(folder)))
         if first == "python":
             return [sys.executable, *rest]
         if first == "majorant":
@@ -102,90 +120,230 @@ class Figure:
         raise ValueError(f"{self.command!r}: a command begins with python or majorant")
 
 
-def value(text: str) -> float:
-    """A number as people write it."""
-    return float(text.replace(",", "").replace("−", "-").rstrip("."))
+@dataclass(frozen=True)
+class Aside:
+    """A table that no command of the list remakes.
+
+    Attributes
+    ----------
+    doc, section : str
+    nth : int
+    reason : str
+    """
+
+    doc: str
+    section: str
+    reason: str
+    nth: int = 0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a command printed, when it was run.
+
+    Attributes
+    ----------
+    commit, date : str
+    minutes : float
+    ended : bool
+        Whether it ended well.
+    text : str
+    """
+
+    commit: str
+    date: str
+    minutes: float
+    ended: bool
+    text: str
+
+    @classmethod
+    def read(cls, file: Path) -> Kept | None:
+        """Read it, if there is one."""
+        if not file.exists():
+            return None
+        first, _, text = file.read_text().partition("\n")
+        commit, date, minutes, status = first.split()[:4]
+        return cls(commit, date, float(minutes), status == "0", text)
+
+    def write(self, file: Path) -> None:
+        """Keep it."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        status = "0" if self.ended else "1"
+        file.write_text(f"{self.commit} {self.date} {self.minutes:.2f} {status}\n{self.text}")
+
+
+def _listed() -> dict[str, list[dict[str, Any]]]:
+    with LIST.open("rb") as file:
+        return tomllib.load(file)
 
 
 def figures() -> tuple[Figure, ...]:
-    """The list."""
-    with LIST.open("rb") as file:
-        rows = tomllib.load(file)["figure"]
+    """The commands of the list."""
     return tuple(
         Figure(
             row["name"],
             row["command"],
             float(row["minutes"]),
-            tuple(Number(**number) for number in row["numbers"]),
+            tuple(Number(**number) for number in row.get("numbers", ())),
+            tuple(TableFigure(**table) for table in row.get("tables", ())),
+            row.get("adds", ""),
+            tuple(row.get("reads", ())),
+            row.get("needs", ""),
+            row.get("after", ""),
         )
-        for row in rows
+        for row in _listed()["figure"]
     )
 
 
-def output(figure: Figure, commit: str, again: bool) -> tuple[str, bool]:
-    """What the command prints, and whether it ended well; kept from before where that will do."""
-    head = f"{commit} {figure.command}\n"
-    if figure.file.exists() and not again:
-        kept = figure.file.read_text()
-        if kept.startswith(head):
-            return kept.removeprefix(head), True
+def asides() -> tuple[Aside, ...]:
+    """The tables that no command of the list remakes."""
+    return tuple(Aside(**row) for row in _listed()["aside"])
+
+
+def run(figure: Figure, commit: str, folder: Path) -> Kept:
+    """Run a command and keep what it prints."""
     begun = time.monotonic()
-    done = subprocess.run(figure.arguments(), cwd=ROOT, capture_output=True, text=True, check=False)
-    print(f"  {(time.monotonic() - begun) / 60:.1f} minutes, exit status {done.returncode}")
-    if done.returncode == 0:
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        figure.file.write_text(head + done.stdout)
-    return done.stdout if done.returncode == 0 else done.stdout + done.stderr, done.returncode == 0
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        figure.arguments(folder), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    minutes, text = (time.monotonic() - begun) / 60, done.stdout
+    for name in figure.reads if done.returncode == 0 else ():
+        text += "\n" + (ROOT / name.replace("{folder}", str(folder))).read_text()
+    if done.returncode != 0:
+        text += done.stderr
+    kept = Kept(commit, time.strftime("%Y-%m-%d"), minutes, done.returncode == 0, text)
+    kept.write(figure.file(folder))
+    return kept
 
 
-def compared(figure: Figure, text: str, ended: bool) -> Iterator[tuple[bool, str]]:
-    """Whether each number agrees, with the row of the report."""
-    if not ended:
-        last = text.strip().splitlines()[-1:] or ["nothing printed"]
-        yield False, f"| {figure.name} | `{figure.command}` | | | failed: {last[0]} |"
-    elif not figure.numbers:
-        yield True, f"| {figure.name} | `{figure.command}` | | | runs |"
-    for number in figure.numbers if ended else ():
-        found = number.remade(text)
-        agrees = found is not None and abs(found - number.written) <= number.within
-        verdict = "agrees" if agrees else "DIFFERS" if found is not None else "NOT FOUND"
-        said = "" if found is None else f"{found:g}"
-        where = f"{number.doc}: {number.written:g}"
-        yield agrees, f"| {figure.name} | `{figure.command}` | {where} | {said} | {verdict} |"
+@dataclass(frozen=True)
+class Compared:
+    """What came of the numbers of a command.
+
+    Attributes
+    ----------
+    agree, of : int
+        Numbers that agree, of how many.
+    lines : tuple of str
+        What does not.
+    """
+
+    agree: int
+    of: int
+    lines: tuple[str, ...]
+
+    @property
+    def fine(self) -> bool:
+        """Whether all do, and the command ended."""
+        return not self.lines
+
+
+def compared(figure: Figure, kept: Kept) -> Compared:
+    """Compare what a command printed with what the pages say."""
+    if not kept.ended:
+        last = (kept.text.strip().splitlines() or ["nothing printed"])[-1]
+        return Compared(0, 0, (f"failed: {last}",))
+    agree, of, lines = 0, 0, []
+    for number in figure.numbers:
+        found = number.remade(kept.text)
+        of += 1
+        if found is not None and abs(found - number.written) <= number.within:
+            agree += 1
+            continue
+        said = "NOT FOUND" if found is None else f"DIFFERS: {found:g}"
+        lines.append(f"{number.doc}: {number.written:g}: {said}")
+    for table in figure.tables:
+        for pair in table.pairs(kept.text):
+            of += 1
+            agree += pair.agrees
+            if not pair.agrees:
+                lines.append(f"{table.doc}, {table.section}: {pair.sentence()}")
+    return Compared(agree, of, tuple(lines))
+
+
+def report(chosen: tuple[Figure, ...], folder: Path) -> tuple[str, bool]:
+    """What is known of every command, in Markdown, and whether all that was run agrees."""
+    head, told, every = [], [], True
+    for own in chosen:
+        kept = Kept.read(own.file(folder))
+        if kept is None:
+            why = f" ({own.needs})" if own.needs else ""
+            head.append(f"| {own.name} | `{own.command}` | | | not run{why} |")
+            continue
+        found = compared(own, kept)
+        every = every and found.fine
+        count = f"{found.agree} of {found.of} agree" if found.of else "ran"
+        verdict = count if found.fine else f"**{count if kept.ended else found.lines[0]}**"
+        when = f"{kept.commit[:7]}, {kept.date} | {kept.minutes:.1f}"
+        head.append(f"| {own.name} | `{own.command}` | {when} | {verdict} |")
+        if not found.fine and kept.ended:
+            told += [f"\n**{own.name}**\n", *(f"- {line}" for line in found.lines)]
+    lines = ["| what | command | run at | minutes | |", "|---|---|---|---|---|", *head]
+    if told:
+        lines += ["", "## What differs", *told]
+    return "\n".join(lines) + "\n", every
+
+
+def in_order(chosen: tuple[Figure, ...]) -> list[Figure]:
+    """The quick ones first, and none before the one whose files it reads."""
+    minutes = {own.name: own.minutes for own in figures()}
+    return sorted(chosen, key=lambda own: own.minutes + minutes.get(own.after, 0.0))
+
+
+def unaccounted() -> tuple[str, ...]:
+    """Tables of figures on the pages that stand neither beside a command nor aside."""
+    known = {(t.doc, t.section, t.nth) for own in figures() for t in own.tables}
+    known |= {(own.doc, own.section, own.nth) for own in asides()}
+    return tuple(
+        f"{doc}, {table.section!r}, {table.nth}"
+        for doc in pages()
+        for table in tables_in((ROOT / doc).read_text(), doc)
+        if table.figures > 1 and (doc, table.section, table.nth) not in known
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, compare, and write the report."""
     parser = argparse.ArgumentParser(description="Remake the numbers of the documentation.")
     parser.add_argument("--only", nargs="*", default=[], help="words of names or commands")
+    parser.add_argument("--at-most", type=float, default=1e9, help="minutes of a command")
     parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
     parser.add_argument("--again", action="store_true", help="run also what was run before")
+    parser.add_argument("--kept", action="store_true", help="report what was run, and run nothing")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where outputs are kept")
     asked = parser.parse_args(arguments)
-    chosen = [
+    chosen = tuple(
         own
         for own in figures()
-        if not asked.only or any(word in f"{own.name} {own.command}" for word in asked.only)
-    ]
+        if (not asked.only or any(word in f"{own.name} {own.command}" for word in asked.only))
+        and own.minutes <= asked.at_most
+    )
     print(f"{len(chosen)} commands, about {sum(own.minutes for own in chosen) / 60:.1f} hours")
     if asked.list:
         for own in chosen:
-            print(f"{own.minutes:6.1f} min  {own.command}  ({own.name}, {len(own.numbers)})")
+            count = f"{len(own.numbers)} numbers, {len(own.tables)} tables"
+            print(f"{own.minutes:6.1f} min  {own.command}  ({own.name}, {count})")
         return 0
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
-    rows, agree = [], True
-    for own in chosen:
+    named = {own.name: own for own in figures()}
+    for own in () if asked.kept else in_order(chosen):
+        if own.after and Kept.read(named[own.after].file(asked.folder)) is None:
+            continue  # what it reads is not there
+        before = Kept.read(own.file(asked.folder))
+        if before is not None and before.commit == commit and before.ended and not asked.again:
+            continue
         print(f"{own.name}: {own.command}", flush=True)
-        for fine, row in compared(own, *output(own, commit, asked.again)):
-            agree = agree and fine
-            rows.append(row)
-            print(f"  {row}", flush=True)
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        head = f"Remade at {commit}.\n\n| what | command | as written | remade | |\n"
-        head += "|---|---|---|---|---|\n"
-        (FOLDER / "report.md").write_text(head + "\n".join(rows) + "\n")
-    return 0 if agree else 1
+        found = compared(own, run(own, commit, asked.folder))
+        print(f"  {found.agree} of {found.of} agree", *found.lines, sep="\n  ", flush=True)
+        (asked.folder / "report.md").write_text(report(chosen, asked.folder)[0])
+    text, fine = report(chosen, asked.folder)
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    (asked.folder / "report.md").write_text(text)
+    print(text)
+    return 0 if fine else 1
 
 
 if __name__ == "__main__":

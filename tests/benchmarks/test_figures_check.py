@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import re
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
-from benchmarks.figures_check import Figure, Number, compared, figures, main, value
+from benchmarks.figures_check import (
+    Figure,
+    Kept,
+    Number,
+    asides,
+    compared,
+    figures,
+    in_order,
+    main,
+    report,
+    unaccounted,
+)
+from benchmarks.figures_tables import TableFigure
 from benchmarks.mutants import line_of, mutants
+from benchmarks.pages import ROOT, place, tables_in, value, values
 
 from majorant.cli.bench import bench
 
@@ -18,12 +32,20 @@ LISTED = figures()
 def test_a_figure_stands_on_its_page_and_its_command_exists(figure: Figure) -> None:
     words = figure.command.split()
     assert figure.arguments()[1:]
-    if words[0] == "python":
-        assert words[1] == "-m"
-        assert find_spec(words[2]) is not None
-    else:
+    if words[0] == "majorant":
         assert words[1] == "bench"
         assert words[2] in {command.name for command in bench.registered_commands}
+    elif words[1] == "-m":
+        assert find_spec(words[2]) is not None
+    else:
+        assert (ROOT / words[1]).is_file()
+    for table in figure.tables:
+        assert (found := table.table()) is not None, f"{table.doc} has no such table"
+        assert set(table.rows) <= {row[0] for row in found.rows}
+        assert set(table.names) <= {cell for row in found.rows for cell in row[: table.keys]}
+        named = {*table.columns, *table.lines, *table.skip}
+        assert named <= set(found.head), f"{named - set(found.head)} are no columns"
+        assert figure.command in " ".join((ROOT / table.doc).read_text().split())
     for number in figure.numbers:
         assert number.stands(), f"{number.doc} does not say {number.says!r}"
         assert re.compile(number.finds).groups == 1
@@ -36,19 +58,102 @@ def test_names_and_commands_are_given_once() -> None:
     assert len({own.file for own in LISTED}) == len(LISTED)
 
 
+def test_every_table_of_figures_stands_beside_a_command_or_aside_with_a_reason() -> None:
+    lost = unaccounted()
+    assert lost == (), (
+        "tables of figures without a command: name each in benchmarks/figures.toml, under `tables` "
+        "of the command that makes it, or as [[aside]] with the reason"
+    )
+    listed = [(own.doc, own.section, own.nth) for own in asides()]
+    there = {
+        (t.doc, t.section, t.nth)
+        for doc in {own.doc for own in asides()}
+        for t in tables_in((ROOT / doc).read_text(), doc)
+    }
+    compared_too = {(t.doc, t.section, t.nth) for own in LISTED for t in own.tables}
+    assert set(listed) <= there
+    assert len(set(listed)) == len(listed)
+    assert not set(listed) & compared_too
+    assert all(len(own.reason) > 5 for own in asides())
+
+
+def test_a_table_that_nobody_remakes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.figures_check.asides", tuple)
+    assert "docs/sbl.md, 'What it costs', 0" in unaccounted()
+
+
 def test_a_number_that_differs_is_found_and_one_that_is_missing_too() -> None:
     number = Number("docs/guarantees.md", "at 0.061", r"ends at (\S+)", 0.001)
     figure = Figure("x", "python -m benchmarks.bounds final", 1, (number,))
-    said = {
-        text: next(compared(figure, text, ended=True))
+    said = [
+        compared(figure, Kept("c", "d", 1.0, True, text))
         for text in ("ends at 0.0612", "ends at 0.08", "nothing")
-    }
-    assert [fine for fine, _ in said.values()] == [True, False, False]
-    verdicts = [row.split(" | ")[-1] for _, row in said.values()]
-    assert verdicts == ["agrees |", "DIFFERS |", "NOT FOUND |"]
-    assert not next(compared(figure, "Traceback", ended=False))[0]
+    ]
+    assert [found.fine for found in said] == [True, False, False]
+    assert [found.agree for found in said] == [1, 0, 0]
+    assert "DIFFERS: 0.08" in said[1].lines[0]
+    assert "NOT FOUND" in said[2].lines[0]
+    failed = compared(figure, Kept("c", "d", 1.0, False, "Traceback\nOops: no"))
+    assert failed.lines == ("failed: Oops: no",)
+
+
+def test_numbers_are_read_as_people_write_them() -> None:
     assert value("1,200,000") == 1.2e6
     assert value("−4e-16") == -4e-16
+    assert values("17.3 (-.5 to 2) (paper 3.92)") == (17.3, -0.5, 2.0)
+    assert place("1.9 -.05 300 -4e-16") == pytest.approx((0.05, 0.005, 0.5, 5e-17))
+
+
+def page(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Let every table be read from a text."""
+    kept = list(tables_in(text, "x.md"))
+    monkeypatch.setattr(TableFigure, "table", lambda self: kept[0])
+
+
+TABLE = """# Head
+
+| solver | LE | ms | best other |
+|---|---|---|---|
+| `a` | 2.10 (1.9, 2.3) | 5 | .50 |
+| **b** | 3.0 | 7 | .70 |
+"""
+
+
+def test_a_table_is_compared_number_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    page(monkeypatch, TABLE)
+    whole = TableFigure("x.md", "Head", within=0.01, skip=("ms",))
+    assert [pair.agrees for pair in whole.pairs(TABLE)] == [True] * 6
+    printed = TABLE.replace("2.3)", "2.5)").replace("| **b** | 3.0", "| b | 3.04")
+    pairs = list(whole.pairs(printed))
+    assert [pair.agrees for pair in pairs] == [True, True, False, True, True, True]
+    assert pairs[2].sentence() == "`a`, LE: 2.3: DIFFERS: 2.5"
+    lost = list(whole.pairs(TABLE.replace("**b**", "c")))
+    assert [pair.remade for pair in lost][-2:] == [None, None]
+    first = TableFigure("x.md", "Head", within=0.01, first=True, rows=("`a`",), skip=("ms",))
+    assert len(list(first.pairs(TABLE))) == 2
+
+
+def test_a_table_is_compared_with_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    page(monkeypatch, TABLE)
+    lines = TableFigure("x.md", "Head", lines={"best other": r"^{0}: (\S+) of"})
+    assert [pair.agrees for pair in lines.pairs("a: 0.502 of\nb: 0.6 of\n")] == [True, False]
+
+
+def test_what_was_kept_is_reported_with_its_commit(tmp_path: Path) -> None:
+    number = Number("docs/guarantees.md", "at 0.061", r"ends at (\S+)", 0.001)
+    figure = Figure("x", "python -m benchmarks.bounds final", 1, (number,))
+    other = Figure("y", "python -m benchmarks.bounds data", 1, (), needs="an hour")
+    Kept("0123456789", "2026-11-30", 1.25, True, "ends at 0.0612").write(figure.file(tmp_path))
+    text, fine = report((figure, other), tmp_path)
+    assert fine
+    assert "| 0123456, 2026-11-30 | 1.2 | 1 of 1 agree |" in text
+    assert "not run (an hour)" in text
+
+
+def test_none_is_run_before_the_one_whose_files_it_reads() -> None:
+    order = [own.name for own in in_order(LISTED)]
+    for own in LISTED:
+        assert not own.after or order.index(own.after) < order.index(own.name)
 
 
 def test_the_list_is_shown_without_running_anything(capsys: pytest.CaptureFixture[str]) -> None:

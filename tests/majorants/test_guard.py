@@ -15,7 +15,7 @@ from majorant.energies.lengths import norm
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.cosine import CosineMajorant
 from majorant.majorants.guard import Guard
-from majorant.majorants.quadratic import QuadraticSurrogate
+from majorant.majorants.quadratic import Curvature, QuadraticSurrogate, ScalarCurvature
 from majorant.networks.autoencoder import Autoencoder
 from majorant.problem import MajorantError, MatrixOperator, Problem, Solution, Status
 from majorant.solvers.base import IterativeSolver, Proposal, Reading
@@ -170,6 +170,32 @@ def test_the_sum_of_what_was_promised_is_bounded_by_what_was_won() -> None:
     promised = sum(majorant.at(s).promise() for s in out.trace[:-1])
     u = out.certificate.energy
     assert (guard.sufficient * promised <= (u[0] - u[-1]) + 1e-9).all()  # t_k = 1 here
+
+
+def test_less_is_asked_of_a_shorter_analytic_step() -> None:
+    """Armijo's rule: by a bound that is far too low, steps pass whatever share is asked for."""
+
+    class TooLow(CosineMajorant):
+        def at(self, state: SourceState) -> QuadraticSurrogate:
+            own = super().at(state)
+            return replace(own, bend=lambda: _weaker(own.curvature), least=None)
+
+    def _weaker(curvature: Curvature) -> Curvature:
+        return ScalarCurvature(1e-4 / curvature.step_limit().flatten())
+
+    @dataclass(frozen=True)
+    class Trusting(Subject):
+        def majorant(self, problem: Problem) -> Majorant[SourceState]:
+            return TooLow(self.energy, self.bound)
+
+    energy, x = build(14, 4, prior=False)
+    guard = Guard(sufficient=0.5, window=1)
+    out = Trusting(energy, x, nothing, bound="global", guard=guard).run(max_iter=20)
+    u = out.certificate.energy
+    promised = torch.stack([TooLow(energy, "global").at(s).promise() for s in out.trace[:-1]])
+    assert never_rises(out)
+    assert (out.certificate.fallbacks == 20).all()  # each of them passed, if short enough
+    assert (u[:-1] - u[1:] < guard.sufficient * promised).all()  # and none won what the whole must
 
 
 def test_the_strict_form_accepts_only_curvatures_that_majorise_at_the_new_point() -> None:

@@ -110,7 +110,7 @@ Rank = Annotated[
 Solver = Annotated[
     str,
     typer.Option(
-        help=f"One of {', '.join(SOLVERS)}.",
+        help="Any that majorant info lists, such as sloreta.",
         autocompletion=complete_solvers,
         callback=known_solver,
         rich_help_panel=SOURCES,
@@ -140,7 +140,7 @@ Snr = Annotated[
     typer.Option(
         metavar="RATIO|gcv|evidence",
         help="Signal-to-noise ratio of amplitudes.",
-        rich_help_panel=SOURCES,
+        rich_help_panel=RARE,
     ),
 ]
 Option = Annotated[
@@ -247,6 +247,13 @@ Region = Annotated[
     ),
 ]
 
+Dipole = Annotated[
+    bool,
+    typer.Option(
+        "--dipole", help="Fit one dipole beside the map, at its peak.", rich_help_panel=RARE
+    ),
+]
+
 Roi = Annotated[
     list[str] | None,
     typer.Option(
@@ -259,7 +266,7 @@ Export = Annotated[
     str | None,
     typer.Option(
         metavar="FORMATS",
-        help="With commas: csv, tsv, gifti, cifti, nifti, mat, npz, svg, png.",
+        help="With commas: csv, tsv, gifti, cifti, nifti, mat, npz, set, svg, png, gif, mp4.",
         rich_help_panel=RARE,
     ),
 ]
@@ -352,6 +359,7 @@ class SourceOptions:
         region: float | None = None,
         roi: list[str] | None = None,
         export: str | None = None,
+        dipole: bool = False,
     ) -> ImageSettings:
         """What these options mean, with a solver and settings of its own.
 
@@ -390,6 +398,7 @@ class SourceOptions:
             region=region,
             roi=tuple(roi or ()),
             export=tuple(names(export) or ()),
+            dipole=dipole,
         )
 
 

@@ -28,7 +28,7 @@ class Peak:
     hemisphere : str
         ``"left"`` or ``"right"``.
     lobe : str
-        Name of the lobe by MNI boxes.
+        Name of the lobe, by its gyrus; by boxes in MNI space where there is none.
     mni : tuple of float
         MNI152 coordinates, mm.
     location : int
@@ -176,6 +176,49 @@ class Regions:
 
 
 @dataclass(frozen=True)
+class EquivalentDipole:
+    """One current that explains the data at one time best.
+
+    Attributes
+    ----------
+    time : float
+        s.
+    mni : tuple of float
+        MNI152, mm; on heads that are not the template's, that of the nearest place of the cortex.
+    location : int
+        The nearest location of the estimate.
+    hemisphere : str
+        ``"left"`` or ``"right"``.
+    direction : tuple of float
+        Unit vector: to the right, to the front, up, in MRI coordinates.
+    moment : float
+        A m.
+    explained : float
+        Goodness of fit, the share of the whitened power that it explains, 0 to 1.
+    volume_cm3 : float or None
+        Of its 95 % confidence region, as far as noise goes.
+    peak : int or None
+        Rank of the nearest peak of the map at that time, from 1.
+    apart_mm : float or None
+        How far that is, in the head itself.
+    name : str
+        Of the nearest place in the atlas, without its side.
+    """
+
+    time: float
+    mni: tuple[float, float, float]
+    location: int
+    hemisphere: str
+    direction: tuple[float, float, float]
+    moment: float
+    explained: float
+    volume_cm3: float | None
+    peak: int | None
+    apart_mm: float | None
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Moment:
     """A time at which the page shows maps.
 
@@ -241,6 +284,8 @@ class Findings:
         Of the regions of interest.
     regions : Regions or None
         Where the sources of the peaks are, where that was asked for.
+    dipole : EquivalentDipole or None
+        One current at the time of the leading peak, where that was asked for.
     """
 
     title: str
@@ -266,6 +311,7 @@ class Findings:
     limit: float | None = None
     courses: RegionCourses | None = None
     regions: Regions | None = None
+    dipole: EquivalentDipole | None = None
 
     @property
     def leading(self) -> int | None:

@@ -9,7 +9,8 @@ are averaged as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from majorant.atlas.atlas import Atlas
 from majorant.errors import MajorantError
+from majorant.extras import needed
 from majorant.head.model import SourceModel
 from majorant.head.places import locate
 from majorant.head.template import template_space
@@ -96,6 +98,41 @@ class RegionCourses:
 
         data = self.data if self.data.ndim == 3 else self.data[None]
         return mne.EpochsArray(data, self.info(), tmin=float(self.times[0]), verbose="error")
+
+    def write_eeglab(self, path: str | os.PathLike[str], event: str = "event") -> None:
+        """Write the courses as a ``.set`` of EEGLAB, trials as its epochs.
+
+        EEGLAB counts in millionths, which are microvolts of electrodes: what
+        `mne.io.read_raw_eeglab` (one course) or `mne.read_epochs_eeglab` (trials) reads back is in
+        `unit`.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ``.set``.
+        event : str
+            Name of what happens at 0 s.
+
+        Raises
+        ------
+        MajorantError
+            If eeglabio, of the extra ``eeglab``, is not installed, or the window lacks 0 s.
+        """
+        needed("eeglabio")
+        if not self.times[0] <= 0.0 <= self.times[-1]:
+            raise MajorantError(
+                f"the courses run from {self.times[0]:g} to {self.times[-1]:g} s, and a .set marks "
+                "what happens at 0 s; take a window around it, or csv"
+            )
+        from eeglabio.epochs import export_set
+
+        data = self.data if self.data.ndim == 3 else self.data[None]
+        events = np.zeros((len(data), 3), int)
+        events[:, 0], events[:, 2] = data.shape[2] * np.arange(len(data)), 1
+        export_set(
+            str(path), data, self.sfreq, events, float(self.times[0]), float(self.times[-1]),
+            list(self.names), event_id={event: 1}, precision="double",
+        )  # fmt: skip
 
 
 def parts_of(atlas: Atlas, model: SourceModel, regions: Sequence[str] | None = None) -> Any:
@@ -195,36 +232,51 @@ def extracted(
     names, rows, labels = parts
     mode = _mode(mode, signed, model)
     several = not hasattr(estimates, "times")
-    each: list[Any] = list(estimates) if several else [estimates]
-    if not each:
-        raise MajorantError("there is no estimate to take courses of")
-    for one in each:
-        if one.data.ndim != 2:
-            raise MajorantError(
-                "courses of vectors cannot be told apart by region; image with pick_ori=None or "
-                "'normal'"
-            )
-        if one.data.shape[0] != sum(map(len, model.space.vertices)):
-            raise MajorantError(
-                f"the estimate has {one.data.shape[0]} vertices, and the imager's source space "
-                f"{sum(map(len, model.space.vertices))}; give an estimate of this imager as it came"
-            )
+    seen: list[Any] = []
+
+    def checked() -> Iterator[Any]:
+        """Estimates one after the other, so that those of a generator are never all in memory."""
+        for one in estimates if several else (estimates,):
+            _check(one, model)
+            if not seen:
+                seen.extend((np.asarray(one.times, float), float(one.tstep)))
+            yield one
+
     if labels:
-        data = _of_mne(model, forward, each, labels, mode)
+        import mne
+
+        # MNE's generator speaks when it is used, not when it is made.
+        with mne.utils.use_log_level("error"):
+            data = list(_of_mne(model, forward, checked(), labels, mode))
     else:
-        data = [np.stack([_simple(one.data[own], mode) for own in rows]) for one in each]
+        data = [np.stack([_simple(one.data[own], mode) for own in rows]) for one in checked()]
+    if not data:
+        raise MajorantError("there is no estimate to take courses of")
     stacked = np.stack(data)
     return RegionCourses(
         names=tuple(names),
         data=stacked if several else stacked[0],
-        times=np.asarray(each[0].times, float),
-        sfreq=1.0 / float(each[0].tstep),
+        times=seen[0],
+        sfreq=1.0 / seen[1],
         unit=labelled[1],
         mode=mode,
         sizes=tuple(len(own) for own in rows),
         atlas=labelled[0],
         signed=signed,
     )
+
+
+def _check(one: Any, model: SourceModel) -> None:
+    if one.shape[0] != sum(map(len, model.space.vertices)):
+        raise MajorantError(
+            f"the estimate has {one.shape[0]} vertices, and the imager's source space "
+            f"{sum(map(len, model.space.vertices))}; give an estimate of this imager as it came"
+        )
+    if len(one.shape) != 2:
+        raise MajorantError(
+            "courses of vectors cannot be told apart by region; image with pick_ori=None or "
+            "'normal'"
+        )
 
 
 def _mode(mode: str, signed: bool, model: SourceModel) -> str:
@@ -247,8 +299,8 @@ def _simple(values: NDArray[np.float64], mode: str) -> NDArray[np.float64]:
 
 
 def _of_mne(
-    model: SourceModel, forward: Any | None, each: Iterable[Any], labels: list[Any], mode: str
-) -> list[NDArray[np.float64]]:
+    model: SourceModel, forward: Any | None, each: Iterator[Any], labels: list[Any], mode: str
+) -> Iterator[NDArray[np.float64]]:
     import mne
 
     space = model.space
@@ -262,6 +314,6 @@ def _of_mne(
     else:
         source = forward["src"]
     found: Any = mne.extract_label_time_course(
-        list(each), labels, source, mode=mode, return_generator=False, verbose="error"
+        each, labels, source, mode=mode, return_generator=True, verbose="error"
     )
     return found

@@ -26,6 +26,7 @@ from majorant.head.places import Places, locate
 from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
 from majorant.imager.inverse import Job
+from majorant.imaging.dipole import with_dipole
 from majorant.imaging.regions import with_regions
 from majorant.imaging.result import ImageResult, ImageSettings, citations, versions
 from majorant.memory import available, fits
@@ -36,7 +37,16 @@ from majorant.recording.rank import projection
 from majorant.recording.trials import data_covariance
 from majorant.words import written
 
-__all__ = ["find_all", "fitted_imager", "image", "imaged", "predict", "regularisation"]
+__all__ = [
+    "find_all",
+    "fitted_imager",
+    "image",
+    "imaged",
+    "predict",
+    "regularisation",
+    "shown_settings",
+    "solver_facts",
+]
 
 
 def image(
@@ -111,6 +121,7 @@ def imaged(
     found = Estimated(problem, places, values, data, predicted, doubt)
     page = find_all(prepared, settings, imager, found)
     page = with_regions(page, imager, prepared, settings, account, progress)
+    page = with_dipole(page, imager, prepared, settings, places, account)
     stc = as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"])
     if settings.roi:
         courses = imager.extract(stc, settings.naming(), regions=settings.chosen)
@@ -194,11 +205,11 @@ def find_all(
         explained=explained,
         sources=replace(_maps(values, solution, imager, places), names=names, atlas=atlas.name),
         peaks=peaks,
-        solver=_solver(imager),
+        solver=solver_facts(imager),
         certificate=solution.certificate,
         decisions=prepared.decisions,
         cautions=find_cautions(evidence),
-        settings=_settings(prepared, settings, imager),
+        settings=shown_settings(prepared, settings, imager),
         versions=versions(),
         citations=citations(imager),
         uncertainty=doubt,
@@ -402,7 +413,7 @@ def _maps(
     )
 
 
-def _solver(imager: SourceImager) -> dict[str, str]:
+def solver_facts(imager: SourceImager) -> dict[str, str]:
     own = imager.spec_
     return {
         "name": own.name,
@@ -427,7 +438,9 @@ def _snr(asked: float | str, used: float | None) -> float | str:
     return f"{written(used)} ({asked})" if isinstance(asked, str) else asked
 
 
-def _settings(prepared: Prepared, settings: ImageSettings, imager: SourceImager) -> dict[str, Any]:
+def shown_settings(
+    prepared: Prepared, settings: ImageSettings, imager: SourceImager
+) -> dict[str, Any]:
     """Settings as the page lists them: what was asked for, and what "auto" became."""
     auto = settings.depth == "auto"
     depth = (imager.spec_.abilities.depth if auto else settings.depth) or "none"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from inspect import signature
 from itertools import zip_longest
@@ -31,7 +30,7 @@ from majorant.recording.prepare import Prepared
 from majorant.report.headline import headline
 from majorant.words import THIN
 
-__all__ = ["ImageResult", "ImageSettings", "citations", "versions", "with_truth"]
+__all__ = ["ImageResult", "ImageSettings", "citations", "versions"]
 
 MNE_CITATION = "Gramfort et al. (2013), MEG and EEG data analysis with MNE-Python, "
 MNE_CITATION += "doi:10.3389/fnins.2013.00267"
@@ -62,6 +61,8 @@ class ImageSettings(ImagerSettings):
         Regions of the atlas whose time courses are kept, or "all".
     export : tuple of str
         Further formats that results are written in; see :data:`majorant.exports.write.FORMATS`.
+    dipole : bool
+        Whether one dipole is fitted beside the map.
     """
 
     forward: str | None = None
@@ -71,10 +72,11 @@ class ImageSettings(ImagerSettings):
     atlas: str = "gyri"
     roi: tuple[str, ...] = ()
     export: tuple[str, ...] = ()
+    dipole: bool = False
 
     def __post_init__(self) -> None:
         check_asked(self.uncertainty)
-        check_formats(self.export)
+        check_formats(self.export, regions=bool(self.roi))
 
     def named(self) -> dict[str, Any]:
         """Plain values fit to be shared: of files and folders the names, not where they lie."""
@@ -223,6 +225,7 @@ class ImageResult:
             "leading": content.leading,
             "uncertainty": _uncertainty(content),
             "regions": _regions(content),
+            "dipole": None if content.dipole is None else asdict(content.dipole),
             "faint": content.faint,
             "roi": _roi(self.courses),
             "truth": [asdict(peak) for peak in content.truth],
@@ -322,10 +325,3 @@ def citations(imager: SourceImager) -> tuple[str, ...]:
     """What to cite for an estimate."""
     head = (TEMPLATE_CITATION,) if imager.alignment_ is not None else ()
     return (imager.spec_.citation, f"Majorant {__version__}", MNE_CITATION, *head)
-
-
-def with_truth(
-    result: ImageResult, truth: tuple[Peak, ...], errors: Mapping[str, float]
-) -> ImageResult:
-    """Add what was simulated, and how far the estimate is from it, to a finished result."""
-    return replace(result, content=replace(result.content, truth=truth, errors=dict(errors)))

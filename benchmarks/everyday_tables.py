@@ -1,0 +1,197 @@
+"""The tables of README and docs/everyday.md, from the folder of ``majorant bench everyday``.
+
+    majorant bench everyday --n 4 --solvers auto,champagne,sloreta,eloreta
+    python -m benchmarks.everyday_tables out/everyday
+
+Samples of all cells together; the first solver against the others, paired, with 95 % intervals
+(4,000 bootstraps over samples); cells put together by size, number and level, those in which the
+first does worst in LE first; near and far heads; and in how many cells it is the best.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+SOLVERS = ("auto", "champagne", "sloreta", "eloreta")
+FIGURES = ("emd", "off", "auc", "le", "found", "ghosts", "cosine", "ms")
+EMD, OFF, AUC, LE, FOUND, GHOSTS, COSINE, MS = range(8)
+DRAWS = 4000
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Scores of a run.
+
+    Attributes
+    ----------
+    cells : tuple of str
+        The cell of every part.
+    parts : tuple of mapping of str to array, shape (n_samples, n_figures)
+        By solver.
+    """
+
+    cells: tuple[str, ...]
+    parts: tuple[dict[str, Scores], ...]
+
+    @classmethod
+    def read(cls, folder: Path, solvers: Sequence[str] = SOLVERS) -> Run:
+        """Read the parts in which every solver was judged."""
+        found: dict[tuple[str, str], dict[str, Scores]] = defaultdict(dict)
+        for line in (folder / "parts.jsonl").read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            scores = np.array([[one[name] for name in FIGURES] for one in row["scores"]])
+            found[row["site"], row["cell"]][row["solver"]] = scores
+        whole = {key: own for key, own in found.items() if set(solvers) <= set(own)}
+        return cls(tuple(cell for _, cell in whole), tuple(whole.values()))
+
+    def chosen(self, solver: str, where: Callable[[str], bool]) -> Scores:
+        """Samples of some cells."""
+        both = zip(self.cells, self.parts, strict=True)
+        return np.concatenate([part[solver] for cell, part in both if where(cell)])
+
+
+class Tables:
+    """Rows in Markdown.
+
+    Parameters
+    ----------
+    run : Run
+    solvers : sequence of str
+        The first one against the others.
+    """
+
+    def __init__(self, run: Run, solvers: Sequence[str] = SOLVERS) -> None:
+        self.run, self.first, self.others = run, solvers[0], tuple(solvers[1:])
+        self.rng = np.random.default_rng(0)
+        self.whole = {name: run.chosen(name, lambda cell: True) for name in solvers}
+
+    def means(self) -> Iterator[str]:
+        """Every solver over all samples."""
+        yield "| solver | EMD mm | off mm | AUC % | LE mm | found | ghosts | 1 - cos | ms |"
+        yield "|---" * 9 + "|"
+        for name, scores in self.whole.items():
+            m = scores.mean(0)
+            places = f"{m[EMD]:.1f} | {m[OFF]:.1f} | {100 * m[AUC]:.1f} | {m[LE]:.1f}"
+            shares = " | ".join(_share(m[k]) for k in (FOUND, GHOSTS, COSINE))
+            yield f"| `{name}` | {places} | {shares} | {m[MS]:.0f} |"
+
+    def differences(self) -> Iterator[str]:
+        """The first solver less every other."""
+        yield f"| `{self.first}` less | EMD mm | 1 - cos | LE mm | found | ghosts |"
+        yield "|---" * 6 + "|"
+        columns = ((EMD, _mm), (COSINE, _signed), (LE, _mm), (FOUND, _signed), (GHOSTS, _signed))
+        drawn = self._drawn(len(self.whole[self.first]))
+        for name in self.others:
+            less = self.whole[self.first] - self.whole[name]
+            cells = [_interval(less[:, k], drawn, words) for k, words in columns]
+            yield f"| `{name}` | {' | '.join(cells)} |"
+
+    def bunches(self) -> Iterator[str]:
+        """Cells put together, those in which the first does worst in LE first."""
+        rows: list[tuple[float, str]] = []
+        for size in ("vertex", "15 mm", "35 mm"):
+            for count in ("1 source,", "3 sources,"):
+                for level in ("0 dB", "10 dB"):
+                    words = (f"{size}, {count}", f" {level}")
+                    rows.append(self._bunch(f"{words[0]}{words[1]}", _within(*words)))
+        rows.append(self._bunch("whole regions", lambda cell: cell.startswith("regions")))
+        yield from _BUNCH
+        yield from (row for _, row in sorted(rows, key=lambda row: -row[0]))
+
+    def heads(self) -> Iterator[str]:
+        """Near and far heads."""
+        yield from _BUNCH
+        for name in ("near head", "far head"):
+            yield self._bunch(name, lambda cell, name=name: name in cell)[1]
+
+    def best(self) -> str:
+        """In how many cells the first solver is the best."""
+        cells = list(dict.fromkeys(self.run.cells))
+        means = [
+            {name: self.run.chosen(name, cell.__eq__).mean(0) for name in self.whole}
+            for cell in cells
+        ]
+        emd, cosine = (self._wins(means, k, 1.0) for k in (EMD, COSINE))
+        near = self._wins(means, LE, 1.05)
+        return (
+            f"{self.first}: least EMD in {emd} of {len(cells)} cells, least 1 - cos in {cosine}, "
+            f"LE at most 1.05 times the best other's in {near}; "
+            f"{len(self.whole[self.first])} samples"
+        )
+
+    def _wins(self, means: list[dict[str, Scores]], figure: int, factor: float) -> int:
+        return sum(
+            bool(m[self.first][figure] <= factor * min(m[name][figure] for name in self.others))
+            for m in means
+        )
+
+    def _bunch(self, words: str, where: Callable[[str], bool]) -> tuple[float, str]:
+        """How much the first loses in LE, and the row."""
+        own = {name: self.run.chosen(name, where) for name in self.whole}
+        mean = {name: scores.mean(0) for name, scores in own.items()}
+        m = mean[self.first]
+        best = {k: min(self.others, key=lambda name, k=k: mean[name][k]) for k in (EMD, LE, COSINE)}
+        finder = max(self.others, key=lambda name: mean[name][FOUND])
+        less = own[self.first][:, LE] - own[best[LE]][:, LE]
+        beside = {k: f"{mean[name][k]:.1f} `{name}`" for k, name in best.items()}
+        cells = (
+            f"{m[EMD]:.1f} | {beside[EMD]} | {m[LE]:.1f} | {beside[LE]}",
+            _interval(less, self._drawn(len(less)), _mm),
+            f"{_share(m[COSINE])} | {_share(mean[best[COSINE]][COSINE])} `{best[COSINE]}`",
+            f"{_share(m[FOUND])} | {_share(mean[finder][FOUND])} `{finder}`",
+        )
+        lost = float(m[LE] - mean[best[LE]][LE])
+        return lost, f"| {words} | {len(less)} | {' | '.join(cells)} |"
+
+    def _drawn(self, n: int) -> NDArray[np.int64]:
+        return self.rng.integers(0, n, (DRAWS, n))
+
+
+_BUNCH = (
+    "| sources | n | EMD mm | best other | LE mm | best other | `auto` less that | 1 - cos "
+    "| best other | found | best other |",
+    "|---" * 11 + "|",
+)
+
+
+def _within(begins: str, ends: str) -> Callable[[str], bool]:
+    return lambda cell: cell.startswith(begins) and cell.endswith(ends)
+
+
+def _share(value: float) -> str:
+    return f"{value:.2f}".removeprefix("0") if 0 <= value < 1 else f"{value:.2f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("0.", ".", 1)
+
+
+def _mm(value: float) -> str:
+    return f"{value:+.1f}" if abs(value) >= 0.05 else "0"
+
+
+def _interval(less: Scores, drawn: NDArray[np.int64], words: Callable[[float], str]) -> str:
+    low, high = np.quantile(less[drawn].mean(1), (0.025, 0.975))
+    return f"{words(float(less.mean()))} ({words(float(low))}, {words(float(high))})"
+
+
+def main(folder: str = "out/everyday") -> None:
+    """Print the tables."""
+    tables = Tables(Run.read(Path(folder)))
+    for part in (tables.means(), tables.differences(), tables.bunches(), tables.heads()):
+        print("\n".join(part) + "\n")
+    print(tables.best())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
