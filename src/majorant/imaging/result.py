@@ -278,6 +278,7 @@ def _regions(content: Findings) -> dict[str, Any] | None:
         "probability": regions.coverage,
         "how": regions.how,
         "unsupported": float(regions.unsupported().mean()),
+        "supported": float(regions.supported().mean()),
         "peaks": [
             None
             if region is None
@@ -285,6 +286,7 @@ def _regions(content: Findings) -> dict[str, Any] | None:
                 "area_cm2": region.area_cm2,
                 "places": dict(region.places),
                 "had_a_source": region.real,
+                "with_a_source_as_low": region.usual,
                 "locations": region.locations.tolist(),
             }
             for region in regions.of
