@@ -45,6 +45,7 @@ ROOMS = {
         "majorant.group.write",
     ),
     "Problems, solvers, certificates": (
+        "majorant.arrays",
         "majorant.problem",
         "majorant.registry",
         "majorant.solvers.base",

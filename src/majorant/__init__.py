@@ -22,6 +22,7 @@ _HOMES = {
     "SourceImager": "majorant.imager.imager",
     "Status": "majorant.problem",
     "make": "majorant.registry",
+    "recover": "majorant.arrays",
     "solve": "majorant.solvers.loop",
 }
 
@@ -38,10 +39,12 @@ __all__ = [
     "Status",
     "__version__",
     "make",
+    "recover",
     "solve",
 ]
 
 if TYPE_CHECKING:
+    from majorant.arrays import recover
     from majorant.forward.leadfield import Leadfield
     from majorant.imager.imager import SourceImager
     from majorant.majorants.guard import Guard

@@ -20,6 +20,7 @@ from torch import Tensor
 from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MatrixOperator, Problem, Solution, Status
+from majorant.randomness import takes_rng
 from majorant.registry import spec
 from majorant.solvers.base import IterativeSolver, KernelSolver, Solver
 from majorant.solvers.loop import count_rises, solve
@@ -83,6 +84,7 @@ class Bench:
         return Problem(operator, y, source_prior=prior, **more)
 
 
+@takes_rng
 def tiny_problem(
     n_orient: int = 1,
     dtype: torch.dtype = torch.float64,

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ from majorant.bids.dataset import find_recordings, root_of
 from majorant.bids.derivatives import open_derivatives, standing
 from majorant.bids.page import render_group
 from majorant.bids.study import RecordingOutcome, Study, image_item
-from majorant.cli import main
+from majorant.cli import bids_app, main
 from majorant.errors import MajorantError
 from majorant.imager.store import read_window
 from majorant.imaging.result import ImageSettings
@@ -220,3 +222,21 @@ def test_what_is_no_data_set_or_not_in_it_is_said(
     assert "there is no event 'laud'" in outcome.failure
     with pytest.raises(MajorantError, match="no dask scheduler at"):
         next(outcomes([item], study(dataset, tmp_path / "out", head), address="tcp://[::1]:1"))
+
+
+def test_a_bids_app_images_and_exits_as_the_command_does(
+    dataset: Path, head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [])
+    options = ["--event", "loud", "--forward", head, "--solver", "mne", "--uncertainty", "none"]
+    for label, status in (("01", 0), ("09", 2)):
+        words = [dataset, tmp_path, "participant", "--participant_label", label, "--task_id"]
+        with pytest.raises(SystemExit) as stop:
+            bids_app.main([str(word) for word in (*words, "visual", *options)])
+        assert stop.value.code == status
+    folder = tmp_path / "majorant" / "sub-01" / "eeg"
+    said = json.loads((folder / "sub-01_task-visual_desc-loud_summary.json").read_text("utf-8"))
+    assert said["command"][:3] == ["majorant", "image", "--bids"]
+    command = [sys.executable, "-m", "majorant.cli.bids_app", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("majorant ")

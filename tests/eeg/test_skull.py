@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from majorant.head.skull import SKULLS, Heard, SkullGrid, calibrated, hear
+from majorant.forward.bank import SPLITS, HeadSpread, _skull
+from majorant.head.skull import SKULLS, Heard, SkullGrid, SkullSaid, calibrated, hear
 from majorant.head.skull_recording import FEWEST, N_TIMES, listen
 from majorant.problem import MajorantError
 
@@ -76,6 +79,27 @@ def test_a_recording_that_tells_nothing_is_said_to() -> None:
     assert "does not tell" in one.sentence()
     with pytest.raises(MajorantError, match="at least 20"):
         calibrated(recordings(5, 0, 3.0))
+
+
+def test_heads_are_drawn_as_likely_as_the_recording_makes_them() -> None:
+    said = SkullSaid(0.009, 0.0075, 0.0108, told=True, spread=0.11, prior=0.33, n=60)
+    usual = HeadSpread()
+    plain, drawn = (
+        np.log([_skull(s, SPLITS["train"], np.random.default_rng(k)) for k in range(400)])
+        for s in (usual, said.weighted(usual))
+    )
+    assert abs(drawn.mean() - np.log(0.009)) < 0.03
+    assert 0.08 < drawn.std() < 0.14 < plain.std()
+    # The same in the mean as the weights of heads that are drawn alike.
+    assert said.weights(np.exp(plain)) @ plain == pytest.approx(drawn.mean(), abs=0.04)
+    nothing = replace(said, told=False)
+    assert nothing.weighted(usual) == usual
+    assert np.array_equal(nothing.weights(SKULLS), np.full(9, 1 / 9))
+    # What lies outside of all bins draws the nearest.
+    far = said.weighted(replace(usual, said=None))
+    assert _skull(replace(far, said=(0.1, 0.05)), (0, 14), np.random.default_rng(0)) > 0.012
+    with pytest.raises(MajorantError, match="above 0"):
+        replace(usual, said=(0.009, 0.0))
 
 
 def test_windows_are_cut_at_peaks_with_their_ratio() -> None:

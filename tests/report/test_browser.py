@@ -5,6 +5,7 @@ Screenshots are kept in ``out/screenshots`` beside the checkout's sources, which
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import mne
 import numpy as np
 import pytest
+from PIL import Image
 from tests.report.browser import Reader, chromium
 from tests.report.conftest import make_content
 from tests.report.test_page import HOSTILE
@@ -184,6 +186,53 @@ def test_peaks_can_be_gone_to(reader: Reader):
     reader.part("peaks").locator("button").nth(2).click()
     assert reader.part("when").text_content() == "185\u202fms"
     assert "ccipital" in (reader.part("place").text_content() or "")
+
+
+def test_slices_show_the_place_chosen_and_can_be_clicked(reader: Reader):
+    """A click on the axial slice goes to the other hemisphere; all three slices follow."""
+    reader.part("peaks").locator("button").nth(0).click()
+    slices = ('[data-plane="sagittal"]', '[data-plane="coronal"]', '[data-plane="axial"]')
+    before, place = [reader.pixels(one) for one in slices], reader.part("mni").text_content()
+    axial = reader.page.locator(slices[2])
+    axial.scroll_into_view_if_needed()
+    box = axial.bounding_box()
+    axial.click(position={"x": 0.8 * box["width"], "y": 0.55 * box["height"]})
+    assert reader.part("mni").text_content() != place
+    assert "right" in (reader.part("place").text_content() or "")
+    assert all(reader.pixels(one) != old for one, old in zip(slices, before, strict=True))
+    painted = reader.pixels(slices[2])
+    reader.part("threshold").fill("95")
+    assert reader.pixels(slices[2]) != painted
+    reader.part("threshold").fill("0")
+
+
+def test_the_pointer_is_told_the_name_it_rests_on(reader: Reader):
+    reader.page.locator('[data-view="left-outer"]').click()
+    canvas = reader.page.locator(".stage canvas")
+    canvas.scroll_into_view_if_needed()
+    canvas.hover(position={"x": 300, "y": 250})
+    reader.page.wait_for_selector('[data-part="tip"]:visible')
+    said = reader.part("tip").text_content() or ""
+    assert said.startswith("left ")
+    assert "nAm" in said
+    canvas.hover(position={"x": 20, "y": 300})
+    reader.page.wait_for_selector('[data-part="tip"]', state="hidden")
+
+
+def test_the_view_is_saved_as_a_picture(reader: Reader, tmp_path: Path):
+    with reader.page.expect_download() as handed:
+        reader.part("save").click()
+    file = tmp_path / handed.value.suggested_filename
+    handed.value.save_as(file)
+    assert file.suffix == ".png"
+    assert "-ms" in file.name
+    with Image.open(file) as image:
+        assert image.width == 2000
+        shades = image.convert("RGB").resize((100, 80)).getcolors(8000)
+    assert shades is not None
+    assert len(shades) > 100
+    shutil.copy(file, SHOTS / "saved.png")
+    assert reader.complaints == []
 
 
 def test_every_control_can_be_reached_and_has_a_name(reader: Reader):

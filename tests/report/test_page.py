@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import torch
 
+from majorant.findings.truth import against_truth, truth_errors
 from majorant.report.page import render_page, write_page
-from majorant.report.sections import _peaks
+from majorant.report.sections import _peaks, _truth
 
 VOID = {"meta", "img", "br", "path", "use", "circle", "image", "rect", "line", "input"}
 render = partial(render_page, height=88)
@@ -172,9 +173,13 @@ def test_citations_are_links_and_text(page):
 
 def test_truth_stands_beside_the_nearest_peak(make, page):
     said = Reader(page).said
-    assert "localisation error (mm)" in said
     assert "Nearest peak" in said
-    assert "50.0 nAm" in said
+    assert "Moment (nAm)" in said
+    content = make(n_channels=8, n_times=21, space="ico3")
+    errors, body = truth_errors(content), str(_truth(content).body)
+    for k, found in enumerate(against_truth(content), 1):
+        assert f"{errors[f'source {k}: nearest peak away, mm']:.0f}</td>" in body
+        assert errors[f"source {k}: maximum of the map away, mm"] == found.map_mm
     without = Reader(render(make(demo=False, n_times=21)))
     assert "truth" not in {attrs.get("id") for _, attrs in without.tags}
 
@@ -308,8 +313,9 @@ def test_sparse_estimates_are_drawn_as_dots(make):
 
 def test_simulated_currents_are_said_in_ampere_metres_beside_a_statistic(make):
     said = Reader(render(make(n_times=21, space="ico3", iterative=False))).said
-    assert "50.0 nAm" in said
+    assert "Moment (nAm)" in said
     assert "(sLORETA)" in said
+    assert "what noise and sources everywhere give there" in said
 
 
 def test_regions_are_drawn_as_regions(make, surfaces):
@@ -345,10 +351,13 @@ def test_same_content_makes_the_same_page(make):
     assert render(content) == render(content)
 
 
-def test_what_speaks_against_a_peak_stands_below_the_table(make):
+def test_what_speaks_against_a_peak_stands_beside_it(make):
     content = make(n_channels=8, n_times=21, space="ico3")
-    assert "What speaks against" not in _peaks(content).body
+    assert "Speaks against it" not in _peaks(content).body
     doubted = replace(content, doubts=("", "lies <at> the edge", *("",) * (len(content.peaks) - 2)))
     body = _peaks(doubted).body
-    assert "<li>Peak 2 lies &lt;at&gt; the edge.</li>" in body
-    assert body.count("<li>") == 1
+    assert body.count("lies &lt;at&gt; the edge") == 1
+    assert "Speaks against it" in body
+    text = render(doubted)
+    assert "Grey rings" in text
+    assert "; doubtful" in text

@@ -13,7 +13,14 @@ import pytest
 
 from majorant.findings.facts import SourceMaps
 from majorant.report.cells import cells
-from majorant.report.payload import MOST_SAMPLES, explorer_data, packed, safe_json, samples
+from majorant.report.payload import (
+    MOST_SAMPLES,
+    Explored,
+    explorer_data,
+    packed,
+    safe_json,
+    samples,
+)
 from majorant.report.sensors import sensor_positions
 from majorant.report.topography import coefficients, kernel
 
@@ -61,7 +68,7 @@ def test_few_locations_are_regions_of_their_own_and_far_vertices_of_none(surface
 
 def test_long_estimates_are_thinned_out_and_keep_their_peaks(make):
     content = make(n_times=3001, space="ico3")
-    kept = samples(content)
+    kept = samples(Explored.of(content))
     assert len(kept) <= MOST_SAMPLES + len(content.peaks)
     assert np.diff(kept).max() <= 15
     for peak in content.peaks:
@@ -71,7 +78,7 @@ def test_long_estimates_are_thinned_out_and_keep_their_peaks(make):
 def test_values_survive_the_journey(make, surfaces):
     content = make(n_times=21, space="ico3", n_channels=19)
     regions = cells(content.sources, surfaces.faces)
-    data = json.loads(safe_json(explorer_data(content, regions, surfaces)))
+    data = json.loads(safe_json(explorer_data(Explored.of(content), regions, surfaces)))
     found = unpacked(data["values"]).reshape(len(regions.location), 21)
     expected = content.sources.values[regions.location]
     np.testing.assert_allclose(found, expected, atol=np.abs(expected).max() / 65_000)

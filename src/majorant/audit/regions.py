@@ -18,6 +18,7 @@ from majorant.findings.regions.find import expected_areas
 from majorant.findings.regions.simulated import STEP_DB, Simulated, Window
 from majorant.forward.cortex import lobe
 from majorant.imager.imager import SourceImager
+from majorant.randomness import takes_rng
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +49,7 @@ class Expected:
     area_cm2: float
 
 
+@takes_rng
 def expected_regions(
     solver: str,
     cap: Cap,

@@ -9,6 +9,7 @@ from typing import Any
 
 from majorant.errors import MajorantError, nearest
 from majorant.imager.abilities import check_region
+from majorant.randomness import takes_rng
 from majorant.registry import SOLVERS
 
 __all__ = ["DEFAULT_SOLVERS", "FEWEST", "AuditSettings"]
@@ -22,6 +23,7 @@ USUAL_DB = 10.0
 """Signal-to-noise ratio of a common average, dB: the audit speaks of the level nearest to it."""
 
 
+@takes_rng
 @dataclass(frozen=True)
 class AuditSettings:
     """Settings of :func:`majorant.audit.run.audit`.

@@ -34,6 +34,7 @@ from majorant.bench.everyday_set import (
 )
 from majorant.errors import MajorantError
 from majorant.metrics.everyday import Judge
+from majorant.randomness import takes_rng
 from majorant.simulate.everyday.parts import Part
 
 __all__ = ["TablePlan", "run_everyday"]
@@ -44,6 +45,7 @@ AGAINST = "sloreta"
 """What paired differences are taken to."""
 
 
+@takes_rng
 @dataclass(frozen=True)
 class TablePlan:
     """What is run.

@@ -11,7 +11,7 @@ All truths, heads and clips are those of the test part (:mod:`majorant.simulate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
@@ -160,15 +160,25 @@ class TestSet:
         Sites that they are spread over.
     part : {"train", "validation", "test"}
         Whose truths and heads: "validation" is for choices, the test for tables.
+    heads : mapping of str to HeadSpread
+        What the heads that make the data differ in from the believed one, by the name in a cell.
     """
 
     __test__ = False
 
-    def __init__(self, seed: int, n: int, sites: int = 4, part: Part = "test") -> None:
+    def __init__(
+        self,
+        seed: int,
+        n: int,
+        sites: int = 4,
+        part: Part = "test",
+        heads: Mapping[str, HeadSpread] = HEADS,
+    ) -> None:
         if n < 1 or sites < 1:
             raise MajorantError(f"{n} samples at {sites} sites were asked for; give at least 1")
         self.seed, self.n, self.n_sites = seed, n, min(sites, n)
         self.part: Part = part
+        self.heads = heads
 
     def sites(self, cells: tuple[Cell, ...]) -> list[Site]:
         """The sites that cells need, those of different heads and caps in turn."""
@@ -220,8 +230,8 @@ class TestSet:
     @lru_cache(maxsize=2)  # noqa: B019 - a test set lives as long as its run
     def _world(self, site: Site) -> World:
         bank = template(CAPS[site.cap])
-        spread = HeadSpread() if site.family else HEADS[site.head]
-        seed = self.seed + 100 * site.number + 10 * list(HEADS).index(site.head)
+        spread = HeadSpread() if site.family else self.heads[site.head]
+        seed = self.seed + 100 * site.number + 10 * list(self.heads).index(site.head)
         return world_of(bank, [bank.ch_names], seed, self.part, spread=spread)
 
     @cached_property

@@ -27,6 +27,7 @@ from majorant.learned.limits import LIMITS
 from majorant.learned.mmnet import MMNet
 from majorant.majorants.guard import Guard
 from majorant.metrics.localisation import Localisation, Scores
+from majorant.randomness import takes_rng
 from majorant.simulate.dataset import Batch, SereegaLike, SereegaSettings, SimulatedPairs
 from majorant.solvers.base import Solver
 from majorant.solvers.loop import solve
@@ -94,6 +95,7 @@ LINEAR = "sloreta"
 """What stands beside MM-Net."""
 
 
+@takes_rng
 def extended(
     leadfield: Leadfield,
     n: int,
@@ -131,6 +133,7 @@ def scored(change: Variation, progress: Callable[[str, int], None] | None = None
     )
 
 
+@takes_rng
 def variations(
     leadfield: Leadfield,
     n: int,

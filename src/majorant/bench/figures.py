@@ -34,6 +34,7 @@ from majorant.learned.mmnet import MMNet
 from majorant.majorants.guard import Guard
 from majorant.metrics.localisation import Localisation
 from majorant.problem import MajorantError, Problem
+from majorant.randomness import takes_rng
 from majorant.simulate.dataset import SereegaLike
 from majorant.solvers.base import IterativeSolver, Solver
 from majorant.solvers.loop import solve
@@ -50,6 +51,7 @@ ROWS = 3
 """Test samples whose maps are drawn, at most."""
 
 
+@takes_rng
 def run_figures(
     figure: str = "all",
     n: int = 50,

@@ -24,6 +24,7 @@ from majorant.learned.unfolded import Mode
 from majorant.metrics.transport import SparseJudge
 from majorant.networks.corrections import Corrections
 from majorant.problem import MajorantError
+from majorant.randomness import takes_rng
 from majorant.simulate.sparse import SparseLike, SparseSettings
 from majorant.weights.sbl import load_unfolded, shipped_unfolded
 
@@ -31,6 +32,7 @@ FIGURES = tuple(DRAWN)
 VALIDATION = 16
 
 
+@takes_rng
 def run_sbl(
     figure: str = "all",
     n: int = 40,
@@ -95,6 +97,7 @@ def run_sbl(
     return points
 
 
+@takes_rng
 def prepare(
     n: int,
     *,

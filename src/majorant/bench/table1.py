@@ -25,6 +25,7 @@ from majorant.files.write import write_file
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.families import FAMILIES
 from majorant.problem import MajorantError
+from majorant.randomness import takes_rng
 from majorant.simulate.dataset import Batch, SereegaLike, SereegaSettings, SimulatedPairs
 from majorant.simulate.neural_mass_data import NeuralMassLike
 from majorant.simulate.neural_mass_shards import read_clips
@@ -50,6 +51,7 @@ WRITERS: Mapping[str, Callable[[Sequence[Row]], str]] = {
 }
 
 
+@takes_rng
 @dataclass(frozen=True)
 class TableData:
     """What the table is made on.

@@ -26,6 +26,7 @@ from majorant.head.model import as_tensor
 from majorant.head.places import locate
 from majorant.imager.imager import SourceImager
 from majorant.problem import MajorantError, MatrixOperator, Problem
+from majorant.randomness import takes_rng
 from majorant.recording.noise import baseline_covariance
 from majorant.registry import spec
 from majorant.solvers.base import Solver
@@ -46,6 +47,7 @@ STEPS = 100
 """Iterations of solvers without a depth of their own; every null repeats them."""
 
 
+@takes_rng
 @dataclass(frozen=True)
 class CheckSettings:
     """How the checks are made.

@@ -19,6 +19,7 @@ from majorant.bench.things_trials import REFERENCE
 from majorant.forward.cortex import grow_patch, lobe, mni305_to_mni152
 from majorant.forward.template import template_leadfield
 from majorant.problem import MajorantError
+from majorant.randomness import takes_rng
 
 ELECTRODES = (
     *("Fp1", "F3", "F7", "FT9", "FC5", "FC1", "C3", "T7", "TP9", "CP5", "CP1", "Pz", "P3", "P7"),
@@ -33,6 +34,7 @@ SFREQ, SPACING = 1000.0, 200
 """Hz, and samples between onsets."""
 
 
+@takes_rng
 @dataclass(frozen=True)
 class SyntheticSettings:
     """What is made.

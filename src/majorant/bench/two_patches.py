@@ -17,6 +17,7 @@ from torch import Tensor
 from majorant.forward.leadfield import Leadfield
 from majorant.metrics.localisation import ZONE_HOPS, Localisation, Scores
 from majorant.problem import MajorantError
+from majorant.randomness import takes_rng
 from majorant.simulate import streams
 from majorant.simulate.dataset import PATCH, WAVEFORM, Batch, Part, SereegaLike
 from majorant.simulate.general import Several
@@ -57,6 +58,7 @@ class TwoPatches(SereegaLike):
         If no location is far enough from some other.
     """
 
+    @takes_rng
     def __init__(
         self,
         leadfield: Leadfield,

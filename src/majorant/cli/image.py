@@ -14,6 +14,7 @@ from majorant.cli.given import there
 from majorant.cli.image_bids import Selection, run_bids
 from majorant.cli.image_conditions import run_conditions
 from majorant.cli.image_one import loaded, run_one
+from majorant.cli.image_spectra import SpectralOptions, run_band
 from majorant.cli.options import RECORDING
 from majorant.cli.records import spread
 from majorant.cli.typed import shared
@@ -23,6 +24,7 @@ from majorant.errors import MajorantError
 if TYPE_CHECKING:
     from majorant.imaging.result import ImageSettings
     from majorant.recording.settings import Preparation
+    from majorant.spectra.power import BandSettings
 
 
 @spread
@@ -43,6 +45,7 @@ def image(
     roi: own.Roi = None,
     export: own.Export = None,
     region: own.Region = None,
+    spectra: SpectralOptions,
     output: own.NamedFolder = None,
     raw: Annotated[
         bool,
@@ -65,41 +68,28 @@ def image(
 
     \b
     majorant image rec.set --montage caps.locs --event square --filter 1 40
-    majorant image rec-ave.fif --condition A --condition B --contrast A-B
+    majorant image rest.fif --band 8 12
     """
     preparation = recording.settings()
     imaging = sources.settings(
         solver, option=option, uncertainty=uncertainty, region=region, atlas=atlas, roi=roi,
         export=export,
     )  # fmt: skip
-    if raw and (imaging.roi or imaging.export):
-        raise MajorantError("--roi and --export are of averages; leave them out with --raw")
+    asked = spectra.settings()
+    _check(raw, demo, file, region, imaging, contrast, bids, asked, selection)
     voice = Voice(quiet)
     if bids is not None:
-        if demo or file is not None:
-            raise MajorantError("--bids images a data set; leave the recording or --demo out")
-        if contrast is not None:
-            raise MajorantError("--contrast is of one recording; leave it out with --bids")
         run_bids(
             bids, selection, preparation, imaging, output, continuous=raw, overwrite=overwrite,
             command=shared(sys.argv), voice=voice, json=json,
         )  # fmt: skip
         return
-    if selection != Selection():
-        raise MajorantError("--task, --subjects, --jobs and --dask belong to --bids; give its root")
-    if demo == (file is not None):
-        raise MajorantError(
-            "a recording and --demo were both given; choose one"
-            if demo
-            else "no recording was given; name a file, or take --demo"
+    target = output or Path("out") / _folder(file, preparation, imaging, raw, asked)
+    if asked is not None and file is not None:
+        run_band(
+            file, preparation, imaging, asked, target, overwrite=overwrite, voice=voice, json=json
         )
-    if raw and region is not None:
-        raise MajorantError("--region is of the peaks of an average; leave it out with --raw")
-    if raw and file is None:
-        raise MajorantError("--raw images a recording, and --demo is none; name a file")
-    target = (
-        output if output is not None else Path("out") / _folder(file, preparation, imaging, raw)
-    )
+        return
     held = None
     if file is not None and not raw and (contrast is not None or _several(preparation)):
         from majorant.recording.average import separate
@@ -127,14 +117,61 @@ def _several(preparation: Preparation) -> bool:
     return isinstance(preparation.choice, tuple) or "," in (preparation.choice or "")
 
 
-def _folder(file: Path | None, preparation: Preparation, imaging: ImageSettings, raw: bool) -> str:
+def _check(
+    raw: bool,
+    demo: bool,
+    file: Path | None,
+    region: float | None,
+    imaging: ImageSettings,
+    contrast: str | None,
+    bids: Path | None,
+    asked: BandSettings | None,
+    selection: Selection,
+) -> None:
+    """Refuse what does not go together, before anything is read."""
+    if raw and (imaging.roi or imaging.export):
+        raise MajorantError("--roi and --export are of averages; leave them out with --raw")
+    if asked is not None and (raw or demo or bids is not None or contrast is not None):
+        raise MajorantError(
+            "--band images the trials of one recording; leave --raw, --demo, --bids and --contrast "
+            "out"
+        )
+    if bids is not None:
+        if demo or file is not None:
+            raise MajorantError("--bids images a data set; leave the recording or --demo out")
+        if contrast is not None:
+            raise MajorantError("--contrast is of one recording; leave it out with --bids")
+        return
+    if selection != Selection():
+        raise MajorantError("--task, --subjects, --jobs and --dask belong to --bids; give its root")
+    if demo == (file is not None):
+        raise MajorantError(
+            "a recording and --demo were both given; choose one"
+            if demo
+            else "no recording was given; name a file, or take --demo"
+        )
+    if raw and region is not None:
+        raise MajorantError("--region is of the peaks of an average; leave it out with --raw")
+    if raw and file is None:
+        raise MajorantError("--raw images a recording, and --demo is none; name a file")
+
+
+def _folder(
+    file: Path | None,
+    preparation: Preparation,
+    imaging: ImageSettings,
+    raw: bool,
+    spectrum: BandSettings | None = None,
+) -> str:
     """Name of the results: recording, conditions and solver, so that runs do not collide."""
     from majorant.words import file_labels
 
     choice = preparation.choice
     asked = [] if choice is None else [choice] if isinstance(choice, str) else list(choice)
     conditions = "-".join(file_labels(asked))[:80].strip("-")
-    parts = [_stem(file) if file else "demo", conditions, "raw" if raw else "", imaging.solver]
+    band = "" if spectrum is None else "{:g}-{:g}-Hz".format(*spectrum.band)
+    stem = _stem(file) if file else "demo"
+    parts = [stem, conditions, "raw" if raw else "", band, imaging.solver]
     return "-".join(part for part in parts if part)
 
 

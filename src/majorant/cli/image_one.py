@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsons
 import sys
 from contextlib import nullcontext
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,8 +165,9 @@ def tell_result(result: ImageResult) -> None:
             _deviation(content.deviation_at(peak), scale.factor),
             f"{100 * peak.share:.0f} %",
             "" if peak.moment is None else number(1e9 * peak.moment, 2),
+            doubt or "",
         )
-        for peak in content.peaks
+        for peak, doubt in zip_longest(content.peaks, content.doubts)
     ]
     columns = (
         unit.label,
@@ -176,7 +178,10 @@ def tell_result(result: ImageResult) -> None:
         "±",
         "share",
         "dipole, nAm",
+        "speaks against it",
     )
+    if not any(content.doubts):
+        rows, columns = [row[:-1] for row in rows], columns[:-1]
     out.print(_plain(headline(content)[0]))
     show_table("Peaks, strongest first", columns, rows)
     _tell_regions(content)

@@ -110,7 +110,7 @@ Rank = Annotated[
 Solver = Annotated[
     str,
     typer.Option(
-        help=f"One of {', '.join(SOLVERS)}.",
+        help="Any that majorant info lists, such as sloreta.",
         autocompletion=complete_solvers,
         callback=known_solver,
         rich_help_panel=SOURCES,
@@ -140,7 +140,7 @@ Snr = Annotated[
     typer.Option(
         metavar="RATIO|gcv|evidence",
         help="Signal-to-noise ratio of amplitudes.",
-        rich_help_panel=SOURCES,
+        rich_help_panel=RARE,
     ),
 ]
 Option = Annotated[

@@ -25,6 +25,15 @@ __all__ = ["meaning", "with_moments"]
 SAME_MM, SAME_S = 30.0, 0.010
 """Peaks nearer than this in space are one dipole; those nearer in time are fitted together."""
 
+STATISTICS = {
+    "dSPM": "the current in standard deviations of what noise alone gives there (no unit)",
+    "sLORETA": "the current in standard deviations of what noise and sources everywhere give there "
+    "(no unit)",
+    "LCMV": "the beamformer’s output in standard deviations of what noise alone gives there (no "
+    "unit)",
+}
+"""What the value of a statistic is."""
+
 SMALLEST = 0.05
 """Singular values below this share of the largest are left out of the fit."""
 
@@ -39,7 +48,7 @@ def meaning(unit: str, regions: bool) -> str:
     regions : bool
     """
     if unit != "Am":
-        return "a statistic without a unit of current"
+        return STATISTICS.get(unit, "a statistic without a unit of current")
     if regions:
         return "the current at each of the about 20 vertices of a region"
     return "the current at one location, of which a source takes many"

@@ -22,6 +22,7 @@ from majorant.head.model import as_tensor
 from majorant.imager.estimate import combined
 from majorant.imager.inverse import Job
 from majorant.problem import MajorantError, Problem, Solution
+from majorant.randomness import takes_rng
 from majorant.recording.prepare import Prepared
 from majorant.recording.trials import baseline_samples
 
@@ -73,6 +74,7 @@ class _Case:
     job: Job
 
 
+@takes_rng
 def assess(
     imager: SourceImager,
     prepared: Prepared,

@@ -54,6 +54,7 @@ from majorant.forward.deform import deform_cortex, thicken, turned_by
 from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.forward.mesh import MeshSample, nearest_on_surface
 from majorant.forward.topography_errors import TopographyErrors, topography_errors
+from majorant.randomness import takes_rng
 
 __all__ = ["SPLITS", "DrawnHead", "HeadBank", "HeadSpread", "skull_bin"]
 
@@ -65,6 +66,8 @@ SPLITS: dict[str, tuple[int, ...]] = {
 }
 """Which of the bins of the skull's conductivity belong to a split; its place is its code."""
 N_BINS = 15
+POINTS = 25
+"""Conductivities of a bin between which a weighted draw chooses."""
 SKULL_RANGE = (0.0041, 0.0127)
 BRAIN = 0.3
 """S/m, brain and scalp."""
@@ -99,6 +102,9 @@ class HeadSpread:
         Standard deviation of the logarithm of the factor's variation over the head.
     shapes : int
         Shapes of the skull of a split; the first is the template's own.
+    said : tuple of float or None
+        What a recording says of the skull (`majorant.head.skull`): S/m, and the standard deviation
+        of its logarithm. Skulls are then drawn as often as this makes them likely.
     """
 
     skull: Range = SKULL_RANGE
@@ -109,8 +115,14 @@ class HeadSpread:
     thickness: Range = (0.75, 1.35)
     thickness_spread: float = 0.15
     shapes: int = 3
+    said: Range | None = None
 
     def __post_init__(self) -> None:
+        if self.said is not None and not all(0 < value < math.inf for value in self.said):
+            raise MajorantError(
+                f"a recording was taken to say {self.said} of the skull; expected a conductivity "
+                "and a standard deviation of its logarithm, both above 0"
+            )
         for name in ("skull", "moved_mm", "cap_deg", "deformed_mm", "turned_deg", "thickness"):
             low, high = getattr(self, name)
             if not 0 <= low <= high < math.inf:
@@ -329,6 +341,7 @@ class HeadBank:
     def _sample(self) -> MeshSample:
         return MeshSample(self.true.faces, len(self.true.positions))
 
+    @takes_rng
     def draw(
         self,
         n: int,
@@ -356,6 +369,7 @@ class HeadBank:
         """
         return list(self.iterate(n, seed, split=split, spread=spread, start=start))
 
+    @takes_rng
     def iterate(
         self,
         n: int,
@@ -392,6 +406,7 @@ class HeadBank:
         """Return the bank whose drawn heads have another cortex in the same skull."""
         return self._other(true=true)
 
+    @takes_rng
     def error_covariance(
         self,
         n: int,
@@ -475,9 +490,7 @@ class HeadBank:
         """Draw one head."""
         code = list(SPLITS).index(split)
         rng = _rng(code, seed, number, 0)
-        low, high = np.log(spread.skull)
-        chosen = SPLITS[split][rng.integers(len(SPLITS[split]))]
-        skull = float(np.exp(low + (high - low) * (chosen + rng.uniform(0.02, 0.98)) / N_BINS))
+        skull = _skull(spread, SPLITS[split], rng)
         shape = int(_rng(code, seed, number, 1).integers(spread.shapes))
         cap = _rng(code, seed, number, 2)
         places = _placed(self.electrodes, self.anatomy, spread, cap)
@@ -530,6 +543,19 @@ class HeadBank:
 
 def _rng(*key: int) -> np.random.Generator:
     return np.random.default_rng(key)
+
+
+def _skull(spread: HeadSpread, bins: tuple[int, ...], rng: np.random.Generator) -> float:
+    """Draw a conductivity from the bins of a split, weighted by what a recording says of it."""
+    low, high = np.log(spread.skull)
+    if spread.said is None:
+        place = bins[rng.integers(len(bins))] + rng.uniform(0.02, 0.98)
+        return float(np.exp(low + (high - low) * place / N_BINS))
+    inside = np.linspace(0.02, 0.98, POINTS)
+    logs = low + (high - low) * np.add.outer(bins, inside).ravel() / N_BINS
+    off = (logs - math.log(spread.said[0])) / spread.said[1]
+    chance = np.exp(-0.5 * (off**2 - (off**2).min()))
+    return float(np.exp(rng.choice(logs, p=chance / chance.sum())))
 
 
 def _placed(

@@ -27,6 +27,7 @@ __all__ = [
     "build_head",
     "compute_gain",
     "move_inside",
+    "read_shells",
     "thicker",
 ]
 
@@ -85,11 +86,9 @@ def build_head(conductivity: tuple[float, float, float], thickness: float = 1.0)
     import mne
 
     folder = package_folder("mne") / "data" / "fsaverage"
-    inner = mne.read_bem_surfaces(folder / "fsaverage-inner_skull-bem.fif", verbose="error")[0]
-    scalp = mne.read_bem_surfaces(folder / "fsaverage-head.fif", verbose="error")[0]
+    shells, faces, scalp, scalp_faces = read_shells()
     fiducials: Any = mne.io.read_fiducials(folder / "fsaverage-fiducials.fif", verbose="error")
     trans: Any = mne.read_trans(folder / "fsaverage-trans.fif")
-    shells, faces = _shells(inner["rr"], inner["tris"], scalp["rr"], scalp["tris"])
     shells = thicker(shells, thickness)
     order = {
         int(point["ident"]): np.asarray(point["r"], dtype=np.float64) for point in fiducials[0]
@@ -98,12 +97,29 @@ def build_head(conductivity: tuple[float, float, float], thickness: float = 1.0)
         shells=shells,
         shell_faces=faces,
         conductivity=conductivity,
-        scalp=np.asarray(scalp["rr"], dtype=np.float64),
-        scalp_faces=np.asarray(scalp["tris"]),
+        scalp=scalp,
+        scalp_faces=scalp_faces,
         fiducials=np.stack([order[1], order[2], order[3]]),
         head_to_mri=np.asarray(trans["trans"], dtype=np.float64),
         solution=_solve(shells, faces, conductivity),
     )
+
+
+def read_shells() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Read the surfaces of the template's head from MNE's files; nothing is solved.
+
+    Returns
+    -------
+    tuple of ndarray
+        `shells`, `shell_faces`, `scalp` and `scalp_faces` of :class:`ShellHead`.
+    """
+    import mne
+
+    folder = package_folder("mne") / "data" / "fsaverage"
+    inner = mne.read_bem_surfaces(folder / "fsaverage-inner_skull-bem.fif", verbose="error")[0]
+    scalp = mne.read_bem_surfaces(folder / "fsaverage-head.fif", verbose="error")[0]
+    shells, faces = _shells(inner["rr"], inner["tris"], scalp["rr"], scalp["tris"])
+    return shells, faces, np.asarray(scalp["rr"], dtype=np.float64), np.asarray(scalp["tris"])
 
 
 def _shells(

@@ -41,14 +41,15 @@ __all__ = [
     "template_head",
     "template_leadfield",
     "template_parcels",
+    "template_shells",
     "template_surfaces",
 ]
 
 CONDUCTIVITY = (0.3, 0.006, 0.3)
 """S/m: brain, skull, scalp."""
 
-SPACES = ("regions", "ico5", "ico4", "ico3", "oct6", "oct5", "oct4")
-N_ICO = {"ico5": 10242, "ico4": 2562, "ico3": 642}
+SPACES = ("regions", "ico5", "ico4", "ico3", "ico2", "oct6", "oct5", "oct4")
+N_ICO = {"ico5": 10242, "ico4": 2562, "ico3": 642, "ico2": 162}
 VERSION = 1
 
 Electrodes = str | Mapping[str, Sequence[float] | np.ndarray]
@@ -64,6 +65,34 @@ def template_surfaces(progress: Progress = None) -> Surfaces:
         Takes a line of text for every step that takes time.
     """
     return _surfaces(Cache(progress))
+
+
+def template_shells(
+    progress: Progress = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the surfaces of the template's head alone, without what is solved for them.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Takes a line of text for every step that takes time.
+
+    Returns
+    -------
+    tuple of ndarray
+        `shells`, `shell_faces`, `scalp` and `scalp_faces` of a `ShellHead`.
+    """
+    names = ("shells", "shell_faces", "scalp", "scalp_faces")
+    store = Cache(progress)
+
+    def build() -> Content:
+        store.step("Reading the surfaces of the template's head")
+        arrays = map(np.ascontiguousarray, shells.read_shells())
+        return {k: torch.from_numpy(v) for k, v in zip(names, arrays, strict=True)}, {}
+
+    tensors, _ = store.get("shells", VERSION, [_version("mne")], build)
+    one, two, three, four = (tensors[name].numpy() for name in names)
+    return one, two, three, four
 
 
 def template_parcels() -> Tensor:
@@ -124,9 +153,9 @@ def template_leadfield(
     ----------
     electrodes : str or mapping of str to sequence of float
         A montage known to MNE, "standard_90", or digitised positions in metres by channel name.
-    space : {"regions", "ico5", "ico4", "ico3", "oct6", "oct5", "oct4"}
-        Source space: 994 regions; 20,484, 5,124 or 1,284 vertices of the icosahedral meshes; or
-        about 8,196, 2,052 or 516 vertices nearest those of an octahedral mesh.
+    space : {"regions", "ico5", "ico4", "ico3", "ico2", "oct6", "oct5", "oct4"}
+        Source space: 994 regions; 20,484, 5,124, 1,284 or 324 vertices of the icosahedral meshes;
+        or about 8,196, 2,052 or 516 vertices nearest those of an octahedral mesh.
     fixed : bool
         Vertices: one column along the pial normal instead of three. Regions have one in any case.
     conductivity : sequence of float, length 3

@@ -16,6 +16,7 @@ from majorant.forward.cortex import mni305_to_mni152
 from majorant.forward.template import template_surfaces
 from majorant.group.load import StudyEstimates
 from majorant.group.statistics import Cluster, Effect, adjacency, clusters, effects
+from majorant.randomness import takes_rng
 from majorant.words import written
 
 __all__ = ["GroupResult", "analyse"]
@@ -133,6 +134,7 @@ class GroupResult:
         }
 
 
+@takes_rng
 def analyse(
     study: StudyEstimates,
     atlas: Atlas,

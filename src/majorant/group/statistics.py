@@ -25,6 +25,7 @@ from scipy.stats import t as student
 from majorant.errors import MajorantError
 from majorant.forward.graph import contract_edges, mesh_edges
 from majorant.forward.template import template_surfaces
+from majorant.randomness import takes_rng
 
 __all__ = ["Cluster", "Effect", "adjacency", "clusters", "effects", "t_values"]
 
@@ -109,6 +110,7 @@ def t_values(difference: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(difference.mean(axis=0), spread, out=np.zeros_like(spread), where=spread > 0)
 
 
+@takes_rng
 def clusters(
     difference: NDArray[np.float64],
     neighbours: csr_array,

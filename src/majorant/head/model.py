@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from majorant.account import Account, listening
+from majorant.extras import needed
 from majorant.forward.leadfield import Leadfield
 from majorant.head.spaces import SourceSpace
 from majorant.problem import MajorantError
@@ -98,6 +99,8 @@ def read_forward(path: str | Path) -> Any:
         raise MajorantError(f"there is no forward solution {path}; check the path")
     if path.suffix == ".safetensors":
         return Leadfield.load(path)
+    if path.suffix in (".h5", ".hdf5"):
+        needed("h5io")
     try:
         return mne.read_forward_solution(path, verbose="error")
     except UNREADABLE as error:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.template import template_alignment, template_leadfield
+from majorant.randomness import takes_rng
 from majorant.simulate.everyday import World
 from majorant.simulate.heads import HeadMaker, HeadRange, SimulatedHead, draw_heads
 
@@ -45,6 +46,7 @@ class TemplateHeads(HeadMaker):
         return template_leadfield(shifted, conductivity=(0.3, skull, 0.3), progress=self.progress)
 
 
+@takes_rng
 def template_heads(n: int, seed: int, settings: HeadRange | None = None) -> list[SimulatedHead]:
     """Draw heads from the template; see :func:`majorant.simulate.heads.draw_heads`."""
     return draw_heads(TemplateHeads(), n, seed, settings)

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from majorant.forward.bank import SKULL_RANGE, DrawnHead, HeadBank
+from majorant.forward.bank import SKULL_RANGE, DrawnHead, HeadBank, HeadSpread
 from majorant.forward.leadfield import average_reference
 from majorant.problem import MajorantError
 
@@ -135,10 +135,23 @@ class SkullSaid:
         )
 
     def weights(self, skulls: Sequence[float]) -> NDArray[np.float64]:
-        """Weights of heads with some skulls, of sum 1: their average, rather than a choice."""
+        """Weights of heads with some skulls, of sum 1: their average, rather than a choice.
+
+        All alike where the recording does not tell.
+        """
+        if not self.told:
+            return np.full(len(skulls), 1.0 / len(skulls))
         off = (np.log(np.asarray(skulls)) - math.log(self.skull)) / self.spread
-        weight = np.exp(-0.5 * off**2)
+        weight = np.exp(-0.5 * (off**2 - (off**2).min()))
         return weight / weight.sum()
+
+    def weighted(self, spread: HeadSpread) -> HeadSpread:
+        """Heads drawn as often as the recording makes them likely; as they were if it says nothing.
+
+        ``bank.draw(n, seed, spread=said.weighted(spread))`` is a sample of the weighted bank, whose
+        heads count alike.
+        """
+        return replace(spread, said=(self.skull, self.spread)) if self.told else spread
 
 
 def skull_grid(bank: HeadBank) -> SkullGrid:

@@ -1,4 +1,4 @@
-"""What a fitted imager does with each kind of data: averages, trials, covariances, streams.
+"""What a fitted imager does with averages, trials, covariances, spectra and streams.
 
 A solver that has one kernel for all data gives MNE's lazy estimates, which hold the kernel and the
 whitened data and multiply them when their values are first asked for. Continuous data are read and
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from majorant.imager.estimate import as_estimate, combined, picked_rows
@@ -56,6 +57,8 @@ def apply(
 
     if isinstance(inst, mne.Covariance):
         return _covariance(call, inst)
+    if isinstance(inst, mne.time_frequency.CrossSpectralDensity):
+        return _spectra(call, inst)
     if isinstance(inst, mne.io.BaseRaw | mne.BaseEpochs | mne.Evoked):
         check_data(call, inst)
     if isinstance(inst, mne.io.BaseRaw):
@@ -70,7 +73,8 @@ def apply(
     if isinstance(inst, mne.Evoked):
         return _average(call, inst, progress)
     raise MajorantError(
-        f"a {type(inst).__name__} cannot be imaged; give an mne.Evoked, Epochs, Raw or Covariance"
+        f"a {type(inst).__name__} cannot be imaged; give an mne.Evoked, Epochs, Raw, Covariance or "
+        "CrossSpectralDensity"
     )
 
 
@@ -215,33 +219,60 @@ def _moment_of_trials(inverse: Inverse, epochs: Any, rows: Any) -> Tensor:
 
 def _covariance(call: Call, cov: Any) -> Any:
     """Power of every location that a covariance of the data stands for."""
-    inverse = call.inverse
-    inverse.refuse_covariance()
-    if call.pick_ori in ("vector", "max-power"):
-        raise MajorantError(
-            f"a covariance gives power, so pick_ori={call.pick_ori!r} cannot be had of it; use "
-            "None or 'normal'"
-        )
-    rows = inverse.rows(list(cov["names"]))
+    _check_power(call, "a covariance")
+    rows = call.inverse.rows(list(cov["names"]))
     data = np.asarray(cov.data, float)
     data = np.diag(data) if data.ndim == 1 else data
-    white = inverse.whitener @ data[np.ix_(rows, rows)] @ inverse.whitener.T
-    moment = torch.as_tensor(white)
-    job = Job(1, 1.0, inverse.chosen_snr(moment, 1))
+    power = _power(call, data[np.ix_(rows, rows)], Tally())
+    return as_estimate(power.numpy(), call.model, 0.0, 1.0)
+
+
+def _spectra(call: Call, csd: Any) -> Any:
+    """Power of every location at every frequency of a cross-spectral density; axis: frequency, Hz.
+
+    A solver is real, so the power of a linear one is the diagonal of ``K C K'`` with the real part
+    of the density alone: the imaginary part is antisymmetric, and drops out. Solvers that are no
+    matrix see the symmetric root of the real part as samples, one of its infinitely many roots that
+    has no choice of phase or order in it, and the squares of what they find are summed.
+    """
+    _check_power(call, "a cross-spectral density")
+    rows, tally = call.inverse.rows(list(csd.ch_names)), Tally()
+    bins = [np.atleast_1d(np.asarray(own, float)) for own in csd.frequencies]
+    middles = np.array([own.mean() for own in bins])
+    power = [
+        _power(call, csd.get_data(index=k)[np.ix_(rows, rows)].real, tally)
+        for k in range(len(middles))
+    ]
+    step = float(middles[1] - middles[0]) if len(middles) > 1 else 1.0
+    values = torch.cat(power, dim=1).numpy()
+    return as_estimate(values, call.model, float(middles[0]), 1 / step)
+
+
+def _check_power(call: Call, what: str) -> None:
+    call.inverse.refuse_covariance()
+    if call.pick_ori in ("vector", "max-power"):
+        raise MajorantError(
+            f"{what} gives power, so pick_ori={call.pick_ori!r} cannot be had of it; use None or "
+            "'normal'"
+        )
+
+
+def _power(call: Call, moment: NDArray[np.float64], tally: Tally) -> Tensor:
+    """Power of every location, shape (n_locations, 1), for a second moment of the channels."""
+    inverse = call.inverse
+    white = torch.as_tensor(inverse.whitener @ moment @ inverse.whitener.T)
+    job = Job(1, 1.0, inverse.chosen_snr(white, 1))
     if inverse.data_moment is not None:
         kernel = inverse.kernel(job)
         assert kernel is not None
-        solution = kernel.apply(inverse.problem(root(moment), 1))
+        solution = kernel.apply(inverse.problem(root(white), 1))
     else:
-        solution = inverse.solve(root(moment), job)
-    tally = Tally()
+        solution = inverse.solve(root(white), job)
     tally.add_solution(solution)
     call.keep(tally, job.snr, lambda: solution)
     power = solution.estimate[0].square().mean(1, keepdim=True)
-    n_orient = call.model.leadfield.n_orient
-    grouped = power.unflatten(0, (-1, n_orient))
-    picked = grouped[:, 2] if call.pick_ori == "normal" else grouped.sum(1)
-    return as_estimate(picked.numpy(), call.model, 0.0, 1.0)
+    grouped = power.unflatten(0, (-1, call.model.leadfield.n_orient))
+    return grouped[:, 2] if call.pick_ori == "normal" else grouped.sum(1)
 
 
 def _whole(call: Call, raw: Any, start: int | None, stop: int | None, progress: Progress) -> Any:

@@ -9,7 +9,7 @@ are averaged as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,36 +195,47 @@ def extracted(
     names, rows, labels = parts
     mode = _mode(mode, signed, model)
     several = not hasattr(estimates, "times")
-    each: list[Any] = list(estimates) if several else [estimates]
-    if not each:
-        raise MajorantError("there is no estimate to take courses of")
-    for one in each:
-        if one.data.ndim != 2:
-            raise MajorantError(
-                "courses of vectors cannot be told apart by region; image with pick_ori=None or "
-                "'normal'"
-            )
-        if one.data.shape[0] != sum(map(len, model.space.vertices)):
-            raise MajorantError(
-                f"the estimate has {one.data.shape[0]} vertices, and the imager's source space "
-                f"{sum(map(len, model.space.vertices))}; give an estimate of this imager as it came"
-            )
+    seen: list[Any] = []
+
+    def checked() -> Iterator[Any]:
+        """Estimates one after the other, so that those of a generator are never all in memory."""
+        for one in estimates if several else (estimates,):
+            _check(one, model)
+            if not seen:
+                seen.extend((np.asarray(one.times, float), float(one.tstep)))
+            yield one
+
     if labels:
-        data = _of_mne(model, forward, each, labels, mode)
+        data = list(_of_mne(model, forward, checked(), labels, mode))
     else:
-        data = [np.stack([_simple(one.data[own], mode) for own in rows]) for one in each]
+        data = [np.stack([_simple(one.data[own], mode) for own in rows]) for one in checked()]
+    if not data:
+        raise MajorantError("there is no estimate to take courses of")
     stacked = np.stack(data)
     return RegionCourses(
         names=tuple(names),
         data=stacked if several else stacked[0],
-        times=np.asarray(each[0].times, float),
-        sfreq=1.0 / float(each[0].tstep),
+        times=seen[0],
+        sfreq=1.0 / seen[1],
         unit=labelled[1],
         mode=mode,
         sizes=tuple(len(own) for own in rows),
         atlas=labelled[0],
         signed=signed,
     )
+
+
+def _check(one: Any, model: SourceModel) -> None:
+    if one.shape[0] != sum(map(len, model.space.vertices)):
+        raise MajorantError(
+            f"the estimate has {one.shape[0]} vertices, and the imager's source space "
+            f"{sum(map(len, model.space.vertices))}; give an estimate of this imager as it came"
+        )
+    if len(one.shape) != 2:
+        raise MajorantError(
+            "courses of vectors cannot be told apart by region; image with pick_ori=None or "
+            "'normal'"
+        )
 
 
 def _mode(mode: str, signed: bool, model: SourceModel) -> str:
@@ -247,8 +258,8 @@ def _simple(values: NDArray[np.float64], mode: str) -> NDArray[np.float64]:
 
 
 def _of_mne(
-    model: SourceModel, forward: Any | None, each: Iterable[Any], labels: list[Any], mode: str
-) -> list[NDArray[np.float64]]:
+    model: SourceModel, forward: Any | None, each: Iterator[Any], labels: list[Any], mode: str
+) -> Iterator[NDArray[np.float64]]:
     import mne
 
     space = model.space
@@ -262,6 +273,6 @@ def _of_mne(
     else:
         source = forward["src"]
     found: Any = mne.extract_label_time_course(
-        list(each), labels, source, mode=mode, return_generator=False, verbose="error"
+        each, labels, source, mode=mode, return_generator=True, verbose="error"
     )
     return found

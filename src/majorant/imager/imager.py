@@ -326,11 +326,11 @@ class SourceImager:
         start: int | None = None,
         stop: int | None = None,
     ) -> Any:
-        """Image an average, trials, a window of continuous data, or a covariance.
+        """Image an average, trials, a window of continuous data, a covariance or spectra.
 
         Parameters
         ----------
-        inst : mne.Evoked, mne.BaseEpochs, mne.io.BaseRaw or mne.Covariance
+        inst : mne.Evoked, BaseEpochs, io.BaseRaw, Covariance or time_frequency.CrossSpectralDensity
         progress : callable, optional
             Called with (done, total): iterations of an average, trials, or samples.
         return_generator : bool
@@ -346,7 +346,7 @@ class SourceImager:
             for fixed orientation or ``pick_ori="normal"``, else lengths. A vector class for
             ``pick_ori="vector"``, and the volume and mixed classes for such source spaces. Linear
             solvers return MNE's lazy form where there is one value per location. Of a covariance
-            it holds the power.
+            it holds the power, of a cross-spectral density that at every frequency (its "times").
 
         Raises
         ------

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from majorant.extras import needed
 from majorant.files.output import check_output, is_store
 from majorant.files.write import beside, exchange, require_room
 from majorant.head.spaces import SourceSpace
@@ -56,8 +57,7 @@ class EstimateStore:
     def __init__(
         self, folder: Path, call: Call, n_times: int, tmin: float, sfreq: float, done: int = 0
     ) -> None:
-        import zarr
-
+        zarr = needed("zarr")
         space, lead = call.model.space, call.model.leadfield
         vector = call.pick_ori == "vector"
         shape = (lead.n_locations, *([3] if vector else []), n_times)
@@ -198,8 +198,7 @@ def read_window(path: str | Path, tmin: float | None = None, tmax: float | None 
     DamagedFile
         If it holds something else, or was not finished.
     """
-    import zarr
-
+    zarr = needed("zarr")
     path = Path(path).expanduser()
     if not (path / "zarr.json").is_file():
         raise MajorantError(f"there is no stored estimate {path}; check the path")

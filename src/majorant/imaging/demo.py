@@ -10,30 +10,27 @@ imaged is the recording alone: the truth is looked at afterwards, by :func:`judg
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from majorant.account import Account
 from majorant.atlas.gyri import gyri
 from majorant.findings.facts import Peak
+from majorant.findings.truth import truth_errors
 from majorant.forward.cortex import grow_patch, lobe
 from majorant.forward.leadfield import Leadfield
 from majorant.head.places import Places, locate
-from majorant.imaging.result import ImageResult, with_truth
-from majorant.metrics.localisation import Localisation
+from majorant.imaging.result import ImageResult
+from majorant.randomness import takes_rng
 from majorant.recording.file import Recording
 from majorant.recording.prepare import Prepared, prepare
 from majorant.recording.settings import Preparation
 
 __all__ = ["Demo", "DemoSettings", "DemoTruth", "demo_recording", "judged"]
-
-NEAR = 0.060
-"""Half the window around a source's peak in which its estimate is judged, s."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +85,9 @@ class DemoTruth:
     ----------
     peaks : tuple of Peak
         One per patch: time, place, total moment (A m) and share of the energy.
-    positions : array, shape (n_patches, 3)
-        Of the seeds, MNI305, metres.
     """
 
     peaks: tuple[Peak, ...]
-    positions: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +105,7 @@ class Demo:
     truth: DemoTruth
 
 
+@takes_rng
 def demo_recording(
     seed: int = 0,
     settings: DemoSettings | None = None,
@@ -151,27 +146,9 @@ def demo_recording(
 
 
 def judged(result: ImageResult, demo: Demo) -> ImageResult:
-    """Add the truth and the errors of an estimate to its result.
-
-    Every patch is judged on its own, by the metrics of the benchmark: at its peak, the strongest
-    location within seven edges of the seed and on the whole cortex, and the time at which that
-    location peaks.
-    """
-    lead, times = result.imager.leadfield_, result.content.times
-    judge = Localisation(lead, float(result.content.info["sfreq"]))
-    errors: dict[str, float] = {}
-    found = zip(demo.truth.peaks, demo.truth.positions, strict=True)
-    for number, (peak, place) in enumerate(found, 1):
-        near = np.flatnonzero(np.abs(times - peak.time) <= NEAR)
-        values = torch.as_tensor(np.abs(result.content.sources.values[:, near]))
-        seed = int(np.linalg.norm(lead.positions.numpy() - place, axis=1).argmin())
-        truth = torch.zeros_like(values)
-        truth[seed] = torch.as_tensor(_course(times[near], peak.time, NEAR))
-        score = judge.score(truth[None], values[None], torch.tensor([seed]))
-        errors[f"source {number}: place, mm"] = float(score.le)
-        errors[f"source {number}: place on the whole cortex, mm"] = float(score.le_cortex)
-        errors[f"source {number}: time, ms"] = float(score.te)
-    return with_truth(result, demo.truth.peaks, errors)
+    """Add the truth, and how far the estimate is from it, to a result."""
+    content = replace(result.content, truth=demo.truth.peaks)
+    return replace(result, content=replace(content, errors=truth_errors(content)))
 
 
 def _montage(settings: DemoSettings) -> Any:
@@ -292,4 +269,4 @@ def _truth(places: Places, fine: Leadfield, seeds: list[int], settings: DemoSett
                 name=gyri().name_of((x, y, z)).partition(" ")[2],
             )
         )
-    return DemoTruth(tuple(peaks), fine.positions.numpy()[seeds])
+    return DemoTruth(tuple(peaks))

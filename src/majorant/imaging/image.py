@@ -36,7 +36,16 @@ from majorant.recording.rank import projection
 from majorant.recording.trials import data_covariance
 from majorant.words import written
 
-__all__ = ["find_all", "fitted_imager", "image", "imaged", "predict", "regularisation"]
+__all__ = [
+    "find_all",
+    "fitted_imager",
+    "image",
+    "imaged",
+    "predict",
+    "regularisation",
+    "shown_settings",
+    "solver_facts",
+]
 
 
 def image(
@@ -192,11 +201,11 @@ def find_all(
         explained=explained,
         sources=replace(_maps(values, solution, imager, places), names=names, atlas=atlas.name),
         peaks=peaks,
-        solver=_solver(imager),
+        solver=solver_facts(imager),
         certificate=solution.certificate,
         decisions=prepared.decisions,
         cautions=find_cautions(evidence),
-        settings=_settings(prepared, settings, imager),
+        settings=shown_settings(prepared, settings, imager),
         versions=versions(),
         citations=citations(imager),
         uncertainty=doubt,
@@ -386,7 +395,7 @@ def _maps(
     )
 
 
-def _solver(imager: SourceImager) -> dict[str, str]:
+def solver_facts(imager: SourceImager) -> dict[str, str]:
     own = imager.spec_
     return {
         "name": own.name,
@@ -411,7 +420,9 @@ def _snr(asked: float | str, used: float | None) -> float | str:
     return f"{written(used)} ({asked})" if isinstance(asked, str) else asked
 
 
-def _settings(prepared: Prepared, settings: ImageSettings, imager: SourceImager) -> dict[str, Any]:
+def shown_settings(
+    prepared: Prepared, settings: ImageSettings, imager: SourceImager
+) -> dict[str, Any]:
     """Settings as the page lists them: what was asked for, and what "auto" became."""
     auto = settings.depth == "auto"
     depth = (imager.spec_.abilities.depth if auto else settings.depth) or "none"

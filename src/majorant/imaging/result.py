@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from inspect import signature
 from itertools import zip_longest
@@ -26,11 +25,12 @@ from majorant.imager.courses import RegionCourses
 from majorant.imager.imager import SourceImager
 from majorant.imager.settings import ImagerSettings
 from majorant.problem import MajorantError
+from majorant.randomness import takes_rng
 from majorant.recording.prepare import Prepared
 from majorant.report.headline import headline
 from majorant.words import THIN
 
-__all__ = ["ImageResult", "ImageSettings", "citations", "versions", "with_truth"]
+__all__ = ["ImageResult", "ImageSettings", "citations", "versions"]
 
 MNE_CITATION = "Gramfort et al. (2013), MEG and EEG data analysis with MNE-Python, "
 MNE_CITATION += "doi:10.3389/fnins.2013.00267"
@@ -38,6 +38,7 @@ TEMPLATE_CITATION = "Fischl, Sereno, Tootell & Dale (1999), High-resolution inte
 TEMPLATE_CITATION += "(fsaverage), doi:10.1002/(SICI)1097-0193(1999)8:4<272::AID-HBM10>3.0.CO;2-4"
 
 
+@takes_rng
 @dataclass(frozen=True)
 class ImageSettings(ImagerSettings):
     """How a prepared recording is imaged: the imager, and what is asked of its estimate.
@@ -319,10 +320,3 @@ def citations(imager: SourceImager) -> tuple[str, ...]:
     """What to cite for an estimate."""
     head = (TEMPLATE_CITATION,) if imager.alignment_ is not None else ()
     return (imager.spec_.citation, f"Majorant {__version__}", MNE_CITATION, *head)
-
-
-def with_truth(
-    result: ImageResult, truth: tuple[Peak, ...], errors: Mapping[str, float]
-) -> ImageResult:
-    """Add what was simulated, and how far the estimate is from it, to a finished result."""
-    return replace(result, content=replace(result.content, truth=truth, errors=dict(errors)))

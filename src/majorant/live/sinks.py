@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.errors import MajorantError
+from majorant.extras import needed
 from majorant.files.output import is_store
 from majorant.files.write import take_place
 from majorant.words import calm
@@ -67,8 +68,7 @@ class Store:
     """
 
     def __init__(self, path: Path, regions: tuple[str, ...], unit: str) -> None:
-        import zarr
-
+        zarr = needed("zarr")
         group: Any = zarr.open_group(path, mode="w")
         group.attrs.update(kind=KIND, regions=list(regions), unit=unit, complete=False)
         n = len(regions)

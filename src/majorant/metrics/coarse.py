@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.spatial import KDTree
 
+from majorant.extras import needed
+
 __all__ = ["CoarseCells", "Distant"]
 
 LEVELS = ((0.0, 0.006), (0.012, 0.011), (0.030, 0.022))
@@ -143,8 +145,7 @@ class Distant:
 
 def _solved(a: Array, b: Array, cost: Array) -> tuple[float, Array]:
     """Least work, mm, and the dual potentials of the first map, m."""
-    import ot
-
+    ot = needed("ot")
     plan, log = ot.emd(
         a, b, np.ascontiguousarray(cost), numItermax=1_000_000, log=True, center_dual=False
     )

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from majorant.forward.leadfield import MAX_DENSE, Leadfield
 from majorant.problem import MajorantError
+from majorant.randomness import takes_rng
 
 ZONE_HOPS = 7
 """Mesh edges around the true seed within which the maximum is looked for (the paper's zone)."""
@@ -89,6 +90,7 @@ class Scores:
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
+    @takes_rng
     def summary(self, resamples: int = 2000, seed: int = 0) -> dict[str, Interval]:
         """Return mean and 95 % interval of every metric, by name.
 
@@ -104,6 +106,7 @@ class Scores:
         return dict(zip(names, bootstrap(values, resamples, seed), strict=True))
 
 
+@takes_rng
 def bootstrap(values: Tensor, resamples: int = 2000, seed: int = 0) -> list[Interval]:
     """Return the mean of every column and its 95 % percentile bootstrap interval.
 

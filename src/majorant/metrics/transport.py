@@ -19,9 +19,11 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from majorant.extras import needed
 from majorant.forward.leadfield import Leadfield
 from majorant.metrics.localisation import Interval, bootstrap, roc_area
 from majorant.problem import MajorantError
+from majorant.randomness import takes_rng
 
 SUPPORT = 1e-3
 """Entries of a map below this share of its maximum are left out of the transport."""
@@ -71,6 +73,7 @@ class SparseScores:
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
+    @takes_rng
     def summary(self, resamples: int = 2000, seed: int = 0) -> dict[str, Interval]:
         """Mean and 95 % interval of every metric, by name."""
         names = [field.name for field in dataclasses.fields(self)]
@@ -194,8 +197,7 @@ def earth_mover(real: np.ndarray, found: np.ndarray, cost: np.ndarray) -> float:
         Not negative; normalised here. A map of zeros counts as uniform: it says nothing.
     cost : ndarray, shape (n_real, n_found)
     """
-    import ot
-
+    ot = needed("ot")
     a, b = (map_ if map_.max() > 0 else np.ones_like(map_) for map_ in (real, found))
     rows, columns = (np.flatnonzero(map_ > SUPPORT * map_.max()) for map_ in (a, b))
     p, q = a[rows] / a[rows].sum(), b[columns] / b[columns].sum()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from majorant.account import Account, listening
 from majorant.errors import MajorantError, nearest
+from majorant.memory import available, fits
 from majorant.recording.events import find_marks, is_mark, spelled
 from majorant.recording.faults import say_twice, without_silence
 from majorant.recording.file import ChoiceNeeded, Recording
@@ -80,7 +81,7 @@ def _asked(recording: Recording, settings: Preparation) -> tuple[str, ...]:
 def chosen(recording: Recording, settings: Preparation) -> tuple[str, ...]:
     """Names of the events or the condition to average, as the recording spells them.
 
-    An empty tuple stands for a window of continuous data that has no events. Several names are one
+    An empty tuple stands for continuous data of which no event is asked for. Several names are one
     average only where they were asked for as one: by a plus sign, or by a tag that they share.
 
     Raises
@@ -90,6 +91,9 @@ def chosen(recording: Recording, settings: Preparation) -> tuple[str, ...]:
     MajorantError
         If there is none of that name, or several conditions were asked for.
     """
+    if settings.stretch is not None:
+        _require_raw(recording)
+        return ()
     options = recording.options
     what = "condition" if recording.kind == "evoked" else "event"
     asked = _asked(recording, settings)
@@ -282,6 +286,8 @@ def average(
     settings : Preparation
     account : Account
     """
+    if settings.stretch is not None:
+        return _stretches(inst, settings, account)
     if recording.kind == "evoked":
         if inst.nave < 1:
             account.note(
@@ -396,6 +402,66 @@ def _averaged_epochs(epochs: Any, names: tuple[str, ...], account: Account) -> A
         f"Averaged {len(epochs)} trials of {evoked.comment}, "
         f"{written(evoked.times[0])} to {written(evoked.times[-1])} s."
     )
+    return Averaged(evoked, epochs)
+
+
+def _require_raw(recording: Recording) -> None:
+    if recording.kind != "raw":
+        raise MajorantError(
+            f"{recording.path.name} holds {recording.kind}, and only a continuous recording can be "
+            "cut into stretches; give one, or name an event or condition"
+        )
+
+
+def _stretches(raw: Any, settings: Preparation, account: Account) -> Averaged:
+    """Cut continuous data into stretches of one length; bad ones and those across cuts go."""
+    import mne
+
+    assert settings.stretch is not None
+    sfreq, seconds = float(raw.info["sfreq"]), settings.stretch
+    length = max(2, round(seconds * sfreq))
+    begin = 0.0 if settings.tmin is None else settings.tmin
+    end = len(raw.times) / sfreq if settings.tmax is None else settings.tmax
+    first, last = max(0, round(begin * sfreq)), min(len(raw.times), round(end * sfreq))
+    overlap = settings.overlap or 0.0
+    step = max(1, round(length * (1 - overlap)))
+    starts = np.arange(first, last - length + 1, step)
+    if not len(starts):
+        raise MajorantError(
+            f"no stretch of {seconds:g} s lies within {begin:g} to {end:g} s of a recording of "
+            f"{raw.times[-1]:.1f} s; give a longer window or shorter stretches"
+        )
+    needed = 8 * len(starts) * length * len(raw.ch_names)
+    if not fits(needed):
+        raise MajorantError(
+            f"{len(starts)} stretches take {needed / 1e9:.1f} GB, and the machine has "
+            f"{available() / 1e9:.1f} GB left; give a window with tmin and tmax"
+        )
+    events = np.c_[starts + raw.first_samp, 0 * starts, 0 * starts + 1]
+    sound, why = _sound(raw, events[:, 0], 0.0, (length - 1) / sfreq)
+    with listening(account, "cutting stretches"):
+        epochs: Any = mne.Epochs(
+            raw, events[sound], {"rest": 1}, 0.0, (length - 1) / sfreq, baseline=None,
+            preload=True, reject=_threshold(settings), reject_by_annotation=False,
+        ) if sound.any() else ()  # fmt: skip
+    if sound.any():
+        why = (*why, *_left_out(epochs.drop_log, settings))
+    if len(epochs) == 0:
+        raise MajorantError(
+            f"none of {len(events)} stretches of {seconds:g} s is left: {'; '.join(why)}; give "
+            "another window, or shorter stretches"
+        )
+    epochs = without_silence(epochs, account)
+    gone = f"; {len(events) - len(epochs)} were left out: {'; '.join(why)}" if why else ""
+    lapped = f", each overlapping the next by {100 * overlap:.0f} %" if overlap else ""
+    account.note(
+        f"Cut into {len(epochs)} stretches of {written(length / sfreq, '.4g')} s"
+        f"{lapped}, from {written(first / sfreq, '.4g')} to "
+        f"{written(last / sfreq, '.4g')} s, whatever events there are{gone}."
+    )
+    evoked = epochs.average(picks=["eeg", "eog"] if _has_eog(epochs) else "eeg")
+    # Spectra are of single stretches; their average is there for its channels alone.
+    evoked.comment, evoked.nave = "rest", 1
     return Averaged(evoked, epochs)
 
 

@@ -12,6 +12,7 @@ the identity, see :mod:`majorant.covariance`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ from majorant.covariance import independent_samples, shrink
 from majorant.problem import MajorantError
 from majorant.recording.channels import LARGEST, some
 from majorant.recording.file import UNREADABLE
+from majorant.recording.kin import NO_KIN, Kin
 from majorant.recording.rank import Space, signal_space
 from majorant.words import number, written
 
 __all__ = [
     "AD_HOC_STD",
+    "NoiseData",
     "baseline_covariance",
     "check_covariance",
     "covariance_bads",
@@ -46,6 +49,25 @@ ENOUGH = 5
 """Samples of baseline below which no covariance is computed from it."""
 
 
+@dataclass(frozen=True, eq=False)
+class NoiseData:
+    """In what noise is heard.
+
+    Attributes
+    ----------
+    trials : array, shape (n_trials, n_channels, n_times)
+        V; the average itself as its only one where there are no others.
+    behind : int
+        Trials that each of ``trials`` averages.
+    kin : Kin
+        Other averages of the same recording.
+    """
+
+    trials: NDArray[np.float64]
+    behind: int = 1
+    kin: Kin = NO_KIN
+
+
 def baseline_covariance(
     trials: NDArray[np.float64],
     info: Any,
@@ -54,6 +76,7 @@ def baseline_covariance(
     window: tuple[float, float],
     note: Account,
     space: Space | None = None,
+    kin: Kin = NO_KIN,
 ) -> Any:
     """Noise covariance of a single trial from the baseline.
 
@@ -70,6 +93,8 @@ def baseline_covariance(
     note : Account
     space : Space, optional
         Where the data are, in which the noise is; what the projectors leave unless told otherwise.
+    kin : Kin, optional
+        Baselines of other averages of the same recording.
 
     Returns
     -------
@@ -77,6 +102,8 @@ def baseline_covariance(
     """
     import mne
 
+    if kin.names:
+        trials = np.concatenate([trials, kin.trials / np.sqrt(nave)])
     centred = trials - trials.mean(axis=2, keepdims=True)
     basis = signal_space(info) if space is None else space.basis
     reduced = np.einsum("cr,ncs->nrs", basis, centred)
@@ -87,6 +114,8 @@ def baseline_covariance(
     shrunk = shrink(empirical, count)
     matrix = nave * basis @ shrunk.matrix @ basis.T
     what = f"{n_trials} epochs" if nave == 1 else f"the average of {nave} trials"
+    if kin.names:
+        what = f"the average of {nave} trials and of {_others(kin)}"
     start, stop = (written(end) for end in window)
     note.note(
         f"Noise covariance from the baseline of {what} ({start} to {stop} s; "
@@ -106,11 +135,16 @@ def baseline_covariance(
     )
 
 
+def _others(kin: Kin) -> str:
+    """How many other conditions, in words."""
+    many = len(kin.names)
+    return "one other condition" if many == 1 else f"{many} other conditions"
+
+
 def noise_of(
-    trials: NDArray[np.float64],
+    heard: NoiseData,
     times: NDArray[np.float64],
     info: Any,
-    behind: int,
     nave: int,
     window: tuple[float, float] | None,
     space: Space,
@@ -120,14 +154,11 @@ def noise_of(
 
     Parameters
     ----------
-    trials : array, shape (n_trials, n_channels, n_times)
-        V; the average itself as its only one where there are no others.
+    heard : NoiseData
     times : array, shape (n_times,)
         s.
     info : mne.Info
         Of these channels.
-    behind : int
-        Trials that each of ``trials`` averages.
     nave : int
         Trials of the average that is imaged.
     window : tuple of float or None
@@ -144,13 +175,14 @@ def noise_of(
     why = "there is no baseline"
     if window is not None:
         inside = (times >= window[0] - 1e-9) & (times <= window[1] + 1e-9)
-        quiet = trials[:, :, inside]
+        quiet = heard.trials[:, :, inside]
         why = f"the baseline has only {inside.sum()} samples"
         if inside.sum() >= ENOUGH:
             why = "the baseline is zero"
             if np.ptp(quiet, axis=2).max() > 0:
+                near = heard.kin.like(heard.behind**0.5 * quiet[0], inside, space)
                 return "baseline", baseline_covariance(
-                    quiet, info, nave=behind, window=window, note=note, space=space
+                    quiet, info, nave=heard.behind, window=window, note=note, space=space, kin=near
                 )
     return "ad hoc", within(default_covariance(info, note, why, nave), info, space)
 

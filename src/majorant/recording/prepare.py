@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from majorant.recording.channels import check_samples, eeg_names, require_eeg
 from majorant.recording.electrodes import settle
 from majorant.recording.faults import bridged, mark_silence, say_saturated, without_silence
 from majorant.recording.file import UNREADABLE, Recording
+from majorant.recording.kin import NO_KIN, Kin, kin_of
 from majorant.recording.montage import read_montage
 from majorant.recording.noise import (
+    NoiseData,
     check_covariance,
     noise_of,
     read_covariance,
@@ -139,10 +141,15 @@ def prepare(
     inst = filtered(inst, settings, account, padded=recording.kind == "raw")
     averaged = average(recording, inst, names, settings, account)
     evoked = averaged.evoked
+    asked = settings
+    if settings.stretch is not None:
+        # Times are those within a stretch from here on.
+        settings = replace(settings, tmin=None, tmax=None, baseline="none")
     window = _remove_baseline(averaged, settings, account)
     eog, eog_names = _take_eog(evoked)
     space = reference(evoked, averaged.trials, account, settings.rank)
-    noise_kind, cov = _noise(averaged, evoked, space, window, settings, renamed, account)
+    kin = kin_of(recording, evoked, good_info(evoked)["ch_names"], settings, renamed)
+    noise_kind, cov = _noise(averaged, evoked, space, window, settings, renamed, account, kin)
     _crop(evoked, settings, account)
     return Prepared(
         evoked=evoked,
@@ -156,7 +163,7 @@ def prepare(
         epochs=averaged.epochs,
         renamed=renamed,
         recording=recording,
-        settings=settings,
+        settings=asked,
     )
 
 
@@ -432,16 +439,19 @@ def _noise(
     settings: Preparation,
     renamed: dict[str, str],
     account: Account,
+    kin: Kin = NO_KIN,
 ) -> tuple[str, Any]:
-    info = good_info(evoked)
+    info, nave = good_info(evoked), int(evoked.nave)
     if settings.noise_cov is not None:
         given = read_covariance(Path(settings.noise_cov).expanduser(), renamed, account)
         check_covariance(given, info, space.rank if space.lost else None)
         return "file", within(given, info, space)
-    trials, behind = averaged.trials(info["ch_names"]), 1
+    trials = averaged.trials(info["ch_names"])
     if trials is None:
-        trials, behind = evoked.get_data(picks=info["ch_names"])[None], int(evoked.nave)
-    return noise_of(trials, evoked.times, info, behind, int(evoked.nave), window, space, account)
+        heard = NoiseData(evoked.get_data(picks=info["ch_names"])[None], nave, kin)
+    else:
+        heard = NoiseData(trials)
+    return noise_of(heard, evoked.times, info, nave, window, space, account)
 
 
 def _crop(evoked: Any, settings: Preparation, account: Account) -> None:

@@ -57,6 +57,11 @@ class Preparation:
     rank : None, "info", "full" or mapping
         Of the data, in MNE's words: None finds it, "info" and "full" take all dimensions that
         projectors leave, and a mapping says it, ``{"eeg": 50}``. It holds for the imager, too.
+    stretch : float or None
+        Seconds. Continuous data are cut into stretches of this length, whatever events they have,
+        as for spectra at rest; `tmin` and `tmax` are then seconds from the recording's start.
+    overlap : float or None
+        Of stretches, as a share of their length; None for none.
 
     Raises
     ------
@@ -78,9 +83,12 @@ class Preparation:
     scale: float | None = None
     reject: float | None = None
     rank: str | Mapping[str, int] | None = None
+    stretch: float | None = None
+    overlap: float | None = None
 
     def __post_init__(self) -> None:
         self._check_numbers()
+        self._check_stretch()
         check_rank(self.rank)
         if self.tmin is not None and self.tmax is not None and not self.tmin < self.tmax:
             raise MajorantError(
@@ -127,6 +135,26 @@ class Preparation:
                     f"a filter edge is {edge:g} Hz; below {SLOWEST:g} Hz a filter is longer than "
                     "an hour, so leave that edge out"
                 )
+
+    def _check_stretch(self) -> None:
+        if self.stretch is None:
+            return
+        if not (math.isfinite(self.stretch) and self.stretch > 0):
+            raise MajorantError(f"stretches of {self.stretch} s were asked for; give a length in s")
+        if self.overlap is not None and not 0 <= self.overlap < 1:
+            raise MajorantError(
+                f"stretches overlap by {self.overlap:g}; expected a share from 0 to below 1"
+            )
+        if self.choice is not None:
+            raise MajorantError(
+                f"stretches are cut whatever events there are, and {self.choice!r} was asked for; "
+                "leave one of them out"
+            )
+        if isinstance(self.baseline, tuple):
+            raise MajorantError(
+                "stretches of continuous data have no baseline; leave it out, and give a noise "
+                "covariance from a file if there is one"
+            )
 
     @property
     def choice(self) -> str | tuple[str, ...] | None:

@@ -34,7 +34,7 @@ from majorant.report.parts import (
     table,
     tabs,
 )
-from majorant.report.payload import MOST_SAMPLES
+from majorant.report.payload import MOST_SAMPLES, Explored
 from majorant.report.pictures import still
 from majorant.report.sections import sections
 from majorant.report.spread import spread
@@ -120,9 +120,8 @@ def _explorers(
     panels: list[tuple[str, Markup]] = []
     for k in live[:MOST_TABS]:
         regions = cells(contents[k].sources, surfaces.faces)
-        drawn = explorer(
-            contents[k], regions, surfaces, max(FEWEST_SAMPLES, MOST_SAMPLES // len(live))
-        )
+        most = max(FEWEST_SAMPLES, MOST_SAMPLES // len(live))
+        drawn = explorer(Explored.of(contents[k]), regions, surfaces, most)
         panels.append((names[k], _own(drawn, k)))
     return Section("explore", "Explore", tabs("wave", "Condition", panels))
 

@@ -75,6 +75,10 @@ SIDES = tuple(VIEWS[i] for i in (0, 1, 3, 4))
 """Both hemispheres, inflated, from outside and from inside."""
 
 
+SMALL = 0.6
+"""Height of small pictures over that of large ones: sharp on dense screens, too."""
+
+
 @dataclass(frozen=True)
 class Scale:
     """How values become colours.
@@ -149,6 +153,11 @@ class Cortex:
         self.surfaces, self.height = surfaces, height
         self._rasters: dict[View, Raster] = {}
         self._bare: dict[View, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+
+    @cached_property
+    def small(self) -> Cortex:
+        """The same cortex for pictures that are shown at less than half the size."""
+        return Cortex(self.surfaces, round(SMALL * self.height))
 
     def _vertices(self, view: View) -> NDArray[np.float32]:
         return self.surfaces.pial if view.surface == "pial" else self.surfaces.inflated

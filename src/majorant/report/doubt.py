@@ -73,7 +73,7 @@ def _map(content: Findings, doubt: Uncertainty, cortex: Cortex) -> Markup:
     pictures = [
         (
             order,
-            still(cortex.draw(view, on_mesh, scale, bare), f"Cortex, {view.name}: {said}"),
+            still(cortex.small.draw(view, on_mesh, scale, bare), f"Cortex, {view.name}: {said}"),
             view.name,
         )
         for view, order in zip(VIEWS, PLACES, strict=True)

@@ -332,7 +332,8 @@ def _distinct(content: Findings, most: int) -> list[tuple[str, int]]:
         if len(found) < most and all(
             np.linalg.norm(np.subtract(peak.mni, p)) > APART for p in places
         ):
-            found.append((f"{rank}: {place(peak)} ({mni(peak.mni)} mm)", peak.location))
+            doubted = "; doubtful" if content.doubts and content.doubts[rank - 1] else ""
+            found.append((f"{rank}: {place(peak)} ({mni(peak.mni)} mm){doubted}", peak.location))
             places.append(peak.mni)
     if not found:
         location = int(np.abs(content.sources.values).max(axis=1).argmax())

@@ -25,7 +25,7 @@ __all__ = ["as_frame", "framed"]
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 _STYLES = ("page.css", "tabs.css", "sheet.css")
-_SCRIPTS = ("decode", "paint", "scene", "head", "chart", "explorer")
+_SCRIPTS = ("decode", "paint", "scene", "slices", "head", "chart", "save", "explorer")
 """The parts of the script, in order."""
 
 

@@ -14,7 +14,7 @@ from majorant.findings.facts import Findings
 from majorant.forward.surfaces import Surfaces
 from majorant.report.cells import Cells
 from majorant.report.colour import DIVERGING
-from majorant.report.payload import MOST_SAMPLES, explorer_data, safe_json
+from majorant.report.payload import MOST_SAMPLES, Explored, explorer_data, safe_json
 from majorant.report.templating import template
 from majorant.report.topography import BOX
 from majorant.words import number
@@ -46,10 +46,12 @@ MAPS = (
     ),
 )
 HEADS = ("recorded", "explained", "unexplained")
+PLANES = ("sagittal", "coronal", "axial")
 KEYS = (
     ("Space", "plays and pauses; , and . step through time"),
     ("Arrows", "turn the cortex once it is chosen (Tab, or a click); + and − zoom"),
     ("Enter", "selects the region in the middle of the cortex"),
+    ("S", "saves the picture"),
     ("N", "selects the region that is next in strength; with Shift, the one before"),
     ("1 – 8", "are the views, from left to behind"),
 )
@@ -61,14 +63,14 @@ def worth_exploring(content: Findings) -> bool:
 
 
 def explorer(
-    content: Findings, cells: Cells, surfaces: Surfaces, most: int = MOST_SAMPLES
+    content: Explored, cells: Cells, surfaces: Surfaces, most: int = MOST_SAMPLES
 ) -> Markup:
     """Return one explorer; a page may hold several, with one cortex that its frame holds.
 
     Parameters
     ----------
-    content : Findings
-        Whose estimate is not zero everywhere.
+    content : Explored
+        Whose maps are not zero everywhere.
     cells : Cells
     surfaces : Surfaces
     most : int
@@ -85,12 +87,15 @@ def explorer(
         box=BOX,
         notes=_notes(content, cells, data, most),
         keys=KEYS,
+        planes=PLANES,
     )
 
 
-def _notes(content: Findings, cells: Cells, data: dict[str, object], most: int) -> str:
+def _notes(content: Explored, cells: Cells, data: dict[str, object], most: int) -> str:
     """Return what is drawn, and what was left out."""
     maps, notes = content.sources, []
+    if maps.atlas:
+        notes.append(f"Names: the atlas {maps.atlas}, a guide near borders.")
     if maps.parcels is None and len(cells.location) < len(maps.values):
         notes.append(
             f"The {len(maps.values):,} locations are gathered into {len(cells.location):,} "
@@ -112,4 +117,10 @@ def _notes(content: Findings, cells: Cells, data: dict[str, object], most: int) 
             )
     if content.truth:
         notes.append("Crosses: simulated sources.")
+    if any(content.doubts):
+        notes.append("Pale rings: something speaks against these peaks.")
+    notes.append(
+        "Slices: MNI152, left is left. The lines are scalp, inner skull and cortex of the "
+        "template, no picture of this head; colour where the plane cuts the cortex."
+    )
     return " ".join(notes)

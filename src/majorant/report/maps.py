@@ -12,7 +12,7 @@ from majorant.findings.facts import Findings, Moment, SourceMaps
 from majorant.report.colour import DIVERGING, hex_codes
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, colours, ramp
 from majorant.report.headline import place, source_scale
-from majorant.report.marks import Mark
+from majorant.report.marks import PALE, WHITE, Mark
 from majorant.report.parts import Section, colour_bar, lead, paragraphs
 from majorant.report.pictures import still
 from majorant.report.sensors import sensor_positions
@@ -70,6 +70,8 @@ def _key(content: Findings, scale: Scale) -> Markup:
     marks = ""
     if content.peaks:
         marks += " Rings: peaks, by rank."
+        if any(content.doubts):
+            marks += " Grey rings: something speaks against these peaks; the table says what."
     if content.truth:
         marks += " Crosses: simulated sources."
     says = (
@@ -90,11 +92,15 @@ def _moment(
 ) -> Markup:
     """Return one moment's figure: all views and a caption that says the threshold."""
     maps, unit = content.sources, source_scale(content.sources, scale.limit)
+    cortex = cortex if large else cortex.small
     when = instant(moment.time, clock(content.times))
     largest = float(np.nanmax(np.abs(values), initial=0.0))
     veil = Veil(HIDDEN * largest, CLEAR * largest)
     dots = _dots(maps, maps.values[:, moment.sample], veil, scale)
-    peaks = [Mark(*_vertex(maps, peak.location), "peak", str(rank)) for rank, peak in moment.peaks]
+    peaks = [
+        Mark(*_vertex(maps, peak.location), "peak", str(rank), _ring(content, rank))
+        for rank, peak in moment.peaks
+    ]
     truth = [cortex.mark_at(source.hemisphere, source.mni) for source in content.truth]
     pictures = []
     for view, order in zip(VIEWS, PLACES, strict=True):
@@ -129,6 +135,11 @@ def _title(content: Findings, moment: Moment) -> str:
         for where, own in ranks.items()
     ]
     return f"{when}: {'; '.join(names) or 'no peak stands out'}"
+
+
+def _ring(content: Findings, rank: int) -> str:
+    """Colour of the ring of a peak: pale where something speaks against it."""
+    return PALE if content.doubts and content.doubts[rank - 1] else WHITE
 
 
 def _vertex(maps: SourceMaps, location: int) -> tuple[int, int]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["Mark", "draw_marks"]
+__all__ = ["PALE", "WHITE", "Mark", "draw_marks"]
 
 WHITE, BLACK = "#ffffff", "#000000"
+PALE = "#9aa2aa"
+"""Of a peak that something speaks against."""
 Box = tuple[float, float, float, float]
 
 
@@ -28,7 +31,7 @@ class Mark:
     label : str
         A short text beside the mark.
     colour : str
-        Of a dot, as ``#rrggbb``.
+        Of a dot or a ring, as ``#rrggbb``.
     """
 
     hemisphere: int
@@ -54,7 +57,7 @@ def draw_marks(
                     ends = (x - arm, y - slope * arm, x + arm, y + slope * arm)
                     pen.line(ends, fill=colour, width=round(stroke))
         else:
-            for colour, stroke in ((BLACK, 0.5 * radius), (WHITE, 0.2 * radius)):
+            for colour, stroke in ((BLACK, 0.5 * radius), (mark.colour, 0.2 * radius)):
                 box = _box(x, y, radius + stroke / 2)
                 pen.ellipse(box, outline=colour, width=max(round(stroke), 1))
         aside = 1.4 * radius if x < image.width - 4 * radius else -1.4 * radius
@@ -63,7 +66,7 @@ def draw_marks(
             mark.label,
             anchor="la" if aside > 0 else "ra",
             font=font,
-            fill=WHITE,
+            fill=WHITE if mark.kind == "dot" else mark.colour,
             stroke_width=round(0.22 * radius),
             stroke_fill=BLACK,
         )
@@ -73,6 +76,7 @@ def _box(x: float, y: float, radius: float) -> Box:
     return x - radius, y - radius, x + radius, y + radius
 
 
+@cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     """Return the bold sans that matplotlib carries."""
     import matplotlib

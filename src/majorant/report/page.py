@@ -14,6 +14,7 @@ from majorant.report.cortex import Cortex
 from majorant.report.frame import framed
 from majorant.report.live import explorer, worth_exploring
 from majorant.report.parts import Section
+from majorant.report.payload import Explored
 from majorant.report.sections import header, sections
 
 __all__ = ["render_page", "write_page"]
@@ -49,7 +50,7 @@ def render_page(
 
 
 def _live(content: Findings, surfaces: Surfaces) -> Iterator[Section]:
-    drawn = explorer(content, cells(content.sources, surfaces.faces), surfaces)
+    drawn = explorer(Explored.of(content), cells(content.sources, surfaces.faces), surfaces)
     yield Section("explore", "Explore", drawn)
 
 

@@ -116,9 +116,12 @@ def opening(name: str, origin: str, says: str, also: str, *, before: str = "") -
     return _macros().opening(name, origin, says, also, before)
 
 
-def facts(pairs: Iterable[tuple[str, str]]) -> Markup:
-    """Return names with their values, the numbers of a page at a glance."""
-    return _macros().facts(list(pairs))
+def facts(pairs: Iterable[tuple[str, ...]]) -> Markup:
+    """Return names with their values, the numbers of a page at a glance.
+
+    A third text says in small what the value is.
+    """
+    return _macros().facts([(*pair, "")[:3] for pair in pairs])
 
 
 def cautions(texts: Sequence[str], title: str = "What may mislead") -> Markup:

@@ -1,4 +1,4 @@
-"""What the interactive page knows: an estimate over regions and time as compact JSON.
+"""What the interactive page knows: maps over regions and time as compact JSON.
 
 Arrays travel as base64 of little-endian integers with a scale, exact to 1/32,767 of their largest
 value. The JSON is ASCII without `<`, `>` or `&`, so that no name within it can end the element that
@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from majorant.findings.facts import Findings, Peak
-from majorant.forward.cortex import lobe
+from majorant.findings.facts import Findings, Peak, SourceMaps, Uncertainty
+from majorant.findings.moments import meaning
+from majorant.forward.cortex import MNI305_TO_MNI152, lobe, mni305_to_mni152
 from majorant.forward.surfaces import Surfaces, vertex_normals
+from majorant.forward.template import template_shells
 from majorant.report.cells import Cells
 from majorant.report.colour import COLD, DIVERGING, DOUBT, WARM
 from majorant.report.headline import place, source_scale
@@ -25,12 +28,83 @@ from majorant.report.sensors import reach, sensor_positions
 from majorant.report.topography import coefficients, kernel, trusted
 from majorant.words import calm, clock
 
-__all__ = ["explorer_data", "safe_json", "samples", "surface_data"]
+__all__ = ["Explored", "Sensors", "explorer_data", "safe_json", "samples", "surface_data"]
 
 MOST_SAMPLES = 420
 """Samples that the page holds; longer estimates are thinned out, their peaks kept."""
 KERNEL = 8192
 """Entries of the table of the spline's kernel, enough for errors below a thousandth."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sensors:
+    """What an explorer shows of the sensors.
+
+    Attributes
+    ----------
+    info : mne.Info
+        Names and places.
+    data, predicted : array, shape (n_channels, n_times)
+        Recorded and explained potentials, V.
+    """
+
+    info: Any
+    data: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Explored:
+    """What an explorer shows: of one estimate, or of a group.
+
+    Attributes
+    ----------
+    times : array, shape (n_times,)
+        s.
+    sources : SourceMaps
+    means : str
+        What a value of the map is the value of.
+    peaks : tuple of Peak
+        The strongest first.
+    doubts : tuple of str
+        For each peak why it may be no source, as the end of a sentence, or ""; may be empty.
+    truth : tuple of Peak
+        Simulated sources.
+    leading : int or None
+        Index of the peak that is shown first.
+    limit : float or None
+        Value of the strongest colour; None takes the largest.
+    uncertainty : Uncertainty or None
+    sensors : Sensors or None
+        None where there are none to show.
+    """
+
+    times: NDArray[np.float64]
+    sources: SourceMaps
+    means: str
+    peaks: tuple[Peak, ...] = ()
+    doubts: tuple[str, ...] = ()
+    truth: tuple[Peak, ...] = ()
+    leading: int | None = None
+    limit: float | None = None
+    uncertainty: Uncertainty | None = None
+    sensors: Sensors | None = None
+
+    @classmethod
+    def of(cls, content: Findings) -> Explored:
+        """Take from the findings of one estimate what its explorer shows."""
+        return cls(
+            times=content.times,
+            sources=content.sources,
+            means=meaning(content.sources.unit, content.sources.parcels is not None),
+            peaks=content.peaks,
+            doubts=content.doubts,
+            truth=content.truth,
+            leading=content.leading,
+            limit=content.limit,
+            uncertainty=content.uncertainty,
+            sensors=Sensors(content.info, content.data, content.predicted),
+        )
 
 
 def safe_json(value: Any) -> str:
@@ -50,7 +124,7 @@ def packed(values: NDArray[Any], kind: str = "i16") -> dict[str, Any]:
     return {"type": kind, "base64": b64encode(raw.tobytes()).decode("ascii"), "scale": scale}
 
 
-def samples(content: Findings, most: int = MOST_SAMPLES) -> NDArray[np.int64]:
+def samples(content: Explored, most: int = MOST_SAMPLES) -> NDArray[np.int64]:
     """Return the samples that the page holds: evenly spread, and all peaks."""
     n = len(content.times)
     if n <= most:
@@ -63,8 +137,14 @@ def samples(content: Findings, most: int = MOST_SAMPLES) -> NDArray[np.int64]:
 
 
 def surface_data(surfaces: Surfaces) -> dict[str, Any]:
-    """Return the cortex that all explorers of a page share; both hemispheres have one topology."""
+    """Return what all explorers of a page share: the cortex, and outlines of the head.
+
+    Both hemispheres have one topology. Scalp and inner skull are in MNI152 millimetres; ``affine``
+    takes the cortex there.
+    """
     n = surfaces.pial.shape[1]
+    shells, shell_faces, scalp, scalp_faces = template_shells()
+    outlines = {"scalp": (scalp, scalp_faces), "skull": (shells[0], shell_faces)}
     fold = 1 / (1 + np.exp(-surfaces.sulc / 0.12))
     return {
         "n": n,
@@ -72,17 +152,26 @@ def surface_data(surfaces: Surfaces) -> dict[str, Any]:
         "inflated": packed(surfaces.inflated.ravel()),
         "faces": packed(surfaces.faces[0].ravel(), "u16"),
         "folds": packed(np.rint(255 * (0.82 - 0.26 * fold)).ravel(), "u8"),
+        "affine": MNI305_TO_MNI152[:3],
+        "outlines": [
+            {
+                "name": name,
+                "vertices": packed(mni305_to_mni152(vertices).ravel()),
+                "faces": packed(faces.ravel(), "u16"),
+            }
+            for name, (vertices, faces) in outlines.items()
+        ],
     }
 
 
 def explorer_data(
-    content: Findings, cells: Cells, surfaces: Surfaces, most: int = MOST_SAMPLES
+    content: Explored, cells: Cells, surfaces: Surfaces, most: int = MOST_SAMPLES
 ) -> dict[str, Any]:
     """Return one estimate as plain values.
 
     Parameters
     ----------
-    content : Findings
+    content : Explored
     cells : Cells
         The regions.
     surfaces : Surfaces
@@ -102,6 +191,7 @@ def explorer_data(
             "region": cells.of(maps, peak.location),
             **_seen(surfaces, *_vertex(content, peak.location)),
             "place": calm(place(peak)),
+            "doubt": calm(content.doubts[rank - 1]) if content.doubts else "",
         }
         for rank, peak in enumerate(content.peaks, 1)
     ]
@@ -109,6 +199,8 @@ def explorer_data(
         "times": [round(float(t), 6) for t in times],
         "clock": {"factor": clk.factor, "label": clk.label, "axis": clk.axis},
         "unit": {"factor": unit.factor, "label": unit.label, "axis": unit.axis},
+        "means": content.means,
+        "atlas": calm(maps.atlas),
         "signed": maps.signed,
         "limit": content.limit,
         "regions": [_region(content, int(location)) for location in cells.location],
@@ -116,8 +208,8 @@ def explorer_data(
         "values": packed(values.ravel()),
         "peaks": peaks,
         "truth": [{"vertex": _near(surfaces, source)} for source in content.truth],
-        "field": _field(content, kept),
-        "head": _head(content, kept),
+        "field": None if content.sensors is None else _field(content.sensors, kept),
+        "head": None if content.sensors is None else _head(content.sensors, kept),
         "ramps": {
             "warm": WARM.stops,
             "cold": COLD.stops,
@@ -129,7 +221,7 @@ def explorer_data(
     }
 
 
-def _doubt(content: Findings, cells: Cells, kept: NDArray[np.int64]) -> dict[str, Any]:
+def _doubt(content: Explored, cells: Cells, kept: NDArray[np.int64]) -> dict[str, Any]:
     """Return the deviations of the regions, and what they are called."""
     doubt = content.uncertainty
     if doubt is None:
@@ -150,7 +242,7 @@ def _doubt(content: Findings, cells: Cells, kept: NDArray[np.int64]) -> dict[str
 
 
 def _start(
-    content: Findings,
+    content: Explored,
     peaks: list[dict[str, Any]],
     values: NDArray[np.float64],
     surfaces: Surfaces,
@@ -172,11 +264,11 @@ def _sample(times: NDArray[np.float64], time: float) -> int:
     return int(np.abs(times - time).argmin())
 
 
-def _vertex(content: Findings, location: int) -> tuple[int, int]:
+def _vertex(content: Explored, location: int) -> tuple[int, int]:
     return int(content.sources.hemisphere[location]), int(content.sources.vertices[location])
 
 
-def _region(content: Findings, location: int) -> dict[str, Any]:
+def _region(content: Explored, location: int) -> dict[str, Any]:
     """Return place and MNI coordinates of the location that stands for a region."""
     mni, side = content.sources.positions_mni[location], content.sources.hemisphere[location]
     xyz = (float(mni[0]), float(mni[1]), float(mni[2]))
@@ -190,8 +282,6 @@ def _region(content: Findings, location: int) -> dict[str, Any]:
 
 def _near(surfaces: Surfaces, source: Peak) -> int:
     """Return the vertex nearest a simulated source, numbered over both hemispheres."""
-    from majorant.forward.cortex import mni305_to_mni152
-
     side = 1 if source.hemisphere == "right" else 0
     away = np.linalg.norm(mni305_to_mni152(surfaces.pial[side]) - np.array(source.mni), axis=1)
     return side * surfaces.pial.shape[1] + int(away.argmin())
@@ -211,21 +301,21 @@ def _seen(surfaces: Surfaces, side: int, vertex: int) -> dict[str, Any]:
     return {"vertex": side * surfaces.pial.shape[1] + vertex, "view": view}
 
 
-def _field(content: Findings, kept: NDArray[np.int64]) -> dict[str, list[float]]:
+def _field(sensors: Sensors, kept: NDArray[np.int64]) -> dict[str, list[float]]:
     """Return the root mean square over channels, µV, recorded and unexplained."""
-    parts = {"recorded": content.data, "unexplained": content.data - content.predicted}
+    parts = {"recorded": sensors.data, "unexplained": sensors.data - sensors.predicted}
     return {
         name: [float(f"{1e6 * v:.4g}") for v in np.sqrt(np.mean(part[:, kept] ** 2, axis=0))]
         for name, part in parts.items()
     }
 
 
-def _head(content: Findings, kept: NDArray[np.int64]) -> dict[str, Any] | None:
+def _head(sensors: Sensors, kept: NDArray[np.int64]) -> dict[str, Any] | None:
     """Return what maps over the head need; None where electrodes have no places."""
-    xy = sensor_positions(content.info)
+    xy = sensor_positions(sensors.info)
     if xy is None:
         return None
-    recorded, explained = content.data[:, kept], content.predicted[:, kept]
+    recorded, explained = sensors.data[:, kept], sensors.predicted[:, kept]
     return {
         "xy": packed(xy.ravel(), "f32"),
         "reach": reach(xy),

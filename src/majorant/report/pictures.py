@@ -42,7 +42,7 @@ def data_uri(image: Image.Image, quality: int = 88) -> Markup:
     buffer = io.BytesIO()
     kind = "webp" if features.check("webp") else "png"
     if kind == "webp":
-        image.save(buffer, "webp", quality=quality)
+        image.save(buffer, "webp", quality=quality, method=2)
     else:
         image.save(buffer, "png", optimize=True)
     return Markup(f"data:image/{kind};base64,{b64encode(buffer.getvalue()).decode('ascii')}")

@@ -9,12 +9,22 @@ wrong overlaps at folds, and blends values smoothly within triangles.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from majorant.files.cache import Cache
 
 __all__ = ["Camera", "Raster", "rasterise"]
+
+VERSION = 1
+KEPT = 150
+"""Height of pictures from which on their geometry is kept in the cache, pixels."""
 
 Vector = tuple[float, float, float]
 
@@ -104,6 +114,9 @@ def rasterise(
 ) -> Raster:
     """Project a closed mesh into a picture of given size, filling it up to a margin.
 
+    Which triangle a pixel shows is most of the work; for pictures of some size it is done once and
+    kept in the cache.
+
     Parameters
     ----------
     vertices : array, shape (n_vertices, 3)
@@ -127,35 +140,59 @@ def rasterise(
     row = (middle[1] - seen[:, 1]) * scale + height / 2 - 0.5
     screen, depth = np.stack([column, row], axis=1), seen[:, 2]
 
-    triangle = screen[faces]
-    one, two = triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0]
-    area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
-    front = area < -1e-9  # rows run downwards, so faces turned to the viewer have negative area
-    pixels, face, weights = _cover(triangle[front], area[front], width, height)
-    corners = np.asarray(faces, dtype=np.int64)[front][face]
-    nearness = np.einsum("ij,ij->i", depth[corners], weights)
+    def build() -> tuple[dict[str, Tensor], dict[str, Any]]:
+        shown = _shown(screen, depth, faces, width, height)
+        return dict(zip(("pixels", "face"), map(torch.from_numpy, shown), strict=True)), {}
 
-    order = np.lexsort((nearness, pixels))
-    last = np.append(pixels[order][1:] != pixels[order][:-1], True)
-    kept = order[last]
+    if height < KEPT:
+        found, _ = build()
+    else:
+        marks = [
+            hashlib.sha256(np.ascontiguousarray(a)).hexdigest() for a in (screen, depth, faces)
+        ]
+        found, _ = Cache(lambda _: None).get("view", VERSION, [*marks, width, height], build)
+    pixels, face = found["pixels"].numpy().astype(np.int64), found["face"].numpy()
+    corners = np.asarray(faces, dtype=np.int64)[face]
+    weights = _weights(screen[corners], pixels % width, pixels // width)
     buffer = np.full(width * height, -np.inf)
-    buffer[pixels[kept]] = nearness[kept]
+    buffer[pixels] = np.einsum("ij,ij->i", depth[corners], weights)
     place = np.rint(screen).astype(np.int64)
     at = np.clip(place[:, 1], 0, height - 1) * width + np.clip(place[:, 0], 0, width - 1)
     tolerance = 0.02 * float(depth.max() - depth.min())
     return Raster(
         height=height,
         width=width,
-        pixels=pixels[kept],
-        corners=corners[kept],
-        weights=weights[kept].astype(np.float32),
+        pixels=pixels,
+        corners=corners,
+        weights=weights.astype(np.float32),
         screen=screen,
         visible=depth >= buffer[at] - tolerance,
     )
 
 
+def _shown(
+    screen: NDArray[np.float64],
+    depth: NDArray[np.float64],
+    faces: NDArray[np.integer],
+    width: int,
+    height: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the pixels that show the mesh, ascending, and the triangle that each of them shows."""
+    triangle = screen[faces]
+    one, two = triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0]
+    area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+    # Rows run downwards, so faces turned to the viewer have negative area.
+    front = np.flatnonzero(area < -1e-9)
+    pixels, face, weights = _cover(triangle[front], width, height)
+    nearness = np.einsum("ij,ij->i", depth[np.asarray(faces)[front][face]], weights)
+    order = np.lexsort((nearness, pixels))
+    last = np.append(pixels[order][1:] != pixels[order][:-1], True)
+    kept = order[last]
+    return pixels[kept].astype(np.int32), front[face[kept]].astype(np.int32)
+
+
 def _cover(
-    triangle: NDArray[np.float64], area: NDArray[np.float64], width: int, height: int
+    triangle: NDArray[np.float64], width: int, height: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Return pixel, triangle and barycentric weights of every (triangle, pixel inside it)."""
     low = np.ceil(triangle.min(axis=1) - 1e-9).astype(np.int64).clip(0)
@@ -167,12 +204,20 @@ def _cover(
     nth = np.arange(len(face)) - np.repeat(np.cumsum(count) - count, count)
     x = low[face, 0] + nth % size[face, 0]
     y = low[face, 1] + nth // size[face, 0]
-
-    weights = np.empty((len(face), 3))
-    for corner in range(3):
-        a, b = triangle[:, (corner + 1) % 3], triangle[:, (corner + 2) % 3]
-        edge = (b - a) / area[:, None]
-        offset = (edge * a[:, ::-1] * np.array([1.0, -1.0])).sum(axis=1)
-        weights[:, corner] = edge[face, 0] * y - edge[face, 1] * x - offset[face]
+    weights = _weights(triangle[face], x, y)
     inside = (weights > -1e-7).all(axis=1)
     return (y * width + x)[inside], face[inside], weights[inside]
+
+
+def _weights(
+    triangle: NDArray[np.float64], x: NDArray[np.int64], y: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Barycentric weights (n, 3) of pixels in a triangle (n, 3, 2) each."""
+    one, two = triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0]
+    area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+    weights = np.empty((len(triangle), 3))
+    for corner in range(3):
+        a, b = triangle[:, (corner + 1) % 3], triangle[:, (corner + 2) % 3]
+        across = (b[:, 0] - a[:, 0]) * (y - a[:, 1]) - (b[:, 1] - a[:, 1]) * (x - a[:, 0])
+        weights[:, corner] = across / area
+    return weights

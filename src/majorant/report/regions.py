@@ -85,7 +85,7 @@ def _picture(content: Findings, regions: Regions, cortex: Cortex) -> Markup:
         (
             order,
             still(
-                cortex.draw(view, on_mesh, Scale(1.0, True), Veil(0.3, 0.5), marks, 1.9),
+                cortex.small.draw(view, on_mesh, Scale(1.0, True), Veil(0.3, 0.5), marks, 1.9),
                 f"Cortex, {view.name}: {said}",
             ),
             view.name,

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from majorant.findings.facts import Findings, Peak
 from majorant.findings.moments import meaning
+from majorant.findings.truth import against_truth
 from majorant.report import figures
 from majorant.report.cortex import Cortex
 from majorant.report.doubt import doubt_section
@@ -35,6 +36,7 @@ from majorant.report.parts import (
 from majorant.report.regions import region_cells, regions_section
 from majorant.report.templating import template
 from majorant.words import (
+    THIN,
     Scaled,
     calm,
     clock,
@@ -46,11 +48,6 @@ from majorant.words import (
 )
 
 __all__ = ["header", "sections"]
-
-ERRORS = (
-    "Errors of the estimate at the source’s own time, from the location of its mesh nearest to the "
-    "source: of the maximum near it, and of the maximum anywhere."
-)
 
 
 def header(content: Findings) -> Markup:
@@ -70,7 +67,7 @@ def header(content: Findings) -> Markup:
 
 def _facts(content: Findings) -> Markup:
     proof = content.certificate
-    pairs: list[tuple[str, str]] = []
+    pairs: list[tuple[str, ...]] = []
     if content.peaks:
         k, clk = content.leading or 0, clock(content.times)
         peak = content.peaks[k]
@@ -79,7 +76,7 @@ def _facts(content: Findings) -> Markup:
         pairs += [
             ("Strongest peak" if k == 0 else f"Peak {k + 1}", instant(peak.time, clk)),
             ("Place", place(peak)),
-            ("Amplitude", scale.say(peak.amplitude)),
+            ("Amplitude", scale.say(peak.amplitude), _meaning(content)),
             *_dipole(peak),
             ("Variance explained then", percent(float(explained))),
         ]
@@ -95,9 +92,12 @@ def _facts(content: Findings) -> Markup:
     return facts(pairs)
 
 
-def _dipole(peak: Peak) -> list[tuple[str, str]]:
+def _dipole(peak: Peak) -> list[tuple[str, ...]]:
     """The moment of the strongest peak, where it is known."""
-    return [] if peak.moment is None else [("As one dipole", f"{number(1e9 * peak.moment, 2)} nAm")]
+    if peak.moment is None:
+        return []
+    what = "the dipole there that the data ask for; comparable between solvers"
+    return [("As one dipole", f"{number(1e9 * peak.moment, 2)}{THIN}nAm", what)]
 
 
 def _cautions(content: Findings) -> Markup:
@@ -135,14 +135,12 @@ def _peaks(content: Findings) -> Section:
         return Section("peaks", "Peaks", paragraphs(text))
     clk, peaks = clock(content.times), content.peaks
     scale = source_scale(content.sources, max(abs(peak.amplitude) for peak in peaks))
-    heads = ["Rank", clk.axis, "Hemisphere", "Region", "MNI x, y, z (mm)", scale.axis, "Share (%)"]
-    heads.append("Dipole (nAm)")
+    heads = ["Rank", clk.axis, "Place", "MNI x, y, z (mm)", scale.axis, "Share (%)", "Dipole (nAm)"]
     rows = [
         (
             str(rank),
             instant(peak.time, clk).split("\u202f")[0],
-            peak.hemisphere,
-            peak.named,
+            place(peak),
             mni(peak.mni),
             _amplitude(content, peak, scale),
             percent(peak.share).removesuffix("\u202f%"),
@@ -150,6 +148,9 @@ def _peaks(content: Findings) -> Section:
         )
         for rank, peak in enumerate(peaks, 1)
     ]
+    if any(content.doubts):
+        heads.append("Speaks against it")
+        rows = [(*row, why) for row, why in zip(rows, content.doubts, strict=True)]
     caption = (
         "Local maxima over space and time, the strongest first. MNI152 coordinates; regions "
         f"{_atlas(content)}, a guide near their borders. Share: of the estimate’s energy at that "
@@ -162,14 +163,8 @@ def _peaks(content: Findings) -> Section:
     if content.regions is not None and sizes:
         heads.append(f"{percent(content.regions.coverage)} region (cm²)")
         rows = [(*row, size) for row, size in zip(rows, sizes, strict=True)]
-    listed = table(heads, rows, caption, numeric=(1, 4, 5, 6, 7, 8))
-    return Section("peaks", "Peaks", listed + _against(content))
-
-
-def _against(content: Findings) -> Markup:
-    """What speaks against peaks that are therefore no headline."""
-    listed = [(rank, why) for rank, why in enumerate(content.doubts, 1) if why]
-    return template("image").against(listed)
+    numeric = [k for k, head in enumerate(heads) if head.endswith(")") or head.startswith("MNI")]
+    return Section("peaks", "Peaks", table(heads, rows, caption, numeric=numeric))
 
 
 def _atlas(content: Findings) -> str:
@@ -188,27 +183,24 @@ def _amplitude(content: Findings, peak: Peak, scale: Scaled) -> str:
 
 
 def _truth(content: Findings) -> Section:
-    """Simulated sources, each beside the peak nearest to it."""
+    """Simulated sources, and how far the estimate is from each."""
     clk = clock(content.times)
     largest = max(abs(peak.amplitude) for peak in content.truth)
     scale = source_scale(replace(content.sources, unit="Am"), largest)
-    heads = ("Simulated", "MNI x, y, z (mm)", "Nearest peak", "Distance (mm)", "Later by (ms)")
+    heads = ["Simulated", "Place", f"Moment ({scale.label})", "MNI x, y, z (mm)", "Nearest peak"]
+    heads += ["Away (mm)", "Later by (ms)", "Map’s maximum away (mm)"]
     rows = []
-    for source in content.truth:
-        shown = f"{instant(source.time, clk)}, {place(source)}, {scale.say(source.amplitude)}"
-        row = [shown, mni(source.mni), "none", "", ""]
-        if content.peaks:
-            apart = [float(np.linalg.norm(np.subtract(p.mni, source.mni))) for p in content.peaks]
-            best = int(np.argmin(apart))
-            late = 1e3 * (content.peaks[best].time - source.time)
-            row[2:] = [str(best + 1), f"{apart[best]:.0f}", number(round(late, 1), 2)]
-        rows.append(row)
-    caption = "The simulated sources, and the peak of the estimate nearest to each in space."
-    body = table(heads, rows, caption, numeric=(1, 2, 3, 4))
-    if content.errors:
-        errors = [(name, number(float(value))) for name, value in content.errors.items()]
-        body += table(("Error", "Value"), errors, ERRORS, (1,), "pairs")
-    return Section("truth", "Truth and estimate", body)
+    for source, found in zip(content.truth, against_truth(content), strict=True):
+        moment = number(source.amplitude * scale.factor)
+        row = [instant(source.time, clk), place(source), moment, mni(source.mni), "none", "", ""]
+        if found.peak is not None:
+            row[4:] = [str(found.peak + 1), f"{found.peak_mm:.0f}", number(found.late_ms, 2)]
+        rows.append((*row, f"{found.map_mm:.0f}"))
+    caption = (
+        "The simulated sources, and the listed peak nearest to each in space. The last column is "
+        "of the map at the source’s own time: how far its maximum over the whole cortex is."
+    )
+    return Section("truth", "Truth and estimate", table(heads, rows, caption, (2, 3, 5, 6, 7)))
 
 
 def _sensors(content: Findings) -> Section:

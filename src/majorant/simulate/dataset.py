@@ -21,6 +21,7 @@ from torch import Tensor
 
 from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.problem import MajorantError, MatrixOperator, Problem
+from majorant.randomness import takes_rng
 from majorant.simulate import noise, streams
 from majorant.simulate.patches import PatchBank, PatchSettings
 from majorant.simulate.waveforms import GaussianSettings, draw_gaussians, gaussians
@@ -318,6 +319,7 @@ class SereegaLike(SimulatedPairs):
         If orientation is free, there are no edges, or the sensors see nothing of a patch.
     """
 
+    @takes_rng
     def __init__(
         self,
         leadfield: Leadfield,

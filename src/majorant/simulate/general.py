@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from majorant.problem import MajorantError, MatrixOperator
+from majorant.randomness import takes_rng
 from majorant.simulate import noise, streams
 from majorant.simulate.dataset import LEVEL, NOISE, PATCH, WAVEFORM, Batch, Part, SimulatedPairs
 from majorant.simulate.heads import SimulatedHead
@@ -98,6 +99,7 @@ class OneHead(SimulatedPairs):
     settings : GeneralSettings, optional
     """
 
+    @takes_rng
     def __init__(
         self,
         head: SimulatedHead,
@@ -230,6 +232,7 @@ class General(OneHead):
         If there are no heads.
     """
 
+    @takes_rng
     def __init__(
         self,
         heads: Sequence[SimulatedHead],

@@ -23,6 +23,7 @@ from torch import Tensor
 from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.linalg import spd_power
 from majorant.problem import MajorantError
+from majorant.randomness import takes_rng
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ Heads = Callable[[int, int], list[SimulatedHead]]
 """Makes a number of heads from a seed."""
 
 
+@takes_rng
 def draw_heads(
     maker: HeadMaker, n: int, seed: int, settings: HeadRange | None = None
 ) -> list[SimulatedHead]:

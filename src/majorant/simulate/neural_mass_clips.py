@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from majorant.problem import MajorantError
+from majorant.randomness import takes_rng
 from majorant.simulate import streams
 from majorant.simulate.connectome import Connectome
 from majorant.simulate.neural_mass import Integration, JansenRit, NeuralMass
@@ -173,6 +174,7 @@ class Plan:
         return f"{self.n} clips, {size}, about {spent} ({self.share:.0%} of the blocks hold a clip)"
 
 
+@takes_rng
 @dataclass(frozen=True)
 class ClipRecipe:
     """Everything that clips are a function of.

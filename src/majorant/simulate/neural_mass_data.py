@@ -21,6 +21,7 @@ from torch import Tensor
 
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
+from majorant.randomness import takes_rng
 from majorant.simulate import noise, streams
 from majorant.simulate.dataset import (
     LEVEL,
@@ -130,6 +131,7 @@ class NeuralMassLike(SimulatedPairs):
         clips do not suit the source space.
     """
 
+    @takes_rng
     def __init__(
         self,
         leadfield: Leadfield,

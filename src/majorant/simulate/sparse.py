@@ -26,6 +26,7 @@ from torch import Tensor
 
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError, MatrixOperator, Problem
+from majorant.randomness import takes_rng
 from majorant.simulate import noise, streams
 from majorant.simulate.timecourses import Kind, courses
 
@@ -153,6 +154,7 @@ class SparseSpace:
         return cls(source.metric().float(), homes(source, target))
 
 
+@takes_rng
 @dataclass
 class SparseLike:
     """A stream of samples on any source space.

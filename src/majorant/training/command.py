@@ -18,6 +18,7 @@ from majorant.errors import MajorantError, nearest
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.families import FAMILIES
 from majorant.pace import Pace
+from majorant.randomness import takes_rng
 from majorant.simulate.dataset import SimulatedPairs
 from majorant.simulate.heads import Heads
 from majorant.training.budget import (
@@ -58,6 +59,7 @@ def check_asked(seed: int | None, batch: int | None, folder: str | os.PathLike[s
         raise MajorantError(f"{os.fspath(folder)} is there and is no folder; give another --folder")
 
 
+@takes_rng
 @dataclass(frozen=True, kw_only=True)
 class TrainingRequest:
     """What is asked of a training.

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from majorant.extras import needed
+
 SUPPORT = 1e-3
 """Entries of a map below this share of its maximum do not take part in the linear programme."""
 
@@ -93,7 +95,7 @@ class Ground:
 
 def _potentials(p: np.ndarray, q: np.ndarray, ways: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Dual potentials of both maps at every location; admissible, also where nothing was moved."""
-    import ot
+    ot = needed("ot")
 
     if not (np.isfinite(p).all() and np.isfinite(q).all()):
         return np.full_like(p, np.nan), np.full_like(q, np.nan)

@@ -12,6 +12,7 @@ from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.learned.unfolded import Mode
 from majorant.networks.corrections import CorrectionKind, Corrections
+from majorant.randomness import takes_rng
 from majorant.simulate.everyday import World
 from majorant.simulate.sparse import SparseLike
 from majorant.training.command import check_asked
@@ -22,6 +23,7 @@ from majorant.training.recipes import UNFOLDED, find_recipe
 from majorant.training.sessions import everyday_sessions
 
 
+@takes_rng
 @dataclass(frozen=True, kw_only=True)
 class Changes:
     """What a run changes of its preset; what is None is the preset's.

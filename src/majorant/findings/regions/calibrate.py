@@ -21,6 +21,7 @@ from majorant.files.cache import Cache, Content
 from majorant.findings.regions.scores import ranks
 from majorant.findings.regions.simulated import CalibratedCortex, Simulated, Window
 from majorant.metrics.peaks import list_peaks
+from majorant.randomness import takes_rng
 from majorant.simulate.everyday.trials import Drawn, Trials, drawn_trials, with_noise
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Calibration:
     real: NDArray[np.float64]
 
 
+@takes_rng
 def calibrated(
     imager: SourceImager,
     window: Window,

@@ -27,6 +27,7 @@ from majorant.findings.regions.simulated import CalibratedCortex, Simulated, Win
 from majorant.forward.cortex import lobe
 from majorant.head.places import locate
 from majorant.imager.estimate import combined
+from majorant.randomness import takes_rng
 
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
@@ -77,6 +78,7 @@ def expected_areas(calibration: Calibration, coverage: float) -> Array:
     )
 
 
+@takes_rng
 def find_regions(
     imager: SourceImager,
     evoked: Any,

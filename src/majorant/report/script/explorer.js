@@ -17,10 +17,12 @@ class Explorer {
     this.deviation = decode(this.data.deviation);
     this.state = { sample: 0, region: 0, map: "estimate", playing: false };
     this.scales = this.measure();
+    this.spreader = new Spreader(this.surface, this.cells);
     root.hidden = false;
     this.heads();
     this.charts();
     this.stage();
+    this.cuts();
     this.controls();
     this.peaks();
     const first = this.data.start;
@@ -93,11 +95,11 @@ class Explorer {
       this.part("no3d").hidden = false;
       return;
     }
-    this.spreader = new Spreader(this.surface, this.cells);
     this.colours = new Uint8Array(6 * this.surface.n);
+    this.hover();
     const { peaks, truth } = this.data;
     this.scene.mark(truth.map((t) => ({ vertex: t.vertex, label: "", cross: true })));
-    this.scene.mark(peaks.map((p) => ({ vertex: p.vertex, label: String(p.rank) })));
+    this.scene.mark(peaks.map((p) => ({ vertex: p.vertex, label: String(p.rank), pale: Boolean(p.doubt) })));
     const compass = this.part("compass");
     const letters = LETTERS.map(([text, axis]) => {
       const letter = document.createElement("span");
@@ -129,6 +131,49 @@ class Explorer {
     });
   }
 
+  /** What the pointer rests on: name and value, beside it. */
+  hover() {
+    const [canvas, tip] = [this.scene.canvas, this.part("tip")];
+    let waiting = null;
+    const hide = () => {
+      waiting = null;
+      tip.hidden = true;
+    };
+    const show = () => {
+      if (!waiting) return;
+      const { x, y, w, h } = waiting;
+      waiting = null;
+      const region = this.scene.regionAt((2 * x) / w - 1, 1 - (2 * y) / h);
+      tip.hidden = region < 0;
+      if (region < 0) return;
+      const { unit } = this.scales[this.state.map];
+      const value = `${number(this.shown(region) * unit.factor)}\u202f${unit.label}`.trim();
+      tip.textContent = `${this.data.regions[region].place}: ${value}`;
+      tip.style.left = `${Math.min(x + 14, Math.max(0, w - tip.offsetWidth - 6))}px`;
+      tip.style.top = `${Math.max(4, y - 34)}px`;
+    };
+    canvas.addEventListener("pointermove", (e) => {
+      if (e.pointerType === "touch" || e.buttons) return hide();
+      const box = canvas.getBoundingClientRect();
+      if (!waiting) requestAnimationFrame(show);
+      waiting = { x: e.clientX - box.left, y: e.clientY - box.top, w: box.width, h: box.height };
+    });
+    canvas.addEventListener("pointerleave", hide);
+  }
+
+  /** Slices; a click goes to the region nearest to it. */
+  cuts() {
+    const canvases = Object.fromEntries(this.all("plane").map((canvas) => [canvas.dataset.plane, canvas]));
+    this.slices = new Slices(canvases, this.surface.mni, this.surface.n, (place) => {
+      let [best, least] = [0, Infinity];
+      this.data.regions.forEach(({ mni }, r) => {
+        const away = Math.hypot(...mni.map((v, k) => v - place[k]));
+        if (away < least) [best, least] = [r, away];
+      });
+      this.set({ region: best });
+    });
+  }
+
   heads() {
     const { head } = this.data;
     if (!head) return;
@@ -144,6 +189,7 @@ class Explorer {
     const peaks = this.data.peaks.map((p) => ({ time: p.time, label: String(p.rank) }));
     const make = (name, marks) => new Chart(this.part(name), this.times, this.data.clock, marks, seek);
     this.course = make("course", peaks);
+    if (!this.data.field) return;
     this.field = make("field", peaks.map((p) => ({ time: p.time })));
     const { recorded, unexplained } = this.data.field;
     const curves = [
@@ -169,6 +215,8 @@ class Explorer {
       this.set({});
     });
     this.root.addEventListener("keydown", (e) => this.key(e));
+    this.part("save").addEventListener("click", () => save(this));
+    this.part("means").textContent = `Value: ${this.data.means}.`;
   }
 
   key(event) {
@@ -179,7 +227,8 @@ class Explorer {
       this.set({ playing: !this.state.playing });
     } else if (key === "," || key === ".") {
       this.set({ sample: this.clamp(this.state.sample + (key === "." ? 1 : -1)), playing: false });
-    } else if (key === "n" || key === "N") this.next(event.shiftKey ? -1 : 1);
+    } else if ((key === "s" || key === "S") && !typing) save(this);
+    else if (key === "n" || key === "N") this.next(event.shiftKey ? -1 : 1);
     else if (/^[1-8]$/.test(key) && !typing) this.look(Object.keys(VIEWS)[Number(key) - 1]);
     else return;
     event.preventDefault();
@@ -193,6 +242,12 @@ class Explorer {
       const rank = document.createElement("b");
       rank.textContent = String(peak.rank);
       button.append(rank, ` ${instant(peak.time, this.data.clock)}, ${peak.place}`);
+      if (peak.doubt) {
+        button.classList.add("doubted");
+        const why = document.createElement("small");
+        why.textContent = peak.doubt;
+        button.append(why);
+      }
       button.addEventListener("click", () => {
         this.set({ sample: peak.sample, region: peak.region, playing: false });
         this.look(peak.view);
@@ -285,10 +340,16 @@ class Explorer {
 
   colour() {
     const scale = this.scales[this.state.map];
+    const values = this.spreader.spread((region) => this.shown(region));
     if (this.scene) {
-      paint(this.spreader.spread((region) => this.shown(region)), this.surface.folds, scale, this.colours);
+      paint(values, this.surface.folds, scale, this.colours);
       this.scene.recolour(this.colours);
     }
+    if (this.state.region !== this.cutAt) {
+      this.cutAt = this.state.region;
+      this.slices.at(this.data.regions[this.cutAt].mni);
+    }
+    this.slices.draw(values, scale);
     const { unit, limit, threshold, warm, cold } = scale;
     this.part("ramp").style.background = gradient(warm, cold, threshold);
     this.part("low").textContent = cold ? `−${number(limit * unit.factor)}` : "0";
@@ -380,6 +441,7 @@ function readSurface(block) {
   const surface = { n: stored.n, faces, pial: decode(stored.pial), inflated: decode(stored.inflated) };
   surface.folds = decode(stored.folds);
   surface.graph = neighbours(faces, stored.n);
+  surface.mni = inMni(surface, stored);
   return surface;
 }
 

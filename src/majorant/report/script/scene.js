@@ -255,9 +255,9 @@ class Scene3D {
 
   /** Rings with a number for peaks, crosses for simulated sources. */
   mark(marks) {
-    for (const { vertex, label, cross } of marks) {
+    for (const { vertex, label, cross, pale } of marks) {
       const sprite = new THREE.Sprite(
-        new THREE.SpriteMaterial({ map: badge(label, cross), transparent: true, depthWrite: false }),
+        new THREE.SpriteMaterial({ map: badge(label, cross), transparent: true, depthWrite: false, opacity: pale ? 0.45 : 1 }),
       );
       sprite.userData.vertex = vertex;
       this.scene.add(sprite);

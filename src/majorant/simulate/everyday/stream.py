@@ -20,6 +20,7 @@ from torch import Tensor
 
 from majorant.forward.leadfield import average_reference
 from majorant.problem import MajorantError, MatrixOperator, Problem
+from majorant.randomness import takes_rng
 from majorant.simulate import streams
 from majorant.simulate.everyday.activity import draw_codes, play
 from majorant.simulate.everyday.cortex import Lists
@@ -292,6 +293,7 @@ class Everyday:
         If settings or part make no sense, or sources of whole regions have no regions.
     """
 
+    @takes_rng
     def __init__(
         self,
         world: World,

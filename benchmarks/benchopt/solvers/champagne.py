@@ -1,0 +1,10 @@
+"""majorant's `champagne`."""
+
+from benchmark_utils.calls import Majorant
+
+
+class Solver(Majorant):
+    """`majorant.inverse` with `solver="champagne"`."""
+
+    name = "champagne"
+    solver = "champagne"

@@ -1,0 +1,1 @@
+"""Power in bands, at rest and around events, and what regions share: imaged from cross-spectra."""
