@@ -11,8 +11,9 @@ training part; judged is on its test part (other skulls, sources and courses) an
 (electrodes moved 3 to 6 mm, cortex 5 to 8 mm, normals turned 25 to 30 degrees).
 
     python -m benchmarks.intervals                          # judge what is shipped
-    python -m benchmarks.intervals everyday --heads 2       # one solver, fewer heads
-    python -m benchmarks.intervals everyday scan --fit OUT.json
+    python -m benchmarks.intervals scan --heads 2           # one solver, fewer heads
+    python -m benchmarks.intervals --fit src/majorant/weights/floors.json
+    python -m benchmarks.intervals weights.safetensors --fit OUT.json   # and into their card
 
 ``--kept FOLDER`` keeps the heads, which take a second of one core each, and the samples.
 """
@@ -34,6 +35,7 @@ from majorant.findings.regions.conformal import quantile
 from majorant.forward.bank import HeadSpread
 from majorant.forward.template_bank import template_bank
 from majorant.head.sparse import TEN_TWENTY
+from majorant.networks.corrections import Corrections
 from majorant.problem import Problem, Solution
 from majorant.simulate.everyday import Everyday, EverydaySettings, World
 from majorant.simulate.everyday.heads import world_of
@@ -50,7 +52,7 @@ from majorant.weights.sbl import unfolded_sbl
 
 LEVEL, HALF = 0.9, 1.6449
 COUNTS, LEVELS = (19, 32, 64, 128), (-5.0, 0.0, 5.0, 10.0, 20.0)
-LOCATIONS, FOCUS = (2500.0,), (0.15, 0.3, 0.6)
+LOCATIONS, FOCUS = (2500.0,), (0.35,)
 """Edges of the floors: coarse meshes and fine ones, and how focal an estimate is."""
 SPACES = ("ico3", "ico4")
 FAR = HeadSpread(moved_mm=(3, 6), cap_deg=(1, 3), deformed_mm=(5, 8), turned_deg=(25, 30))
@@ -66,6 +68,13 @@ def solvers() -> Mapping[str, Any]:
         for name in ("everyday", "mlp", "layers", "attention")
     }
     return {**learned, "champagne": Champagne(), "scan": Scan()}
+
+
+def solver_of(name: str) -> Any:
+    """One of them, or one's own weights."""
+    if Path(name).is_file():
+        return unfolded_sbl(weights=name, recalibrated=False)
+    return solvers()[name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,11 +246,13 @@ def recorded(
     file = None
     if asked.kept is not None:
         far = "-far" if spread else ""
-        file = asked.kept / f"{name}-{part}{far}-{space}-{asked.heads}-{asked.samples}.pt"
+        file = (
+            asked.kept / f"{Path(name).stem}-{part}{far}-{space}-{asked.heads}-{asked.samples}.pt"
+        )
         if file.exists():
             return torch.load(file, weights_only=False)
     world = heads(part, space, asked.heads, spread, asked.kept)
-    found = list(everyday(solvers()[name], world, part, asked.samples))
+    found = list(everyday(solver_of(name), world, part, asked.samples))
     if file is not None:
         torch.save(found, file)
     return found
@@ -255,13 +266,18 @@ def fit(asked: argparse.Namespace) -> None:
         words = f"{len(found)} samples of everyday data on {' and '.join(asked.spaces)}"
         held[name] = {**fitted(found).to_card(), "level": LEVEL, "fitted on": words}
         print(name, held[name]["table"], flush=True)
+        if Path(name).is_file():
+            network, card = Corrections.load(name)
+            network.save(name, {**card, "recalibration": held[name]})
     asked.fit.write_text(json.dumps(held, indent=1) + "\n")
 
 
 def main() -> None:
     """Judge and print, or fit and store."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("solvers", nargs="*", help=f"of {', '.join(solvers())}")
+    parser.add_argument(
+        "solvers", nargs="*", help=f"of {', '.join(solvers())}, or a file of weights"
+    )
     parser.add_argument("--heads", type=int, default=3, help="of every cap")
     parser.add_argument("--samples", type=int, default=6, help="of every head and level")
     parser.add_argument("--spaces", nargs="+", default=list(SPACES), choices=SPACES)
