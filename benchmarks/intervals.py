@@ -23,7 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ LOCATIONS, FOCUS = (2500.0,), (0.35,)
 """Edges of the floors: coarse meshes and fine ones, and how focal an estimate is."""
 SPACES = ("ico3", "ico4")
 FAR = HeadSpread(moved_mm=(3, 6), cap_deg=(1, 3), deformed_mm=(5, 8), turned_deg=(25, 30))
-SEED, STREAM, SEEDS, TIMES, SHOWN = 71, 500, 600, 50, 12
+SEED, STREAM, SEEDS, TIMES, SHOWN = 71, 5, 600, 50, 12
 EXTENTS = ((1, 2), (2, 5), (5, 20), (20, 10_000))
 """Active locations of a sample."""
 
@@ -83,6 +83,8 @@ class Judged:
 
     Attributes
     ----------
+    trial : int
+        Samples of one number have the same sources on the same head.
     electrodes, locations : int
     level : float
         dB.
@@ -95,6 +97,7 @@ class Judged:
         posterior does.
     """
 
+    trial: int
     electrodes: int
     locations: int
     level: float
@@ -122,9 +125,11 @@ def heads(part: Part, space: str, n: int, spread: HeadSpread | None, kept: Path 
     place, caps = torch.as_tensor(bank.electrodes), []
     for k in range(n):
         for count in COUNTS:
+            if count == len(TEN_TWENTY) and k % 2 == 0:
+                caps.append(list(TEN_TWENTY))
+                continue
             drawn = spread_out(place, count, generator).sort().values.tolist()
-            classical = count == len(TEN_TWENTY) and k % 2 == 0
-            caps.append(list(TEN_TWENTY) if classical else [bank.ch_names[i] for i in drawn])
+            caps.append([bank.ch_names[i] for i in drawn])
     world = world_of(bank, caps, SEED, part, spread=spread)
     if kept is not None:
         kept.mkdir(parents=True, exist_ok=True)
@@ -133,20 +138,23 @@ def heads(part: Part, space: str, n: int, spread: HeadSpread | None, kept: Path 
 
 
 def everyday(solver: Any, world: World, part: Part, per_head: int) -> Iterator[Judged]:
-    """Samples of every head and level, other ones for each."""
+    """Samples of every head and level.
+
+    Floors are fitted on the same sources at all levels, which then differ in nothing else, and are
+    judged on other ones at each.
+    """
     lists = None
     for turn, level in enumerate(LEVELS):
         settings = EverydaySettings(n_times=(TIMES,), snr_db=(level, level))
-        data = Everyday(
-            world, STREAM + turn, part=part, settings=settings, seeds=SEEDS, lists=lists
-        )
+        stream = STREAM if part == "train" else STREAM + turn
+        data = Everyday(world, stream, part=part, settings=settings, seeds=SEEDS, lists=lists)
         lists = data.drawer.lists  # pyright: ignore[reportAttributeAccessIssue]
         for number, head in enumerate(world.heads):
-            first = per_head * number
-            batch = data.session(number).batch(range(first, first + per_head))
+            batch = data.session(number).batch(range(per_head))
             problem = batch.problem()
             found = solve(problem, solver)
-            yield from judged(problem, found, batch.x, head.believed.n_sensors, level)
+            for one in judged(problem, found, batch.x, head.believed.n_sensors, level):
+                yield replace(one, trial=number * per_head + one.trial)
 
 
 def published(solver: Any, n: int) -> Iterator[Judged]:
@@ -179,7 +187,7 @@ def judged(
             continue
         missed = ((x[i] - mean[i])[at][:, shown].abs() / HALF).square() - variance[i][at][:, None]
         needed = missed.clamp_min(0).sqrt() / scale[i]
-        numbers = electrodes, problem.operator.n_locations, level, float(focus[i])
+        numbers = i, electrodes, problem.operator.n_locations, level, float(focus[i])
         yield Judged(*numbers, third[i][at].numpy(), needed.numpy())
 
 
@@ -198,14 +206,15 @@ def fitted(found: Sequence[Judged]) -> Floors:
 
 
 def _floor(found: Sequence[Judged], third: int) -> float:
-    """The quantile of what samples need in a third of the columns."""
-    each = [own for one in found if len(own := one.needed[one.third == third].ravel())]
-    if not each:
+    """The quantile of what trials need in a third of the columns."""
+    own = [(one.trial, one.needed[one.third == third].ravel()) for one in found]
+    own = [(trial, values) for trial, values in own if len(values)]
+    if not own:
         raise SystemExit("a combination has no sample: fit on more heads")
-    trials = np.concatenate([np.full(len(own), k) for k, own in enumerate(each)])
-    values = np.concatenate(each).astype(np.float64)
-    q = quantile(values, trials.astype(np.int64), LEVEL)
-    return round(float(q if np.isfinite(q) else values.max()), 3)
+    trials = np.concatenate([np.full(len(values), trial) for trial, values in own])
+    needed = np.concatenate([values for _, values in own]).astype(np.float64)
+    q = quantile(needed, trials, LEVEL)
+    return round(float(q if np.isfinite(q) else needed.max()), 3)
 
 
 def table(found: Sequence[Judged], floors: Floors | None) -> Iterator[str]:
@@ -278,7 +287,7 @@ def main() -> None:
     parser.add_argument(
         "solvers", nargs="*", help=f"of {', '.join(solvers())}, or a file of weights"
     )
-    parser.add_argument("--heads", type=int, default=3, help="of every cap")
+    parser.add_argument("--heads", type=int, default=5, help="of every cap")
     parser.add_argument("--samples", type=int, default=6, help="of every head and level")
     parser.add_argument("--spaces", nargs="+", default=list(SPACES), choices=SPACES)
     parser.add_argument("--fit", type=Path, metavar="FILE")

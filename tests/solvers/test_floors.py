@@ -89,7 +89,7 @@ def drawn(n: int, seed: int, size: float = 1.0) -> list[Judged]:
         focus = rng.uniform(0.0, 1.0)
         third = rng.integers(0, 3, rng.integers(3, 30))
         needed = size * (0.1 + focus) * np.abs(rng.standard_normal((len(third), 12)))
-        out.append(Judged(19, 1000 if k % 2 else 5000, 0.0, focus, third, needed))
+        out.append(Judged(k, 19, 1000 if k % 2 else 5000, 0.0, focus, third, needed))
     return out
 
 
@@ -98,7 +98,7 @@ def test_fitted_floors_hold_nine_tenths_of_other_samples_one_by_one() -> None:
     assert floors.table[0][0][0] < floors.table[0][-1][0]
     held = np.array([one.held(floors) for one in others])
     assert held.mean() == pytest.approx(0.9, abs=0.02)
-    focal = np.array([one.focus > 0.6 for one in others])
+    focal = np.array([one.focus > 0.35 for one in others])
     assert held[focal].mean() == pytest.approx(0.9, abs=0.03)
     worse = np.mean([one.held(floors) for one in drawn(500, 2, size=2.0)])
     assert worse < 0.75  # samples that need more are covered less: what was fitted is not free
