@@ -68,4 +68,4 @@ docs: $(STAMP) ## Build the documentation site; warnings are errors
 	@echo docs/_build/html/index.html
 
 clean: ## Remove what was built and written
-	rm -rf .venv out docs/_build docs/made docs/generated docs/examples .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv out docs/_build docs/made docs/generated docs/examples .pytest_cache .ruff_cache .hypothesis .coverage build dist

@@ -17,6 +17,11 @@ EXTRAS: Mapping[str, tuple[str, str, str]] = {
     "ot": ("the earth mover's distance", "POT", "bench"),
     "zarr": ("a store of continuous estimates (.zarr)", "zarr", "continuous"),
     "h5io": ("a forward solution in HDF5", "h5io", "formats"),
+    "imageio_ffmpeg": (
+        "an .mp4, where no ffmpeg is on the path (a .gif needs none),",
+        "imageio-ffmpeg",
+        "movie",
+    ),
     "eeglabio": ("a .set of EEGLAB", "eeglabio", "eeglab"),
 }
 """By module: what needs it, the package as it is called, and our extra that installs it."""

@@ -59,7 +59,11 @@ def test_names_and_commands_are_given_once() -> None:
 
 
 def test_every_table_of_figures_stands_beside_a_command_or_aside_with_a_reason() -> None:
-    assert unaccounted() == ()
+    lost = unaccounted()
+    assert lost == (), (
+        "tables of figures without a command: name each in benchmarks/figures.toml, under `tables` "
+        "of the command that makes it, or as [[aside]] with the reason"
+    )
     listed = [(own.doc, own.section, own.nth) for own in asides()]
     there = {
         (t.doc, t.section, t.nth)

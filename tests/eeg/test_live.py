@@ -20,12 +20,13 @@ from majorant import SourceImager
 from majorant.cli import main
 from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
+from majorant.head.places import locate
 from majorant.live.chunks import Chunk
 from majorant.live.conditioner import Conditioner
 from majorant.live.engine import KernelEngine, WindowEngine, engine_for, one_thread
 from majorant.live.follow import Following, follow
 from majorant.live.latency import Latency
-from majorant.live.regions import find_regions
+from majorant.live.regions import check_regions, find_regions
 from majorant.live.sinks import open_file
 from majorant.registry import spec
 
@@ -204,6 +205,20 @@ def test_mistakes_are_said_before_the_stream_begins(
         find_regions(template, ["ocipital"])
     with pytest.raises(MajorantError, match="holds no location"):
         find_regions(template, ["far=500,0,0"])
+    places = locate(template)
+    heschl = find_regions(template, ["left Superior temporal gyrus", "left temporal", "central"])
+    assert heschl.names == ("left superior temporal gyrus", "left temporal", "central")
+    own, lobe, _ = heschl.members
+    assert set(own) < set(lobe)
+    assert (places.hemisphere[own] == 0).all()
+    # Superior temporal cortex is temporal also where boxes in MNI space would call it parietal.
+    assert set(np.flatnonzero(np.linalg.norm(places.mni - (-60, -38, 12), axis=1) < 6)) <= set(lobe)
+    every = find_regions(template, ["all", "V1=8,-88,4"])
+    assert every.names[-1] != every.names[0]
+    assert {"V1", "left precuneus", "right insula"} < set(every.names)
+    check_regions(["All", "right precuneus"])
+    with pytest.raises(MajorantError, match=r"did you mean 'precuneus'"):
+        check_regions(["right precunius"])
     slow = SourceImager("champagne", loose=0).fit(raw.info, sphere_forward)
     with pytest.raises(MajorantError, match=r"does not follow a stream; take one of mne, .*mm-net"):
         engine_for(slow, find_regions(slow.leadfield_, ["frontal"]), SFREQ)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from PIL import Image
 from scipy.io import loadmat
 
 from majorant.bids.study import Study, _write
-from majorant.exports import pictures
+from majorant.exports import movies, pictures
+from majorant.exports.material import Material
 from majorant.exports.write import FORMATS, export
 from majorant.forward.cortex import mni305_to_mni152
 from majorant.forward.template import template_surfaces
@@ -43,17 +45,31 @@ def result() -> ImageResult:
     evoked.set_montage(montage)
     prepared = prepare(Recording(Path("beep-ave.fif"), "evoked", (evoked,)))
     settings = ImageSettings(
-        "sloreta", space="ico3", uncertainty="none", roi=("all",), export=tuple(FORMATS)
-    )
+        "sloreta", space="ico3", uncertainty="none", roi=("all",),
+        export=tuple(name for name in FORMATS if name != "mp4"),
+    )  # fmt: skip
     return image(prepared, settings)
 
 
 @pytest.fixture(scope="module")
-def folder(result: ImageResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def material(result: ImageResult) -> Material:
+    """Its movie is drawn once, small."""
+    held = result.material
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(movies, "HEIGHT", 60)
+        movies._film(held)
+    return held
+
+
+@pytest.fixture(scope="module")
+def folder(
+    result: ImageResult, material: Material, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     # Pages and large pictures have tests of their own, and take long.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "write_page", lambda content, path, progress: path.write_text("page"))
         patch.setattr(pictures, "HEIGHT", 150)
+        patch.setattr(movies, "_drawn", lambda other: movies._film(material))
         return save_results(result, tmp_path_factory.mktemp("exports") / "out")
 
 
@@ -66,7 +82,7 @@ def test_every_file_is_listed_and_has_a_sidecar(folder: Path) -> None:
     assert files - set(sidecar(folder, "summary")["files"]) == {"summary.json"}
     for stem in ("peaks", "regions", "regions-ave", "estimate_hemi-L", "hemi-R_pial",
                  "estimate_dtseries", "estimate_nii", "estimate_mat", "estimate_npz",
-                 "figure_cortex", "figure_courses"):  # fmt: skip
+                 "regions_set", "figure_cortex", "figure_courses", "figure_movie"):  # fmt: skip
         assert sidecar(folder, stem)
 
 
@@ -97,6 +113,27 @@ def test_courses_for_mne(folder: Path, result: ImageResult) -> None:
     assert np.allclose(back.data, result.courses.data, rtol=1e-6, atol=0)
     assert back.nave == 40
     assert back.times[0] == pytest.approx(-0.1)
+
+
+def test_courses_for_eeglab(folder: Path, result: ImageResult, tmp_path: Path) -> None:
+    courses = result.courses
+    assert courses is not None
+    back = mne.io.read_raw_eeglab(folder / "regions.set", preload=True, verbose="error")
+    assert tuple(back.ch_names) == courses.names
+    assert back.info["sfreq"] == pytest.approx(courses.sfreq)
+    assert np.allclose(back.get_data(), courses.data, rtol=1e-12, atol=0)
+    # The event stands at 0 s of the window, which begins at -0.1 s.
+    assert back.annotations.onset == pytest.approx([0.1])
+    assert "millionths" in sidecar(folder, "regions_set")["Description"]
+    trials = replace(courses, data=np.stack([courses.data, 2 * courses.data, -courses.data]))
+    trials.write_eeglab(tmp_path / "trials.set", "beep")
+    epochs = mne.read_epochs_eeglab(tmp_path / "trials.set", verbose="error")
+    assert np.allclose(epochs.get_data(), trials.data, rtol=1e-12, atol=0)
+    assert epochs.tmin == pytest.approx(-0.1)
+    assert set(epochs.event_id) == {"beep"}
+    late = replace(courses, times=courses.times + 1.0)
+    with pytest.raises(MajorantError, match=r"a \.set marks what happens at 0 s"):
+        late.write_eeglab(tmp_path / "late.set")
 
 
 def test_gifti_is_the_estimate_on_the_surface(folder: Path, result: ImageResult) -> None:
@@ -179,6 +216,67 @@ def test_pictures_stand_alone(folder: Path) -> None:
     assert (np.ptp(pixels.astype(int), axis=2) > 40).mean() > 0.005
 
 
+def test_a_movie_shows_the_cortex_over_time(folder: Path, result: ImageResult) -> None:
+    said = sidecar(folder, "figure_movie")
+    with Image.open(folder / "figure_movie.gif") as movie:
+        assert movie.n_frames == len(said["FrameTimes"]) == 21
+        assert movie.info["duration"] == pytest.approx(1000 / said["FrameRate"], abs=10)
+        frames = []
+        for k in range(movie.n_frames):
+            movie.seek(k)
+            frames.append(np.asarray(movie.convert("RGB")).astype(int))
+    peak = result.content.moments(1)[0].time
+    assert said["FrameTimes"][0] >= peak - 0.1 - 1e-9
+    assert min(abs(time - peak) for time in said["FrameTimes"]) < 1e-9
+    # Below the strip with the time: the cortex has most colour where the estimate is largest.
+    coloured = [(np.ptp(frame[12:], axis=2) > 40).mean() for frame in frames]
+    strongest = np.abs(result.content.sources.values).max(0)
+    shown = [int(np.abs(result.content.times - time).argmin()) for time in said["FrameTimes"]]
+    assert np.corrcoef(coloured, strongest[shown])[0, 1] > 0.8
+    assert coloured[0] < 0.5 * max(coloured)
+
+
+def test_a_movie_has_few_frames_and_the_strongest_among_them() -> None:
+    times = np.arange(-1000, 1000) / 1000.0
+    for peak in (900, 1003, 1999):
+        chosen = movies._samples(times, peak)
+        assert peak in chosen
+        assert len(chosen) <= movies.MOST
+        assert np.abs(times[chosen] - times[peak]).max() <= movies.AROUND + 1e-9
+
+
+def test_a_movie_stays_small(
+    folder: Path, material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = folder / "figure_movie.gif"
+    monkeypatch.setattr(movies, "LARGEST", whole.stat().st_size // 2)
+    export(material, ["gif"], tmp_path)
+    small = tmp_path / "figure_movie.gif"
+    assert small.stat().st_size <= movies.LARGEST
+    with Image.open(small) as movie, Image.open(whole) as before:
+        assert movie.width < before.width
+        assert movie.n_frames == before.n_frames
+
+
+def test_an_mp4_has_the_frames_of_the_gif(material: Material, tmp_path: Path) -> None:
+    reader = pytest.importorskip("imageio_ffmpeg", reason="reads what it wrote")
+    export(material, ["mp4"], tmp_path)
+    n, seconds = reader.count_frames_and_secs(str(tmp_path / "figure_movie.mp4"))
+    assert n == len(sidecar(tmp_path, "figure_movie")["FrameTimes"])
+    assert seconds == pytest.approx(n / movies.RATE, abs=0.2)
+    rows = reader.read_frames(str(tmp_path / "figure_movie.mp4"))
+    assert tuple(next(rows)["size"]) == movies._film(material).frames[0].size
+
+
+def test_an_mp4_without_ffmpeg_is_refused_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(MajorantError, match=r"\(a .gif needs none\).*majorant\[movie\]"):
+        ImageSettings(export=("mp4",))
+
+
 def test_regions_of_interest_are_in_the_summary(folder: Path, result: ImageResult) -> None:
     rows = sidecar(folder, "summary")["roi"]
     assert result.courses is not None
@@ -218,6 +316,8 @@ def test_what_cannot_be_had_is_said(result: ImageResult, tmp_path: Path) -> None
         ImageSettings(export=("nifty",))
     with pytest.raises(MajorantError, match="no region 'left noduleus'"):
         ImageSettings(roi=("left noduleus",)).naming()
+    with pytest.raises(MajorantError, match=r"a \.set holds courses of regions.*--roi"):
+        ImageSettings(export=("set",))
     other = replace(result.material, subject="ada")
     with pytest.raises(MajorantError, match="of the subject ada source space; morph it"):
         export(other, ["gifti"], tmp_path)

@@ -18,10 +18,10 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 
 from majorant.atlas.atlas import Atlas
-from majorant.forward.cortex import mni305_to_mni152
+from majorant.forward.cortex import lobe, mni305_to_mni152
 from majorant.forward.template import template_parcels, template_surfaces
 
-__all__ = ["ONE_SIDED", "SEEDS", "gyri"]
+__all__ = ["LOBE_OF", "ONE_SIDED", "SEEDS", "gyri", "lobes_at"]
 
 Place = tuple[int, int, int]
 SULCUS = 2.0
@@ -273,6 +273,64 @@ ONE_SIDED: Mapping[str, tuple[Place, ...]] = {
     "inferior frontal gyrus, opercular part": ((-43, 20, 13),),
 }
 """More of them, of the side that the sign of x says."""
+
+_LOBES: Mapping[str, tuple[str, ...]] = {
+    "frontal": (
+        "superior frontal gyrus",
+        "middle frontal gyrus",
+        "frontal pole",
+        "inferior frontal gyrus, opercular part",
+        "inferior frontal gyrus, triangular part",
+        "inferior frontal gyrus, orbital part",
+        "lateral orbitofrontal cortex",
+        "medial orbitofrontal cortex",
+    ),
+    "central/sensorimotor": ("precentral gyrus", "postcentral gyrus", "paracentral lobule"),
+    "parietal": (
+        "supramarginal gyrus",
+        "angular gyrus",
+        "superior parietal lobule",
+        "precuneus",
+    ),
+    "temporal": (
+        "superior temporal gyrus",
+        "Heschl's gyrus",
+        "middle temporal gyrus",
+        "inferior temporal gyrus",
+        "temporal pole",
+        "fusiform gyrus",
+    ),
+    "occipital": ("lingual gyrus", "calcarine cortex", "cuneus", "lateral occipital gyri"),
+    "insula": ("insula",),
+    "cingulate/limbic": (
+        "anterior cingulate cortex",
+        "middle cingulate cortex",
+        "posterior cingulate cortex",
+        "parahippocampal gyrus",
+        "entorhinal cortex",
+    ),
+}
+LOBE_OF: Mapping[str, str] = {name: lobe for lobe, own in _LOBES.items() for name in own}
+"""Lobe of every gyrus."""
+
+
+def lobes_at(mni: NDArray[np.float64]) -> tuple[str, ...]:
+    """Name the lobes of places by their gyri, or by boxes where there is no gyrus near.
+
+    Parameters
+    ----------
+    mni : array, shape (n, 3)
+        MNI152, mm; the sign of x says the side.
+
+    Returns
+    -------
+    tuple of str
+    """
+    atlas = gyri()
+    return tuple(
+        lobe(place) if region < 0 else LOBE_OF[atlas.names[region]]
+        for place, region in zip(mni, atlas.of_places(mni), strict=True)
+    )
 
 
 @cache

@@ -252,7 +252,7 @@ def _enough(audit: Audit, best: str) -> Advice | None:
 def _where(audit: Audit, best: str) -> Advice | None:
     """Which parts of the cortex a hypothesis should not rest on."""
     errors = audit.values(best)[:, ERROR]
-    spoken = [g for g in audit.groups if g.kind != "all" and g.enough]
+    spoken = [g for g in audit.groups if g.kind in ("lobe", "depth") and g.enough]
     groups = [(g, audit.share(errors, g.rows)) for g in spoken]
     if not groups:
         return None

@@ -7,10 +7,14 @@ the makers' own nets as MNE places them. Makers sell other layouts, too; ``--cha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["CAPS", "NamedCap"]
+from majorant.errors import MajorantError
+
+__all__ = ["CAPS", "NamedCap", "channels_of"]
 
 
 @dataclass(frozen=True)
@@ -72,3 +76,43 @@ CAPS: Mapping[str, NamedCap] = {
     },
 }
 """Caps by the name that ``--montage`` takes."""
+
+TITLES = ("name", "label", "labels", "channel", "electrode")
+"""What stands above the names in a table of electrodes, as BIDS has it."""
+
+
+def channels_of(given: str) -> tuple[str, ...]:
+    """Return the electrodes of an own list.
+
+    Parameters
+    ----------
+    given : str
+        Names with commas, or a text file of them: one a line or with commas, ``#`` for remarks; of
+        a table (``.tsv``, ``.csv``) the first column.
+
+    Raises
+    ------
+    MajorantError
+        If the file cannot be read or names none.
+    """
+    path = Path(given).expanduser()
+    if "," in given or not path.is_file():
+        return tuple(name for name in (part.strip() for part in given.split(",")) if name)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MajorantError(
+            f"{path} cannot be read as a list of electrodes; give a text file with a name a line"
+        ) from error
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    separator = "\t" if path.suffix == ".tsv" else "[,;\t]"
+    cells = [[c.strip() for c in re.split(separator, line)] for line in lines if line]
+    if path.suffix in (".tsv", ".csv"):
+        names = [row[0] for row in cells]
+        names = names[1:] if names and names[0].casefold() in TITLES else names
+    else:
+        names = [name for row in cells for name in row]
+    found = tuple(name for name in names if name)
+    if not found:
+        raise MajorantError(f"{path} names no electrode; give a text file with a name a line")
+    return found

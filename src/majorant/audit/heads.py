@@ -25,9 +25,10 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from majorant.atlas.gyri import gyri
 from majorant.audit.cap import Cap
 from majorant.errors import MajorantError
-from majorant.forward.cortex import lobe
+from majorant.findings.names import lobe_names, region_names
 from majorant.forward.graph import mesh_edges, unique_edges
 from majorant.forward.leadfield import Leadfield
 from majorant.forward.mesh import nearest_on_surface
@@ -92,9 +93,14 @@ class AuditHead:
     differs: str
 
     @cached_property
+    def regions(self) -> tuple[str, ...]:
+        """Gyrus of every location, without its side."""
+        return region_names(gyri(), self.believed, self.places)
+
+    @cached_property
     def lobes(self) -> tuple[str, ...]:
-        """Lobe of every location, by boxes in MNI152."""
-        return tuple(lobe(place) for place in self.places.mni)
+        """Lobe of every location, by its gyrus."""
+        return lobe_names(self.believed, self.places)
 
     @cached_property
     def location_area(self) -> NDArray[np.float64]:

@@ -8,7 +8,8 @@ at each electrode.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,13 +26,15 @@ from majorant.audit.trials import AuditTrials
 from majorant.errors import DamagedFile
 from majorant.files.archive import read_archive, write_archive
 
-__all__ = ["AuditJob", "plan_jobs", "run_jobs"]
+__all__ = ["AuditJob", "foreseen", "plan_jobs", "run_jobs"]
 
 CHUNK = 40
 SHARE, LEAST = 4, 60
 """A comparison takes a quarter of the patches, at least 60."""
 KIND, VERSION = "audit chunk", 1
 TRIALS = (2, 4)
+TRIED = 8
+"""Patches whose estimates are timed to say how long it will take."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def run_jobs(
     cap: Cap,
     folder: Path,
     move: Callable[[int, int], None],
+    told: Callable[[AuditJob, Mapping[str, NDArray[np.float64]]], None] | None = None,
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Compute what is not in the folder yet.
 
@@ -91,6 +95,8 @@ def run_jobs(
         Holds the chunks; each is written whole or not at all.
     move : callable
         Called with (estimates done, estimates in all).
+    told : callable, optional
+        Called with every job that is done, and its scores by solver.
 
     Returns
     -------
@@ -108,12 +114,55 @@ def run_jobs(
             parts = []
             for start in range(0, job.n, CHUNK):
                 index = np.arange(start, min(start + CHUNK, job.n))
-                path = folder / f"{job.key}.{name}.{start:05d}.safetensors"
+                path = _place(folder, job, name, start)
                 parts.append(_chunk(path, index, job, make, data))
                 done += len(index) * len(job.levels)
                 move(done, total)
             found[job.key][name] = np.concatenate(parts, axis=1)
+        if told is not None:
+            told(job, found[job.key])
     return found
+
+
+def foreseen(
+    jobs: Sequence[AuditJob], solvers: Sequence[str], data: AuditTrials, folder: Path
+) -> float:
+    """Estimate how many seconds the jobs will take, by a few patches of every solver.
+
+    Chunks that are in the folder count nothing, and nothing is kept. Takes a few estimates of each
+    solver itself.
+
+    Parameters
+    ----------
+    jobs, solvers, data, folder
+        As of :func:`run_jobs`.
+    """
+    total = 0.0
+    for name in solvers:
+        left = sum(
+            (min(start + CHUNK, job.n) - start) * len(job.levels)
+            for job in jobs
+            for start in range(0, job.n, CHUNK)
+            if not _place(folder, job, name, start).is_file()
+        )
+        if left:
+            total += left * _pace(imager(name, data), min(TRIED, jobs[0].n), jobs[0].levels)
+    return total
+
+
+def _pace(
+    make: Callable[[torch.Tensor, float], torch.Tensor], n: int, levels: Sequence[float]
+) -> float:
+    """Seconds of an estimate, the first of which is not counted: it builds what is kept."""
+    level = levels[len(levels) // 2]
+    make(torch.arange(1), level)
+    began = time.perf_counter()
+    make(torch.arange(n), level)
+    return (time.perf_counter() - began) / n
+
+
+def _place(folder: Path, job: AuditJob, solver: str, start: int) -> Path:
+    return folder / f"{job.key}.{solver}.{start:05d}.safetensors"
 
 
 def _chunk(

@@ -13,6 +13,7 @@ from majorant.audit.advice import advice, decibels, headline, ranged, title
 from majorant.audit.pictures import MapScale, four_sides, map_scales, on_mesh, spans
 from majorant.audit.plots import curves, electrode_map
 from majorant.audit.regions import Expected
+from majorant.audit.suffices import which_suffices
 from majorant.audit.summary import ERROR, FALSE, MISSED, Audit
 from majorant.audit.tables import change_table, place_table
 from majorant.registry import SOLVERS
@@ -158,13 +159,10 @@ def _cautions(audit: Audit) -> Markup:
 
 
 def _advice(audit: Audit) -> Markup:
-    listed = advice(audit)
-    if not listed:
-        return paragraphs(
-            "These simulations are too few to tell anything apart; more patches (--n) would say "
-            "more."
-        )
-    return template("audit").advice(listed)
+    found, listed = which_suffices(audit).advice, advice(audit)
+    few = "These simulations are too few to tell anything apart; more patches (--n) would say more."
+    said = template("audit").advice((found, *listed))
+    return said if listed else paragraphs(few) + said
 
 
 def _seen(audit: Audit, shade: Shade) -> Markup:

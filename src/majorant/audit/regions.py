@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from majorant.atlas.gyri import lobes_at
 from majorant.audit.cap import Cap
 from majorant.findings.regions.calibrate import calibrated
 from majorant.findings.regions.find import expected_areas
 from majorant.findings.regions.simulated import STEP_DB, Simulated, Window
-from majorant.forward.cortex import lobe
 from majorant.imager.imager import SourceImager
 from majorant.randomness import takes_rng
 
@@ -83,7 +83,7 @@ def expected_regions(
     found = calibrated(imager, window, seed=seed, progress=progress, simulated=own)
     areas = expected_areas(found, coverage)
     places = own.cortex.places.mni[found.lead_place]
-    names = np.array([lobe((float(x), float(y), float(z))) for x, y, z in places])
+    names = np.array(lobes_at(places))
     return (_expected("all", areas), *by_place(names, areas))
 
 

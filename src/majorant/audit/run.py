@@ -18,7 +18,7 @@ from majorant.account import Account
 from majorant.audit.advice import advice, headline
 from majorant.audit.cap import Cap, choose_cap, forward_cap
 from majorant.audit.heads import AuditHead, own_head, template_heads
-from majorant.audit.jobs import plan_jobs, run_jobs
+from majorant.audit.jobs import AuditJob, foreseen, plan_jobs, run_jobs
 from majorant.audit.judge import METRICS
 from majorant.audit.page import render_audit
 from majorant.audit.patches import balanced, centres, grow
@@ -27,6 +27,7 @@ from majorant.audit.regions import expected_regions
 from majorant.audit.settings import AuditSettings
 from majorant.audit.solvers import check_solver, weights_of
 from majorant.audit.store import SUMMARY, finish, open_folder
+from majorant.audit.suffices import CapLine, cap_line, which_suffices
 from majorant.audit.summary import Audit, cortex_maps
 from majorant.audit.tables import rows_for_csv
 from majorant.audit.trials import AuditTrials, noise_scale
@@ -120,7 +121,14 @@ def prepare(settings: AuditSettings, say: Callable[[str], None] | None = None) -
     return PreparedAudit(settings, cap, head, account)
 
 
-def run(prepared: PreparedAudit, chunks: Path, move: Move) -> Audit:
+def run(
+    prepared: PreparedAudit,
+    chunks: Path,
+    move: Move,
+    *,
+    ahead: Callable[[float], None] | None = None,
+    told: Callable[[CapLine], None] | None = None,
+) -> Audit:
     """Simulate, solve and judge whatever is not in the folder of chunks yet.
 
     Parameters
@@ -129,6 +137,10 @@ def run(prepared: PreparedAudit, chunks: Path, move: Move) -> Audit:
     chunks : Path
     move : callable
         Called with (estimates done, estimates in all).
+    ahead : callable, optional
+        Called once, at the start, with about how many seconds it will take.
+    told : callable, optional
+        Called with what every cap gives, as soon as it is known.
     """
     settings, cap, head = prepared.settings, prepared.cap, prepared.head
     every = np.arange(head.believed.n_locations)
@@ -139,7 +151,14 @@ def run(prepared: PreparedAudit, chunks: Path, move: Move) -> Audit:
     everywhere = AuditTrials(head, reference, tuple(range(cap.n)), deviation, settings.seed)
     jobs = plan_jobs(settings, cap)
     data = replace(everywhere, patches=own)
-    scores = run_jobs(jobs, prepared.solvers, data, cap, chunks, move)
+    if ahead is not None:
+        ahead(foreseen(jobs, prepared.solvers, data, chunks))
+
+    def line(job: AuditJob, found: Mapping[str, NDArray[np.float64]]) -> None:
+        if told is not None:
+            told(cap_line(settings, job, found))
+
+    scores = run_jobs(jobs, prepared.solvers, data, cap, chunks, move, line)
     level, regions = settings.snr_levels[settings.planning], {}
     if settings.region is not None:
         for name in prepared.solvers:
@@ -244,6 +263,7 @@ def summarise(audit: Audit, command: str) -> dict[str, Any]:
     return {
         "kind": "audit",
         "headline": headline(audit)[0],
+        "which_cap_suffices": which_suffices(audit).record(),
         "advice": [asdict(entry) for entry in advice(audit)],
         "command": command,
         "version": __version__,
@@ -277,14 +297,15 @@ def _map_rows(
     audit: Audit, maps: Mapping[str, NDArray[np.float64]]
 ) -> tuple[Sequence[str], list[list[str]]]:
     """Heads and rows of ``maps.csv``: every location, level and solver."""
-    heads = ["location", "hemisphere", "x_mni_mm", "y_mni_mm", "z_mni_mm", "lobe", "depth_mm"]
-    heads += ["visible_db", "snr_db", "solver"]
+    heads = ["location", "hemisphere", "x_mni_mm", "y_mni_mm", "z_mni_mm", "lobe", "region"]
+    heads += ["depth_mm", "visible_db", "snr_db", "solver"]
     heads += [f"{m.key}{end}" for m in METRICS for end in ("", "_low", "_high")]
     places, rows = audit.head.places, []
     for i, (x, y, z) in enumerate(places.mni):
         own = [str(i), ("left", "right")[int(places.hemisphere[i])]]
         own += [f"{v:.1f}" for v in (x, y, z)]
-        own += [audit.head.lobes[i], f"{audit.head.depth[i]:.1f}", f"{audit.visible_db[i]:.2f}"]
+        own += [audit.head.lobes[i], audit.head.regions[i]]
+        own += [f"{audit.head.depth[i]:.1f}", f"{audit.visible_db[i]:.2f}"]
         for k, level in enumerate(audit.settings.snr_levels):
             for solver in audit.solvers:
                 found = maps[solver][k, :, :, i].ravel()

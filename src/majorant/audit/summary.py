@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from majorant.atlas.gyri import LOBE_OF
 from majorant.audit.cap import Cap
 from majorant.audit.heads import AuditHead
 from majorant.audit.jobs import AuditJob
@@ -23,7 +24,16 @@ from majorant.audit.judge import METRICS
 from majorant.audit.regions import Expected
 from majorant.audit.settings import AuditSettings
 
-__all__ = ["Audit", "Change", "Estimate", "Group", "cortex_maps"]
+__all__ = [
+    "Audit",
+    "Change",
+    "Estimate",
+    "Group",
+    "averaged",
+    "cortex_maps",
+    "resampled",
+    "shared",
+]
 
 RESAMPLES, MAP_RESAMPLES = 2000, 300
 NEIGHBOURS, NARROWEST_MM = 6, 10.0
@@ -46,13 +56,40 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
 
+def resampled(seed: int, n: int) -> NDArray[np.float64]:
+    """How often each of n patches is drawn in every resample, (n_resamples, n)."""
+    generator = np.random.default_rng([seed, 3])
+    return generator.multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(float)
+
+
+def averaged(counts: NDArray[np.float64], values: NDArray[np.float64]) -> Estimate:
+    """Mean of patches and its interval, by how often each was drawn."""
+    total = counts.sum(axis=1)
+    means = (counts @ values)[total > 0] / total[total > 0]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Estimate(float(values.mean()), float(low), float(high))
+
+
+def shared(errors: NDArray[np.float64], goal: float) -> Estimate:
+    """Share of patches found within a goal in mm, %, with Wilson's 95 % interval.
+
+    A bootstrap would call it certain wherever all were found, or none.
+    """
+    found = errors <= goal
+    n, p, z = len(found), float(found.mean()), 1.96
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
+    low, high = max(middle - half, 0.0), min(middle + half, 1.0)
+    return Estimate(100.0 * p, 100.0 * float(low), 100.0 * float(high))
+
+
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Some of the patches: a lobe, or a third of the depths.
+    """Some of the patches: a lobe, a third of the depths, or a gyrus of either side.
 
     Attributes
     ----------
-    kind : {"lobe", "depth", "all"}
+    kind : {"lobe", "depth", "all", "gyrus"}
     name : str
     rows : array of bool, shape (n_patches,)
     """
@@ -127,9 +164,7 @@ class Audit:
     @cached_property
     def _counts(self) -> NDArray[np.float64]:
         """How often every patch is drawn in every resample, (n_resamples, n_patches)."""
-        n = len(self.locations)
-        generator = np.random.default_rng([self.settings.seed, 3])
-        return generator.multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(float)
+        return resampled(self.settings.seed, len(self.locations))
 
     @property
     def level(self) -> float:
@@ -168,39 +203,29 @@ class Audit:
         counts = self._counts[:, : len(values)]
         if rows is not None:
             counts, values = counts[:, rows], values[rows]
-        total = counts.sum(axis=1)
-        means = (counts @ values)[total > 0] / total[total > 0]
-        low, high = np.quantile(means, [0.025, 0.975])
-        return Estimate(float(values.mean()), float(low), float(high))
+        return averaged(counts, values)
 
     def share(self, errors: NDArray[np.float64], rows: NDArray[np.bool_] | None = None) -> Estimate:
-        """Share of patches found within the goal, %, with Wilson's 95 % interval.
-
-        A bootstrap would call it certain wherever all were found, or none.
-        """
-        found = (errors if rows is None else errors[rows]) <= self.settings.goal
-        n, p, z = len(found), float(found.mean()), 1.96
-        middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
-        low, high = max(middle - half, 0.0), min(middle + half, 1.0)
-        return Estimate(100.0 * p, 100.0 * float(low), 100.0 * float(high))
+        """Share of patches found within the goal, %; see :func:`shared`."""
+        return shared(errors if rows is None else errors[rows], self.settings.goal)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
-        """All patches, those of every lobe, and those of every third of the depths."""
+        """All patches, those of every lobe, every third of the depths, and every gyrus."""
         lobes = np.array(self.head.lobes)[self.locations]
         depth = self.head.depth[self.locations]
         edges = np.quantile(self.head.depth, [1 / 3, 2 / 3])
         third = np.searchsorted(edges, depth)
-        named = ("frontal", "parietal", "temporal", "occipital", "insula", "cingulate/limbic")
+        gyrus = np.array(self.head.regions)[self.locations]
         found = [Group("all", "whole cortex", np.ones(len(lobes), bool))]
-        found += [Group("lobe", name, lobes == name) for name in named]
+        found += [Group("lobe", name, lobes == name) for name in dict.fromkeys(LOBE_OF.values())]
         words = (
             f"shallow third (to {edges[0]:.0f} mm)",
             f"middle third ({edges[0]:.0f} to {edges[1]:.0f} mm)",
             f"deep third (from {edges[1]:.0f} mm)",
         )
         found += [Group("depth", words[i], third == i) for i in range(3)]
+        found += [Group("gyrus", name, gyrus == name) for name in LOBE_OF]
         return tuple(group for group in found if group.rows.any())
 
     def ranked(self) -> tuple[str, ...]:

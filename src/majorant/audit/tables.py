@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from majorant.audit.advice import decibels, title
 from majorant.audit.pictures import MapScale, map_scales
-from majorant.audit.summary import Audit, Estimate, Group
+from majorant.audit.summary import ENOUGH, Audit, Estimate, Group
 from majorant.report.parts import HeatCell
 from majorant.report.templating import template
 from majorant.words import written
@@ -17,17 +17,27 @@ __all__ = ["change_table", "place_table"]
 
 
 def place_table(audit: Audit) -> Markup:
-    """Localisation error and share found, by lobe and by third of the depths."""
-    kinds = list(dict.fromkeys(group.kind for group in audit.groups))
+    """Localisation error and share found, by lobe, by third of the depths, and by gyrus, folded."""
+    kinds = ("all", "lobe", "depth")
     groups = [[_place(audit, g) for g in audit.groups if g.kind == kind] for kind in kinds]
     caption = (
         f"Localisation error in mm with its 95 % interval, and the share of patches found within "
-        f"{audit.settings.goal:g} mm, at {decibels(audit.level)}. Lobes by boxes in MNI152 "
-        f"coordinates, only a guide near their borders; depth is the distance "
-        f"{audit.head.depth_word}."
+        f"{audit.settings.goal:g} mm, at {decibels(audit.level)}. Lobes are made of the gyri of "
+        "the template, a guide near their borders; “central” is the pre- and postcentral gyrus and "
+        f"the paracentral lobule. Depth is the distance {audit.head.depth_word}."
     )
     heads = ["Place", *(title(solver) for solver in audit.ranked())]
-    return template("audit").heat(caption, heads, groups)
+    shown = template("audit").heat(caption, heads, groups)
+    own = [_place(audit, g) for g in audit.groups if g.kind == "gyrus" and g.enough]
+    if not own:
+        return shown
+    caption = (
+        f"The same by gyrus, both sides together, where {ENOUGH} patches or more lie; the "
+        "intervals are wide, and more patches (--n) make them narrower."
+    )
+    return shown + template("audit").folded(
+        "By gyrus", template("audit").heat(caption, heads, [own])
+    )
 
 
 def _place(audit: Audit, group: Group) -> dict[str, object]:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from majorant.cli import options as own
-from majorant.cli.answer import Json, deliver
+from majorant.cli.answer import STDOUT, Json, deliver
 from majorant.cli.typed import typed
-from majorant.cli.voice import Voice, err, out, show_table, tell, timed
+from majorant.cli.voice import Voice, err, out, show_line, show_table, tell, timed
 from majorant.registry import SOLVERS
 
 CAP, STUDY = "Cap and head", "Study"
@@ -31,7 +31,8 @@ def audit(
         typer.Option(help="How many; a spread subset is named.", rich_help_panel=CAP),
     ] = None,
     channels: Annotated[
-        str | None, typer.Option(help="Which ones, with commas.", rich_help_panel=CAP)
+        str | None,
+        typer.Option(help="Which ones: names with commas, or a file of them.", rich_help_panel=CAP),
     ] = None,
     forward: own.Forward = None,
     age: own.Age = None,
@@ -70,6 +71,7 @@ def audit(
     majorant audit --montage recording.set --snr 0 15 --goal 15
     majorant audit --forward sub01-fwd.fif --solvers sloreta,eloreta
     """
+    from majorant.audit.caps import channels_of
     from majorant.audit.run import PAGE, prepare, run, save
     from majorant.audit.settings import DEFAULT_SOLVERS, AuditSettings
     from majorant.audit.store import check_folder, open_folder
@@ -80,7 +82,7 @@ def audit(
         montage=montage or (None if forward else "standard_1020"),
         forward=None if forward is None else str(forward),
         electrodes=electrodes,
-        channels=tuple(own.names(channels) or ()),
+        channels=() if channels is None else channels_of(channels),
         snr=snr,
         levels=levels,
         solvers=DEFAULT_SOLVERS if chosen is None else tuple(chosen),
@@ -102,7 +104,11 @@ def audit(
             voice.say(f"Going on with {found} finished chunks.")
         voice.step("Simulating and imaging")
         with voice.waiting(f"{n} patches") as move:
-            result = run(prepared, chunks, move)
+            result = run(
+                prepared, chunks, move,
+                ahead=lambda left: voice.foretell(left, f"{n} patches, {levels} levels"),
+                told=None if quiet or json == STDOUT else lambda cap: show_line(cap.cells()),
+            )  # fmt: skip
         voice.step("Drawing")
         with voice.waiting(PAGE) as move:
             summary = save(result, chunks.parent, typed(sys.argv), move)
@@ -124,6 +130,7 @@ def _tell(summary: dict[str, Any], goal: float, page: Path, seconds: float) -> N
     columns = ("solver", "error, mm", f"within {goal:g} mm, %", "missed, %", "false, cm²")
     show_table(f"{len(summary['electrodes'])} electrodes, {summary['snr_db']:g} dB", columns, rows)
     tell(summary["headline"])
+    tell(f"- {summary['which_cap_suffices']['answer']}")
     for entry in summary["advice"]:
         tell(f"- {entry['what']}")
     out.print()

@@ -39,6 +39,14 @@ Against = Annotated[
         rich_help_panel=RARE,
     ),
 ]
+Connectivity = Annotated[
+    str | None,
+    typer.Option(
+        metavar="imcoh|wpli|dwpli|envelope",
+        help="What regions share in the band; of --roi, or of all.",
+        rich_help_panel=RARE,
+    ),
+]
 Stretch = Annotated[
     float | None,
     typer.Option(help="Length of stretches at rest, s.", rich_help_panel=RARE),
@@ -51,6 +59,7 @@ class SpectralOptions:
 
     band: BandEdges = None
     to_band: Against = None
+    connectivity: Connectivity = None
     stretch: Stretch = None
 
     def settings(self) -> BandSettings | None:
@@ -64,12 +73,13 @@ class SpectralOptions:
         if self.band is None:
             if self != SpectralOptions():
                 raise MajorantError(
-                    "--to-band and --stretch belong to --band; give it as LOW HIGH, Hz"
+                    "--to-band, --connectivity and --stretch belong to --band; give it as LOW "
+                    "HIGH, Hz"
                 )
             return None
         from majorant.spectra.power import BandSettings
 
-        return BandSettings(self.band, self.to_band, stretch=self.stretch)
+        return BandSettings(self.band, self.to_band, self.connectivity, self.stretch)
 
 
 def run_band(
@@ -145,11 +155,15 @@ def _tell(found: PowerMap, target: Path, seconds: float, voice: Voice) -> None:
         for peak in found.peaks
     ]
     show_table("Most power", ("place", "MNI152, mm", unit.label, "of the spectrum"), rows)
-    if found.connectivity is not None:
-        own = found.connectivity
-        pairs = [(a, b, number(value, 2)) for a, b, value in own.strongest(8)]
-        show_table(f"{own.title}, strongest first", ("region", "region", own.measure), pairs)
-        out.print(escape(plain(own.sentence())))
+    if found.links is not None:
+        own = found.links
+        pairs = [
+            (own.names[a], own.names[b], number(float(own.matrix[a, b]), 2))
+            for a, b in own.pairs()[:8]
+        ]
+        show_table(f"{own.measure.title}, strongest first", ("region", "region", own.method), pairs)
+        for sentence in own.sentences():
+            out.print(escape(plain(sentence)))
     for caution in found.cautions:
         out.print(f"[yellow]Caution:[/] {escape(plain(caution))}")
     tell(f"\n{target / 'report.html'}", "bold")

@@ -254,7 +254,7 @@ Export = Annotated[
     str | None,
     typer.Option(
         metavar="FORMATS",
-        help="With commas: csv, tsv, gifti, cifti, nifti, mat, npz, svg, png.",
+        help="With commas: csv, tsv, gifti, cifti, nifti, mat, npz, set, svg, png, gif, mp4.",
         rich_help_panel=RARE,
     ),
 ]

@@ -59,10 +59,12 @@ def stream(
     region: Annotated[
         list[str] | None,
         typer.Option(
-            help="A lobe ('left occipital') or NAME=x,y,z[,mm] in MNI; default: all lobes.",
+            help="A region of the atlas, a lobe ('left occipital'), 'all', or NAME=x,y,z[,mm] in "
+            "MNI; default: all lobes.",
             rich_help_panel=SOURCES,
         ),
     ] = None,
+    atlas: own.Atlas = "gyri",
     snr: Annotated[
         float, typer.Option(help="Signal-to-noise ratio of amplitudes.", rich_help_panel=SOURCES)
     ] = 3.0,
@@ -110,6 +112,7 @@ def stream(
     majorant stream amp --region "left occipital" --publish sources
     majorant stream amp --solver mm-net --region V1=8,-88,4 --out run.zarr
     """
+    from majorant.atlas.read import read_atlas
     from majorant.imager.imager import SourceImager
     from majorant.live.engine import check_follows
     from majorant.live.follow import Following
@@ -121,7 +124,8 @@ def stream(
         raise MajorantError("there is nowhere to put the estimates; give --out or --publish")
     if output is not None:
         check_file(output, overwrite=overwrite)
-    check_regions(region or ())
+    named = read_atlas(atlas, subject=subject, subjects_dir=subjects_dir)
+    check_regions(region or (), named)
     if duration is not None and not duration > 0:
         raise MajorantError(f"the duration is {duration:g} s; give a positive one")
     settings = Following(
@@ -147,8 +151,8 @@ def stream(
         chosen, fit = SourceImager.load(imager), None
     opened = partial(_opened, output, publish, overwrite)
     toll, engine = _run(
-        partial(_connected, name, 1e-3 * hop, scale), chosen, fit, tuple(region or ()), settings,
-        opened, Voice(quiet),
+        partial(_connected, name, 1e-3 * hop, scale), chosen, fit, (tuple(region or ()), named),
+        settings, opened, Voice(quiet),
     )  # fmt: skip
     _tell(toll, engine, output, quiet, json)
 
@@ -175,7 +179,7 @@ def _run(
     connected: Callable[[], Any],
     imager: SourceImager,
     fit: dict[str, Any] | None,
-    regions: tuple[str, ...],
+    regions: tuple[tuple[str, ...], Any],
     settings: Any,
     opened: Callable[[tuple[str, ...], str], Many],
     voice: Voice,
@@ -197,7 +201,7 @@ def _run(
         else:
             voice.step("Fitting")
             imager, names = fitted(imager, source.info, **fit, say=voice.say)
-        found = find_regions(imager.leadfield_, regions)
+        found = find_regions(imager.leadfield_, *regions)
         engine = engine_for(imager, found, source.sfreq)
         sink = opened(found.names, engine.unit)
         voice.step("Following; Ctrl-C ends it")

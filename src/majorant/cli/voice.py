@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from majorant.pace import Pace
+from majorant.pace import FIRST, Pace, spell
 
 
 def _held_open() -> None:
@@ -108,6 +108,12 @@ class Voice:
         if self._speaks:
             err.print(Padding(Text(plain(sentence), style="dim"), (0, 0, 0, 2)))
 
+    def foretell(self, seconds: float, what: str) -> None:
+        """Say at the start about how long it will take; in a pipe, if that is long."""
+        if not self.quiet and (self._speaks or seconds >= FIRST):
+            said = f"{what}: about {spell(max(seconds, 1.0))}"
+            err.print(Text(plain(said), style="dim"), soft_wrap=True)
+
     @contextmanager
     def waiting(self, title: str) -> Iterator[Callable[[int, int], None]]:
         """Show a bar in a terminal, else say lines now and then; yields what moves it."""
@@ -139,7 +145,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     rows = [[plain(cell) for cell in row] for row in rows]
     if not out.is_terminal:
         for row in ((title,), columns, *rows):
-            out.out("\t".join(row), highlight=False)
+            _with_tabs(row)
         return
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
     for k, name in enumerate(columns):
@@ -148,6 +154,20 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     out.print(table)
+
+
+def show_line(cells: Sequence[str]) -> None:
+    """Print one line of a result as soon as it is known; in a pipe with tabs between the cells."""
+    if out.is_terminal:
+        tell("; ".join(cells))
+    else:
+        _with_tabs([plain(cell) for cell in cells])
+
+
+def _with_tabs(cells: Sequence[str]) -> None:
+    """Write a line at once, past the console, which would make spaces of tabs."""
+    out.file.write("\t".join(cells) + "\n")
+    out.file.flush()
 
 
 def _is_number(cell: str) -> bool:

@@ -8,9 +8,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from majorant.errors import MajorantError
 from majorant.exports.material import Material, Sidecar
 
-__all__ = ["write_csv", "write_regions", "write_tsv"]
+__all__ = ["write_csv", "write_regions", "write_set", "write_tsv"]
+
+
+NO_REGIONS = "a .set holds courses of regions, and none were asked for; name some with --roi"
 
 
 def write_csv(material: Material, folder: Path) -> dict[str, Sidecar]:
@@ -33,6 +37,25 @@ def write_regions(material: Material, folder: Path) -> dict[str, Sidecar]:
     mne.write_evokeds(folder / name, courses.evoked(material.nave), verbose="error")
     what = f"Courses of regions of {courses.atlas} ({courses.mode}), one channel a region."
     return {**_courses(material, folder, "csv"), name: material.about(what)}
+
+
+def write_set(material: Material, folder: Path) -> dict[str, Sidecar]:
+    """Write the courses of regions as ``regions.set``, for EEGLAB.
+
+    Raises
+    ------
+    MajorantError
+        If no regions were asked for, or eeglabio is missing.
+    """
+    courses = material.courses
+    if courses is None:
+        raise MajorantError(NO_REGIONS)
+    courses.write_eeglab(folder / "regions.set", material.content.title)
+    what = (
+        f"Courses of regions of {courses.atlas} ({courses.mode}), one channel a region, in "
+        "millionths of the unit, as EEGLAB has microvolts; MNE reads them back in the unit."
+    )
+    return {"regions.set": material.about(what)}
 
 
 def _tables(material: Material, folder: Path, kind: str) -> dict[str, Sidecar]:

@@ -9,10 +9,12 @@ from pathlib import Path
 from majorant.errors import MajorantError, nearest
 from majorant.exports.arrays import write_mat, write_npz
 from majorant.exports.material import Material, Sidecar
+from majorant.exports.movies import encoder, write_gif, write_mp4
 from majorant.exports.pictures import write_png, write_svg
 from majorant.exports.surfaces import write_cifti, write_gifti
-from majorant.exports.tables import write_csv, write_regions, write_tsv
+from majorant.exports.tables import NO_REGIONS, write_csv, write_regions, write_set, write_tsv
 from majorant.exports.volumes import write_nifti
+from majorant.extras import needed
 
 __all__ = ["FORMATS", "check_formats", "export"]
 
@@ -24,19 +26,28 @@ FORMATS: Mapping[str, Callable[[Material, Path], dict[str, Sidecar]]] = {
     "nifti": write_nifti,
     "mat": write_mat,
     "npz": write_npz,
+    "set": write_set,
     "svg": write_svg,
     "png": write_png,
+    "gif": write_gif,
+    "mp4": write_mp4,
 }
 """What writes each."""
 
 
-def check_formats(formats: Iterable[str]) -> None:
-    """Refuse a format that there is not.
+def check_formats(formats: Iterable[str], *, regions: bool = True) -> None:
+    """Refuse a format that there is not, or that cannot be written here, before anything runs.
+
+    Parameters
+    ----------
+    formats : iterable of str
+    regions : bool
+        Whether regions are asked for.
 
     Raises
     ------
     MajorantError
-        Naming the nearest.
+        Naming the nearest, or what is missing.
     """
     for name in formats:
         if name not in FORMATS:
@@ -44,6 +55,12 @@ def check_formats(formats: Iterable[str]) -> None:
                 f"there is no export {name!r}{nearest(name, FORMATS)}; choose from "
                 f"{', '.join(FORMATS)}"
             )
+        if name == "set":
+            needed("eeglabio")
+            if not regions:
+                raise MajorantError(NO_REGIONS)
+        if name == "mp4":
+            encoder()
 
 
 def export(material: Material, formats: Iterable[str], folder: Path) -> None:
@@ -79,4 +96,5 @@ def export(material: Material, formats: Iterable[str], folder: Path) -> None:
 def _stem(name: str) -> str:
     """Name of a file's sidecar: its own up to the dot, with the suffix where several share it."""
     stem, _, suffix = name.partition(".")
-    return f"{stem}_{suffix.partition('.')[0]}" if stem == "estimate" else stem
+    shared = stem == "estimate" or suffix == "set"
+    return f"{stem}_{suffix.partition('.')[0]}" if shared else stem

@@ -28,7 +28,7 @@ class Peak:
     hemisphere : str
         ``"left"`` or ``"right"``.
     lobe : str
-        Name of the lobe by MNI boxes.
+        Name of the lobe, by its gyrus; by boxes in MNI space where there is none.
     mni : tuple of float
         MNI152 coordinates, mm.
     location : int

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from majorant.atlas.atlas import Atlas
+from majorant.atlas.gyri import LOBE_OF, gyri, lobes_at
 from majorant.findings.facts import Peak
 from majorant.forward.leadfield import Leadfield
 from majorant.head.places import Places
@@ -42,6 +43,21 @@ def region_names(atlas: Atlas, leadfield: Leadfield, places: Places) -> tuple[st
     return tuple("" if k < 0 else atlas.names[k] for k in found)
 
 
+def lobe_names(leadfield: Leadfield, places: Places) -> tuple[str, ...]:
+    """Name the lobe of every location by its gyrus, as :func:`region_names` finds it."""
+    found = region_names(gyri(), leadfield, places)
+    if all(found):
+        return tuple(LOBE_OF[name] for name in found)
+    boxes = lobes_at(places.mni)
+    return tuple(LOBE_OF.get(name, box) for name, box in zip(found, boxes, strict=True))
+
+
 def named(peaks: Sequence[Peak], names: Sequence[str]) -> tuple[Peak, ...]:
-    """Write into every peak what the region of its location is called."""
-    return tuple(replace(peak, name=names[peak.location]) for peak in peaks)
+    """Write into every peak what the region of its location is called, and the lobe it is in."""
+    if not peaks:
+        return ()
+    lobes = lobes_at(np.array([peak.mni for peak in peaks]))
+    return tuple(
+        replace(peak, name=names[peak.location], lobe=LOBE_OF.get(names[peak.location], lobe))
+        for peak, lobe in zip(peaks, lobes, strict=True)
+    )

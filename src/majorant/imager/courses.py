@@ -9,6 +9,7 @@ are averaged as they are.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from majorant.atlas.atlas import Atlas
 from majorant.errors import MajorantError
+from majorant.extras import needed
 from majorant.head.model import SourceModel
 from majorant.head.places import locate
 from majorant.head.template import template_space
@@ -96,6 +98,41 @@ class RegionCourses:
 
         data = self.data if self.data.ndim == 3 else self.data[None]
         return mne.EpochsArray(data, self.info(), tmin=float(self.times[0]), verbose="error")
+
+    def write_eeglab(self, path: str | os.PathLike[str], event: str = "event") -> None:
+        """Write the courses as a ``.set`` of EEGLAB, trials as its epochs.
+
+        EEGLAB counts in millionths, which are microvolts of electrodes: what
+        `mne.io.read_raw_eeglab` (one course) or `mne.read_epochs_eeglab` (trials) reads back is in
+        `unit`.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ``.set``.
+        event : str
+            Name of what happens at 0 s.
+
+        Raises
+        ------
+        MajorantError
+            If eeglabio, of the extra ``eeglab``, is not installed, or the window lacks 0 s.
+        """
+        needed("eeglabio")
+        if not self.times[0] <= 0.0 <= self.times[-1]:
+            raise MajorantError(
+                f"the courses run from {self.times[0]:g} to {self.times[-1]:g} s, and a .set marks "
+                "what happens at 0 s; take a window around it, or csv"
+            )
+        from eeglabio.epochs import export_set
+
+        data = self.data if self.data.ndim == 3 else self.data[None]
+        events = np.zeros((len(data), 3), int)
+        events[:, 0], events[:, 2] = data.shape[2] * np.arange(len(data)), 1
+        export_set(
+            str(path), data, self.sfreq, events, float(self.times[0]), float(self.times[-1]),
+            list(self.names), event_id={event: 1}, precision="double",
+        )  # fmt: skip
 
 
 def parts_of(atlas: Atlas, model: SourceModel, regions: Sequence[str] | None = None) -> Any:
@@ -206,7 +243,11 @@ def extracted(
             yield one
 
     if labels:
-        data = list(_of_mne(model, forward, checked(), labels, mode))
+        import mne
+
+        # MNE's generator speaks when it is used, not when it is made.
+        with mne.utils.use_log_level("error"):
+            data = list(_of_mne(model, forward, checked(), labels, mode))
     else:
         data = [np.stack([_simple(one.data[own], mode) for own in rows]) for one in checked()]
     if not data:

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.account import Account
-from majorant.atlas.gyri import gyri
+from majorant.atlas.gyri import gyri, lobes_at
 from majorant.findings.facts import Peak
 from majorant.findings.truth import truth_errors
-from majorant.forward.cortex import grow_patch, lobe
+from majorant.forward.cortex import grow_patch
 from majorant.forward.leadfield import Leadfield
 from majorant.head.places import Places, locate
 from majorant.imaging.result import ImageResult
@@ -261,7 +261,7 @@ def _truth(places: Places, fine: Leadfield, seeds: list[int], settings: DemoSett
             Peak(
                 time=centre,
                 hemisphere="left" if places.hemisphere[seed] == 0 else "right",
-                lobe=lobe((x, y, z)),
+                lobe=lobes_at(places.mni[[seed]])[0],
                 mni=(x, y, z),
                 location=int(seed),
                 amplitude=settings.moment,

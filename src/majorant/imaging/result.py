@@ -73,7 +73,7 @@ class ImageSettings(ImagerSettings):
 
     def __post_init__(self) -> None:
         check_asked(self.uncertainty)
-        check_formats(self.export)
+        check_formats(self.export, regions=bool(self.roi))
 
     def named(self) -> dict[str, Any]:
         """Plain values fit to be shared: of files and folders the names, not where they lie."""

@@ -1,4 +1,4 @@
-"""Regions whose time courses are followed: lobes, or balls around places in MNI space.
+"""Regions whose time courses are followed: of an atlas, lobes, or balls around places.
 
 The time course of a region is the mean over its locations. Where the orientation is fixed, values
 are signed, and neighbours on opposite walls of a sulcus would cancel: signs are aligned with the
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from majorant.atlas.atlas import Atlas
+from majorant.atlas.gyri import LOBE_OF, gyri
 from majorant.errors import MajorantError, nearest
-from majorant.forward.cortex import LOBES, lobe
+from majorant.findings.names import lobe_names, region_names
 from majorant.forward.leadfield import Leadfield
 from majorant.head.places import locate
 
@@ -26,7 +28,10 @@ RADIUS = 15.0
 """Of a ball around a place, mm, where none is given."""
 
 SIDES = ("left", "right")
-SHORT = {name.split("/")[0]: name for name, *_ in LOBES}
+SHORT = {name.split("/")[0]: name for name in dict.fromkeys(LOBE_OF.values())}
+"""Lobes by one word."""
+ALL = "all"
+"""Every region of the atlas."""
 BALL = re.compile(r"(?:(?P<name>[^=]+)=)?(?P<numbers>[-+.\d\s]+(?:,[-+.\d\s]+){2,3})")
 
 
@@ -60,37 +65,33 @@ class LiveRegions:
         return weights
 
 
-def find_regions(leadfield: Leadfield, wanted: Sequence[str]) -> LiveRegions:
+def find_regions(
+    leadfield: Leadfield, wanted: Sequence[str], atlas: Atlas | None = None
+) -> LiveRegions:
     """Find regions by their words.
 
     Parameters
     ----------
     leadfield : Leadfield
     wanted : sequence of str
-        ``"left occipital"``, ``"occipital"`` (both sides), ``"x,y,z"`` or ``"x,y,z,radius"`` in
-        MNI152 millimetres, with a name as ``"V1=8,-88,4"``; nothing stands for every lobe of
-        either side.
+        A region of the atlas, ``"left superior temporal gyrus"``; a lobe, ``"left occipital"``;
+        either without a side for both; ``"x,y,z"`` or ``"x,y,z,radius"`` in MNI152 millimetres,
+        with a name as ``"V1=8,-88,4"``; ``"all"`` for every region of the atlas. Nothing stands
+        for every lobe of either side.
+    atlas : Atlas, optional
+        Our gyri where it is not given. Lobes are made of gyri, whatever the atlas.
 
     Raises
     ------
     MajorantError
         If a word is not understood, is given twice, or no location lies there.
     """
-    places = locate(leadfield)
-    if not wanted:
-        lobes = np.array([lobe(place) for place in places.mni])
-        wanted = [
-            f"{side} {short}"
-            for short, name in SHORT.items()
-            for k, side in enumerate(SIDES)
-            if ((lobes == name) & (places.hemisphere == k)).any()
-        ]
+    atlas, places = gyri() if atlas is None else atlas, locate(leadfield)
+    words = _Words(atlas, region_names(atlas, leadfield, places), lobe_names(leadfield, places))
     names, members = [], []
-    for text in wanted:
+    for text in words.spelled(wanted, places.hemisphere):
         ball = BALL.fullmatch(text.strip())
-        name, inside = (
-            _ball(ball, places.mni) if ball else _lobe(text, places.mni, places.hemisphere)
-        )
+        name, inside = _ball(ball, places.mni) if ball else words.found(text, places.hemisphere)
         if name in names:
             raise MajorantError(f"the region {name!r} was given twice; name each once")
         if not inside.any():
@@ -105,18 +106,77 @@ def find_regions(leadfield: Leadfield, wanted: Sequence[str]) -> LiveRegions:
     return LiveRegions(tuple(names), tuple(members), flips)
 
 
-def check_regions(wanted: Sequence[str]) -> None:
+def check_regions(wanted: Sequence[str], atlas: Atlas | None = None) -> None:
     """Refuse words that name no region, before there is a head to look in.
 
     Raises
     ------
     MajorantError
-        If a word is neither a lobe nor a place.
+        If a word is neither a region of the atlas, nor a lobe, nor a place.
     """
-    nowhere = np.zeros((0, 3))
+    words, nowhere = _Words(gyri() if atlas is None else atlas, (), ()), np.zeros((0, 3))
     for text in wanted:
         ball = BALL.fullmatch(text.strip())
-        _ball(ball, nowhere) if ball else _lobe(text, nowhere, np.zeros(0, np.int64))
+        if ball:
+            _ball(ball, nowhere)
+        elif text.strip().casefold() != ALL:
+            words.found(text, np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class _Words:
+    """What can be asked for by name: regions of an atlas, and lobes.
+
+    Attributes
+    ----------
+    atlas : Atlas
+    regions, lobes : tuple of str
+        Of every location, without the side; regions may be "".
+    """
+
+    atlas: Atlas
+    regions: tuple[str, ...]
+    lobes: tuple[str, ...]
+
+    def spelled(self, wanted: Sequence[str], hemisphere: NDArray[np.int64]) -> list[str]:
+        """The words with ``"all"``, and nothing at all, written out."""
+        if any(text.strip().casefold() == ALL for text in wanted):
+            kept = [text for text in wanted if text.strip().casefold() != ALL]
+            known, own = self.atlas.names, self.regions
+        elif not wanted:
+            kept, known, own = [], tuple(SHORT.values()), self.lobes
+        else:
+            return list(wanted)
+        there = set(zip(own, hemisphere.tolist(), strict=True))
+        return kept + [
+            f"{side} {name.split('/')[0] if own is self.lobes else name}"
+            for name in known
+            for k, side in enumerate(SIDES)
+            if (name, k) in there
+        ]
+
+    def found(self, text: str, hemisphere: NDArray[np.int64]) -> tuple[str, NDArray[np.bool_]]:
+        """Name of a word, and which locations belong to it."""
+        words = text.split()
+        side = words[0].casefold() if words and words[0].casefold() in SIDES else None
+        key = " ".join(words[1:] if side else words).casefold()
+        regions = {name.casefold(): name for name in self.atlas.names}
+        short = key.split("/")[0]
+        if key in regions:
+            inside = np.array([name == regions[key] for name in self.regions], dtype=bool)
+            name = regions[key]
+        elif short in SHORT:
+            inside = np.array([name == SHORT[short] for name in self.lobes], dtype=bool)
+            name = short
+        else:
+            raise MajorantError(
+                f"there is no region {text!r}{nearest(key, [*SHORT, *regions])}; give a region of "
+                f"the atlas {self.atlas.name}, a lobe ({', '.join(SHORT)}), with left or right "
+                "before it, or a place x,y,z in MNI millimetres"
+            )
+        if side is not None:
+            inside &= hemisphere == SIDES.index(side)
+        return f"{side} {name}" if side else name, inside
 
 
 def _ball(found: re.Match[str], mni: NDArray[np.float64]) -> tuple[str, NDArray[np.bool_]]:
@@ -129,24 +189,6 @@ def _ball(found: re.Match[str], mni: NDArray[np.float64]) -> tuple[str, NDArray[
     radius = numbers[3] if len(numbers) == 4 else RADIUS
     name = found["name"] or ",".join(f"{value:g}" for value in numbers)
     return name.strip(), np.linalg.norm(mni - numbers[:3], axis=1) <= radius
-
-
-def _lobe(
-    text: str, mni: NDArray[np.float64], hemisphere: NDArray[np.int64]
-) -> tuple[str, NDArray[np.bool_]]:
-    words = text.casefold().split()
-    side = words[0] if words and words[0] in SIDES else None
-    name = " ".join(words[1:] if side else words)
-    full = SHORT.get(name.split("/")[0])
-    if full is None:
-        raise MajorantError(
-            f"there is no region {text!r}{nearest(name, SHORT)}; give a lobe ({', '.join(SHORT)}), "
-            "with left or right before it, or a place x,y,z in MNI millimetres"
-        )
-    inside = np.array([lobe(place) == full for place in mni], dtype=bool)
-    if side is not None:
-        inside &= hemisphere == SIDES.index(side)
-    return " ".join(words), inside
 
 
 def _flips(normals: NDArray[np.float64]) -> NDArray[np.float64]:

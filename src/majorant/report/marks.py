@@ -11,7 +11,7 @@ from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["PALE", "WHITE", "Mark", "draw_marks"]
+__all__ = ["PALE", "WHITE", "Mark", "bold", "draw_marks"]
 
 WHITE, BLACK = "#ffffff", "#000000"
 PALE = "#9aa2aa"
@@ -45,7 +45,7 @@ def draw_marks(
     image: Image.Image, marks: Iterable[tuple[Mark, tuple[float, float]]], radius: float
 ) -> None:
     """Draw marks at pixel positions; `radius`, in pixels, is that of a ring."""
-    pen, font = ImageDraw.Draw(image), _font(round(1.7 * radius))
+    pen, font = ImageDraw.Draw(image), bold(round(1.7 * radius))
     for mark, (x, y) in marks:
         if mark.kind == "dot":
             pen.ellipse(_box(x, y, 0.62 * radius), BLACK)
@@ -77,8 +77,8 @@ def _box(x: float, y: float, radius: float) -> Box:
 
 
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Return the bold sans that matplotlib carries."""
+def bold(size: int) -> ImageFont.FreeTypeFont:
+    """Return the bold sans that matplotlib carries, of a size in pixels."""
     import matplotlib
 
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"

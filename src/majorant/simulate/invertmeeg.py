@@ -38,6 +38,7 @@ from torch import Tensor
 
 from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.problem import MajorantError, MatrixOperator, Problem
+from majorant.randomness import takes_rng
 
 __all__ = ["RECIPES", "InvertMEEG", "InvertMEEGBatch", "InvertMEEGRecipe", "RecipeName"]
 
@@ -137,6 +138,7 @@ class InvertMEEG:
         If there is no such recipe, or the lead field has free orientation or no neighbours.
     """
 
+    @takes_rng
     def __init__(
         self,
         recipe: RecipeName,

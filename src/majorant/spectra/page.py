@@ -37,6 +37,7 @@ from majorant.report.pictures import still
 from majorant.report.spread import spread
 from majorant.report.svg import COLOUR, drawing, to_svg
 from majorant.report.templating import template
+from majorant.spectra.matrix import links_section
 from majorant.spectra.power import PowerMap
 from majorant.words import THIN, Scaled, calm, mni, number, percent
 
@@ -54,7 +55,7 @@ def power_scale(found: PowerMap) -> Scaled:
     if found.imager.unit_ != "Am":
         label = f"{found.imager.unit_}²/Hz"
         return Scaled(1.0, label, f"Power ({label})")
-    small = float(found.power.max(initial=0.0)) < 1e-19
+    small = float(found.power.max(initial=0.0)) < 1e-20
     label = "(pA m)²/Hz" if small else "(nA m)²/Hz"
     return Scaled(1e24 if small else 1e18, label, f"Power ({label})")
 
@@ -89,7 +90,7 @@ def headline(found: PowerMap) -> tuple[str, str]:
 
 def spectral_citations(found: PowerMap) -> tuple[str, ...]:
     """What to cite."""
-    own = () if found.connectivity is None else found.connectivity.citations
+    own = () if found.links is None else found.links.citations
     return (*cited(found.imager), WELCH, *own)
 
 
@@ -135,10 +136,8 @@ def _sections(found: PowerMap, cortex: Cortex) -> Iterator[Section]:
     yield Section("spectrum", "The spectrum", figure(_spectrum(found)))
     yield _peaks(found)
     yield _regions(found)
-    if found.connectivity is not None:
-        from majorant.spectra.matrix import connectivity_section
-
-        yield connectivity_section(found.connectivity)
+    if found.links is not None:
+        yield links_section(found.links)
     yield Section("decisions", "What was decided", steps(found.decisions))
     yield _settings(found)
     yield Section("cite", "How to cite", citations(spectral_citations(found)))

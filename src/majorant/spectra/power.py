@@ -43,15 +43,16 @@ from majorant.spectra.cross import (
 )
 
 if TYPE_CHECKING:
-    from majorant.spectra.connectivity import Connectivity
+    from majorant.spectra.connectivity import RegionLinks
 
 __all__ = ["Band", "BandSettings", "PowerMap", "band_power", "image_band", "prepare_trials"]
 
 Band = tuple[float, float]
 WHOLE: Band = (1.0, 45.0)
 """Hz: the spectrum of which a band is a share, where trials and filters leave it."""
-STRETCH, OVERLAP = 2.0, 0.5
-"""Length of stretches at rest, s, for bands that do not need longer ones; Welch's overlap."""
+STRETCH, OVERLAP, ENVELOPES = 2.0, 0.5, 10.0
+"""Length of stretches at rest, s, for bands that do not need longer ones; Welch's overlap; and the
+length for envelopes, whose rises and falls take seconds."""
 DISTRIBUTED = "eloreta"
 """What ``auto`` is for power, which is spread over much of the cortex."""
 
@@ -78,6 +79,10 @@ class BandSettings:
     stretch: float | None = None
 
     def __post_init__(self) -> None:
+        if self.connectivity is not None:
+            from majorant.spectra.connectivity import check_method
+
+            check_method(self.connectivity)
         for band in (self.band, self.against):
             if band is not None:
                 check_edges(band)
@@ -88,7 +93,8 @@ class BandSettings:
         if self.stretch is not None:
             return self.stretch
         least = min(self.band[0], self.against[0] if self.against else self.band[0])
-        return max(STRETCH, float(np.ceil(LEAST_CYCLES / least)))
+        usual = ENVELOPES if self.connectivity == "envelope" else STRETCH
+        return max(usual, float(np.ceil(LEAST_CYCLES / least)))
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,8 @@ class PowerMap:
     sources : SourceMaps
         Its values are `power`.
     decisions, cautions : tuple of str
-    connectivity : Connectivity or None
+    links : RegionLinks or None
+        What regions share, where that was asked for.
     """
 
     asked: BandSettings
@@ -166,7 +173,7 @@ class PowerMap:
     sources: SourceMaps
     decisions: tuple[str, ...]
     cautions: tuple[str, ...]
-    connectivity: Connectivity | None = None
+    links: RegionLinks | None = None
 
     @property
     def unit(self) -> str:
@@ -281,10 +288,10 @@ def image_band(
         trials=n_trials,
     )
     if asked.connectivity is not None:
-        from majorant.spectra.connectivity import between_regions
+        from majorant.spectra.connectivity import region_links
 
-        shared = between_regions(imager, settings, trials, sfreq, asked, account)
-        made = replace(made, connectivity=shared)
+        links = region_links(imager, settings, trials, asked.connectivity, asked.band, account)
+        made = replace(made, links=links)
     said = band_cautions(made.frequencies, made.spectrum, asked.band, n_trials, prepared)
     return replace(made, cautions=said, decisions=tuple(account.decisions))
 

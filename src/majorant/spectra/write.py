@@ -91,7 +91,7 @@ def summary_of(found: PowerMap) -> dict[str, Any]:
         "peaks": [{**_place(peak), "power": peak.amplitude} for peak in found.peaks],
         "shares": [{**_place(peak), "of_the_spectrum": peak.amplitude} for peak in found.shares],
         "regions": [asdict(region) for region in found.regions],
-        "connectivity": None if found.connectivity is None else found.connectivity.summary(),
+        "connectivity": None if found.links is None else found.links.summary(),
         "decisions": list(found.decisions),
         "cautions": list(found.cautions),
         "settings": {
@@ -146,8 +146,8 @@ def _tables(found: PowerMap) -> dict[str, tuple[Sequence[str], Rows]]:
             ],
         ),
     }
-    if found.connectivity is not None:
-        tables["connectivity"] = found.connectivity.rows()
+    if found.links is not None:
+        tables["connectivity"] = found.links.rows()
     return tables
 
 
