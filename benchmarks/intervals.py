@@ -259,11 +259,11 @@ def recorded(
             asked.kept / f"{Path(name).stem}-{part}{far}-{space}-{asked.heads}-{asked.samples}.pt"
         )
         if file.exists():
-            return torch.load(file, weights_only=False)
+            return [Judged(**row) for row in torch.load(file, weights_only=False)]
     world = heads(part, space, asked.heads, spread, asked.kept)
     found = list(everyday(solver_of(name), world, part, asked.samples))
     if file is not None:
-        torch.save(found, file)
+        torch.save([vars(one) for one in found], file)
     return found
 
 
@@ -293,7 +293,7 @@ def main() -> None:
     parser.add_argument("--fit", type=Path, metavar="FILE")
     parser.add_argument("--kept", type=Path, metavar="FOLDER")
     asked = parser.parse_args()
-    asked.solvers = asked.solvers or list(solvers())
+    asked.solvers = asked.solvers or ["unfolded-everyday", "scan"]
     torch.set_num_threads(1)
     if asked.fit is not None:
         fit(asked)

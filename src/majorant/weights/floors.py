@@ -17,8 +17,8 @@ def _held() -> dict[str, Any]:
     return json.loads(FILE.read_text(encoding="utf-8"))
 
 
-SAME = {"auto": "scan", "unfolded-sbl": "", "mean": ""}
-"""Solvers that are another one, or bring floors of their own."""
+SAME = {"auto": "scan", "unfolded-sbl": ""}
+"""Solvers that are another one, or whose weights bring floors of their own."""
 
 
 @cache
