@@ -327,7 +327,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
+    ).stdout.strip() or "unknown"
     named = {own.name: own for own in figures()}
     for own in () if asked.kept else in_order(chosen):
         if own.after and Kept.read(named[own.after].file(asked.folder)) is None:
