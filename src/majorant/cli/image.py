@@ -20,6 +20,7 @@ from majorant.cli.records import spread
 from majorant.cli.typed import shared
 from majorant.cli.voice import Voice
 from majorant.errors import MajorantError
+from majorant.extras import needed
 
 if TYPE_CHECKING:
     from majorant.imaging.result import ImageSettings
@@ -45,6 +46,7 @@ def image(
     roi: own.Roi = None,
     export: own.Export = None,
     region: own.Region = None,
+    dipole: own.Dipole = False,
     spectra: SpectralOptions,
     output: own.NamedFolder = None,
     raw: Annotated[
@@ -73,7 +75,7 @@ def image(
     preparation = recording.settings()
     imaging = sources.settings(
         solver, option=option, uncertainty=uncertainty, region=region, atlas=atlas, roi=roi,
-        export=export,
+        export=export, dipole=dipole,
     )  # fmt: skip
     asked = spectra.settings()
     _check(raw, demo, file, region, imaging, contrast, bids, asked, selection)
@@ -141,6 +143,8 @@ def _check(
             raise MajorantError("--bids images a data set; leave the recording or --demo out")
         if contrast is not None:
             raise MajorantError("--contrast is of one recording; leave it out with --bids")
+        if raw:
+            needed("zarr")
         return
     if selection != Selection():
         raise MajorantError("--task, --subjects, --jobs and --dask belong to --bids; give its root")
@@ -150,10 +154,14 @@ def _check(
             if demo
             else "no recording was given; name a file, or take --demo"
         )
-    if raw and region is not None:
-        raise MajorantError("--region is of the peaks of an average; leave it out with --raw")
+    if raw and (region is not None or imaging.dipole):
+        raise MajorantError(
+            "--region and --dipole are of the peaks of an average; leave them out with --raw"
+        )
     if raw and file is None:
         raise MajorantError("--raw images a recording, and --demo is none; name a file")
+    if raw:
+        needed("zarr")
 
 
 def _folder(

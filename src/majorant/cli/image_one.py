@@ -185,6 +185,10 @@ def tell_result(result: ImageResult) -> None:
     out.print(_plain(headline(content)[0]))
     show_table("Peaks, strongest first", columns, rows)
     _tell_regions(content)
+    if content.dipole is not None:
+        from majorant.report.dipole import dipole_words
+
+        out.print(_plain(f"As one dipole: {dipole_words(content.dipole)}."))
     if content.errors:
         errors = [(name, number(value)) for name, value in content.errors.items()]
         show_table("Against the simulated truth", ("error", "value"), errors)

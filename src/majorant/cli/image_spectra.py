@@ -120,6 +120,7 @@ def _refuse(imaging: ImageSettings) -> None:
         ("--region", imaging.region is not None),
         ("--uncertainty", imaging.uncertainty not in ("auto", "none")),
         ("--heads", imaging.heads > 1),
+        ("--dipole", imaging.dipole),
     )
     given = [name for name, there in asked if there]
     if given:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from majorant.cli.given import known_solver, known_solvers, there
+from majorant.cli.given import folder_there, known_solver, known_solvers, there
 from majorant.cli.screen import RARE, complete_solvers
 from majorant.errors import MajorantError
 from majorant.registry import SOLVERS
@@ -189,7 +189,10 @@ Age = Annotated[
 Heads = Annotated[
     int,
     typer.Option(
-        min=1, max=32, help="Average over so many, drawn around the template.", rich_help_panel=RARE
+        min=1,
+        max=64,
+        help="Average the lead field over so many heads around the template.",
+        rich_help_panel=RARE,
     ),
 ]
 Subject = Annotated[
@@ -198,7 +201,9 @@ Subject = Annotated[
 SubjectsDir = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of the subjects; default: SUBJECTS_DIR.", callback=there, rich_help_panel=RARE
+        help="Folder of the subjects; default: SUBJECTS_DIR.",
+        callback=folder_there,
+        rich_help_panel=RARE,
     ),
 ]
 Trans = Annotated[
@@ -239,6 +244,13 @@ Region = Annotated[
         metavar="PROBABILITY",
         help="Say where sources are so surely, such as 0.9, by simulations; may take a minute.",
         rich_help_panel=RARE,
+    ),
+]
+
+Dipole = Annotated[
+    bool,
+    typer.Option(
+        "--dipole", help="Fit one dipole beside the map, at its peak.", rich_help_panel=RARE
     ),
 ]
 
@@ -347,6 +359,7 @@ class SourceOptions:
         region: float | None = None,
         roi: list[str] | None = None,
         export: str | None = None,
+        dipole: bool = False,
     ) -> ImageSettings:
         """What these options mean, with a solver and settings of its own.
 
@@ -385,6 +398,7 @@ class SourceOptions:
             region=region,
             roi=tuple(roi or ()),
             export=tuple(names(export) or ()),
+            dipole=dipole,
         )
 
 

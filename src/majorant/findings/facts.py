@@ -146,12 +146,16 @@ class Region:
         Side and gyrus, with the share of the area that lies there; the largest first.
     real : float
         How many of the simulated peaks like this one had a source within 30 mm, 0 to 1.
+    usual : float
+        Of a further peak: how many of the simulated ones that had a source were as low in the map
+        of their moment, at most.
     """
 
     locations: NDArray[np.int64]
     area_cm2: float
     places: tuple[tuple[str, float], ...]
     real: float
+    usual: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +175,10 @@ class Regions:
     found : array, shape (n_locations,)
         How many simulated sources there were found whose dipole is as strong as that of the
         strongest peak, 0 to 1.
+    support : array of int8, shape (n_locations,)
+        1 where such a source would be found, -1 where it would not, 0 where simulations leave it
+        open: of the sources that were found at most one in twenty lay in cortex of -1, and of those
+        that were missed at most one in twenty in cortex of 1.
     """
 
     coverage: float
@@ -178,10 +186,58 @@ class Regions:
     of: tuple[Region | None, ...]
     how: str
     found: NDArray[np.float64]
+    support: NDArray[np.int8]
 
     def unsupported(self) -> NDArray[np.bool_]:
-        """Cortex where such a source would more often be missed than found."""
-        return self.found < 0.5
+        """Cortex where such a source would be missed."""
+        return self.support < 0
+
+    def supported(self) -> NDArray[np.bool_]:
+        """Cortex where such a source would be found."""
+        return self.support > 0
+
+
+@dataclass(frozen=True)
+class EquivalentDipole:
+    """One current that explains the data at one time best.
+
+    Attributes
+    ----------
+    time : float
+        s.
+    mni : tuple of float
+        MNI152, mm; on heads that are not the template's, that of the nearest place of the cortex.
+    location : int
+        The nearest location of the estimate.
+    hemisphere : str
+        ``"left"`` or ``"right"``.
+    direction : tuple of float
+        Unit vector: to the right, to the front, up, in MRI coordinates.
+    moment : float
+        A m.
+    explained : float
+        Goodness of fit, the share of the whitened power that it explains, 0 to 1.
+    volume_cm3 : float or None
+        Of its 95 % confidence region, as far as noise goes.
+    peak : int or None
+        Rank of the nearest peak of the map at that time, from 1.
+    apart_mm : float or None
+        How far that is, in the head itself.
+    name : str
+        Of the nearest place in the atlas, without its side.
+    """
+
+    time: float
+    mni: tuple[float, float, float]
+    location: int
+    hemisphere: str
+    direction: tuple[float, float, float]
+    moment: float
+    explained: float
+    volume_cm3: float | None
+    peak: int | None
+    apart_mm: float | None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -250,6 +306,8 @@ class Findings:
         Of the regions of interest.
     regions : Regions or None
         Where the sources of the peaks are, where that was asked for.
+    dipole : EquivalentDipole or None
+        One current at the time of the leading peak, where that was asked for.
     """
 
     title: str
@@ -275,6 +333,7 @@ class Findings:
     limit: float | None = None
     courses: RegionCourses | None = None
     regions: Regions | None = None
+    dipole: EquivalentDipole | None = None
 
     @property
     def leading(self) -> int | None:

@@ -111,10 +111,16 @@ def from_posterior(
     floor : Tensor, optional, shape (n_columns,)
         What of it was added, so that intervals hold what the solver missed, too.
     """
-    vectors = Vectors.of(estimate.double(), n_orient)
+    vectors = Vectors.of(estimate, n_orient)
 
     def along(columns: Tensor) -> NDArray[np.float64]:
-        return vectors.along(torch.diag_embed(columns.double().unflatten(0, (-1, n_orient))))
+        rows = columns.double().unflatten(0, (-1, n_orient))
+        # Most of the cortex is often switched off, and has no deviation.
+        there = (rows > 0).any(1)
+        some = Vectors(vectors.columns[there].double()).along(torch.diag_embed(rows[there]))
+        deviation = np.zeros((len(rows), some.shape[1]))
+        deviation[there.numpy()] = some
+        return deviation
 
     name = "posterior standard deviation"
     if floor is not None:

@@ -32,6 +32,7 @@ __all__ = [
     "Transformation",
     "find_transformation",
     "solved_before",
+    "subject_conductor",
     "subject_folder",
     "subject_forward",
 ]
@@ -134,6 +135,31 @@ def subject_forward(
             "recon-all and mne.bem.make_watershed_bem, or give a forward of your own"
         ) from error
     return forward, found
+
+
+def subject_conductor(subject: str, subjects_dir: str | None, skull: float | None = None) -> Any:
+    """The boundary-element solution of a subject's shells: read, or solved for.
+
+    Parameters
+    ----------
+    subject : str
+    subjects_dir : str or None
+    skull : float, optional
+        Conductivity, S/m; of a solution that the folder has, it is as it is.
+
+    Returns
+    -------
+    mne.bem.ConductorModel
+
+    Raises
+    ------
+    MajorantError
+        If the subject is not there or lacks something.
+    """
+    import mne
+
+    folder, root = subject_folder(subject, subjects_dir or mne.get_config("SUBJECTS_DIR"))
+    return _solution(folder, find_shells(folder, subject, root, None), skull)
 
 
 def _as_bytes(forward: Any) -> Tensor:

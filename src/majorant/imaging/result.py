@@ -61,6 +61,8 @@ class ImageSettings(ImagerSettings):
         Regions of the atlas whose time courses are kept, or "all".
     export : tuple of str
         Further formats that results are written in; see :data:`majorant.exports.write.FORMATS`.
+    dipole : bool
+        Whether one dipole is fitted beside the map.
     """
 
     forward: str | None = None
@@ -70,6 +72,7 @@ class ImageSettings(ImagerSettings):
     atlas: str = "gyri"
     roi: tuple[str, ...] = ()
     export: tuple[str, ...] = ()
+    dipole: bool = False
 
     def __post_init__(self) -> None:
         check_asked(self.uncertainty)
@@ -208,6 +211,7 @@ class ImageResult:
                 "noise": self.prepared.noise_kind,
             },
             "sources": _sources(imager),
+            "skull": None if imager.skull_said_ is None else imager.skull_said_.document(),
             "solver": dict(content.solver),
             "status": imager.solution_.status[0].value,
             "unit": self.unit,
@@ -221,6 +225,7 @@ class ImageResult:
             "leading": content.leading,
             "uncertainty": _uncertainty(content),
             "regions": _regions(content),
+            "dipole": None if content.dipole is None else asdict(content.dipole),
             "faint": content.faint,
             "roi": _roi(self.courses),
             "truth": [asdict(peak) for peak in content.truth],
@@ -273,6 +278,7 @@ def _regions(content: Findings) -> dict[str, Any] | None:
         "probability": regions.coverage,
         "how": regions.how,
         "unsupported": float(regions.unsupported().mean()),
+        "supported": float(regions.supported().mean()),
         "peaks": [
             None
             if region is None
@@ -280,6 +286,7 @@ def _regions(content: Findings) -> dict[str, Any] | None:
                 "area_cm2": region.area_cm2,
                 "places": dict(region.places),
                 "had_a_source": region.real,
+                "with_a_source_as_low": region.usual,
                 "locations": region.locations.tolist(),
             }
             for region in regions.of

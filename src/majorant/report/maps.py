@@ -26,7 +26,7 @@ from majorant.words import (
     percent,
 )
 
-__all__ = ["PLACES", "cortex_section", "topographies"]
+__all__ = ["CLEAR", "HIDDEN", "PLACES", "cortex_section", "topographies"]
 
 HIDDEN, CLEAR = 0.25, 0.5
 """Shares of a moment's largest value up to which the map is grey, and from which it is coloured."""

@@ -18,6 +18,7 @@ from majorant.findings.moments import meaning
 from majorant.findings.truth import against_truth
 from majorant.report import figures
 from majorant.report.cortex import Cortex
+from majorant.report.dipole import dipole_section
 from majorant.report.doubt import doubt_section
 from majorant.report.headline import headline, place, source_scale
 from majorant.report.interest import interest_section
@@ -114,6 +115,8 @@ def sections(content: Findings, cortex: Cortex) -> Iterable[Section]:
     yield _peaks(content)
     if content.regions is not None:
         yield regions_section(content, cortex)
+    if content.dipole is not None:
+        yield dipole_section(content, cortex)
     if content.truth:
         yield _truth(content)
     yield _sensors(content)
