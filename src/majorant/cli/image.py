@@ -46,6 +46,7 @@ def image(
     export: own.Export = None,
     region: own.Region = None,
     dipole: own.Dipole = False,
+    spikes: own.Spikes = False,
     spectra: SpectralOptions,
     output: own.NamedFolder = None,
     raw: Annotated[
@@ -71,10 +72,10 @@ def image(
     majorant image rec.set --montage caps.locs --event square --filter 1 40
     majorant image rest.fif --band 8 12
     """
-    preparation = recording.settings()
+    preparation = own.of_spikes(recording.settings()) if spikes else recording.settings()
     imaging = sources.settings(
         solver, option=option, uncertainty=uncertainty, region=region, atlas=atlas, roi=roi,
-        export=export, dipole=dipole,
+        export=export, dipole=dipole, spikes=spikes,
     )  # fmt: skip
     asked = spectra.settings()
     _check(raw, demo, file, region, imaging, contrast, bids, asked, selection)
@@ -151,9 +152,9 @@ def _check(
             if demo
             else "no recording was given; name a file, or take --demo"
         )
-    if raw and (region is not None or imaging.dipole):
+    if raw and (region is not None or imaging.dipole or imaging.spikes):
         raise MajorantError(
-            "--region and --dipole are of the peaks of an average; leave them out with --raw"
+            "--region, --dipole and --spikes are of an average; leave them out with --raw"
         )
     if raw and file is None:
         raise MajorantError("--raw images a recording, and --demo is none; name a file")

@@ -98,6 +98,8 @@ class Observed:
         where the solver is not linear.
     window : bool
         Whether the times are a window around something; False for instants of a long recording.
+    marked_before : bool
+        Whether what is imaged follows the marks at 0 s; marks of spikes lie within them.
     settings : CautionSettings
     """
 
@@ -117,6 +119,7 @@ class Observed:
     strongest: float = 0.0
     leaked: tuple[tuple[float, int], ...] = ()
     window: bool = True
+    marked_before: bool = True
     settings: CautionSettings = field(default_factory=CautionSettings)
 
     def sample(self, time: float) -> int:

@@ -26,7 +26,8 @@ from majorant.imager.inverse import Job
 from majorant.imager.store import EstimateStore
 from majorant.imager.streams import Conditioning, Reader, span_of_seconds, stream_columns
 from majorant.imager.tally import Tally
-from majorant.imaging.image import Estimated, find_all, fitted_imager, predict, regularisation
+from majorant.imaging.explained import predict
+from majorant.imaging.image import Estimated, find_all, fitted_imager, regularisation
 from majorant.imaging.instants import Instants
 from majorant.imaging.progress import Steps, key_of
 from majorant.imaging.result import ImageResult, ImageSettings
