@@ -4,7 +4,7 @@ Each is run in a Python of its own, so that the peak of the memory is its alone;
 stands the time of the processor, which other work on the machine disturbs less. The recording is
 random; what is done to it does not depend on what it holds.
 
-    python -m benchmarks.speed_door fit      # or stream, long, mne, trials
+    python -m benchmarks.speed_door fit      # or apply, stream, long, mne, trials
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ Row = tuple[str, float, float, str, str]
 SECONDS, SFREQ, CHANNELS = 60.0, 500.0, 64
 TRIALS = 32
 MADE = "make_inverse_operator"
+TIMES, APPLIED, LIMITS = 150, 25, {"mm-net": 60.0, "auto": 250.0}
+"""Samples of an average, how often it is imaged (the fastest counts), and ms it may take."""
+
 FITS = 5
 """Of which the fastest counts: the first one loads modules and the head."""
 
@@ -33,6 +36,9 @@ def door_rows() -> Iterator[Row]:
     """Time and memory above the recording itself: (what, ours, theirs, beside, unit)."""
     fit = _alone("fit")
     yield "fit of sLORETA, head in the cache, processor", *fit_pair(fit), MADE, "ms"
+    for name, ms in _alone("apply").items():
+        what = f"{name}, an average of {CHANNELS} x {TIMES}, processor"
+        yield what, ms, LIMITS[name], "limit", "ms"
     ours, theirs = _alone("stream"), _alone("mne")
     what = f"sLORETA over {SECONDS:.0f} s of {CHANNELS} channels at {SFREQ:.0f} Hz"
     yield f"{what}, streamed", ours["ms"], theirs["ms"], "apply_inverse_raw", "ms"
@@ -152,6 +158,30 @@ def _fit() -> dict[str, float]:
     return {**best, "mne_cpu_ms": min(theirs)}
 
 
+def _apply() -> dict[str, float]:
+    """Imaging an average by a fitted imager: processor time, ms, of every solver of LIMITS."""
+    import mne
+    import numpy as np
+
+    from majorant.imager.imager import SourceImager
+
+    info, rng = _info(), np.random.default_rng(0)
+    course = np.exp(-(((np.arange(TIMES) / SFREQ - 0.12) / 0.03) ** 2))
+    data = 3.0 * rng.standard_normal((CHANNELS, 1)) * course
+    data = 1e-6 * (data + rng.standard_normal((CHANNELS, TIMES)))
+    average, found = mne.EvokedArray(data, info, verbose="error"), {}
+    for name in LIMITS:
+        imager = SourceImager(name).fit(info)
+        imager.apply(average)
+        each = []
+        for _ in range(APPLIED):
+            meter = Meter()
+            imager.apply(average)
+            each.append(meter.read()["cpu_ms"])
+        found[name] = min(each)
+    return found
+
+
 def _trials() -> dict[str, float]:
     import mne
     import numpy as np
@@ -176,6 +206,7 @@ def main(job: str) -> None:
     """Run one job and print what it cost."""
     jobs = {
         "fit": lambda folder: _fit(),
+        "apply": lambda folder: _apply(),
         "stream": lambda folder: _stream(folder, SECONDS),
         "long": lambda folder: _stream(folder, 7200.0, "ico3"),
         "mne": lambda folder: _of_mne(folder, SECONDS),

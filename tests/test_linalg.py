@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -81,6 +82,25 @@ def test_the_geometric_mean_solves_its_equation() -> None:
     torch.testing.assert_close(x @ w @ x, q)
 
 
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A processor of another maker than the BLAS's."""
+    monkeypatch.setattr(linalg, "_maker", lambda: "AuthenticAMD")
+    linalg._onednn.cache_clear()
+    yield
+    linalg._onednn.cache_clear()
+
+
+def test_the_maker_of_the_processor_has_its_own_blas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linalg, "_maker", lambda: "GenuineIntel")
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    linalg._onednn.cache_clear()
+    weight = torch.randn(3, 4)
+    assert linalg.packed(weight) is weight
+    linalg._onednn.cache_clear()
+
+
+@pytest.mark.usefixtures("elsewhere")
 def test_a_packed_weight_multiplies_the_same_and_survives_copies() -> None:
     g = torch.Generator().manual_seed(3)
     x, weight = torch.randn(2, 5, 40, generator=g), torch.randn(30, 40, generator=g)
@@ -92,6 +112,7 @@ def test_a_packed_weight_multiplies_the_same_and_survives_copies() -> None:
         torch.testing.assert_close(linalg.linear(x, again, bias), expected)
 
 
+@pytest.mark.usefixtures("elsewhere")
 def test_a_packed_weight_still_has_a_gradient_for_the_rows() -> None:
     g = torch.Generator().manual_seed(4)
     x, weight = torch.randn(5, 40, generator=g, requires_grad=True), torch.randn(30, 40)

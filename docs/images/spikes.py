@@ -1,7 +1,7 @@
 """Make spikes.png: ``python docs/images/spikes.py`` (needs chromium and playwright).
 
 Simulates three minutes with 30 spikes on the template (64 electrodes): each begins in the left
-superior temporal cortex and spreads to the parietal cortex above, 30 ms later. They are marked in a
+superior temporal cortex and spreads to the parietal cortex above, 20 ms later. They are marked in a
 table as BIDS has it, with 5 ms of a human's unsteadiness, imaged as docs/spikes.md says, and the
 report is photographed.
 """
@@ -37,7 +37,7 @@ def spiking(file: Path, marks: Path, seed: int = 0) -> None:
     sources *= 3e-9 / sources.std(axis=1, keepdims=True)
     onsets = np.linspace(3, SECONDS - 3, COUNT) + rng.uniform(-1, 1, COUNT)
     time = np.arange(n_times) / SFREQ
-    for place, late, amount in ((FIRST, -0.03, 300e-9), (THEN, 0.0, 300e-9)):
+    for place, late, amount in ((FIRST, -0.02, 500e-9), (THEN, 0.0, 300e-9)):
         patch = np.linalg.norm(mni - place, axis=1) < SIZE_MM
         course = sum(np.exp(-0.5 * ((time - t - late) / 0.010) ** 2) for t in onsets)
         sources[patch] += amount * course / patch.sum()

@@ -7,6 +7,7 @@ policy costs little, and it is what makes a certificate worth reading.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -89,7 +90,8 @@ def packed(weight: Tensor) -> Packed | Tensor:
 def linear(x: Tensor, weight: Tensor | Packed, bias: Tensor | None = None) -> Tensor:
     """Return ``x weight' + bias``; in float32 on the processor, without a gradient, by oneDNN.
 
-    Of torch's two libraries that is the faster one on processors of other makers than its BLAS's.
+    Of torch's two libraries that is the faster one on processors of other makers than its BLAS's;
+    on those of the same maker everything goes to the BLAS.
     Its product has no derivatives, so training multiplies as ever.
 
     Parameters
@@ -121,9 +123,21 @@ def _operation() -> Callable[..., Tensor]:
     return torch.ops.mkldnn._linear_pointwise.default
 
 
+def _maker() -> str:
+    """Who made the processor, where the system says so; else empty."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            named = next((line for line in lines if line.startswith("vendor_id")), "")
+    except OSError:
+        named = platform.processor()
+    return "GenuineIntel" if "GenuineIntel" in named else named.partition(":")[2].strip()
+
+
 @cache
 def _onednn() -> bool:
-    """Whether this build of torch has oneDNN's product, and it multiplies two numbers right."""
+    """Whether oneDNN's product is there, right, and likely to be the faster one."""
+    if torch.backends.mkl.is_available() and _maker() == "GenuineIntel":
+        return False  # its BLAS is made for this processor
     if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
         return False
     try:  # not part of torch's public interface, so nothing is taken for granted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from majorant.forward.template import template_parcels, template_surfaces
 from majorant.head.places import locate
 from majorant.problem import MajorantError
 
+from .networks import COLE, PARTS, SEVENTEEN, YEO
 from .places import PLACES
 
 APARC = {
@@ -72,6 +74,23 @@ def test_published_places_have_the_right_names(name: str, column: int) -> None:
         allowed = str(row[column]).split("|" if column == 1 else ",")
         if held.name_of(row[0]) not in [side + word for word in allowed]:
             wrong.append((row[0], held.name_of(row[0])))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", ["yeo7", "yeo17", "cole-anticevic"])
+def test_published_places_lie_in_the_right_networks(name: str) -> None:
+    held, wrong = atlas(name), []
+    for row in PLACES:
+        gyrus = row[1].split("|")[0]
+        allowed = (COLE if name == "cole-anticevic" else YEO)[gyrus].split(", ")
+        if name == "yeo17" and gyrus in SEVENTEEN:
+            allowed += SEVENTEEN[gyrus].split(", ")
+        side, _, network = held.name_of(row[0]).partition(" ")
+        family = re.sub(r" (A|B|C|Central|Peripheral)$", "", network)
+        families = PARTS.get(family, family).split(", ")
+        if side != ("right" if row[0][0] > 0 else "left") or not set(families) & set(allowed):
+            wrong.append((row[0], network))
+    assert len(PLACES) >= 40
     assert wrong == []
 
 

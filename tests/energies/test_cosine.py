@@ -151,3 +151,39 @@ def test_a_prior_that_overflows_says_nothing() -> None:
     assert torch.isfinite(point.energy).all()
     torch.testing.assert_close(point.prior, torch.ones(4, dtype=torch.float64))
     torch.testing.assert_close(point.gradient, CosineEnergy(problem).evaluate(x).gradient)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_some_samples_have_the_energies_that_they_have_among_all(alone: bool) -> None:
+    energy, x = parts(3, batch=5, tikhonov=0.5)
+    if alone:
+        matrix = energy.problem.operator.matrix()
+        assert matrix is not None
+        own = MatrixOperator(matrix * torch.arange(1.0, 6.0).double()[:, None, None])
+        energy = CosineEnergy(Problem(own, energy.problem.y), energy.prior, tikhonov=0.5)
+    with torch.no_grad():
+        whole = energy.evaluate(x)
+        rows = torch.tensor([4, 1])
+        some = energy.among(rows)
+        point = some.evaluate(x[rows])
+        torch.testing.assert_close(point.energy, whole.energy[rows])
+        torch.testing.assert_close(point.gradient, whole.gradient[rows])
+        torch.testing.assert_close(some.doubt(point), energy.doubt(whole)[rows])
+        again = some.among(torch.tensor([1])).evaluate(x[[1]])
+    torch.testing.assert_close(again.energy, whole.energy[[1]])
+
+
+def test_a_float32_energy_of_some_samples_is_settled_as_among_all() -> None:
+    energy, x = parts(4)
+    assert isinstance(energy.prior, Autoencoder)
+    problem = Problem(
+        MatrixOperator(energy.problem.operator.matrix().float()),  # pyright: ignore
+        energy.problem.y.float(),
+    )
+    single = CosineEnergy(problem, energy.prior.float())
+    every = torch.ones(4, dtype=torch.bool)
+    with torch.no_grad():
+        exact, _ = single.exact(SourceState(x.float()), every)
+        rows = torch.tensor([2, 0])
+        some, _ = single.among(rows).exact(SourceState(x.float()[rows]), every[:2])
+    torch.testing.assert_close(some, exact[rows], rtol=0, atol=0)

@@ -61,6 +61,16 @@ def together(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return request.param
 
 
+@torch.no_grad()
+def test_some_samples_have_the_energies_that_they_have_among_all(together: int) -> None:
+    _, quick = energies(batch=4)
+    x = torch.randn(4, 20, 7, generator=generator(5))
+    whole, rows_ = quick.evaluate(x), torch.tensor([3, 1])
+    some = quick.among(rows_).evaluate(x[rows_])
+    torch.testing.assert_close(some.energy, whole.energy[rows_])
+    torch.testing.assert_close(some.gradient, whole.gradient[rows_])
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("weight", [1.0, 0.3])
 @torch.no_grad()

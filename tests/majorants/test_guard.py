@@ -290,6 +290,33 @@ def test_points_that_are_only_tried_cost_no_gradient(monkeypatch: pytest.MonkeyP
     assert len(taken) <= 11  # one for each step and one for the certificate, none for the halvings
 
 
+def test_halvings_look_at_the_samples_that_are_open_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    energy, x = build(10, 4)
+    seen: list[int] = []
+    phi = CosineEnergy._phi
+
+    def counted(prior: Autoencoder, x: Tensor) -> object:
+        seen.append(len(x))
+        return phi(prior, x)
+
+    monkeypatch.setattr(CosineEnergy, "_phi", staticmethod(counted))
+    majorant = CosineMajorant(energy)
+    current = majorant.at(SourceState(x))
+    uphill = x + 0.5 * current.gradient
+    good = current.minimiser().x
+    mixed = torch.cat([good[:3], uphill[3:]])
+    seen.clear()
+    verdict = Guard().decide(
+        majorant, current, majorant.at(SourceState(mixed)), torch.ones(4, dtype=torch.bool)
+    )
+    assert verdict.refused.tolist() == [0, 0, 0, 1]
+    assert verdict.halvings[3] == 4
+    assert seen[0] == 4  # what was proposed
+    assert seen[1:-1] == [1] * (len(seen) - 2)
+    assert seen[-1] == 4  # where all are now
+    assert bool((verdict.surrogate.energy <= current.energy).all())
+
+
 def test_a_window_of_two_lets_a_step_overshoot_that_the_next_repairs() -> None:
     energy, x = build(11, 4)
     down = along_gradient(-1e-3)

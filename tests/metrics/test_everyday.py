@@ -116,6 +116,18 @@ def test_maxima_are_no_lower_than_their_neighbours_in_space_and_time() -> None:
             assert ((s, t) in found) == top
 
 
+def test_places_come_before_instants() -> None:
+    """The rhythm of one source does not keep a weaker source from the list."""
+    times, none = np.arange(100) / 100, np.zeros((0, 2), dtype=np.int64)
+    rhythm = np.sin(2 * np.pi * 8 * times) ** 2 * np.linspace(1.0, 0.9, 100)
+    weak = 0.3 * np.exp(-(((times - 0.5) / 0.05) ** 2))
+    faint = 0.2 * np.exp(-(((times - 0.7) / 0.05) ** 2))
+    places = np.array([[0.0, 0, 0], [50.0, 0, 0], [100.0, 0, 0]])
+    found = list_peaks(np.stack([rhythm, weak, faint]), times, places, none)
+    assert found[-1] == (1, 50)
+    assert [place for place, _ in found] == [0, 0, 0, 0, 0, 1]
+
+
 def test_two_peaks_near_each_other_are_one() -> None:
     values = np.zeros((3, 9))
     values[0, 4], values[1, 4], values[2, 4] = 1.0, 0.8, 0.9

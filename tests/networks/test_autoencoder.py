@@ -76,3 +76,18 @@ def test_sizes_that_make_no_autoencoder_are_refused() -> None:
         Autoencoder((7, 5, 6), (1, 1))
     with pytest.raises(MajorantError, match="taps"):
         Autoencoder((7, 5, 7), (2, 1))
+
+
+def test_a_settled_layer_knows_its_size_until_its_weights_change() -> None:
+    prior = Autoencoder((7, 4, 4, 7), (1, 3, 1), generator=torch.Generator().manual_seed(0))
+    found = prior.gains(5)
+    for layer in prior.layers:
+        assert isinstance(layer, Conv)
+        layer.settle()
+    assert prior.gains(5) == found
+    with torch.no_grad():
+        for w in prior.weights:
+            w.mul_(2.0)
+    doubled = prior.double().gains(5)
+    for old, new in zip(found, doubled, strict=True):
+        assert new.own == pytest.approx(2.0 * old.own)

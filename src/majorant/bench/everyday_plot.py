@@ -30,7 +30,8 @@ def draw(rows: Sequence[Mapping[str, Any]], command: str) -> bytes:
     from matplotlib.figure import Figure
 
     cells, solvers, regret = heat(rows)
-    figure = Figure(figsize=(4.5 + 0.62 * len(solvers), 1.6 + 0.24 * len(cells)), dpi=120)
+    size = (5.0 + 0.62 * len(solvers), 1.6 + 0.24 * len(cells))
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     image = axes.imshow(regret, cmap="YlOrRd", vmin=1.0, vmax=TOP, aspect="auto")
@@ -48,10 +49,10 @@ def draw(rows: Sequence[Mapping[str, Any]], command: str) -> bytes:
             color="white" if dark else "black",
             weight="bold" if regret[i, j] < 1.0005 else "normal",
         )
-    figure.colorbar(image, ax=axes, label="EMD over that of the best solver of the cell")
+    label = "EMD over that of the best solver of the cell"
+    figure.colorbar(image, ax=axes, label=label, extend="max", aspect=50)
     axes.set_title("Regret, cell by cell (1 is best)", loc="left")
-    figure.text(0.01, 0.005, command, fontsize=6, color="0.4")
-    figure.tight_layout(rect=(0, 0.015, 1, 1))
+    figure.supxlabel(command, x=0.01, ha="left", fontsize=6, color="0.4", wrap=True)
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()

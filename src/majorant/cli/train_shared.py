@@ -31,7 +31,16 @@ def shared(folder: Path, resume: bool, budget: str | None, json: str | None) -> 
     recipe, voice = SharedRecipe(), Voice()
     minutes = None if budget is None else parse_budget(budget) / 60.0
     makers = pool_makers(voice.say)
-    run = train_shared(recipe, folder, makers, resume=resume, minutes=minutes, say=voice.say)
+    with voice.waiting("train") as move:
+        run = train_shared(
+            recipe,
+            folder,
+            makers,
+            resume=resume,
+            minutes=minutes,
+            say=voice.say,
+            report=lambda line: move(line["step"], line["steps"]),
+        )
     finished = run["step"] >= recipe.steps
     found = {"folder": str(folder), "finished": finished, **run}
     if not deliver({"solver": "mm-net", "preset": "shared", **found}, json):

@@ -13,9 +13,11 @@ Source: the MM-Net paper (arXiv 2026), equations 2, 8 and 13. A Tikhonov term re
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -39,6 +41,10 @@ from majorant.problem import MajorantError, MatrixOperator, Problem
 
 SIZE_LIMIT = 10.0
 """A step may be at most this many times as long as the point it starts from."""
+
+ROWS = 128
+"""Samples times time points that are computed together in float64: reading the weights of a prior
+takes as long as multiplying some fifty rows by them."""
 
 SURE = 1e-9
 """Rounding below this is not looked at more closely."""
@@ -217,6 +223,7 @@ class CosineEnergy(Energy[SourceState]):
         self.problem, self.prior = problem, prior
         self.weight, self.tikhonov = float(weight), float(tikhonov)
         self._widened = wide
+        self._whole: tuple[CosineEnergy, Tensor] | None = None
 
     @cached_property
     def _silent(self) -> Tensor:
@@ -268,30 +275,46 @@ class CosineEnergy(Energy[SourceState]):
 
         A matrix-free operator is what it computes, in the precision of the problem.
         """
-        each = max(1, CACHED // max(1, state.x[0].numel()))
+        own = state.x[0]
+        each = max(1, CACHED // max(1, own.numel()), ROWS // own.shape[1])
         parts = [self._exact(state.x, rows) for rows in chosen.nonzero()[:, 0].split(each)]
         energy, rounding = zip(*parts, strict=True)
         return torch.cat(energy), torch.cat(rounding)
 
     def _exact(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The same for a few samples, by number."""
-        wide = CosineEnergy(self._wide_problem(rows), self._wide_prior, self.weight, self.tikhonov)
+        wide = self._wide.among(rows)
         point = wide.evaluate(x[rows].to(ENERGY_DTYPE))
         return point.energy, wide.doubt(point)
 
-    def _wide_problem(self, rows: Tensor) -> Problem:
-        own, matrix = self.problem.operator, self._wide_matrix
+    def among(self, rows: Tensor) -> Self:
+        """Return the energy of some samples, by number; what all have in common is made once."""
+        operator, matrix = self.problem.operator, self.problem.operator.matrix()
+        for common in ("_gains", "_lead_size"):  # before the copy, which then holds them
+            getattr(self, common)
+        made, own = copy.copy(self), ["_silent", "_wide_y", "_unit_y", "_wide"]
+        if matrix is not None and matrix.ndim == 3:
+            operator = MatrixOperator(matrix[rows], operator.n_orient, operator.geometry)
+            own.append("_lead_size")
+        made.problem, made._whole = Problem(operator, self.problem.y[rows]), (self, rows)
+        for name in own:
+            vars(made).pop(name, None)
+        return made
+
+    @cached_property
+    def _wide(self) -> CosineEnergy:
+        """The same energy in float64."""
+        if self._whole is not None:
+            whole, rows = self._whole
+            return whole._wide.among(rows)
+        own, matrix = self.problem.operator, self.problem.operator.matrix()
         operator = (
             widened(own, self.problem.y.dtype)
             if matrix is None
-            else MatrixOperator(matrix if matrix.ndim == 2 else matrix[rows])
+            else MatrixOperator(matrix.to(ENERGY_DTYPE))
         )
-        return Problem(operator, self.problem.y[rows].to(ENERGY_DTYPE))
-
-    @cached_property
-    def _wide_matrix(self) -> Tensor | None:
-        matrix = self.problem.operator.matrix()
-        return None if matrix is None else matrix.to(ENERGY_DTYPE)
+        problem = Problem(operator, self.problem.y.to(ENERGY_DTYPE))
+        return CosineEnergy(problem, self._wide_prior, self.weight, self.tikhonov)
 
     @cached_property
     def _wide_prior(self) -> Prior | None:

@@ -137,12 +137,16 @@ class Region:
         Side and gyrus, with the share of the area that lies there; the largest first.
     real : float
         How many of the simulated peaks like this one had a source within 30 mm, 0 to 1.
+    usual : float
+        Of a further peak: how many of the simulated ones that had a source were as low in the map
+        of their moment, at most.
     """
 
     locations: NDArray[np.int64]
     area_cm2: float
     places: tuple[tuple[str, float], ...]
     real: float
+    usual: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +166,10 @@ class Regions:
     found : array, shape (n_locations,)
         How many simulated sources there were found whose dipole is as strong as that of the
         strongest peak, 0 to 1.
+    support : array of int8, shape (n_locations,)
+        1 where such a source would be found, -1 where it would not, 0 where simulations leave it
+        open: of the sources that were found at most one in twenty lay in cortex of -1, and of those
+        that were missed at most one in twenty in cortex of 1.
     """
 
     coverage: float
@@ -169,10 +177,15 @@ class Regions:
     of: tuple[Region | None, ...]
     how: str
     found: NDArray[np.float64]
+    support: NDArray[np.int8]
 
     def unsupported(self) -> NDArray[np.bool_]:
-        """Cortex where such a source would more often be missed than found."""
-        return self.found < 0.5
+        """Cortex where such a source would be missed."""
+        return self.support < 0
+
+    def supported(self) -> NDArray[np.bool_]:
+        """Cortex where such a source would be found."""
+        return self.support > 0
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,12 @@ def from_posterior(variance: Tensor, estimate: Tensor, n_orient: int) -> Uncerta
     estimate : Tensor, shape (n_columns, n_times)
     n_orient : int
     """
-    diagonal = torch.diag_embed(variance.double().unflatten(0, (-1, n_orient)))
-    deviation = Vectors.of(estimate.double(), n_orient).along(diagonal)
+    rows, vectors = variance.double().unflatten(0, (-1, n_orient)), Vectors.of(estimate, n_orient)
+    # Most of the cortex is often switched off, and has no deviation.
+    there = (rows > 0).any(1)
+    some = Vectors(vectors.columns[there].double()).along(torch.diag_embed(rows[there]))
+    deviation = np.zeros((len(rows), some.shape[1]))
+    deviation[there.numpy()] = some
     how = (
         "The standard deviation is that of the posterior, given the variances that the solver has "
         "learned. Locations that it has switched off have almost none, though it may be wrong "

@@ -121,6 +121,11 @@ def check_data(call: Call, inst: Any) -> None:
 def solve(call: Call, evoked: Any, progress: Progress = None) -> Solution:
     """Solve for an average; see :meth:`majorant.imager.imager.SourceImager.solve`."""
     check_data(call, evoked)
+    return _solved(call, evoked, progress)
+
+
+def _solved(call: Call, evoked: Any, progress: Progress) -> Solution:
+    """The solution of an average that was checked."""
     problem, inverse = call.inverse.posed(evoked), call.inverse
     nave, y = max(int(evoked.nave), 1), problem.y
     snr = inverse.chosen_snr(y[0] @ y[0].mT / y.shape[2], nave)
@@ -141,7 +146,7 @@ def _average(call: Call, evoked: Any, progress: Progress) -> Any:
     inverse, nave = call.inverse, max(int(evoked.nave), 1)
     sfreq, tmin = float(evoked.info["sfreq"]), float(evoked.times[0])
     if not inverse.spec.abilities.kernel:
-        solution = solve(call, evoked, progress)
+        solution = _solved(call, evoked, progress)
         values = combined(solution.estimate[0].numpy(), call.model, call.pick_ori)
         return as_estimate(values, call.model, tmin, sfreq)
     problem = call.inverse.posed(evoked)

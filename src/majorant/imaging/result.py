@@ -215,6 +215,7 @@ class ImageResult:
                 "noise": self.prepared.noise_kind,
             },
             "sources": _sources(imager),
+            "skull": None if imager.skull_said_ is None else imager.skull_said_.document(),
             "solver": dict(content.solver),
             "status": imager.solution_.status[0].value,
             "unit": self.unit,
@@ -282,6 +283,7 @@ def _regions(content: Findings) -> dict[str, Any] | None:
         "probability": regions.coverage,
         "how": regions.how,
         "unsupported": float(regions.unsupported().mean()),
+        "supported": float(regions.supported().mean()),
         "peaks": [
             None
             if region is None
@@ -289,6 +291,7 @@ def _regions(content: Findings) -> dict[str, Any] | None:
                 "area_cm2": region.area_cm2,
                 "places": dict(region.places),
                 "had_a_source": region.real,
+                "with_a_source_as_low": region.usual,
                 "locations": region.locations.tolist(),
             }
             for region in regions.of

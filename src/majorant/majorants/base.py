@@ -7,21 +7,24 @@ points need no conversion between the two, so one guard serves both families.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Generic, Self
 
+import torch
 from torch import Tensor
 
 from majorant.energies.base import Energy, StateT
 from majorant.problem import BoundKind
 
 
-class Surrogate(ABC, Generic[StateT]):
-    """The bound at one state. Building it evaluates the energy there, once, for all who ask.
+class Tried(ABC, Generic[StateT]):
+    """The energy at one state, as well as it is known: what a guard judges.
 
     Attributes
     ----------
     state : State
-        Where the bound touches the energy.
+        Where.
     energy : Tensor, shape (n_batch,), float64
         Energy at that state.
     rounding : Tensor, shape (n_batch,), or float
@@ -46,6 +49,13 @@ class Surrogate(ABC, Generic[StateT]):
             Whether also those whose doubt says that they need not be.
         """
         return self
+
+
+class Surrogate(Tried[StateT]):
+    """The bound at one state. Building it evaluates the energy there, once, for all who ask.
+
+    The bound touches the energy at ``state``.
+    """
 
     def restated(self, energy: Tensor, doubt: Tensor | float) -> Self:
         """The same, with energies that are known better than a new look would know them."""
@@ -108,3 +118,44 @@ class Majorant(ABC, Generic[StateT]):
     @abstractmethod
     def at(self, state: StateT) -> Surrogate[StateT]:
         """Build the bound at ``state``."""
+
+    def tried(self, state: StateT, chosen: Tensor) -> Tried[StateT]:
+        """Look at the energy of the samples in ``chosen`` (n_batch,); of others nothing is said."""
+        return self.at(state)
+
+
+@dataclass(frozen=True)
+class TriedSamples(Tried[StateT]):
+    """The energy of some samples of a state.
+
+    Attributes
+    ----------
+    state : State
+        Of all samples.
+    chosen : Tensor, shape (n_batch,), bool
+        Whose energy was looked at.
+    part : Surrogate
+        Of those alone.
+    """
+
+    state: StateT
+    chosen: Tensor
+    part: Surrogate[StateT]
+
+    @cached_property
+    def energy(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Energies; infinite where nobody looked."""
+        found = self.part.energy.new_full(self.chosen.shape, torch.inf)
+        found[self.chosen] = self.part.energy
+        return found
+
+    @cached_property
+    def doubt(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """How far the energies may lie from their definition."""
+        found = torch.zeros_like(self.energy)
+        found[self.chosen] = torch.as_tensor(self.part.doubt, dtype=found.dtype)
+        return found
+
+    def settled(self, chosen: Tensor, *, again: bool = False) -> TriedSamples[StateT]:
+        """The same, with the energy of some samples computed in float64 from its definition."""
+        return replace(self, part=self.part.settled(chosen[self.chosen], again=again))

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from majorant.energies.base import Energy
 from majorant.energies.cosine import CosineEnergy, CosinePoint, SourceState
+from majorant.energies.lengths import looks
 from majorant.errors import MajorantError
 from majorant.linalg import ENERGY_DTYPE
-from majorant.majorants.base import Majorant
+from majorant.majorants.base import Majorant, Tried, TriedSamples
 from majorant.majorants.prior import COSINE_CURVATURE, Norms, PriorBounds
 from majorant.majorants.quadratic import (
     Curvature,
@@ -158,6 +159,20 @@ class CosineMajorant(Majorant[SourceState]):
     def at(self, state: SourceState) -> QuadraticSurrogate:
         """Evaluate the energy; gradient and curvature follow when they are asked for."""
         return self.around(self.energy.evaluate(state.x))
+
+    def tried(self, state: SourceState, chosen: Tensor) -> Tried[SourceState]:
+        """Evaluate the energy of some samples: the others cost nothing."""
+        if looks(chosen) and bool(chosen.all()):
+            return self.at(state)
+        rows = chosen.nonzero()[:, 0]
+        energy = self.energy.among(rows)
+        point = energy.evaluate(state.x[rows])
+        own = QuadraticSurrogate(
+            *(point.state, point.energy),
+            *(lambda: point.gradient, lambda: self.curvature(point), point),
+            **_judged(energy, point),
+        )
+        return TriedSamples(state, chosen, own)
 
     def around(self, point: CosinePoint) -> QuadraticSurrogate:
         """The bound at a point where the energy has been evaluated."""

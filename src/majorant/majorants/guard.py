@@ -34,16 +34,18 @@ the predicted curvature majorises the energy at the new point.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Literal, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
 
 from majorant.energies.base import StateT
-from majorant.majorants.base import Majorant, Surrogate
+from majorant.majorants.base import Majorant, Surrogate, Tried
 from majorant.problem import MajorantError
 
 GuardTest = Literal["off", "surrogate", "energy", "descent", "majorant"]
+
+TriedT = TypeVar("TriedT", bound=Tried[Any])
 
 VIOLATION = 1e-6
 """A rise of the energy above this, relative to ``max(1, |u|)``, is a violation."""
@@ -170,7 +172,8 @@ class Guard:
         if bool(search.moved.any()):
             energy = torch.where(search.moved, search.energy, current.energy)
             doubt = torch.where(search.moved, search.doubt, torch.as_tensor(current.doubt))
-            surrogate = majorant.at(search.state).restated(energy, doubt)
+            there = search.whole or majorant.at(search.state)
+            surrogate = there.restated(energy, doubt)
         if self.test == "surrogate":
             current, surrogate = told(current, surrogate, active)
         return Verdict(current, surrogate, refused, halvings, fallbacks)
@@ -190,6 +193,7 @@ class _Search(Generic[StateT]):
     """Looks for a point that passes, for the samples still ``open``; takes it into ``state``.
 
     ``moved`` marks the samples that took one. A sample that is neither open nor moved stays.
+    ``whole`` is the bound where all samples took the same trial.
     """
 
     def __init__(
@@ -203,10 +207,9 @@ class _Search(Generic[StateT]):
         self.size = current.energy.abs().clamp_min(1.0)
         asked = guard.sufficient * current.promise() if guard._asks else None
         self.demand = torch.zeros_like(self.size) if asked is None else asked
+        self.whole: Surrogate[StateT] | None = None
 
-    def known(
-        self, trial: Surrogate[StateT], asked: Tensor, share: float = 1.0
-    ) -> Surrogate[StateT]:
+    def known(self, trial: TriedT, asked: Tensor, share: float = 1.0) -> TriedT:
         """The trial, known well enough to be judged, and so where it began.
 
         Energies are computed in float64 where what rounding may have moved them by leaves open
@@ -221,7 +224,7 @@ class _Search(Generic[StateT]):
         self.current = current.settled(open_)
         return trial.settled(open_)
 
-    def take(self, trial: Surrogate[StateT], asked: Tensor, share: float = 1.0) -> Tensor:
+    def take(self, trial: Tried[StateT], asked: Tensor, share: float = 1.0) -> Tensor:
         """Take the samples of ``trial`` that pass; return which did, bool (n_batch,).
 
         ``share`` scales the decrease that is asked for. NaN passes nothing.
@@ -248,6 +251,8 @@ class _Search(Generic[StateT]):
         self.energy = torch.where(passed, trial.energy, self.energy)
         self.doubt = torch.where(passed, trial.doubt, self.doubt)
         self.moved, self.open = self.moved | passed, self.open & ~(passed | level)
+        alike = isinstance(trial, Surrogate) and bool(passed.all())
+        self.whole = trial if alike else self.whole
         return passed
 
     def along(
@@ -265,7 +270,7 @@ class _Search(Generic[StateT]):
             if not bool(possible.any()):
                 break
             part = self.current.state.toward(target, 0.5**k)
-            trial = self.majorant.at(part.where(possible, self.current.state))
+            trial = self.majorant.tried(part.where(possible, self.current.state), possible)
             share = 0.5**k if shrink else 1.0
             passed = self.take(self.known(trial, possible, share), possible, share)
             tried, taken = tried + possible, taken + passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,7 @@ class PeakSettings:
     most: int = 6
     apart_mm: float = 30.0
     apart_s: float = 0.040
-    least: float = 0.35
+    least: float = 0.25
     radius_mm: float = 30.0
 
 
@@ -91,8 +92,10 @@ def list_peaks(
 ) -> list[tuple[int, int]]:
     """List the peaks of an estimate, strongest first.
 
-    Where the window reaches past 0 s, only what happens from 0 s on is listed. The first and the
-    last sample are no maxima over time, only the ends of the window; each is listed once at most.
+    Places come before instants: every place is listed once before any is listed at another moment,
+    for the rhythm of one source would fill the list otherwise. Where the window reaches past 0 s,
+    only what happens from 0 s on is listed. The first and the last sample are no maxima over time,
+    only the ends of the window; each is listed once at most.
 
     Parameters
     ----------
@@ -119,24 +122,26 @@ def list_peaks(
         return []
     points = local_maxima(window, edges, settings.least * float(window.max()))
     kept: list[tuple[int, int]] = []
-    for s, t in points:
-        if len(kept) == settings.most:
-            break
-        at_end = t in (0, window.shape[1] - 1) and any(other[1] == t + start for other in kept)
-        if at_end and window.shape[1] > 1:
-            continue
-        if all(_distinct(s, t + start, other, times, places, settings) for other in kept):
-            kept.append((int(s), int(t + start)))
-    return kept
+    ends = (start, size.shape[1] - 1) if window.shape[1] > 1 else ()
+    for apart_s in (math.inf, settings.apart_s):
+        for s, t in points.tolist():
+            t += start
+            if len(kept) == settings.most or (t in ends and any(t == other[1] for other in kept)):
+                continue
+            far = (_far(s, t, other, times, places, settings.apart_mm, apart_s) for other in kept)
+            if all(far):
+                kept.append((s, t))
+    return sorted(kept, key=lambda point: -size[point])
 
 
-def _distinct(
+def _far(
     s: int,
     t: int,
     other: tuple[int, int],
     times: NDArray[np.float64],
     places: NDArray[np.float64],
-    settings: PeakSettings,
+    apart_mm: float,
+    apart_s: float,
 ) -> bool:
     distance = float(np.linalg.norm(places[s] - places[other[0]]))
-    return distance >= settings.apart_mm or abs(times[t] - times[other[1]]) >= settings.apart_s
+    return distance >= apart_mm or abs(times[t] - times[other[1]]) >= apart_s

@@ -89,21 +89,29 @@ class Conv(nn.Module):
         self.weight = nn.Parameter((2.0 * drawn - 1.0) * limit)
         self.bias = nn.Parameter(torch.zeros(n_out)) if bias else None
         self._settled: tuple[Tensor | Packed, Tensor | Packed] | None = None
+        self._size: float | None = None
 
     def settle(self) -> None:
-        """Keep the matrices of both products, for weights that do not change any more."""
+        """Keep both products' matrices and the size, for weights that do not change any more."""
         with torch.no_grad():
             self._settled = packed(self._forth()), packed(self._back())
+            self._size = self.size()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Conv:
         """Another dtype or device: what was kept is no longer what it was."""
-        self._settled = None
+        self._settled = self._size = None
         return super()._apply(fn, recurse)
 
     @property
     def kernel(self) -> int:
         """Number of taps."""
         return int(self.weight.shape[2])
+
+    def size(self) -> float:
+        """Norms of Frobenius of the taps, summed."""
+        if self._size is not None:
+            return self._size
+        return float(self.weight.detach().flatten(0, 1).norm(dim=0).sum())
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n_batch, n_in, n_times) to (n_batch, n_out, n_times)."""
@@ -316,10 +324,10 @@ class Autoencoder(nn.Module):
     def gains(self, n_times: int) -> tuple[Gain, ...]:
         """Return what every layer does to errors of rounding, first layer first."""
         found = []
-        for weight in self.weights:
-            own = float(weight.detach().flatten(0, 1).norm(dim=0).sum())  # tap by tap
-            offset = 0.5 * self.eps * math.sqrt(weight.shape[0] * n_times)
-            found.append(Gain(own, own / math.sqrt(weight.shape[1]), offset))
+        for layer in self._convolutions():
+            (n_out, n_in, _), own = layer.weight.shape, layer.size()
+            offset = 0.5 * self.eps * math.sqrt(n_out * n_times)
+            found.append(Gain(own, own / math.sqrt(n_in), offset))
         return tuple(found)
 
     def wide(self) -> Autoencoder:

@@ -324,10 +324,14 @@ def _speaker(quiet: bool) -> Callable[[str], None]:
 
 @contextmanager
 def _progress(steps: int, quiet: bool) -> Iterator[Report | None]:
-    """A bar with loss, localisation error and violations; in a pipe lines, now and then."""
+    """A bar with loss, localisation error and violations; in a pipe lines, now and then.
+
+    Either on standard error, whatever becomes of standard output: what is piped is the result.
+    """
     if quiet:
         yield None
         return
+    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -336,7 +340,7 @@ def _progress(steps: int, quiet: bool) -> Iterator[Report | None]:
         TimeRemainingColumn,
     )
 
-    if not sys.stderr.isatty() and not sys.stdout.isatty():
+    if not sys.stderr.isatty():
         pace = Pace("train", lambda line: print(line, file=sys.stderr, flush=True))
         yield lambda line: pace(line["step"], line["steps"])
         return
@@ -346,6 +350,7 @@ def _progress(steps: int, quiet: bool) -> Iterator[Report | None]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
+        console=Console(stderr=True),
     ) as bar:
         task = bar.add_task("", total=steps)
         seen: dict[str, Any] = {}

@@ -33,7 +33,7 @@ from majorant.problem import MajorantError
 from majorant.simulate.dataset import Part
 from majorant.training.bilevel import distance
 from majorant.training.checkpoint import load_checkpoint, save_checkpoint
-from majorant.training.loop import LAST, Rhythm, carry_out, write_line
+from majorant.training.loop import LAST, Report, Rhythm, carry_out, write_line
 from majorant.training.pools import Maker, Pool, pools
 
 REGIONS, VALIDATED = 1000, 24
@@ -132,6 +132,7 @@ def train_shared(
     resume: bool = False,
     minutes: float | None = None,
     say: Callable[[str], None] = print,
+    report: Report | None = None,
 ) -> dict[str, Any]:
     """Train, or go on with a training; the best validation is kept as a set of weights.
 
@@ -150,7 +151,9 @@ def train_shared(
     minutes : float or None
         Stop after this.
     say : callable
-        Takes lines of progress.
+        Takes what came of each validation, as a line.
+    report : callable, optional
+        Takes what happened after every step.
 
     Returns
     -------
@@ -175,7 +178,8 @@ def train_shared(
     run = SharedRun(recipe, folder, initial, say)
     every = recipe.validate_every
     deadline = None if minutes is None else time.monotonic() + 60.0 * minutes
-    carry_out(run, Rhythm(every, every, every, look=False), deadline=deadline)
+    rhythm = Rhythm(every, every, every, look=False)
+    carry_out(run, rhythm, deadline=deadline, report=report)
     return {"step": run.step, "metrics": run.best}
 
 

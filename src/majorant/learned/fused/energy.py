@@ -181,6 +181,13 @@ class FusedEnergy(CosineEnergy):
         kernels.unit(rows, self.n_times, self._y)
         self._rooms: dict[int, Room] = {}
 
+    def among(self, rows: Tensor) -> FusedEnergy:
+        """Return the energy of some samples, by number."""
+        made = super().among(rows)
+        each = self._y.reshape(-1, self.n_times, self._y.shape[1])
+        made._y = each[rows.numpy()].reshape(-1, self._y.shape[1])
+        return made
+
     def evaluate(self, x: Tensor) -> FusedPoint:
         """Energy, its parts, and the gradient when it is asked for."""
         n_batch, points, numbers = len(x), rows_first(x), np.empty((len(x), kernels.NUMBERS))

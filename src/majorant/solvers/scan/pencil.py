@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 CLOSE = 1e-3
-"""A topography of which less than this share (of power) lies off the others is not asked for."""
+"""A topography of which less than this share (of power) lies off the others is not asked for, even
+where the head is believed: below it is what single precision tells."""
 
 RIDGE = 1e-10
 """Added to the Gram matrix of unit topographies: far above its rounding, far below its diagonal."""
@@ -88,13 +89,15 @@ def symmetric(a: Tensor, b: Tensor) -> Tensor:
     return torch.stack(rows, 1)
 
 
-def top_values(power: Tensor, lost: Tensor | None) -> Tensor:
+def top_values(power: Tensor, lost: Tensor | None, close: float = CLOSE) -> Tensor:
     """Largest ``d'A d / d'(I - lost) d`` of every patch.
 
     Parameters
     ----------
     power, lost : Tensor, shape (n_batch, n_orient * (n_orient + 1) / 2, n_patches)
         Upper triangles of ``A`` and of what the others take of ``I``; None takes nothing.
+    close : float
+        Share that must be left.
 
     Returns
     -------
@@ -104,23 +107,23 @@ def top_values(power: Tensor, lost: Tensor | None) -> Tensor:
         if lost is None:
             return power[:, 0]
         left = 1.0 - lost[:, 0]
-        return torch.where(left > CLOSE, power[:, 0] / left, 0.0)
+        return torch.where(left > close, power[:, 0] / left, 0.0)
     a = power.unbind(1)
     if lost is not None:
-        a = _whitened(a, lost.unbind(1))
+        a = _whitened(a, lost.unbind(1), close)
     return _largest(a)
 
 
-def _whitened(a: tuple[Tensor, ...], lost: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """``F^-1 A F^-T`` with ``F F' = (1 + CLOSE) I - lost``, all as upper triangles."""
-    one = 1.0 + CLOSE
+def _whitened(a: tuple[Tensor, ...], lost: tuple[Tensor, ...], close: float) -> tuple[Tensor, ...]:
+    """``F^-1 A F^-T`` with ``F F' = (1 + close) I - lost``, all as upper triangles."""
+    one = 1.0 + close
     b00, b01, b02 = one - lost[0], -lost[1], -lost[2]
     b11, b12, b22 = one - lost[3], -lost[4], one - lost[5]
-    p = b00.clamp_min(CLOSE).rsqrt()
+    p = b00.clamp_min(close).rsqrt()
     f10, f20 = b01 * p, b02 * p
-    q = (b11 - f10 * f10).clamp_min(CLOSE).rsqrt()
+    q = (b11 - f10 * f10).clamp_min(close).rsqrt()
     f21 = (b12 - f10 * f20) * q
-    r = (b22 - f20 * f20 - f21 * f21).clamp_min(CLOSE).rsqrt()
+    r = (b22 - f20 * f20 - f21 * f21).clamp_min(close).rsqrt()
     # Rows of F^-1: (p), (s, q), (t, u, r).
     s, u = -f10 * p * q, -f21 * q * r
     t = -(f20 * p + f21 * s) * r
@@ -153,13 +156,15 @@ def _largest(a: tuple[Tensor, ...]) -> Tensor:
     return mean + 2.0 * size * torch.cos(torch.acos(ratio) / 3.0)
 
 
-def best_direction(power: Tensor, left: Tensor) -> Tensor:
+def best_direction(power: Tensor, left: Tensor, close: float = CLOSE) -> Tensor:
     """The direction of every patch that explains most.
 
     Parameters
     ----------
     power, left : Tensor, shape (..., n_orient, n_orient), float64
         ``A`` and ``B`` of the pencil.
+    close : float
+        Added to the diagonal of ``B``.
 
     Returns
     -------
@@ -169,7 +174,7 @@ def best_direction(power: Tensor, left: Tensor) -> Tensor:
     group = power.shape[-1]
     if group == 1:
         return torch.ones_like(power[..., 0])
-    ridge = left + CLOSE * torch.eye(group, dtype=left.dtype)
+    ridge = left + close * torch.eye(group, dtype=left.dtype)
     factor = torch.linalg.cholesky(ridge)
     half = torch.linalg.solve_triangular(factor, power, upper=False)
     white = torch.linalg.solve_triangular(factor, half.mT, upper=False)
@@ -180,13 +185,15 @@ def best_direction(power: Tensor, left: Tensor) -> Tensor:
     return direction * largest.sign()
 
 
-def explained(power: Tensor, left: Tensor, direction: Tensor) -> Tensor:
+def explained(power: Tensor, left: Tensor, direction: Tensor, close: float = CLOSE) -> Tensor:
     """Power that patches explain along directions; 0 where one lies too close to the others.
 
     Parameters
     ----------
     power, left : Tensor, shape (..., n_orient, n_orient), float64
     direction : Tensor, shape (..., n_orient), float64
+    close : float
+        Share that must lie off the others.
 
     Returns
     -------
@@ -195,4 +202,4 @@ def explained(power: Tensor, left: Tensor, direction: Tensor) -> Tensor:
     along = direction[..., None]
     won = (along.mT @ power @ along)[..., 0, 0]
     share = (along.mT @ left @ along)[..., 0, 0]
-    return torch.where(share > CLOSE, won / share.clamp_min(CLOSE), 0.0)
+    return torch.where(share > close, won / share.clamp_min(close), 0.0)

@@ -3,8 +3,11 @@
 The likelihood of one place, the others held, is ``exp(score_p / (2 v))`` over patches p, ``v`` the
 variance of what is no source along the place's course: noise, and the head's error (``number.py``),
 which for a strong source is most of it. Patches that overlap are no independent alternatives, so
-noise counts ``1 / tau`` times. The estimate is the mean over patches of their courses, and the
-variance what the mixture spreads: that of where the patch is, and that of its course.
+noise counts ``1 / tau`` times; but of a weak source that alone would say that it may be anywhere,
+and it was found because it explains what no patch elsewhere does: the logarithm of the likelihood
+falls by :data:`SHARP` at least from the best patch to one that explains nothing. The estimate is
+the mean over patches of their courses, and the variance what the mixture spreads: that of where the
+patch is, and that of its course.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ __all__ = ["posterior"]
 
 RARE = 1e-3
 """Patches less likely than this, relative to the likeliest, are left out."""
+
+SHARP = 80.0
+"""Fall of the logarithm of the likelihood from the best patch to none, at least."""
 
 SINGLE = 1e-5
 """Rounding of the scores of the search, as a share of the data's power."""
@@ -122,19 +128,18 @@ def _likely(search: Search, others: Others, scores: Tensor, doubt: tuple[float, 
     unit of power that the place explains.
     """
     power = float(others.moment.diagonal(dim1=1, dim2=2).sum())
-    noise, wrong = doubt
-    rough = 0.5 / (noise + wrong * float(scores.max()))
-    margin = -math.log(RARE) / rough + SINGLE * power
+    margin = -math.log(RARE) / _temper(doubt, float(scores.max())) + SINGLE * power
     patch = (scores >= scores.max() - margin).nonzero()[:, 0]
     off, moved, left = (part[0] for part in others.pencil(search.dictionary.atoms[patch][None]))
-    way = best_direction(moved, left)
+    way = best_direction(moved, left, search.close)
     apart = (way[:, None] @ off)[:, 0]
     share = apart.square().sum(1, keepdim=True)
     # What lies in the span of the others explains nothing, and has no course.
-    won = torch.where(share[:, 0] > 0, explained(moved, left, way).nan_to_num(0.0), 0.0)
+    won = torch.where(
+        share[:, 0] > 0, explained(moved, left, way, search.close).nan_to_num(0.0), 0.0
+    )
     # Scores in single precision choose whom to look at, and decide nothing.
-    temper = 0.5 / (noise + wrong * float(won.max()))
-    weight = torch.softmax(temper * won, 0)
+    weight = torch.softmax(_temper(doubt, float(won.max())) * won, 0)
     kept = (weight > RARE * weight.max()) & (won > 0)
     weight, patch, way = weight[kept], patch[kept], way[kept]
     apart, share = apart[kept], share[kept]
@@ -145,6 +150,12 @@ def _likely(search: Search, others: Others, scores: Tensor, doubt: tuple[float, 
         apart / share,
         1.0 / share[:, 0],
     )
+
+
+def _temper(doubt: tuple[float, float], most: float) -> float:
+    """What the logarithm of the likelihood gains per power explained; ``most`` is the best's."""
+    noise, wrong = doubt
+    return max(0.5 / (noise + wrong * most), SHARP / max(most, SINGLE))
 
 
 def _averaged(search: Search, likely: _Place, moment: Tensor, noise: float) -> _Mean:

@@ -21,6 +21,7 @@ from majorant.solvers.scan.dictionary import Dictionary
 from majorant.solvers.scan.likelihood import Found, Likelihood, Sources
 from majorant.solvers.scan.number import Order
 from majorant.solvers.scan.pencil import (
+    CLOSE,
     Others,
     best_direction,
     explained,
@@ -62,10 +63,15 @@ class Search:
     likelihood : Likelihood
     n_most : int
         Patches at most.
+    head_error : float
+        Share of a topography's power that is wrong: what lies no farther off the others is not
+        told from them. Two patches whose difference is of that size take the head's errors, or
+        what ails one electrode, for currents that are large and cancel.
     """
 
-    def __init__(self, likelihood: Likelihood, n_most: int) -> None:
+    def __init__(self, likelihood: Likelihood, n_most: int, head_error: float = 0.0) -> None:
         self.likelihood, self.n_most = likelihood, n_most
+        self.close = max(CLOSE, head_error)
         self.dictionary: Dictionary = likelihood.dictionary
         y = likelihood.sample.y
         self.moment = y @ y.mT
@@ -133,7 +139,7 @@ class Search:
         plain, part, shift = (
             t.unflatten(2, (self.dictionary.n_orient, -1)) for t in (plain, part, shift)
         )
-        return top_values(alone + symmetric(part, shift), symmetric(part, plain))
+        return top_values(alone + symmetric(part, shift), symmetric(part, plain), self.close)
 
     def _outer(self, moment: Tensor) -> Tensor:
         """``U C U'`` of every patch, as :func:`symmetric` orders it."""
@@ -199,8 +205,9 @@ class Sweep:
         others = self.search.others(kept, rows, sources.there[rows])
         patch = self.search.scores(kept, rows, others).argmax(1)
         _, power, left = others.pencil(self.search.dictionary.atoms[patch][:, None])
-        way = best_direction(power, left)
-        wins = explained(power, left, way)[:, 0] > 0
+        close = self.search.close
+        way = best_direction(power, left, close)
+        wins = explained(power, left, way, close)[:, 0] > 0
         rows, patch, way = rows[wins], patch[wins], way[wins, 0]
         sources = sources.placed(rows, sources.count[rows], patch, way)
         return sources, self.search.renewed(kept, sources)
@@ -215,9 +222,12 @@ class Sweep:
         patch = self.search.scores(kept, rows, others).argmax(1)
         both = torch.stack([sources.index[rows, place], patch], 1)
         _, power, left = others.pencil(self.search.dictionary.atoms[both])
-        way = best_direction(power[:, 1], left[:, 1])
+        close = self.search.close
+        way = best_direction(power[:, 1], left[:, 1], close)
         ways = torch.stack([sources.direction[rows, place], way], 1)
-        now, then = explained(power, left, ways).unbind(1)
+        # What is there counts in full, however close others have come: the energy must not rise.
+        now = explained(power[:, 0], left[:, 0], ways[:, 0])
+        then = explained(power[:, 1], left[:, 1], ways[:, 1], close)
         # Of data that are all explained, rounding is left.
         least = 1e-12 * self.order.measured
         wins = then > now + GAIN * (others.left() - now).clamp_min(least)

@@ -181,7 +181,7 @@ class Scan(IterativeSolver[Found]):
         others = search.others(kept, rows, found.best.there[rows])
         patch = search.scores(kept, rows, others).argmax(1)
         _, power, left = others.pencil(search.dictionary.atoms[patch][:, None])
-        way = best_direction(power, left)[:, 0]
+        way = best_direction(power, left, search.close)[:, 0]
         return found.best.placed(rows, torch.zeros_like(rows), patch, way)
 
     def _most(self, problem: Problem) -> int:
@@ -202,4 +202,4 @@ class Scan(IterativeSolver[Found]):
             self.patience,
             self.head_error,
         )
-        return Sweep(Search(likelihood, self._most(problem)), order)
+        return Sweep(Search(likelihood, self._most(problem), self.head_error), order)
