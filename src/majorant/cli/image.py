@@ -131,8 +131,10 @@ def _check(
     selection: Selection,
 ) -> None:
     """Refuse what does not go together, before anything is read."""
-    if raw and (imaging.roi or imaging.export):
-        raise MajorantError("--roi and --export are of averages; leave them out with --raw")
+    if raw and bids is not None and (imaging.roi or imaging.export):
+        raise MajorantError(
+            "--roi and --export of continuous data are of one recording; leave --bids or them out"
+        )
     if asked is not None and (raw or demo or bids is not None or contrast is not None):
         raise MajorantError(
             "--band images the trials of one recording; leave --raw, --demo, --bids and --contrast "

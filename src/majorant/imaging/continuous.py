@@ -31,6 +31,7 @@ from majorant.imaging.image import Estimated, find_all, fitted_imager, regularis
 from majorant.imaging.instants import Instants
 from majorant.imaging.progress import Steps, key_of
 from majorant.imaging.result import ImageResult, ImageSettings
+from majorant.imaging.whole import whole_courses
 from majorant.problem import MajorantError, Solution
 from majorant.recording.channels import check_samples, require_eeg
 from majorant.recording.electrodes import settle
@@ -411,6 +412,10 @@ def _result(
     places = locate(imager.leadfield_)
     found = Estimated(problem, places, values, data, predicted, times=times)
     page = find_all(prepared, settings, imager, found)
+    whole = whole_courses(imager, settings, store, reader, account)
+    if whole is not None:
+        shown_ones = replace(whole, data=whole.data[:, shown.sample], times=times)
+        page = replace(page, courses=shown_ones)
     return ImageResult(
         stc=as_estimate(values, imager.model, float(times[0]), sfreq / shown.length),
         imager=imager,
@@ -419,4 +424,5 @@ def _result(
         settings=settings,
         places=places,
         store=store,
+        whole=whole,
     )

@@ -142,6 +142,8 @@ class ImageResult:
     places : Places
     store : Path or None
         Where the estimate of continuous data was written, before it is moved to its place.
+    whole : RegionCourses or None
+        Of the regions of interest over all of a continuous recording.
     """
 
     stc: Any
@@ -151,6 +153,7 @@ class ImageResult:
     settings: ImageSettings
     places: Places
     store: Path | None = None
+    whole: RegionCourses | None = None
 
     @property
     def courses(self) -> RegionCourses | None:
@@ -166,7 +169,8 @@ class ImageResult:
             places=self.places,
             kind=self.imager.inverse.model.space.kind,
             subject=self.imager.inverse.model.space.subject or "fsaverage",
-            courses=self.courses,
+            courses=self.whole or self.courses,
+            continuous=self.store is not None,
             nave=max(int(self.prepared.evoked.nave), 1),
         )
 
@@ -232,7 +236,7 @@ class ImageResult:
             "dipole": None if content.dipole is None else asdict(content.dipole),
             "spikes": _spikes(content),
             "faint": content.faint,
-            "roi": _roi(self.courses),
+            "roi": _roi(self.whole or self.courses),
             "truth": [asdict(peak) for peak in content.truth],
             "errors": None if content.errors is None else dict(content.errors),
             "certificate": content.certificate.to_dict(),
