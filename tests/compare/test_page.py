@@ -66,7 +66,10 @@ def with_region(content: Findings, area: float) -> Findings:
     one = Region(np.array([content.peaks[0].location]), area, (("left temporal", 1.0),), 0.9)
     found = np.ones(len(content.sources.values))
     others = (None,) * (len(content.peaks) - 1)
-    return replace(content, regions=Regions(0.9, content.peaks, (one, *others), "How.", found))
+    regions = Regions(
+        0.9, content.peaks, (one, *others), "How.", found, np.zeros(len(found), np.int8)
+    )
+    return replace(content, regions=regions)
 
 
 def with_doubt(content: Findings, why: str) -> Findings:

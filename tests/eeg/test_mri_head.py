@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
+import torch
 
 from majorant import SourceImager
+from majorant.findings.regions import why_not
+from majorant.findings.regions.simulated import Simulated
+from majorant.forward.anatomy import Seen
+from majorant.forward.bank import HeadBank
 from majorant.forward.mesh import coarser_faces
 from majorant.forward.template import template_head, template_surfaces
+from majorant.head.around import forward_heads_around, subject_heads_around
 from majorant.head.individual import individual_head
 from majorant.head.shells import find_shells
 from majorant.problem import MajorantError
@@ -155,3 +162,53 @@ def test_a_plane_cuts_a_surface_in_closed_outlines() -> None:
     ends = np.round(lines.reshape(-1, 3), 9)
     _, count = np.unique(ends, axis=0, return_counts=True)
     assert (count == 2).all()
+
+
+def test_heads_are_drawn_around_a_subject_and_around_a_forward(
+    subjects: Path, info: mne.Info
+) -> None:
+    imager = SourceImager("sloreta", space="ico3", subject=NAME, subjects_dir=subjects).fit(info)
+    own = subject_heads_around(info, NAME, str(subjects), None, None)
+    true = [warp(shell) for shell in template_head().shells]
+    middle = true[0].mean(axis=0)
+    found, known = (
+        np.linalg.norm(np.stack(shells) - middle, axis=2) for shells in (own.anatomy.shells, true)
+    )
+    # The folder's skulls have 162 nodes each, whose planes cut corners.
+    assert (np.abs(np.median(found - known, axis=1)) < 0.003).all()
+    assert (np.diff(found, axis=0) > 0).all()
+    moved = own.anatomy.positions - warp(template_surfaces().pial.reshape(-1, 3))
+    assert np.quantile(np.linalg.norm(moved, axis=1), 0.99) < 1e-4
+    assert imager.around_ is not None
+    assert why_not(imager) is None
+    # A forward says nothing of shells: they come by the extent of its cortex and by electrodes.
+    given = SourceImager("sloreta").fit(info, imager.forward_)
+    assert given.around_ is not None
+    guessed = given.around_()
+    assert len(guessed.anatomy.positions) == given.leadfield_.n_locations
+    np.testing.assert_allclose(guessed.anatomy.positions, given.leadfield_.positions, atol=0.003)
+    apart = guessed.electrodes - own.pick(guessed.ch_names).electrodes
+    assert np.median(np.linalg.norm(apart, axis=1)) < 0.004
+
+
+def test_a_forward_in_another_frame_has_no_regions(
+    subjects: Path, info: mne.Info, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def infinite(self: HeadBank, electrodes: np.ndarray, *_: object) -> Seen:
+        def seen(positions: np.ndarray, moments: np.ndarray) -> torch.Tensor:
+            ray = electrodes[:, None] - positions
+            gain = np.einsum("ijk,jk->ij", ray, moments) / np.linalg.norm(ray, axis=2) ** 3
+            return torch.from_numpy(gain)
+
+        return seen
+
+    monkeypatch.setattr(HeadBank, "_seen", infinite)
+    imager = SourceImager("sloreta", space="ico3", subject=NAME, subjects_dir=subjects).fit(info)
+    given = SourceImager("sloreta").fit(info, imager.forward_)
+    assert Simulated.of(given, 1).alike() > 0.8
+    turned = info.copy()
+    for channel in turned["chs"]:
+        channel["loc"][:2] *= -1
+    given.around_ = partial(forward_heads_around, imager.forward_, turned)
+    with pytest.raises(MajorantError, match="share their frame"):
+        Simulated.of(given, 1)

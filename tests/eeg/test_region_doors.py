@@ -5,7 +5,9 @@ The bank's heads are replaced by dipoles in an infinite medium: what is tested h
 
 from __future__ import annotations
 
+import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,9 +26,12 @@ from majorant.findings.regions.calibrate import calibrated
 from majorant.findings.regions.find import expected_areas
 from majorant.findings.regions.simulated import Simulated, Window
 from majorant.forward.bank import HeadBank
+from majorant.forward.template_bank import template_anatomy
+from majorant.head.skull import SkullSaid
 from majorant.imaging.image import image
 from majorant.imaging.result import ImageSettings
 from majorant.recording.prepare import measured
+from majorant.simulate.everyday.trials import drawn_trials
 
 WINDOW = Window(20, 5, 100.0, 10.0)
 
@@ -98,7 +103,8 @@ def test_the_imager_and_the_page_say_the_same(imager: SourceImager, averages: li
     assert said.peaks[0].location in region.locations
     assert 0 < region.area_cm2 < 2400
     assert sum(share for _, share in region.places) == pytest.approx(1.0)
-    assert said.found.shape == (len(imager.leadfield_.positions),)
+    assert said.found.shape == said.support.shape == (len(imager.leadfield_.positions),)
+    assert not (said.supported() & said.unsupported()).any()
     # More certainty takes more cortex.
     values = np.abs(imager.apply(evoked).data)
     wider = find_regions(imager, evoked, values, said.peaks, 0.95).of[0]
@@ -107,16 +113,14 @@ def test_the_imager_and_the_page_say_the_same(imager: SourceImager, averages: li
 
 
 def test_other_heads_have_none_and_say_so(
-    averages: list[Any], imager: SourceImager, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    averages: list[Any], imager: SourceImager, tmp_path: Any
 ) -> None:
     with pytest.raises(MajorantError, match=r"region=0\.9"):
         SourceImager("sloreta", space="ico3").fit(averages[0].info).regions(averages[0])
     given = SourceImager("sloreta", region=0.9).fit(averages[0].info, imager.forward_)
-    assert "another head" in (why_not(given) or "")
+    assert "too little is known" in (why_not(given) or "")
     with pytest.raises(MajorantError, match="no regions can be had"):
         given.regions(averages[0])
-    monkeypatch.setattr(imager, "heads", 3)
-    assert "mean over 3" in (why_not(imager) or "")
     with pytest.raises(MajorantError, match=r"such as 0\.9"):
         SourceImager("sloreta", region=2)
     prepared = measured(averages[0], Account())
@@ -128,6 +132,51 @@ def test_other_heads_have_none_and_say_so(
     assert result.content.regions is None
     assert any(text.startswith("No regions: ") for text in result.content.decisions)
     assert result.summary()["regions"] is None
+
+
+def test_a_person_has_regions_of_their_own_size(imager: SourceImager) -> None:
+    """Sources of a warped template stay where they are; shells, electrodes and areas do not."""
+    plain = Simulated.of(imager, 1)
+    own, size = template_anatomy(), 1.1
+    person = replace(
+        own,
+        shells=size * own.shells,
+        scalp=size * own.scalp,
+        positions=size * own.positions,
+    )
+    assert imager.alignment_ is not None
+    alignment = replace(imager.alignment_, by="warp", size=size)
+    names, sites = alignment.ch_names, size * alignment.positions
+    warped = copy.copy(imager)
+    warped.alignment_, warped.around_ = alignment, lambda: HeadBank(person, names, sites)
+    there = Simulated.of(warped, 1)
+    np.testing.assert_array_equal(there.cortex.home, plain.cortex.home)
+    np.testing.assert_array_equal(there.cortex.third, plain.cortex.third)
+    np.testing.assert_allclose(there.cortex.area, size**2 * plain.cortex.area)
+    # Measured electrodes are where they are said to be, but for 3 mm.
+    assert there.spread.moved_mm[1] < plain.spread.moved_mm[1]
+    assert there.key(WINDOW, 5, 0) != plain.key(WINDOW, 5, 0)
+    # A child's skull conducts more, and so do those around it.
+    alignment = replace(imager.alignment_, age=5.0)
+    warped.alignment_, warped.around_ = alignment, lambda: HeadBank(own, names, sites, skull=0.01)
+    assert Simulated.of(warped, 1).spread.skull[1] > plain.spread.skull[1]
+    # The same cap on another head sees other sources: nothing comes from the other's cache.
+    a, b = (drawn_trials(each.bank, 2, 5, spread=there.spread) for each in (plain, there))
+    assert not torch.equal(a.seen, b.seen)
+
+
+def test_a_mean_over_heads_has_regions(averages: list[Any]) -> None:
+    imager = SourceImager("scan", space="ico3", heads=2, n_most=1).fit(averages[0].info)
+    assert why_not(imager) is None
+    assert len(calibrated(imager, Window(6, 0, 100.0, 10.0), n=2).lead) == 2
+
+
+def test_what_a_recording_says_of_the_skull_draws_the_heads(imager: SourceImager) -> None:
+    said = SkullSaid(0.009, 0.0075, 0.0108, told=True, spread=0.11, prior=0.33, n=60)
+    told, nothing = (Simulated.of(imager, 1, each) for each in (said, replace(said, told=False)))
+    assert told.spread.said == (0.009, 0.11)
+    assert nothing.spread == Simulated.of(imager, 1).spread
+    assert told.key(WINDOW, 5, 0) != nothing.key(WINDOW, 5, 0)
 
 
 def test_an_audit_foretells_sizes(

@@ -8,11 +8,13 @@ import torch
 
 from majorant.errors import MajorantError
 from majorant.findings.facts import Region, Regions
-from majorant.findings.regions.conformal import FEWEST, quantile, thresholds
+from majorant.findings.regions.calibrate import STEPS, Calibration
+from majorant.findings.regions.conformal import FEWEST, p_values, quantile, thresholds
 from majorant.findings.regions.find import seldom
 from majorant.findings.regions.scores import LINEAR, OTHERS, ranks
 from majorant.findings.regions.shares import Share
 from majorant.findings.regions.simulated import Window
+from majorant.findings.regions.support import ALPHA, Seen, standing
 from majorant.forward.leadfield import Leadfield
 from majorant.imager.abilities import check_region
 from majorant.linalg import spd_power
@@ -148,13 +150,75 @@ def test_a_share_rises_and_is_never_certain() -> None:
 
 
 def test_a_peak_that_is_seldom_a_source_is_told() -> None:
-    made = [Region(np.arange(3), 2.0, (("left frontal", 1.0),), real) for real in (0.9, 0.1)]
-    regions = Regions(0.9, (), (made[0], made[1], None), "", np.array([0.2, 0.7]))
-    first, second, third = seldom(regions)
-    assert not first
-    assert not third
-    assert "10 % of such peaks" in second
-    assert regions.unsupported().tolist() == [True, False]
+    places, name = np.arange(3), (("left frontal", 1.0),)
+    lead = [Region(places, 2.0, name, real) for real in (0.9, 0.1)]
+    further = [Region(places, 2.0, name, 0.5, usual) for usual in (0.5, 0.03)]
+    none = np.zeros(2, np.int8)
+    regions = Regions(0.9, (), (lead[0], *further, None), "", np.ones(2), none)
+    assert [bool(text) for text in seldom(regions)] == [False, False, True, False]
+    assert "at most 3 % of the peaks with a source" in seldom(regions)[2]
+    weak = Regions(0.9, (), (lead[1],), "", np.ones(2), none)
+    assert "10 % of such peaks" in seldom(weak)[0]
+
+
+def _second_sources(rng: np.random.Generator, n: int) -> tuple[Calibration, np.ndarray]:
+    """Trials of which some have no second source, and some one that is seen well and found."""
+    there = rng.random(n) < 0.6
+    beside = rng.normal(size=n)
+    found = rng.random(n) < 1 / (1 + np.exp(-2 * beside))
+    nothing, trials = np.zeros(0), np.flatnonzero(there)
+    whole = np.zeros(0, np.int64)
+    made = Calibration(
+        n, nothing, whole, whole, whole, np.zeros((0, 3, len(STEPS))), nothing, whole, 1.0,
+        beside[there], found[there].astype(float), trials,
+        nothing, nothing, whole,
+    )  # fmt: skip
+    return made, np.stack([beside, found], axis=1)
+
+
+def test_neither_found_nor_missed_sources_are_called_wrong_more_often_than_said() -> None:
+    rng = np.random.default_rng(12)
+    calls: dict[bool, list[int]] = {True: [], False: []}
+    naive: list[bool] = []
+    for _ in range(MANY):
+        calibration, _ = _second_sources(rng, 101)
+        _, new = _second_sources(rng, 1)
+        at, hit = new[0]
+        calls[bool(hit)].append(int(calibration.supported(np.array([at]))[0]))
+        if hit:
+            # Where more are missed than found a share of one half flags many that are found.
+            naive.append(bool(Share.fitted(calibration.beside, calibration.found)(at) < 0.5))
+    found, missed = np.array(calls[True]), np.array(calls[False])
+    assert (found < 0).mean() <= ALPHA + margin(ALPHA, len(found))
+    assert (missed > 0).mean() <= ALPHA + margin(ALPHA, len(missed))
+    # They say something, too, and the rule that is not calibrated errs more often.
+    assert (found > 0).mean() > 0.15
+    assert (missed < 0).mean() > 0.15
+    assert np.mean(naive) > 0.1
+
+
+def test_few_trials_leave_support_open() -> None:
+    calibration, _ = _second_sources(np.random.default_rng(1), 12)
+    assert not calibration.supported(np.linspace(-9, 9, 7)).any()
+    assert p_values(np.zeros(0), np.zeros(0, np.int64), np.array([0.3])).tolist() == [1.0]
+
+
+def test_a_quantile_and_its_p_value_say_the_same() -> None:
+    rng = np.random.default_rng(2)
+    scores, trials = rng.normal(size=60), rng.integers(25, size=60)
+    grid = np.sort(rng.normal(size=200))
+    p = p_values(-scores, trials, -grid)
+    assert (np.diff(p) <= 1e-12).all()
+    limit = quantile(scores, trials, 0.9)
+    assert ((p <= 0.1 + 1e-12) == (grid > limit)).all()
+
+
+def test_a_place_that_is_seen_better_stands_higher() -> None:
+    home = np.array([0, 0, 1, 2, -1])
+    white = torch.tensor([[3.0, 1.0, 2.0, 0.0, 9.0], [0.0, 0.0, 0.0, 1.0, 9.0]])
+    seen = Seen.of(white.double(), home, 3)
+    np.testing.assert_allclose(seen.size, [5**0.5, 2.0, 1.0])
+    np.testing.assert_allclose(standing(seen, 1), np.log(seen.size / 2))
 
 
 def test_a_window_is_simulated_as_it_is_or_thinned() -> None:

@@ -24,7 +24,9 @@ def with_regions(content: Findings, found: np.ndarray) -> Findings:
     places = (("left temporal", 0.75), ("left <b>parietal</b>", 0.25))
     one = Region(np.array([content.peaks[0].location]), 12.3, places, 0.93)
     rest: tuple[Region | None, ...] = (None,) * (len(content.peaks) - 1)
-    regions = Regions(0.9, content.peaks, (one, *rest), "Calibrated on <i>trials</i>.", found)
+    support = np.where(found > 0.8, 1, np.where(found < 0.2, -1, 0)).astype(np.int8)
+    how = "Calibrated on <i>trials</i>."
+    regions = Regions(0.9, content.peaks, (one, *rest), how, found, support)
     return replace(content, regions=regions)
 
 
@@ -45,6 +47,9 @@ def test_unsupported_cortex_is_painted(content: Findings) -> None:
     cortex, n = Cortex(read_surfaces(), 44), len(content.sources.values)
     pages = [regions_section(with_regions(content, np.full(n, f)), cortex) for f in (0.9, 0.1)]
     assert pages[0].body != pages[1].body
+    supported, unsupported = (Reader(str(page.html())).said for page in pages)
+    assert "such a source would have been found" in supported
+    assert "such a source would have been found" not in unsupported
 
 
 def test_a_region_in_words() -> None:

@@ -137,12 +137,16 @@ class Region:
         Side and gyrus, with the share of the area that lies there; the largest first.
     real : float
         How many of the simulated peaks like this one had a source within 30 mm, 0 to 1.
+    usual : float
+        Of a further peak: how many of the simulated ones that had a source were as low in the map
+        of their moment, at most.
     """
 
     locations: NDArray[np.int64]
     area_cm2: float
     places: tuple[tuple[str, float], ...]
     real: float
+    usual: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +166,10 @@ class Regions:
     found : array, shape (n_locations,)
         How many simulated sources there were found whose dipole is as strong as that of the
         strongest peak, 0 to 1.
+    support : array of int8, shape (n_locations,)
+        1 where such a source would be found, -1 where it would not, 0 where simulations leave it
+        open: of the sources that were found at most one in twenty lay in cortex of -1, and of those
+        that were missed at most one in twenty in cortex of 1.
     """
 
     coverage: float
@@ -169,10 +177,15 @@ class Regions:
     of: tuple[Region | None, ...]
     how: str
     found: NDArray[np.float64]
+    support: NDArray[np.int8]
 
     def unsupported(self) -> NDArray[np.bool_]:
-        """Cortex where such a source would more often be missed than found."""
-        return self.found < 0.5
+        """Cortex where such a source would be missed."""
+        return self.support < 0
+
+    def supported(self) -> NDArray[np.bool_]:
+        """Cortex where such a source would be found."""
+        return self.support > 0
 
 
 @dataclass(frozen=True)
@@ -216,6 +229,65 @@ class EquivalentDipole:
     peak: int | None
     apart_mm: float | None
     name: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeMoment:
+    """Onset or peak of averaged spikes.
+
+    Attributes
+    ----------
+    word : {"onset", "peak"}
+    place : Peak
+        Where the estimate is strongest then.
+    explained : float
+        Share of the variance explained then, 0 to 1.
+    values : array, shape (n_locations,)
+        The estimate then, made of the data of the moment alone.
+    region : Region or None
+        Where its source is, where that was asked for.
+    """
+
+    word: str
+    place: Peak
+    explained: float
+    values: NDArray[np.float64]
+    region: Region | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Spikes:
+    """What a report of averaged spikes says.
+
+    Attributes
+    ----------
+    count : int
+        Spikes in the average.
+    moments : tuple of SpikeMoment
+        Onset and peak.
+    moved_mm : float
+        From the place of the onset to that of the peak.
+    ratio : float
+        Field power of the peak above its baseline, in standard deviations of the latter.
+    clear : bool
+        Whether that is enough for a spike.
+    electrodes, bads : tuple of str
+        Used, and left out as bad.
+    coverage : float or None
+        Probability of the regions.
+    unseen : float or None
+        Share of the cortex where a source as strong would more often be missed than found.
+    """
+
+    count: int
+    moments: tuple[SpikeMoment, ...]
+    moved_mm: float
+    ratio: float
+    clear: bool
+    electrodes: tuple[str, ...]
+    bads: tuple[str, ...]
+    coverage: float | None = None
+    unseen: float | None = None
 
 
 @dataclass(frozen=True)
@@ -286,6 +358,8 @@ class Findings:
         Where the sources of the peaks are, where that was asked for.
     dipole : EquivalentDipole or None
         One current at the time of the leading peak, where that was asked for.
+    spikes : Spikes or None
+        Onset and peak of averaged spikes, where that was asked for.
     """
 
     title: str
@@ -312,6 +386,7 @@ class Findings:
     courses: RegionCourses | None = None
     regions: Regions | None = None
     dipole: EquivalentDipole | None = None
+    spikes: Spikes | None = None
 
     @property
     def leading(self) -> int | None:

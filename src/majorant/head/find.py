@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from majorant.account import Account
 from majorant.forward.bank import HeadBank
 from majorant.forward.electrodes import Alignment
 from majorant.forward.leadfield import Leadfield
+from majorant.head.around import (
+    forward_heads_around,
+    registered,
+    subject_heads_around,
+    with_cortex,
+)
 from majorant.head.coregistration import Coregistration
 from majorant.head.spaces import SourceSpace
 from majorant.head.template import child_of, head_scale, template_forward
@@ -38,7 +45,7 @@ class Head:
     coregistration : Coregistration or None
         Of the electrodes with the subject's scalp.
     around : callable or None
-        Gives the bank of heads around the template.
+        Gives the bank of heads around this one; None where it is not known well enough.
     """
 
     forward: Any
@@ -100,7 +107,9 @@ def find_head(
     if forward is None and request.subject is None:
         space = "regions" if regions else wanted
         return _template(info, space, request, progress, account)
-    coregistration, root = None, subjects_folder(request.subjects_dir)
+    coregistration, root, around = None, subjects_folder(request.subjects_dir), None
+    if forward is not None and with_cortex(forward, info):
+        around = partial(forward_heads_around, forward, info, request.skull)
     if forward is None:
         from majorant.head.subject import subject_forward
 
@@ -111,6 +120,10 @@ def find_head(
         forward, coregistration = subject_forward(
             info, request.subject, root, request.trans, spacing, progress, skull=skull
         )
+        if registered(request.subject, root):
+            around = partial(
+                subject_heads_around, info, request.subject, root, request.trans, skull
+            )
         account.note(coregistration.sentence())
         if coregistration.shells is not None:
             account.note(coregistration.shells)
@@ -122,12 +135,12 @@ def find_head(
     elif wanted not in ("auto", "regions"):
         account.note(f"The forward’s own source space was used; {wanted} is one of the template.")
     if not regions:
-        return Head(forward, coregistration=coregistration)
+        return Head(forward, coregistration=coregistration, around=around)
     from majorant.head.registration import carry_regions
 
     carried = carry_regions(forward, info, root, request.solver)
     account.note(carried.sentence)
-    return Head(carried.forward, carried.leadfield, carried.space, None, coregistration)
+    return Head(carried.forward, carried.leadfield, carried.space, None, coregistration, around)
 
 
 def subjects_folder(given: str | None) -> str | None:

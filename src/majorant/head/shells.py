@@ -30,7 +30,9 @@ from majorant.recording.file import UNREADABLE
 __all__ = [
     "NAMES",
     "SubjectShells",
+    "Surface",
     "carried_fiducials",
+    "cortices",
     "derived_shells",
     "find_shells",
     "solve_subject",
@@ -98,7 +100,7 @@ def find_shells(
         where = found[0].parent.relative_to(folder)
         said = f"Inner skull, outer skull and scalp of {subject} are those of its folder, {where}."
         return SubjectShells(surfaces, said)  # type: ignore[arg-type]
-    cortex, reference = _cortices(folder, subject)
+    cortex, reference = cortices(folder, subject)
     scalp = _scalp_alone(folder, subject)
     shells = derived_shells(cortex, reference, scalp)
     faces = template_head().shell_faces.astype(np.int64)
@@ -152,7 +154,7 @@ def carried_fiducials(folder: Path, subject: str) -> NDArray[np.float64]:
     MajorantError
         If there is no registration to go by.
     """
-    affine = _affine(*_cortices(folder, subject))
+    affine = _affine(*cortices(folder, subject))
     return template_head().fiducials @ affine[:3] + affine[3]
 
 
@@ -243,8 +245,14 @@ def _scalp_alone(folder: Path, subject: str) -> Surface | None:
     return np.asarray(head["rr"], float), np.asarray(head["tris"], np.int64)
 
 
-def _cortices(folder: Path, subject: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The template's vertices on the subject's cortex, and where the template has them."""
+def cortices(folder: Path, subject: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The template's vertices on the subject's cortex, and where the template has them, metres.
+
+    Raises
+    ------
+    MajorantError
+        If there is no registration to go by.
+    """
     lacking = [
         f"{side}.{kind}"
         for side in ("lh", "rh")

@@ -14,6 +14,7 @@ from majorant.atlas.labels import of_labels
 from majorant.atlas.read import read_atlas
 from majorant.forward.ages import read_age
 from majorant.head.model import SourceModel
+from majorant.head.skull import SkullSaid
 from majorant.imager import apply as doors
 from majorant.imager.abilities import check_options, check_region, check_words, options_of
 from majorant.imager.courses import RegionCourses, extracted, parts_of
@@ -25,6 +26,8 @@ from majorant.problem import Certificate, MajorantError, Problem, Solution, Stat
 from majorant.registry import SolverSpec, spec
 
 __all__ = ["SourceImager"]
+
+Progress = Callable[[int, int], None] | None
 
 
 @final
@@ -65,8 +68,8 @@ class SourceImager:
         Years, or "18mo": below 18 years, size and skull that are not given are typical of the age
         (:mod:`majorant.forward.ages`).
     heads : int
-        Estimates are means over so many heads: the template, and others drawn around it. 1 by
-        default; for solvers that are no matrix.
+        Estimates are means over so many heads: the template, and others drawn around it, as likely
+        as the recording makes their skulls. 1 by default; for solvers that are no matrix.
     rank : None, "info", "full" or dict
         As for `mne.compute_rank`: None finds it in data and noise, "info" and "full" take all that
         projectors leave, and a dict says it by type of channel, ``{"eeg": 50}``.
@@ -103,6 +106,10 @@ class SourceImager:
         How the electrodes met the template; None with a head of one's own.
     coregistration_ : Coregistration or None
         How the electrodes met the scalp of the subject.
+    skull_said_ : SkullSaid or None
+        What the recording says about the skull; with `heads`, where :meth:`fit` had data to ask.
+    around_ : callable or None
+        Gives the bank of heads around the believed one; None where only a lead field is known.
     notes_ : tuple of str
         What was found and done while fitting, one sentence each.
     snr_ : float or None
@@ -249,6 +256,7 @@ class SourceImager:
         noise_cov: Any | None = None,
         *,
         data_cov: Any | None = None,
+        recording: Any | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> Self:
         """Prepare lead field and whitening for a set of channels.
@@ -266,6 +274,8 @@ class SourceImager:
         data_cov : mne.Covariance or None
             For solvers that adapt to the covariance of the data (LCMV): that of single trials.
             None takes the data that are imaged.
+        recording : mne.io.BaseRaw, BaseEpochs or Evoked, optional
+            What several heads are weighed by; `info`, where that is data. A minute, the first time.
         progress : callable, optional
             Called with a line of text for every step that takes time.
 
@@ -278,9 +288,10 @@ class SourceImager:
         MajorantError
             If channels, orientation, source space and solver do not fit together.
         """
-        found = fitted(self.settings, info, forward, noise_cov, data_cov, progress)
+        found = fitted(self.settings, info, forward, noise_cov, data_cov, progress, recording)
         self.info_, self.noise_cov_, head = found.info, found.noise_cov, found.head
         self.alignment_, self.coregistration_ = head.alignment, head.coregistration
+        self.around_, self.skull_said_ = head.around, found.skull
         self._keep(found.inverse, found.notes)
         return self
 
@@ -306,7 +317,7 @@ class SourceImager:
         """
         return self.inverse.posed(evoked)
 
-    def solve(self, evoked: Any, progress: Callable[[int, int], None] | None = None) -> Solution:
+    def solve(self, evoked: Any, progress: Progress = None) -> Solution:
         """Solve for an average and keep the solution as ``solution_``.
 
         Parameters
@@ -320,7 +331,7 @@ class SourceImager:
     def apply(
         self,
         inst: Any,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
         *,
         return_generator: bool = False,
         start: int | None = None,
@@ -366,7 +377,7 @@ class SourceImager:
         stop: int | None = None,
         window: float | None = None,
         chunk: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
     ) -> Iterator[Any]:
         """Image continuous data piece by piece, in bounded memory.
 
@@ -401,7 +412,7 @@ class SourceImager:
         stop: int | None = None,
         window: float | None = None,
         overwrite: bool = False,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = None,
     ) -> Path:
         """Stream the estimate of continuous data into a zarr store.
 
@@ -447,7 +458,7 @@ class SourceImager:
         made: list[SourceImager] = []
         stored, imager = load_imager(path, make), made[0]
         imager.info_, imager.noise_cov_ = stored.info, stored.noise_cov
-        imager.alignment_ = imager.coregistration_ = None
+        imager.alignment_ = imager.coregistration_ = imager.around_ = imager.skull_said_ = None
         imager._keep(stored.inverse, stored.notes)
         return imager
 
@@ -466,7 +477,9 @@ class SourceImager:
         # room does not rest on that one.
         import_module("majorant.imaging.section").add_section(self, report, evoked, title)
 
-    def regions(self, evoked: Any, progress: Callable[[int, int], None] | None = None) -> Any:
+    def regions(
+        self, evoked: Any, progress: Progress = None, *, skull: SkullSaid | None = None
+    ) -> Any:
         """Image an average and say where the sources of its peaks are.
 
         Parameters
@@ -475,21 +488,22 @@ class SourceImager:
             With the channels that the imager was fitted to.
         progress : callable, optional
             Called with (done, total) where the simulations are not in the cache.
+        skull : SkullSaid, optional
+            Of `majorant.head.skull_recording.skull_of`: heads are drawn as it makes them likely.
 
         Returns
         -------
         majorant.findings.facts.Regions
-            Its ``peaks``, strongest first, and ``of``, the region of each.
+            Its ``peaks``, strongest first, ``of``, the region of each, and what is supported.
 
         Raises
         ------
         MajorantError
-            If no probability was given (``SourceImager(..., region=0.9)``), or the head is not
-            the template.
+            If no probability was given (``SourceImager(..., region=0.9)``), or the head is unknown.
         """
         # Peaks are found upstairs; by name, so that this room does not rest on that one.
         found = import_module("majorant.findings.regions.find")
-        return found.regions_of_average(self, evoked, progress)
+        return found.regions_of_average(self, evoked, progress, skull)
 
     def extract(
         self,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from majorant.account import Account
+from majorant.errors import MajorantError
 from majorant.findings.facts import Findings
 from majorant.findings.regions import find_regions, why_not
 from majorant.findings.regions.find import seldom
@@ -34,15 +35,20 @@ def with_regions(
         return page
     if not page.peaks:
         return page
-    regions = find_regions(
-        imager,
-        prepared.evoked,
-        page.sources.values,
-        page.peaks,
-        settings.region,
-        seed=settings.seed,
-        progress=progress,
-    )
+    try:
+        regions = find_regions(
+            imager,
+            prepared.evoked,
+            page.sources.values,
+            page.peaks,
+            settings.region,
+            seed=settings.seed,
+            progress=progress,
+        )
+    except MajorantError as error:
+        # The estimate stands without; a head that none can be drawn around is no reason to stop.
+        account.note(str(error)[:1].upper() + str(error)[1:] + ".")
+        return page
     account.note(f"Regions: {regions.how}")
     doubts = zip_longest(page.doubts, seldom(regions), fillvalue="")
     return replace(page, regions=regions, doubts=tuple(a or b for a, b in doubts))

@@ -93,8 +93,14 @@ def _picture(content: Findings, regions: Regions, cortex: Cortex) -> Markup:
         for view, order in zip(VIEWS, PLACES, strict=True)
     ]
     caption = (
-        f"Warm: the region of peak {k + 1}, {region_words(region)}. Blue: cortex where a source as "
-        "strong would more often be missed than found, so that a map without a peak there says "
-        "nothing."
+        f"Warm: the region of peak {k + 1}, {region_words(region)}. Blue: cortex where another "
+        "source as strong would be missed, so that a map without a peak there says nothing; at "
+        "most one in twenty simulated sources that were found lay in such a place."
     )
+    firm = float(regions.supported().mean())
+    if firm > 0:
+        caption += (
+            f" In {percent(firm)} of the places such a source would have been found: at most one "
+            "in twenty of those that were missed lay there."
+        )
     return template("image").maps("region", None, "", pictures, False, caption)

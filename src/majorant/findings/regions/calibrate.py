@@ -3,7 +3,8 @@
 Every trial has a head of its own from the template's bank, one or two sources on the fine mesh, and
 a level near the recording's; the solver is given what it believes, as in the recording. Of every
 trial are kept: the score of the source nearest the strongest peak; the scores of other sources that
-another listed peak lies within 30 mm of; which sources were found; and which peaks had a source.
+another listed peak lies within 30 mm of; how the other source stood beside the strongest, and
+whether it was found; and which further peaks had a source.
 """
 
 from __future__ import annotations
@@ -18,24 +19,37 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from majorant.files.cache import Cache, Content
+from majorant.findings.regions.conformal import p_values
 from majorant.findings.regions.scores import ranks
 from majorant.findings.regions.simulated import CalibratedCortex, Simulated, Window
+from majorant.findings.regions.support import standing, supported
 from majorant.metrics.peaks import list_peaks
 from majorant.randomness import takes_rng
 from majorant.simulate.everyday.trials import Drawn, Trials, drawn_trials, with_noise
+from majorant.solvers.abilities import Abilities
 
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
 
-__all__ = ["NEAR_MM", "STEPS", "Calibration", "Trialled", "calibrated", "height_of", "judge"]
+__all__ = [
+    "NEAR_MM",
+    "STEPS",
+    "Calibration",
+    "Trialled",
+    "calibrated",
+    "height_of",
+    "judge",
+    "trials_for",
+]
 
-VERSION = 2
+VERSION = 3
 NEAR_MM = 30.0
 """A peak stands for what is nearer than this: two listed peaks at one time are farther apart."""
-SPREAD_DB = 4.0
-"""By how much the levels of trials differ from the step."""
-TRIALS, TRIALS_LINEAR = 120, 300
-"""Trials for solvers that take their time, and for those that are one matrix."""
+SPREAD_DB = 2.5
+"""By how much the levels of trials differ from the step: what a recording's level is rounded by."""
+TRIALS, TRIALS_LINEAR, TRIALS_NETWORK = 120, 300, 59
+"""Trials for solvers that take their time, for those that are one matrix, and for networks, which
+take half a second each: of 59 trials the 54th is exactly the quantile of nine in ten."""
 STEPS = np.append(1.0 - 10.0 ** (-np.arange(41) / 10.0), 1.0)
 """Scores at which areas are kept: finer where most of the cortex is."""
 
@@ -59,10 +73,10 @@ class Calibration:
         Of the sources near further peaks.
     lead_near : float
         Share of strongest peaks with a source within 30 mm.
-    ratio, found : array, shape (n_sources,)
-        How visible a source was next to the strongest one of its trial (log), and whether a listed
-        peak lay within 30 mm.
-    weight, real : array, shape (n_further,)
+    beside, found, beside_trial : array, shape (n_second,)
+        How a source stood beside the one nearest the strongest peak (:mod:`.support`), and whether
+        a listed peak lay within 30 mm of it, and nearer to it than to that one.
+    weight, real, weight_trial : array, shape (n_further,)
         Height of a further peak in the map of its own moment (log of the share of its maximum), and
         whether it had a source.
     """
@@ -76,10 +90,21 @@ class Calibration:
     other: NDArray[np.float64]
     other_trial: Index
     lead_near: float
-    ratio: NDArray[np.float64]
+    beside: NDArray[np.float64]
     found: NDArray[np.float64]
+    beside_trial: Index
     weight: NDArray[np.float64]
     real: NDArray[np.float64]
+    weight_trial: Index
+
+    def supported(self, at: NDArray[np.float64]) -> NDArray[np.int8]:
+        """Whether sources of some standings would be found: 1, -1 for missed, 0 for left open."""
+        return supported(at, self.beside, self.found, self.beside_trial)
+
+    def usual(self, height: NDArray[np.float64]) -> float:
+        """How many peaks with a source are as low in the map of their moment, at most."""
+        hit = self.real > 0.5
+        return float(p_values(self.weight[hit], self.weight_trial[hit], height))
 
 
 @takes_rng
@@ -102,7 +127,7 @@ def calibrated(
     nave : int
         Trials behind the data.
     n : int, optional
-        Trials; by default 300 for solvers that are one matrix, else 120.
+        Trials; by default 300 for solvers that are one matrix, 59 for networks, else 120.
     seed : int
     progress : callable, optional
         Called with (done, total).
@@ -115,13 +140,20 @@ def calibrated(
         If the head is none that the bank knows.
     """
     own = simulated or Simulated.of(imager, nave)
-    n = n or (TRIALS_LINEAR if imager.spec_.abilities.linear else TRIALS)
+    n = n or trials_for(imager.spec_.abilities)
 
     def build() -> Content:
         return _run(own, window, n, seed, progress).tensors(), {}
 
     kept = Cache().get("regions", VERSION, own.key(window, n, seed), build)[0]
     return Trialled.read(kept)
+
+
+def trials_for(able: Abilities) -> int:
+    """How many trials a solver is given."""
+    if able.linear:
+        return TRIALS_LINEAR
+    return TRIALS_NETWORK if able.single or able.precision is not None else TRIALS
 
 
 class Trialled:
@@ -144,7 +176,7 @@ class Trialled:
         """The calibration of what `tensors` gave."""
         n, near = kept["counts"].tolist()
         own = {name: kept[name].numpy() for name in _COLUMNS}
-        for name in ("lead_trial", "lead_third", "lead_place", "other_trial"):
+        for name in _WHOLE:
             own[name] = own[name].astype(np.int64)
         own["lead_area"] = kept["lead_area"].numpy().astype(np.float64)
         return Calibration(n_trials=n, lead_near=near / max(n, 1), **own)
@@ -157,11 +189,14 @@ _COLUMNS = (
     "lead_place",
     "other",
     "other_trial",
-    "ratio",
+    "beside",
     "found",
+    "beside_trial",
     "weight",
     "real",
+    "weight_trial",
 )
+_WHOLE = ("lead_trial", "lead_third", "lead_place", "other_trial", "beside_trial", "weight_trial")
 
 
 def _run(own: Simulated, window: Window, n: int, seed: int, progress: Progress) -> Trialled:
@@ -214,6 +249,13 @@ def height_of(size: NDArray[np.floating], location: int) -> float:
     return float(np.log(max(float(size[location]), 1e-300) / max(float(size.max()), 1e-300)))
 
 
+def log_moments(trials: Trials, k: int, first: int) -> NDArray[np.float64]:
+    """Moments of the sources of a trial, as logarithms of their ratio to that of one of them."""
+    there = trials.seeds[k] >= 0
+    moments = np.log(trials.moment[k][there].clamp_min(1e-300).numpy())
+    return moments - moments[first]
+
+
 def judge(
     own: Simulated,
     window: Window,
@@ -226,12 +268,9 @@ def judge(
     cortex, places = own.cortex, own.cortex.places
     there = (trials.seeds[k] >= 0).numpy()
     sources = cortex.home[trials.seeds[k][there].numpy()]
-    size = trials.size[k][there].numpy()
     peaks = list_peaks(values, window.times, places.mni, places.edges)
     add, kept.n_trials = kept.rows, kept.n_trials + 1
-    add["ratio"] += np.log(size / size.max()).tolist()
     if not peaks:
-        add["found"] += [0.0] * len(sources)
         add["lead"].append(1.0)
         add["lead_trial"].append(k)
         add["lead_third"].append(int(cortex.third[sources[0]]))
@@ -240,11 +279,18 @@ def judge(
         return
     at = np.array([s for s, _ in peaks])
     away = np.linalg.norm(places.mni[sources][:, None] - places.mni[at][None], axis=2)
-    add["found"] += (away.min(axis=1) <= NEAR_MM).astype(float).tolist()
     heights = [height_of(np.abs(values[:, t]), s) for s, t in peaks]
     add["weight"] += heights[1:]
+    add["weight_trial"] += [k] * (len(peaks) - 1)
     add["real"] += (away[:, 1:].min(axis=0) <= NEAR_MM).astype(float).tolist()
     first = int(away[:, 0].argmin())
+    stands = standing(own.seen, int(at[0]))[sources] + log_moments(trials, k, first)
+    second = np.arange(len(sources)) != first
+    add["beside"] += stands[second].tolist()
+    add["beside_trial"] += [k] * int(second.sum())
+    # The peak of the nearer source is none of another's.
+    own_peak = (away <= NEAR_MM) & ((away < away[first]) | ~second[:, None])
+    add["found"] += own_peak.any(axis=1)[second].astype(float).tolist()
     kept.near += bool(away[first, 0] <= NEAR_MM)
     for a, source in enumerate(sources):
         b = 0 if a == first else 1 + int(away[a, 1:].argmin()) if len(peaks) > 1 else -1

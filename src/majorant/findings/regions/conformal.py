@@ -18,6 +18,11 @@ holds for the sources of every third by itself, deep ones included, for trials w
 there are exchangeable among themselves. Where a third has too few trials the quantile of all
 trials takes its place, and nothing is promised of the third alone.
 
+The same read the other way round is a p-value: the mass of trials, the new one counted whole, whose
+scores are not above a given one. Over new trials it is at most ``a`` with probability ``a`` or
+less. With those of one class alone (sources that were found, or missed) the promise is one for
+every class (Vovk, Lindsay, Nouretdinov and Gammerman, "Mondrian confidence machine", 2003).
+
 What is exchangeable and what is not is said in docs/guarantees.md.
 """
 
@@ -28,7 +33,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST", "quantile", "thresholds"]
+__all__ = ["FEWEST", "p_values", "quantile", "thresholds"]
 
 FEWEST = 20
 """Trials below which a third takes the quantile of all of them."""
@@ -60,6 +65,29 @@ def quantile(scores: Array, trials: Index, coverage: float) -> float:
     # One mass for every trial, in units of 1 / (n + 1); rounding must not cost a whole score.
     enough = mass >= coverage * (n + 1) - 1e-9
     return float(scores[order][np.argmax(enough)]) if enough.any() else math.inf
+
+
+def p_values(scores: Array, trials: Index, new: Array) -> Array:
+    """Return how usual scores as low as some new ones are.
+
+    Parameters
+    ----------
+    scores, trials : array, shape (n_scores,)
+        Of one class, and of which trial every score is.
+    new : array
+        Any shape.
+
+    Returns
+    -------
+    array, shape of ``new``
+        Above 0; a score drawn from a new trial of this class has a value of at most ``a`` with
+        probability ``a`` or less. 1 where there are no trials.
+    """
+    _, own, counts = np.unique(trials, return_inverse=True, return_counts=True)
+    order = np.argsort(scores, kind="stable")
+    mass = np.concatenate([[0.0], np.cumsum((1.0 / counts[own])[order])])
+    below = mass[np.searchsorted(scores[order], new, side="right")]
+    return (1.0 + below) / (len(counts) + 1)
 
 
 def thresholds(

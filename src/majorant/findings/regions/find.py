@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,18 +25,21 @@ from majorant.findings.regions.conformal import quantile, thresholds
 from majorant.findings.regions.scores import ranks
 from majorant.findings.regions.shares import Share
 from majorant.findings.regions.simulated import CalibratedCortex, Simulated, Window
+from majorant.findings.regions.support import ALPHA, standing
 from majorant.forward.cortex import lobe
 from majorant.head.places import locate
 from majorant.imager.estimate import combined
 from majorant.randomness import takes_rng
+from majorant.words import written
 
 if TYPE_CHECKING:
+    from majorant.head.skull import SkullSaid
     from majorant.imager.imager import SourceImager
 
 __all__ = ["Limits", "expected_areas", "find_regions", "region_of", "regions_of_average", "seldom"]
 
 SELDOM = 0.2
-"""Share of simulated peaks with a source, below which such a peak is not taken for one."""
+"""Share of strongest peaks with a source, below which the strongest one is not taken for one."""
 
 Progress = Callable[[int, int], None] | None
 Array = NDArray[np.float64]
@@ -87,8 +91,8 @@ def find_regions(
     coverage: float = 0.9,
     *,
     seed: int = 0,
-    n: int | None = None,
     progress: Progress = None,
+    skull: SkullSaid | None = None,
 ) -> Regions:
     """Calibrate, or read a calibration from the cache, and find the regions of peaks.
 
@@ -106,60 +110,80 @@ def find_regions(
         Probability that a region holds the source of its peak.
     seed : int
         Of the simulations.
-    n : int, optional
-        Trials; see :func:`majorant.findings.regions.calibrate.calibrated`.
     progress : callable, optional
         Called with (done, total).
+    skull : SkullSaid, optional
+        What a recording says of the skull of the head.
 
     Raises
     ------
     MajorantError
-        If the head is none that can be calibrated for.
+        If no more than the lead field is known of the head.
     """
     nave = max(int(evoked.nave), 1)
-    own = Simulated.of(imager, nave)
+    own = Simulated.of(imager, nave, skull)
     times, y = np.asarray(evoked.times, float), imager.problem(evoked).y[0]
     window = Window.of(y, times, float(evoked.info["sfreq"]))
-    calibration = calibrated(imager, window, nave, n=n, seed=seed, progress=progress, simulated=own)
+    calibration = calibrated(imager, window, nave, seed=seed, progress=progress, simulated=own)
     limits, found = Limits(calibration, coverage), []
     real = Share.fitted(calibration.weight, calibration.real)
     for rank, peak in enumerate(peaks):
         now = np.abs(values[:, int(np.abs(times - peak.time).argmin())])
         height = np.array(height_of(now, peak.location))
         share = calibration.lead_near if rank == 0 else float(real(height))
-        found.append(region_of(now, peak.location, rank, own, limits, share))
+        region = region_of(now, peak.location, rank, own, limits, share)
+        if region is not None and rank > 0:
+            region = replace(region, usual=calibration.usual(height))
+        found.append(region)
+    at = standing(own.seen, peaks[0].location) if peaks else np.zeros(len(own.cortex.area))
     return Regions(
         coverage=coverage,
         peaks=tuple(peaks),
         of=tuple(found),
         how=_how(calibration, window, coverage, limits),
-        found=_found(own, calibration, peaks),
+        found=Share.fitted(calibration.beside, calibration.found)(at),
+        support=calibration.supported(at) if peaks else np.zeros(len(at), np.int8),
     )
 
 
-def regions_of_average(imager: SourceImager, evoked: Any, progress: Progress = None) -> Regions:
+def regions_of_average(
+    imager: SourceImager, evoked: Any, progress: Progress = None, skull: SkullSaid | None = None
+) -> Regions:
     """Image an average and find its regions; see :meth:`majorant.SourceImager.regions`."""
     if imager.region is None:
         raise MajorantError("no probability was given; make the imager with region=0.9")
     values = combined(imager.solve(evoked).estimate[0].numpy(), imager.model, None)
     times = np.asarray(evoked.times, float)
     peaks = find_peaks(values, times, locate(imager.leadfield_))
-    return find_regions(imager, evoked, values, peaks, imager.region, progress=progress)
+    return find_regions(
+        imager, evoked, values, peaks, imager.region, progress=progress, skull=skull
+    )
 
 
 def seldom(regions: Regions) -> tuple[str, ...]:
     """Why peaks that seldom are sources are no headline, as ends of sentences; "" for the others.
 
-    A peak that noise or leakage of the others makes as often as not says nothing; one is refused
-    where fewer than a fifth of such peaks had a source.
+    The strongest peak is refused where fewer than a fifth of strongest peaks had a source within
+    30 mm; another one where at most one in twenty of those that had a source stood as low.
     """
-    return tuple(
-        ""
-        if region is None or region.real >= SELDOM
-        else f"is seldom a source: {percent(region.real)} of such peaks were in simulations of "
-        "this recording"
-        for region in regions.of
-    )
+    said = []
+    for rank, region in enumerate(regions.of):
+        if region is None or (rank == 0 and region.real >= SELDOM):
+            said.append("")
+        elif rank == 0:
+            said.append(
+                f"is seldom a source: {percent(region.real)} of such peaks were in simulations of "
+                "this recording"
+            )
+        elif region.usual > ALPHA:
+            said.append("")
+        else:
+            said.append(
+                "is too low in the map of its moment for a source of its own: in simulations of "
+                f"this recording at most {percent(region.usual)} of the peaks with a source were "
+                "as low"
+            )
+    return tuple(said)
 
 
 def region_of(
@@ -197,25 +221,12 @@ def region_of(
     return Region(inside, float(area.sum()), tuple(shares), real)
 
 
-def _found(own: Simulated, calibration: Calibration, peaks: Sequence[Peak]) -> Array:
-    """How many sources as strong as the strongest peak's dipole would be found, everywhere."""
-    seen = own.bank.believed_fine.gain
-    seen = (own.rows @ seen).norm(dim=0).numpy()
-    home, n = own.cortex.home, len(own.cortex.area)
-    kept = home >= 0
-    count = np.maximum(np.bincount(home[kept], minlength=n), 1)
-    visible = np.sqrt(np.bincount(home[kept], seen[kept] ** 2, minlength=n) / count)
-    if not peaks:
-        return np.ones(n)
-    ratio = np.log(np.maximum(visible, 1e-300) / max(visible[peaks[0].location], 1e-300))
-    return Share.fitted(calibration.ratio, calibration.found)(np.minimum(ratio, 0.0))
-
-
 def _how(calibration: Calibration, window: Window, coverage: float, limits: Limits) -> str:
     """What was simulated, in whole sentences."""
+    level = written(window.level_db, ".0f")
     text = (
         f"Calibrated on {calibration.n_trials} simulated recordings with these electrodes, this "
-        f"noise, a window of {window.n_times} samples and about {window.level_db:.0f} dB, each on "
+        f"noise, a window of {window.n_times} samples and about {level} dB, each on "
         "another head than the one that is believed, with one or two sources. The region of the "
         f"strongest peak held the nearest source in {100 * coverage:.0f} % of them, in every third "
         f"of depth; further peaks in {100 * coverage:.0f} % of those that had a source within "

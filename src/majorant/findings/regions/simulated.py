@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
@@ -15,16 +17,18 @@ from majorant import __version__
 from majorant.errors import MajorantError
 from majorant.files.archive import content_hash
 from majorant.findings.regions.scores import LINEAR, OTHERS, Density
-from majorant.forward.bank import BELIEVED_SKULL, HeadBank, HeadSpread
-from majorant.forward.bem import SKULLS
+from majorant.findings.regions.support import Seen
+from majorant.forward.bank import HeadBank, HeadSpread
+from majorant.forward.leadfield import Leadfield
+from majorant.head.elsewhere import spread_around
 from majorant.head.model import as_tensor
 from majorant.head.places import Places, locate
-from majorant.head.template import child_of
 from majorant.imager.estimate import combined
 from majorant.imager.inverse import Job
 from majorant.simulate.sparse import homes
 
 if TYPE_CHECKING:
+    from majorant.head.skull import SkullSaid
     from majorant.imager.imager import SourceImager
 
 __all__ = ["CalibratedCortex", "Simulated", "Window", "cortex_of", "why_not"]
@@ -34,6 +38,8 @@ MOST_SAMPLES = 100
 STEP_DB = 5.0
 """Levels are calibrated in steps."""
 LEVELS_DB = (-10.0, 25.0)
+ALIKE = 0.8
+"""Correlation of topographies below which the bank is not one around the head that is believed."""
 AT_ONCE = 64_000_000
 """Bytes of estimates that are solved in one batch."""
 
@@ -100,18 +106,12 @@ class Window:
 
 def why_not(imager: SourceImager) -> str | None:
     """Why an imager's estimates have no regions, as a sentence; None where they have."""
-    own = "Regions are calibrated on heads around the template"
-    if imager.alignment_ is None or imager.leadfield_.subject != "fsaverage":
-        return f"{own}, and this is another head: there are none for it yet."
-    if imager.heads > 1:
+    if imager.around_ is None:
         return (
-            "Regions are calibrated on estimates of one head, and this one is a mean over "
-            f"{imager.heads}: there are none for it yet."
+            "Regions are calibrated on heads drawn around the believed one, and of this one too "
+            "little is known: fit to EEG on the template, with a subject that has sphere.reg, or "
+            "with a forward of a cortex and its mesh."
         )
-    if imager.alignment_.by == "warp":
-        return f"{own}, and this one was warped to the person; take head='template' to have them."
-    if imager.alignment_.age is not None and child_of(imager.age) is not None:
-        return f"{own} of an adult, and this one is a child's: there are none for it yet."
     return None
 
 
@@ -127,31 +127,48 @@ class Simulated:
     cortex : CalibratedCortex
     nave : int
         Trials behind the data.
+    said : SkullSaid or None
+        What a recording says of the skull: heads are drawn as often as it makes them likely.
     """
 
     imager: SourceImager
     bank: HeadBank
     cortex: CalibratedCortex
     nave: int
+    said: SkullSaid | None = None
 
     @classmethod
-    def of(cls, imager: SourceImager, nave: int) -> Simulated:
+    def of(cls, imager: SourceImager, nave: int, said: SkullSaid | None = None) -> Simulated:
         """Find the bank and the cortex of a fitted imager.
 
         Raises
         ------
         MajorantError
-            If it has a head that the bank does not know.
+            If nothing is known of its head but the lead field.
         """
-        reason, alignment = why_not(imager), imager.alignment_
-        if reason is not None or alignment is None:
-            raise MajorantError(f"no regions can be had: {reason}")
-        from majorant.forward.template_bank import template_anatomy
+        if imager.around_ is None:
+            raise MajorantError(f"no regions can be had: {why_not(imager)}")
+        bank = imager.around_().pick(imager.info_["ch_names"])
+        own = cls(imager, bank, cortex_of(imager, bank), nave, said)
+        if imager.alignment_ is None and (found := own.alike()) < ALIKE:
+            raise MajorantError(
+                "no regions can be had: the lead field is not what its electrodes would see of its "
+                f"cortex in a head of usual shells (median correlation {found:.2f}, at least "
+                f"{ALIKE:g} is expected); check that electrodes and forward share their frame"
+            )
+        return own
 
-        # Electrodes lie where the template has them: the believed head is that of the imager.
-        bank = HeadBank(template_anatomy(), alignment.ch_names, alignment.positions)
-        bank = bank.pick(imager.info_["ch_names"])
-        return cls(imager, bank, cortex_of(imager, bank), nave)
+    def alike(self) -> float:
+        """Median correlation over locations of the imager's topographies and the bank's."""
+        lead, home = self.imager.leadfield_, torch.as_tensor(self.cortex.home)
+        fine, kept = self.bank.believed_fine.gain, home >= 0
+        ours = fine.new_zeros(len(fine), lead.n_locations)
+        ours.index_add_(1, home[kept], fine[:, kept])
+        # The normal is the last column of a location, or the only one.
+        theirs = lead.gain[:, lead.n_orient - 1 :: lead.n_orient]
+        there = (ours.norm(dim=0) > 0) & (theirs.norm(dim=0) > 0)
+        both = [part[:, there] - part[:, there].mean(dim=0) for part in (ours, theirs)]
+        return float(torch.cosine_similarity(*both, dim=0).median())
 
     @property
     def density(self) -> Density:
@@ -161,10 +178,20 @@ class Simulated:
     @property
     def spread(self) -> HeadSpread:
         """In what heads differ: skulls conduct around what is believed."""
-        usual = HeadSpread()
-        factor = (self.imager.skull or BELIEVED_SKULL) / BELIEVED_SKULL
-        low, high = (min(max(factor * k, SKULLS[0]), SKULLS[1]) for k in usual.skull)
-        return replace(usual, skull=(low, high))
+        alignment = self.imager.alignment_
+        measured = alignment is None or alignment.by == "warp"
+        own = measured or (alignment.age is not None)
+        # The template has shapes of the skull that all caps share; other heads would need theirs.
+        around = spread_around(self.bank, measured)
+        spread = around if own else replace(HeadSpread(), skull=around.skull)
+        return spread if self.said is None else self.said.weighted(spread)
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What the sensors see of every location, in the believed head."""
+        return Seen.of(
+            self.rows @ self.bank.believed_fine.gain, self.cortex.home, len(self.cortex.area)
+        )
 
     @property
     def rows(self) -> Tensor:
@@ -202,32 +229,55 @@ class Simulated:
         white = content_hash((1e6 * self.rows / self.rows.abs().max()).round().long().tolist())
         settings = replace(imager.settings, subjects_dir=None, region=None)
         parts = [__version__, repr(settings), self._snr(), imager.leadfield_.fingerprint(), white]
+        parts += [self.bank.electrodes.round(6).tolist(), repr(self.spread)]
         size = float(f"{float(self.rows.abs().max()):.6g}")
         return content_hash([*parts, size, repr(window), repr(self.density), n, seed])
 
 
 def cortex_of(imager: SourceImager, bank: HeadBank) -> CalibratedCortex:
-    """Areas and depths of the locations of an imager on the template."""
-    lead = imager.leadfield_
+    """Areas and depths of the locations of an imager."""
+    lead, alignment = imager.leadfield_, imager.alignment_
     places = locate(lead)
     home = homes(bank.believed_fine, lead).numpy()
-    inside = home >= 0
+    inside, areas = home >= 0, _vertex_areas(bank)
     area = np.zeros(lead.n_locations)
-    np.add.at(area, home[inside], _vertex_areas()[inside])
-    away = KDTree(bank.electrodes).query(lead.positions.numpy())[0]
+    np.add.at(area, home[inside], areas[inside])
+    if alignment is None:
+        away = KDTree(bank.electrodes).query(_middles(bank.anatomy.positions, home, lead))[0]
+    else:
+        # Sources of a warped template keep their places, and these are the electrodes there.
+        away = KDTree(alignment.positions).query(lead.positions.numpy())[0]
+        area *= (alignment.size or 1.0) ** 2
     order = np.argsort(away, kind="stable")
     share = np.empty(len(away))
     share[order] = (np.cumsum(area[order]) - area[order] / 2) / area.sum()
     return CalibratedCortex(places, area, np.minimum((3 * share).astype(np.int64), 2), home)
 
 
-def _vertex_areas() -> NDArray[np.float64]:
-    """A third of the area of every triangle around a vertex of the fine mesh, cm2."""
+def _middles(positions: NDArray[np.float64], home: Index, lead: Leadfield) -> NDArray[np.float64]:
+    """Where the vertices of every location are, on the mean; of a location without any, a near one.
+
+    Regions have their places on the template, whoever's they are.
+    """
+    kept, n = home >= 0, lead.n_locations
+    total, count = np.zeros((n, 3)), np.bincount(home[kept], minlength=n)
+    np.add.at(total, home[kept], positions[kept])
+    there, own = np.flatnonzero(count), lead.positions.numpy()
+    near = there[KDTree(own[there]).query(own)[1]]
+    return total[near] / count[near, None]
+
+
+def _vertex_areas(bank: HeadBank) -> NDArray[np.float64]:
+    """A third of the area of every triangle around a vertex of the fine mesh, cm2.
+
+    Of the template on the surface half way between white matter and pia.
+    """
     from majorant.forward.template import template_surfaces
 
-    surfaces, out = template_surfaces(), []
-    for points, faces in zip(surfaces.mid, surfaces.faces, strict=True):
-        a, b, c = (1e2 * points[faces[:, k]].astype(float) for k in range(3))
-        size = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
-        out.append(np.bincount(faces.ravel(), np.repeat(size / 3, 3), minlength=len(points)))
-    return np.concatenate(out)
+    own = bank.anatomy
+    points, faces = own.positions, own.faces
+    if own.subject == "fsaverage":
+        points = template_surfaces().mid.reshape(-1, 3).astype(float)
+    a, b, c = (1e2 * points[faces[:, k]] for k in range(3))
+    size = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    return np.bincount(faces.ravel(), np.repeat(size / 3, 3), minlength=len(points))

@@ -11,6 +11,7 @@ Trial k is a function of the seed and k alone, whatever else is drawn.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from majorant.files.archive import content_hash
 from majorant.files.cache import Cache, Content
 from majorant.forward.bank import HeadBank, HeadSpread
 from majorant.forward.graph import mesh_edges
+from majorant.forward.leadfield import Leadfield
 from majorant.simulate import streams
 from majorant.simulate.everyday.cortex import FineCortex, Lists
 from majorant.simulate.everyday.heads import Progress, fine_cortex
@@ -34,7 +36,7 @@ from majorant.simulate.everyday.stream import draw_courses
 
 __all__ = ["SOURCES", "Drawn", "Trials", "drawn_trials", "with_noise"]
 
-VERSION = 1
+VERSION = 2
 SEEDS = 1500
 """Seeds that patches are tabulated for, spread over the cortex."""
 SOURCES = EverydaySettings(n_sources=(1, 2), width_mm=(5.0, 30.0), apart_mm=30.0, mirrored=0.1)
@@ -72,6 +74,9 @@ class Trials:
     seeds : Tensor, shape (n_trials, n_sources), int64
     size : Tensor, shape (n_trials, n_sources)
         Norm of what the sensors see of every source, whitened; 0 for none.
+    moment : Tensor, shape (n_trials, n_sources)
+        Norm of its moment over the window, in the unit of the whitened data over that of a column
+        of the whitened lead field.
     snr_db : Tensor, shape (n_trials,)
         ``20 log10 |signal| / |noise|``.
     """
@@ -79,6 +84,7 @@ class Trials:
     y: Tensor
     seeds: Tensor
     size: Tensor
+    moment: Tensor
     snr_db: Tensor
 
 
@@ -114,7 +120,7 @@ def drawn_trials(
     key = [
         bank.ch_names,
         bank.electrodes.round(6).tolist(),
-        [bank.true.subject, bank.skull, n, seed, part, repr(settings), repr(spread)],
+        [_shape(bank), bank.skull, n, seed, part, repr(settings), repr(spread)],
     ]
 
     def build() -> Content:
@@ -151,8 +157,18 @@ def _drawn(
     return Drawn(sources.seeds, seen)
 
 
+def _shape(bank: HeadBank) -> str:
+    """Hash of shells and cortex: caps alike may sit on heads that are not."""
+    digest = hashlib.sha256(bank.true.subject.encode())
+    for part in (bank.true.shells, bank.true.positions):
+        digest.update(np.round(1e6 * part).astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
 def cortex_of(bank: HeadBank) -> FineCortex:
     """The mesh on which the sources of drawn heads live: the believed one, or another person's."""
+    if (bank.anatomy.parcels < 0).all():
+        return _without_regions(bank.believed_fine)
     believed, true = fine_cortex(bank.believed_fine), bank.true
     if true is bank.anatomy:
         return believed
@@ -164,6 +180,12 @@ def cortex_of(bank: HeadBank) -> FineCortex:
         hemisphere=torch.from_numpy(true.hemisphere),
         regions=believed.regions[torch.from_numpy(np.asarray(nearest))],
     )
+
+
+def _without_regions(fine: Leadfield) -> FineCortex:
+    """A mesh of which every vertex is cortex."""
+    regions = torch.zeros(fine.n_locations, dtype=torch.int64)
+    return FineCortex(fine.positions, fine.normals, fine.edges, fine.hemisphere, regions)
 
 
 def sources_of(
@@ -236,8 +258,9 @@ def with_noise(
     signal = white.mT @ courses
     loud = noise.flatten(1).norm(dim=1) / signal.flatten(1).norm(dim=1).clamp_min(1e-30)
     scale = (loud * 10.0 ** (level / 20.0))[:, None, None]
-    size = scale[..., 0] * white.norm(dim=2) * courses.norm(dim=2)
-    return Trials(scale * signal + noise, drawn.seeds, size, level)
+    moment = scale[..., 0] * courses.norm(dim=2)
+    size = moment * white.norm(dim=2)
+    return Trials(scale * signal + noise, drawn.seeds, size, moment, level)
 
 
 def _noise(
