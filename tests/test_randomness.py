@@ -66,7 +66,7 @@ def test_every_door_that_takes_a_seed_takes_a_generator() -> None:
         if name.startswith("cli/") or name in INNER or "seed" not in text:
             continue
         for door, takes in seeded(ast.parse(text)):
-            assert takes, f"{name}: {door}"
+            assert takes, f"{name}: {door} wants @takes_rng of majorant.randomness"
             doors += 1
     assert doors > 25
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from majorant import registry
 from majorant.bench import everyday, everyday_doors, everyday_plot
@@ -33,7 +35,11 @@ GOOD, BAD = "scan", "sloreta"
 
 def _samples(error: float, n: int, seed: int) -> list[dict[str, float]]:
     rng = np.random.default_rng(seed)
-    return [{name: error * 10 + float(rng.uniform()) for name in (*NAMES, "ms")} for _ in range(n)]
+    tallies = {"rises": 0, "refused": 2}
+    return [
+        {name: error * 10 + float(rng.uniform()) for name in (*NAMES, "ms")} | tallies
+        for _ in range(n)
+    ]
 
 
 @pytest.fixture
@@ -76,7 +82,9 @@ def test_rows_have_the_keys_that_are_promised(fake: list[TablePiece], tmp_path: 
     keys = ["cell", "solver", "n"]
     for name in ("EMD", "off", "AUC", "LE", "found", "ghosts", "ms"):
         keys += [name, f"{name}_ci"]
+    keys += ["rises", "refused"]
     assert [list(row) for row in found["rows"]] == [keys] * 24
+    assert all((row["rises"], row["refused"]) == (0, 2 * 3) for row in found["rows"])
     assert found == json.loads((tmp_path / "everyday.json").read_text())
     for row in found["rows"]:
         assert row["EMD_ci"][0] <= row["EMD"] <= row["EMD_ci"][1]
@@ -133,6 +141,26 @@ def test_the_worst_cell_of_the_solver_in_question_comes_first() -> None:
     assert draw(found, "majorant bench everyday").startswith(b"\x89PNG")
     assert as_csv(found).splitlines()[0].startswith("cell,solver,n,EMD,EMD_ci_low,EMD_ci_high")
     assert list(FIGURES) == ["EMD", "off", "AUC", "LE", "found", "ghosts", "ms"]
+
+
+def test_samples_judged_without_tallies_have_none() -> None:
+    old = [{k: v for k, v in one.items() if k != "refused"} for one in _samples(1.0, 3, 0)]
+    (row,) = rows({("cell", GOOD): old})
+    assert row["rises"] is None
+    assert row["refused"] is None
+    also = also_rows({("cell", GOOD): old})
+    assert "| - | - |" in as_markdown([row], also, GOOD, "command")
+
+
+def test_an_image_says_what_its_certificate_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = SimpleNamespace(violations=torch.tensor([0]), refused=torch.tensor([3]))
+    made = object.__new__(everyday_doors.SolverDoor)
+    made.imager = SimpleNamespace(certificate_=kept)  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setattr(
+        everyday_doors.SolverDoor, "__call__", lambda self, evoked: np.zeros((1, 1))
+    )
+    image = made.image(None)
+    assert (image.rises, image.refused) == (0, 3)
 
 
 def test_every_solver_of_the_registry_is_run_and_nonsense_is_refused() -> None:

@@ -36,10 +36,15 @@ class Image:
     values : array, shape (n_locations, n_times)
     ms : float
         CPU of the call, ms.
+    rises, refused : int
+        Rises of the energy, and windows whose proposal the guard refused, by the certificate; 0
+        of references, which have none.
     """
 
     values: NDArray[np.float64]
     ms: float
+    rises: int = 0
+    refused: int = 0
 
 
 class EverydayDoor(ABC):
@@ -61,7 +66,11 @@ class EverydayDoor(ABC):
         """Image an average and take the time."""
         start = time.process_time()
         values = self(evoked)
-        return Image(values, 1e3 * (time.process_time() - start))
+        return Image(values, 1e3 * (time.process_time() - start), *self.tallies())
+
+    def tallies(self) -> tuple[int, int]:
+        """Rises and refusals of the last call."""
+        return 0, 0
 
 
 class SolverDoor(EverydayDoor):
@@ -79,6 +88,11 @@ class SolverDoor(EverydayDoor):
         if self._rows is None:
             self._rows = self._found(stc.vertices)
         return np.asarray(stc.data, dtype=np.float64)[self._rows]
+
+    def tallies(self) -> tuple[int, int]:
+        """Rises and refusals of the last call, by its certificate."""
+        kept = self.imager.certificate_
+        return int(kept.violations.sum()), int(kept.refused.sum())
 
     def _found(self, vertices: Any) -> NDArray[np.int64]:
         """Row of the estimate for every location (regions are spread over their vertices)."""

@@ -42,6 +42,8 @@ FIGURES: Mapping[str, tuple[str, float]] = {
 """Columns of the table: the judge's figure and its factor."""
 ALSO: Mapping[str, tuple[str, float]] = {"1-cos": ("cosine", 1.0), "LE7": ("le_zone", 1.0)}
 """Figures beside the table: the angle, and the error within seven regions."""
+TALLIES = ("rises", "refused")
+"""Sums over the samples: rises of the energy, and windows whose proposal the guard refused."""
 COST = ("EMD", "LE", "off")
 """What regret is taken of."""
 
@@ -66,8 +68,19 @@ def _rows(scores: Scores, figures: Mapping[str, tuple[str, float]]) -> list[dict
 
 
 def rows(scores: Scores) -> list[dict[str, Any]]:
-    """One row a cell and solver: ``cell, solver, n``, and every figure with its ``_ci``."""
-    return _rows(scores, FIGURES)
+    """One row a cell and solver: ``cell, solver, n``, every figure with its ``_ci``, and tallies.
+
+    Tallies of samples that were judged before there were any are None.
+    """
+    return [
+        {**row, **_tallies(samples)}
+        for row, samples in zip(_rows(scores, FIGURES), scores.values(), strict=True)
+    ]
+
+
+def _tallies(samples: Sequence[Mapping[str, float]]) -> dict[str, int | None]:
+    known = all(name in one for one in samples for name in TALLIES)
+    return {name: sum(int(one[name]) for one in samples) if known else None for name in TALLIES}
 
 
 def also_rows(scores: Scores) -> list[dict[str, Any]]:
@@ -159,7 +172,8 @@ def as_markdown(
         f"`{command}`",
         "",
         "Means with 95 % intervals. EMD, off and LE in mm, AUC in %, found and ghosts as shares, "
-        f"ms of CPU. Cells are ordered by the regret of {focus} in EMD, the worst first.",
+        f"ms of CPU; rises of the energy and refused windows are sums. "
+        f"Cells are ordered by the regret of {focus} in EMD, the worst first.",
         "",
         *_table(
             regret_rows(found),
@@ -185,6 +199,7 @@ def as_markdown(
                 **{name: _with_interval(row, name) for name in FIGURES if name != "ms"},
                 "1-cos": _two(extra[cell, row["solver"]]["1-cos"]),
                 "ms": f"{row['ms']:.0f}",
+                **{name: "-" if row[name] is None else str(row[name]) for name in TALLIES},
             }
             for row in mine
         ]

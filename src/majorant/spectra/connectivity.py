@@ -35,6 +35,7 @@ from majorant.imager.estimate import as_estimate, picked_rows
 from majorant.imager.imager import SourceImager
 from majorant.imager.inverse import Job
 from majorant.imaging.result import ImageSettings
+from majorant.randomness import takes_rng
 from majorant.registry import able
 from majorant.spectra.cross import checked_band
 from majorant.words import number, percent, written
@@ -248,6 +249,7 @@ class RegionLinks:
         }
 
 
+@takes_rng
 def connectivity(
     courses: RegionCourses,
     method: str,

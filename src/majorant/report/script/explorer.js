@@ -189,6 +189,7 @@ class Explorer {
     const peaks = this.data.peaks.map((p) => ({ time: p.time, label: String(p.rank) }));
     const make = (name, marks) => new Chart(this.part(name), this.times, this.data.clock, marks, seek);
     this.course = make("course", peaks);
+    this.part("field").parentNode.hidden = !this.data.field;
     if (!this.data.field) return;
     this.field = make("field", peaks.map((p) => ({ time: p.time })));
     const { recorded, unexplained } = this.data.field;
@@ -242,10 +243,10 @@ class Explorer {
       const rank = document.createElement("b");
       rank.textContent = String(peak.rank);
       button.append(rank, ` ${instant(peak.time, this.data.clock)}, ${peak.place}`);
-      if (peak.doubt) {
-        button.classList.add("doubted");
+      if (peak.doubt) button.classList.add("doubted");
+      if (peak.doubt || peak.note) {
         const why = document.createElement("small");
-        why.textContent = peak.doubt;
+        why.textContent = peak.doubt || peak.note;
         button.append(why);
       }
       button.addEventListener("click", () => {
