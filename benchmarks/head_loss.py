@@ -1,15 +1,21 @@
 """Where a wrong head loses, and what takes it back: `python -m benchmarks.head_loss OUT [n] [m]`.
 
-n heads of the bank's test part (skull, electrodes, cap and cortex unlike the believed ones), every
-fifth the believed one itself (``right``): m single vertices of each one's fine mesh are seen by 64
-electrodes at 10 dB over 15 samples, and imaged on 1,284 vertices: of the template as it stands, of
-the template with electrodes where they are (digitised with 2 mm of noise), of the head itself, and
-as the mean over either of the former and four heads drawn around it (training part); and, by
-sLORETA, on the head with one thing wrong at a time. Errors are distances of the strongest source
-from the truth.
+n heads of the bank's test part: of three, two have skull, electrodes, cap and cortex unlike the
+believed ones (``wrong``), one the cortex of the S1200 average beside (``S1200``, where its wheel is
+installed); every fifth is the believed one itself (``right``). m single vertices of each one's fine
+mesh are seen by 64 electrodes at 10 dB over 15 samples, and imaged on 1,284 vertices:
 
-Errors are kept in OUT as JSON, head by head, and a run goes on where it was; intervals are over
-heads.
+- ``template``: as it stands;
+- ``digitised``: with electrodes where they are, up to 2 mm of noise in every coordinate;
+- ``heads``: by the mean lead field over that head and 31 drawn around it (training part), their
+  skulls as likely as a recording of the head makes them (`majorant.head.skull`: 60 windows and
+  rest, learned from 44 recordings of the training part);
+- ``heads, weighed``: the same, weighed by what single places leave of the m windows;
+- ``all but ...``: on the head itself with one thing the template's;
+- ``own``: on the head itself.
+
+Errors are distances of the strongest source from the truth, kept in OUT as JSON, head by head; a
+run goes on where it was. Intervals are over heads.
 """
 
 from __future__ import annotations
@@ -19,37 +25,41 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from majorant import registry
 from majorant.forward.bank import DrawnHead, HeadBank, HeadSpread
 from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.forward.mesh import nearest_on_surface
+from majorant.forward.other_cortex import s1200_anatomy
 from majorant.forward.template_bank import template_bank
+from majorant.head.elsewhere import mean_over_heads
+from majorant.head.skull import Heard, calibrated, simulate_recording, skull_grid, smoothing
 from majorant.problem import MatrixOperator, Problem
 from majorant.solvers.loop import solve
 
 NOISE = 0.002
-SNR_DB, N_TIMES, N_BANK = 10.0, 15, 4
+SNR_DB, N_TIMES, N_BANK = 10.0, 15, 31
 SPREAD = HeadSpread(shapes=1)
 AROUND = HeadSpread(shapes=1, moved_mm=(0, 3), cap_deg=(0, 0))
 """Where electrodes were digitised."""
-LOOSE = {"fixed": 0.0, "loose": 0.2, "free": 1.0}
-HEADS = ("template", "digitised", "own")
-MEANS = ("mean", "digitised mean")
-WAYS: dict[tuple[str, str], tuple[str, ...]] = {
-    ("sloreta", "fixed"): ("template", "own"),
-    ("sloreta", "loose"): (*HEADS, *MEANS),
-    ("scan", "fixed"): ("template",),
-    ("scan", "free"): (*HEADS, *MEANS),
-    ("unfolded-sbl", "loose"): (*HEADS, "digitised mean"),
-    ("unfolded-sbl", "free"): ("template", "digitised"),
+N_LEARNED, N_WINDOWS = 44, 60
+SHARE = 10 ** (-SNR_DB / 10) / (1 + 10 ** (-SNR_DB / 10))
+SOLVERS: dict[str, tuple[str, float, dict[str, Any]]] = {
+    "sLORETA": ("sloreta", 0.2, {}),
+    "sLORETA, joint": ("sloreta", 0.2, {"joint": True}),
+    "auto (scan)": ("scan", 1.0, {}),
+    "unfolded SBL": ("unfolded-sbl", 0.2, {}),
 }
-SHIPPED = {"sloreta": "loose", "scan": "free", "unfolded-sbl": "loose"}
-"""How a solver treats the template's vertices unless told otherwise; a scan's loose is free."""
+"""Name, variance of tangential columns (a scan's loose is free) and options."""
+ORDER = ("template", "digitised", "heads", "heads, weighed", "own")
+THINGS = ("skull", "electrodes", "places", "normals", "folds")
+FOLDS = "all but folds"
 
 
 def cap(space: str = "ico3") -> HeadBank:
@@ -59,11 +69,11 @@ def cap(space: str = "ico3") -> HeadBank:
     return whole.pick([name for name, place in pairs if place[2] > -0.02][:64])
 
 
-def free(head: DrawnHead) -> Leadfield:
+def free(head: DrawnHead, index: np.ndarray | None = None) -> Leadfield:
     """The lead field of a head's vertices, columns along two tangents and the normal."""
     bank = head.bank
     seen = bank._seen(head.electrodes, head.skull, head.shape, head.spread)
-    index = bank._space.index.numpy()
+    index = bank._space.index.numpy() if index is None else index
     positions, normals = (part[index] for part in head.cortex)
     helper = np.where(np.abs(normals[:, [0]]) < 0.8, [[1.0, 0, 0]], [[0, 1.0, 0]])
     one = np.cross(normals, helper)
@@ -79,18 +89,16 @@ def plain(bank: HeadBank) -> DrawnHead:
     return replace(drawn, skull=bank.skull, deform=(0.0, 0.0), electrodes=bank.electrodes)
 
 
-def estimate(name: str, lead: Leadfield, loose: float, data: Tensor) -> Tensor:
-    """Estimates of unit norm, (n_samples, n_locations, n_orient, n_times)."""
+def strongest(name: str, lead: Leadfield, data: Tensor) -> np.ndarray:
+    """The strongest location of every sample."""
+    solver, loose, options = SOLVERS[name]
     rows = average_reference(lead.n_sensors)
-    if loose == 0.0:
-        lead = replace(lead, gain=lead.gain[:, 2::3], n_orient=1)
-    prior = None
-    if lead.n_orient == 3:
-        prior = torch.tensor([loose, loose, 1.0]).double().repeat(lead.n_locations)
+    prior = torch.tensor([loose, loose, 1.0]).double().repeat(lead.n_locations)
     operator = MatrixOperator(rows @ lead.gain, lead.n_orient, lead.geometry)
-    found = solve(Problem(operator, rows @ data, None, prior), registry.make(name)).estimate
-    found = found.double().unflatten(1, (lead.n_locations, lead.n_orient))
-    return found / found.flatten(1).norm(dim=1)[:, None, None, None].clamp_min(1e-300)
+    posed = Problem(operator, rows @ data, None, prior)
+    found = solve(posed, registry.make(solver, **options)).estimate
+    found = found.unflatten(1, (lead.n_locations, lead.n_orient))
+    return found.square().sum(dim=(2, 3)).argmax(dim=1).numpy()
 
 
 def simulated(head: DrawnHead, m: int, seed: int) -> tuple[np.ndarray, Tensor]:
@@ -108,86 +116,145 @@ def simulated(head: DrawnHead, m: int, seed: int) -> tuple[np.ndarray, Tensor]:
     return chosen, signal * (size[1] / size[0]) * 10 ** (SNR_DB / 20) + noise
 
 
-def wrong(truth: DrawnHead) -> Iterator[tuple[str, Leadfield]]:
+def missing(truth: DrawnHead) -> Iterator[tuple[str, Leadfield]]:
     """The head with one thing wrong at a time."""
     bank = truth.bank
     smooth = replace(truth, deform=(0.0, 0.0))
-    yield "the template's skull", free(replace(truth, skull=bank.skull))
-    yield "the template's electrodes", free(replace(truth, electrodes=bank.electrodes))
-    yield "the template's folds", free(smooth)
+    yield "skull", free(replace(truth, skull=bank.skull))
+    yield "electrodes", free(replace(truth, electrodes=bank.electrodes))
+    yield "folds", free(smooth)
     for name, cortex in (
-        ("the template's normals", (truth.cortex[0], smooth.cortex[1])),
-        ("the template's places", (smooth.cortex[0], truth.cortex[1])),
+        ("normals", (truth.cortex[0], smooth.cortex[1])),
+        ("places", (smooth.cortex[0], truth.cortex[1])),
     ):
         other = replace(truth)
         other.__dict__["cortex"] = cortex
         yield name, free(other)
 
 
-def run(bank: HeadBank, seed: int, m: int) -> dict[str, list[float]]:
-    """Errors of every way, mm, on one head."""
+def heard(bank: HeadBank, head: DrawnHead, key: int) -> Heard:
+    """What a simulated recording of a head says of its skull."""
+    if "grid" not in _MADE:
+        _MADE["grid"] = skull_grid(bank), smoothing(bank)
+    grid, mix = _MADE["grid"]
+    levels = np.full(N_WINDOWS, SNR_DB)
+    return simulate_recording(grid, head, mix, levels, 20, SHARE, key)
+
+
+_MADE: dict[str, Any] = {}
+"""Nine skulls of the believed head, once a run."""
+
+
+def learn(bank: HeadBank, folder: Path) -> list[Heard]:
+    """Recordings of the training part to learn from, kept in a file."""
+    path = folder / "learned.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    while len(lines) < N_LEARNED:
+        k = len(lines)
+        one = heard(bank, bank.draw(1, 77, split="train", start=k)[0], k)
+        parts = {"windows": one.windows.tolist(), "rest": one.rest.tolist(), "skull": one.skull}
+        lines.append(json.dumps(parts))
+        with path.open("a") as file:
+            file.write(lines[-1] + "\n")
+    rows = [json.loads(line) for line in lines[:N_LEARNED]]
+    return [Heard(np.array(row["windows"]), np.array(row["rest"]), row["skull"]) for row in rows]
+
+
+def kind_of(seed: int) -> str:
+    """Of which kind a head is."""
+    return "right" if seed % 5 == 4 else "S1200" if seed % 5 == 2 else "wrong"
+
+
+def run(bank: HeadBank, seed: int, m: int, learned: list[Heard]) -> dict[str, list[float]]:
+    """Errors of every solver on every head, mm."""
     rng, own = np.random.default_rng([seed, 23]), bank.anatomy
-    believed = plain(bank)
+    kind, believed, index = kind_of(seed), plain(bank), None
+    if kind == "S1200":
+        bank = bank.with_cortex(s1200_anatomy(own))
+        used = own.positions[bank._space.index.numpy()]
+        index = np.unique(KDTree(bank.true.positions).query(used)[1])
     truth = bank.draw(1, 5, split="test", spread=SPREAD, start=seed)[0]
-    truth = believed if seed % 5 == 4 else truth
+    truth = believed if kind == "right" else truth
     chosen, data = simulated(truth, m, seed)
+    true = bank.true.positions[chosen]
     near = truth.electrodes + NOISE * rng.standard_normal(truth.electrodes.shape)
     near = nearest_on_surface(near, own.scalp, own.scalp_faces)
-    heads = {
-        "template": free(believed),
-        "digitised": free(replace(believed, electrodes=near)),
-        "own": free(truth),
-    }
+    digitised = free(replace(believed, electrodes=near))
+    said = calibrated(learned).says(heard(bank, truth, 500_000 + seed))
     moved = HeadBank(own, bank.ch_names, near, space=bank.space)
-    drawn = {
-        "mean": [
-            heads["template"],
-            *(free(one) for one in bank.draw(N_BANK, seed, split="train", spread=SPREAD)),
-        ],
-        "digitised mean": [
-            heads["digitised"],
-            *(free(one) for one in moved.draw(N_BANK, seed, split="train", spread=AROUND)),
-        ],
-    }
-    places, out = heads["template"].positions.numpy(), {}
-
-    def note(key: str, found: Tensor) -> None:
-        best = found.square().sum(dim=(2, 3)).argmax(dim=1).numpy()
-        apart = np.linalg.norm(places[best] - own.positions[chosen], axis=1)
-        out[key] = (1e3 * apart).round(3).tolist()
-
-    for (solver, way), names in WAYS.items():
-        for name in names:
-            leads = drawn.get(name) or [heads[name]]
-            found = [estimate(solver, lead, LOOSE[way], data) for lead in leads]
-            note(f"{solver}, {way}: {name}", torch.stack(found).mean(dim=0))
-    for name, lead in wrong(truth):
-        note(f"sloreta, fixed: own but {name}", estimate("sloreta", lead, 0.0, data))
+    drawn = moved.iterate(N_BANK, seed, split="train", spread=said.weighted(AROUND))
+    others = tuple(free(one).gain for one in drawn)
+    leads = {"template": free(believed), "digitised": digitised}
+    for name, windows in (("heads", None), ("heads, weighed", data)):
+        mean = mean_over_heads(digitised, others, windows)
+        leads[name] = replace(digitised, gain=mean.gain)
+    places, out = dict.fromkeys(leads, leads["template"].positions.numpy()), {}
+    leads["own"] = _on_own(truth, index)
+    places["own"] = bank.true.positions[bank._space.index if index is None else index]
+    if kind == "wrong":
+        for name, lead in missing(truth):
+            leads[f"all but {name}"], places[f"all but {name}"] = lead, places["template"]
+    for solver in SOLVERS:
+        for name, lead in leads.items():
+            if name.startswith("all but") and name != FOLDS and solver != "auto (scan)":
+                continue
+            apart = np.linalg.norm(places[name][strongest(solver, lead, data)] - true, axis=1)
+            out[f"{solver}: {name}"] = (1e3 * apart).round(3).tolist()
     return out
+
+
+def _on_own(truth: DrawnHead, index: np.ndarray | None) -> Leadfield:
+    """The lead field of the head itself, with neighbours only where it has the template's."""
+    lead = free(truth, index)
+    if index is None:
+        return lead
+    n = len(index)
+    return Leadfield.from_arrays(
+        gain=lead.gain,
+        positions=truth.bank.true.positions[index],
+        normals=truth.bank.true.normals[index],
+        edges=_nearest(truth.bank.true.positions[index]),
+        hemisphere=truth.bank.true.hemisphere[index],
+        vertices=np.arange(n),
+        ch_names=list(lead.ch_names),
+        n_orient=3,
+        kind="vertices",
+        subject="S1200",
+    )
+
+
+def _nearest(positions: np.ndarray) -> np.ndarray:
+    """Each location with its six nearest, (n_edges, 2)."""
+    near = KDTree(positions).query(positions, 7)[1][:, 1:]
+    pairs = np.stack([np.repeat(np.arange(len(near)), 6), near.ravel()], axis=1)
+    return np.unique(np.sort(pairs, axis=1), axis=0)
 
 
 def tables(folder: Path) -> None:
     """Print the tables."""
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("head*.json"))]
-    for right in (False, True):
-        rows = [one["errors"] for one in found if one["right"] is right]
+    for kind in ("wrong", "S1200", "right"):
+        rows = [one["errors"] for one in found if one["kind"] == kind]
         if not rows:
             continue
-        n = sum(len(row["sloreta, fixed: own"]) for row in rows)
-        print(f"\n{'right' if right else 'wrong'} heads: {len(rows)}, {n} sources\n")
-        print("| solver, orientation: head | mean, mm | less than shipped (95 %) | of the cost |")
+        print(f"\n{kind}: {len(rows)} heads, {sum(len(row['sLORETA: own']) for row in rows)}\n")
+        print("| solver: head | mean error, mm | less than on the template (95 %) | of the cost |")
         print("|---|---|---|---|")
-        for key in rows[0]:
-            solver = key.split(",")[0]
-            names = (key, *(f"{solver}, {SHIPPED[solver]}: {h}" for h in ("template", "own")))
-            mine, base, own = (np.array([np.mean(row[k]) for row in rows]) for k in names)
-            gained, cost = base - mine, float((base - own).mean())
-            low, high = _interval(gained)
-            share = f"{100 * gained.mean() / cost:.0f} %" if cost > 0.5 else ""
-            print(
-                f"| {key} | {mine.mean():.1f} | {gained.mean():+.1f} ({low:+.1f} to {high:+.1f}) | "
-                f"{share} |"
-            )
+        for solver in SOLVERS:
+            rest = tuple(f"all but {name}" for name in THINGS)
+            for name in (*ORDER, *rest):
+                key = f"{solver}: {name}"
+                if key not in rows[0]:
+                    continue
+                keys = (key, f"{solver}: template", f"{solver}: own")
+                mine, base, own = (np.array([np.mean(row[k]) for row in rows]) for k in keys)
+                gained, cost = base - mine, float((base - own).mean())
+                low, high = _interval(gained)
+                share = f"{100 * gained.mean() / cost:.0f} %" if cost > 0.5 else ""
+                print(
+                    f"| {key} | {mine.mean():.1f} | {gained.mean():+.1f} ({low:+.1f} to "
+                    f"{high:+.1f}) | {share} |"
+                )
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
@@ -202,13 +269,15 @@ def main(folder: Path, n: int, m: int) -> None:
     """Image what is not there yet, then print."""
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
-    bank = None
+    bank, learned = None, []
     for seed in range(n):
         path = folder / f"head{seed:03d}.json"
         if not path.exists():
-            bank = bank or cap()
-            errors = run(bank, seed, m)
-            path.write_text(json.dumps({"right": seed % 5 == 4, "errors": errors}))
+            if bank is None:
+                bank = cap()
+                learned = learn(bank, folder)
+            errors = run(bank, seed, m, learned)
+            path.write_text(json.dumps({"kind": kind_of(seed), "errors": errors}))
             print(f"{seed + 1} of {n} heads", file=sys.stderr, flush=True)
     tables(folder)
 

@@ -127,6 +127,8 @@ def test_a_file_that_is_not_there_or_no_recording_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "there is no file" in fails(capsys, "image", tmp_path / "none.fif")
+    none = tmp_path / "none"
+    assert "there is no folder" in fails(capsys, "head", "nobody", "--subjects-dir", none)
     junk = tmp_path / "junk.fif"
     junk.write_bytes(os.urandom(400))
     assert "junk.fif" in fails(capsys, "image", junk)

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import mne
+import numpy as np
 import pytest
 
-from majorant.bids.cluster import outcomes
+from majorant.bids.cluster import outcomes, spread_over
 from majorant.bids.dataset import find_recordings, root_of
 from majorant.bids.derivatives import open_derivatives, standing
 from majorant.bids.page import render_group
@@ -71,6 +72,17 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         local_directory=str(folder),
     ) as cluster:
         yield cluster
+
+
+def test_calls_are_spread_over_a_cluster_in_their_order(scheduler: Any) -> None:
+    """What all calls share is sent once; without processes and cluster there is nothing to call."""
+    shared = np.arange(300_000.0)
+    with spread_over(1, None) as here:
+        assert here is None
+    with spread_over(1, scheduler.scheduler_address) as call:
+        assert call is not None
+        found = call(np.dot, [(shared, 2.0), (shared, 3.0)])
+    assert [float(one[-1]) for one in found] == [2 * shared[-1], 3 * shared[-1]]
 
 
 def study(root: Path, out: Path, head: Path, event: str | None = "loud") -> Study:

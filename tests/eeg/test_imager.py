@@ -242,6 +242,32 @@ def test_a_forward_is_the_lead_field_that_it_holds(sphere_forward: Any, loose: f
     assert lead.positions.numpy() == pytest.approx(places)
 
 
+def test_a_forward_of_electrodes_that_were_placed_anew_is_taken(evoked: Any) -> None:
+    listed = mne.channels.make_standard_montage("biosemi32").get_positions()["ch_pos"]
+    turn = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    turned = {name: turn @ np.asarray(place) for name, place in listed.items()}
+    montage = mne.channels.make_dig_montage(turned, coord_frame="head")
+    info = mne.create_info(list(turned), 250.0, "eeg", verbose="error").set_montage(montage)
+    made = SourceImager("mne", space="ico3").fit(info)
+    moved = [
+        a["loc"][:3] - b["loc"][:3] for a, b in zip(made.info_["chs"], info["chs"], strict=True)
+    ]
+    assert np.median(np.linalg.norm(moved, axis=1)) > 0.03
+    again = SourceImager("mne").fit(info, made.forward_)
+    assert any("as they are placed here" in note for note in again.notes_)
+    assert_equal(again.leadfield_.gain.numpy(), made.leadfield_.gain.numpy())
+    # Another cap is refused all the same.
+    other = {name: place[[2, 0, 1]] for name, place in turned.items()}
+    montage = mne.channels.make_dig_montage(other, coord_frame="head")
+    names = {name: f"X{k}" for k, name in enumerate(turned)}
+    strange = info.copy().set_montage(montage).rename_channels(names, verbose="error")
+    forward = made.forward_.copy()
+    mne.rename_channels(forward["info"], names, verbose="error")
+    forward["sol"]["row_names"] = list(names.values())
+    with pytest.raises(MajorantError, match="another subject or cap"):
+        SourceImager("mne").fit(strange, forward)
+
+
 def test_the_template_as_an_mne_forward_keeps_its_lead_field(template: Any) -> None:
     lead = leadfield_from_forward(template.forward)
     assert np.array_equal(lead.gain.numpy(), template.leadfield.gain.numpy())

@@ -1,4 +1,4 @@
-"""Estimates that are means over heads drawn around the template."""
+"""The mean lead field over heads drawn around the template, weighed by a recording."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from majorant.forward.bank import HeadSpread
 from majorant.forward.mesh import coarser_faces
 from majorant.forward.template_bank import template_anatomy
 from majorant.head import elsewhere
-from majorant.head.elsewhere import gains_elsewhere, spread_around
+from majorant.head.elsewhere import gains_elsewhere, mean_over_heads, spread_around
+from majorant.head.skull import SkullSaid
+from majorant.imager import fit
 from majorant.problem import MajorantError
 
 STILL = HeadSpread(
@@ -27,6 +29,7 @@ STILL = HeadSpread(
     turned_deg=(0, 0),
     shapes=1,
 )
+SAID = SkullSaid(0.009, 0.0075, 0.0108, told=True, spread=0.11, prior=0.33, n=40)
 
 
 @pytest.fixture(autouse=True)
@@ -72,31 +75,57 @@ def test_a_head_that_differs_in_nothing_is_the_believed_one(evoked: Any) -> None
     assert float((other - believed).norm() / believed.norm()) > 0.1
 
 
-def test_the_estimate_is_the_mean_over_heads_and_is_kept(evoked: Any, tmp_path: Path) -> None:
-    one = SourceImager("scan", space="ico3", loose=0.0, n_most=1).fit(evoked.info)
-    several = SourceImager("scan", space="ico3", loose=0.0, n_most=1, heads=3).fit(evoked.info)
-    assert any("means over 3 heads" in note for note in several.notes_)
+def test_the_head_of_a_recording_weighs_most(evoked: Any) -> None:
+    lead = SourceImager("sloreta", space="ico3").fit(evoked.info).leadfield_
+    own, generator = lead.gain, torch.Generator().manual_seed(0)
+    wrong = [
+        own + 0.5 * own.std() * torch.randn(own.shape, generator=generator).double()
+        for _ in range(3)
+    ]
+    chosen = torch.randint(own.shape[1], (20,), generator=generator)
+    course = torch.randn(20, 1, 12, generator=generator).double()
+    windows = own[:, chosen].mT[:, :, None] * course
+    windows = windows + 0.05 * windows.std() * torch.randn(windows.shape, generator=generator)
+    asked = mean_over_heads(lead, tuple(wrong), windows)
+    assert asked.weights[0] > 0.9
+    assert asked.effective < 1.3
+    torch.testing.assert_close(mean_over_heads(lead, tuple(wrong), 7.0 * windows).gain, asked.gain)
+    # The same windows twice are no second witness.
+    twice = mean_over_heads(lead, tuple(wrong), torch.cat([windows, windows]))
+    np.testing.assert_allclose(twice.weights, asked.weights)
+    unasked = mean_over_heads(lead, tuple(wrong), None)
+    assert np.array_equal(unasked.weights, np.full(4, 0.25))
+    torch.testing.assert_close(unasked.gain, torch.stack([own, *wrong]).mean(0))
+
+
+def test_any_solver_takes_the_mean_lead_field_and_keeps_it(
+    evoked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = SourceImager("sloreta", space="ico3").fit(evoked.info)
+    several = SourceImager("sloreta", space="ico3", heads=3).fit(evoked.info)
+    assert any("mean over 3 heads" in note and "all alike" in note for note in several.notes_)
+    assert several.skull_said_ is None
+    apart = several.leadfield_.gain - one.leadfield_.gain
+    assert 0.05 < float(apart.norm() / one.leadfield_.gain.norm()) < 0.6
     stc = several.apply(evoked)
-    assert several.certificate_.holds()
-    assert set(several.solution_.details["members"]) == {"believed head", "head 1", "head 2"}
-    assert not np.allclose(stc.data, one.apply(evoked).data, rtol=0.01, atol=0)
-    # Heads that are all the believed one give its direction.
-    own = one.leadfield_.gain
-    several.inverse.others = (own, own)
-    several.inverse._over_heads.clear()
-    same = several.solve(evoked).estimate
-    alone = one.solve(evoked).estimate
-    cosine = torch.nn.functional.cosine_similarity(same.flatten(), alone.flatten(), dim=0)
-    assert float(cosine) > 1 - 1e-6
     several.save(tmp_path / "heads.safetensors")
     again = SourceImager.load(tmp_path / "heads.safetensors")
     assert again.heads == 3
-    torch.testing.assert_close(again.solve(evoked).estimate, same)
+    np.testing.assert_allclose(again.apply(evoked).data, stc.data)
+    # Too few windows say nothing, and that is said.
+    short = SourceImager("sloreta", space="ico3", heads=2).fit(evoked)
+    assert any("not asked about the head: the recording has" in note for note in short.notes_)
+    monkeypatch.setattr(fit, "ask", lambda bank, windows, progress: SAID)
+    rng, info = np.random.default_rng(1), evoked.info
+    raw = mne.io.RawArray(1e-6 * rng.standard_normal((36, 1000)), info, verbose="error")
+    told = SourceImager("sloreta", space="ico3", heads=2).fit(info, recording=raw)
+    assert told.skull_said_ is SAID
+    assert any("as likely as the recording makes them" in note for note in told.notes_)
+    given = SourceImager("sloreta", space="ico3", heads=2, skull=0.01).fit(info, recording=raw)
+    assert given.skull_said_ is None
 
 
 def test_what_cannot_be_averaged_over_heads_is_refused(evoked: Any) -> None:
-    with pytest.raises(MajorantError, match="one matrix for all data"):
-        SourceImager("sloreta", heads=2).fit(evoked.info)
     with pytest.raises(MajorantError, match="whole number"):
         SourceImager("scan", heads=0).fit(evoked.info)
     imager = SourceImager("scan", space="ico3", loose=0.0).fit(evoked.info)

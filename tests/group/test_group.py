@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import mne
@@ -17,6 +20,7 @@ from majorant.atlas.gyri import gyri
 from majorant.bids.study import KIND
 from majorant.cli import app
 from majorant.group.load import StudyEstimates, load_study
+from majorant.group.morph import Morphs, write_spheres
 from majorant.group.run import GroupResult, analyse
 from majorant.group.statistics import adjacency, clusters, effects, t_values
 from majorant.group.write import save_group
@@ -130,7 +134,12 @@ def test_neighbours_are_those_of_the_mesh() -> None:
     assert (degree >= 5).all()
 
 
-def write_derivatives(folder: Path, both: StudyEstimates, plan: str = "one") -> Path:
+def write_derivatives(
+    folder: Path,
+    both: StudyEstimates,
+    plan: str = "one",
+    heads: Mapping[str, str] = MappingProxyType({}),
+) -> Path:
     for i, subject in enumerate(both.subjects):
         place = folder / f"sub-{subject}" / "eeg"
         place.mkdir(parents=True)
@@ -141,7 +150,8 @@ def write_derivatives(folder: Path, both: StudyEstimates, plan: str = "one") -> 
                 both.data[i, j].T, list(both.vertices), TIMES[0], 0.01, subject="fsaverage"
             )
             stc.save(place / f"{stem}_estimate", overwrite=True, verbose="error")
-            summary = {"solver": {"name": "dspm"}, "sources": {"subject": "fsaverage"}}
+            head = heads.get(subject, "fsaverage")
+            summary = {"solver": {"name": "dspm"}, "sources": {"subject": head}}
             (place / f"{stem}_summary.json").write_text(json.dumps(summary))
             (place / f"{stem}_report.html").write_text("page")
             files += [f"{stem}_{end}" for end in ("summary.json", "report.html")]
@@ -185,6 +195,66 @@ def test_derivatives_are_read_and_results_read_back(
     assert "face against house" in page
     assert "t over subjects" in page
     assert len(page) < 8_000_000
+    assert page.count('class="explorer"') == 3
+    assert "standard error over subjects" in page
+    (surface,) = re.findall(r'id="surface">(.*?)</script>', page)
+    assert json.loads(surface)["n"] == 10242
+
+
+def test_chunks_of_flips_are_one_set_wherever_they_are_made() -> None:
+    """Made elsewhere, in another order, they give the same p; in one chunk, nearly the same."""
+    ring = csr_array(np.roll(np.eye(40), 1, axis=1) + np.roll(np.eye(40), -1, axis=1))
+    data = np.random.default_rng(3).standard_normal((N, 4, 40))
+    data[:, 1:3, 10:14] += 0.9
+    calls: list[int] = []
+
+    def backwards(function: Any, arguments: Any) -> list[Any]:
+        calls.append(len(arguments))
+        return [function(*one) for one in arguments[::-1]][::-1]
+
+    here = clusters(data, ring, permutations=800)
+    there = clusters(data, ring, permutations=800, mapped=backwards)
+    assert calls == [4]
+    assert [(one.p, one.mass) for one in here] == [(one.p, one.mass) for one in there]
+    assert all(one.p >= 1 / 800 for one in here)
+    threshold = 3.1058  # t of 11 degrees of freedom at a two-sided p of 0.01
+    _, _, chance, _ = mne.stats.spatio_temporal_cluster_1samp_test(
+        data, threshold, 800, adjacency=ring.tocoo(), seed=1, out_type="indices", verbose="error"
+    )
+    assert len(chance) == len(here)
+    assert np.sort(chance)[0] == pytest.approx(here[0].p, abs=0.02)
+
+
+def test_estimates_on_a_cortex_of_their_own_are_carried_to_the_template(tmp_path: Path) -> None:
+    """A subject whose cortex is the template's, under another name: nothing may change."""
+    both = study(0, 2.5)
+    dense = np.random.default_rng(1).standard_normal((2 * 2562, len(TIMES)))
+    stc = mne.SourceEstimate(dense, [np.arange(2562)] * 2, TIMES[0], 0.01, subject="ann")
+    with pytest.raises(MajorantError, match="give --subjects-dir"):
+        Morphs(None)(stc, "ann")
+    folder = tmp_path / "subjects" / "ann" / "surf"
+    with pytest.raises(MajorantError, match=r"holds no lh\.sphere\.reg"):
+        Morphs(str(tmp_path / "subjects"))(stc, "ann")
+    write_spheres(folder)
+    found = Morphs(str(tmp_path / "subjects"))(stc, "ann")
+    assert [len(own) for own in found.vertices] == [2562, 2562]
+    assert np.corrcoef(found.data.ravel(), dense.ravel())[0, 1] > 0.999
+    # A whole study: one subject on a cortex of its own, which is said.
+    derivatives = write_derivatives(tmp_path / "majorant", wide(both), heads={"03": "ann"})
+    read = load_study(derivatives, ("face", "house"), subjects_dir=str(tmp_path / "subjects"))
+    assert read.morphed == ("03",)
+    assert read.data.shape[-1] == 2 * 2562
+    with pytest.raises(MajorantError, match="own cortex"):
+        load_study(derivatives, ("face",), subjects_dir=str(tmp_path / "nobody"))
+
+
+def wide(both: StudyEstimates) -> StudyEstimates:
+    """The first four subjects on ico4."""
+    data = np.repeat(both.data[:4, :, :, :1], 2 * 2562, axis=3)
+    used = np.arange(2562)
+    return StudyEstimates(
+        both.subjects[:4], both.conditions, data, TIMES, (used, used), both.unit, both.solver
+    )
 
 
 def test_what_does_not_fit_together_is_said(tmp_path: Path) -> None:

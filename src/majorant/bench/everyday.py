@@ -33,6 +33,7 @@ from majorant.bench.everyday_set import (
     to_regions,
 )
 from majorant.errors import MajorantError
+from majorant.extras import needed
 from majorant.metrics.everyday import Judge
 from majorant.randomness import takes_rng
 from majorant.simulate.everyday.parts import Part
@@ -117,9 +118,10 @@ def run_everyday(
     Raises
     ------
     MajorantError
-        If a solver is unknown, or the folder holds another run.
+        If a solver is unknown, the folder holds another run, or POT is not installed.
     """
     names = doors.known(solvers)
+    needed("ot")
     _begin(out, plan)
     pieces = list(_pieces(plan, names))
     done = {_key(line) for line in _lines(out)}

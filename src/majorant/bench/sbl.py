@@ -18,6 +18,7 @@ from majorant.bench.sbl_figures import DRAWN
 from majorant.bench.sbl_meg import meg_heads
 from majorant.bench.sbl_methods import LARGER, MODES, best_steps
 from majorant.bench.sbl_points import Point, SparseBench
+from majorant.extras import needed
 from majorant.forward.leadfield import Leadfield
 from majorant.head import sparse as sbl_heads
 from majorant.learned.unfolded import Mode
@@ -71,8 +72,9 @@ def run_sbl(
     Raises
     ------
     MajorantError
-        If the figure is unknown or nothing can be written.
+        If the figure is unknown, nothing can be written, or POT is not installed.
     """
+    needed("ot")
     if figure not in (*FIGURES, "all") or n < 2:
         raise MajorantError(
             f"figure {figure!r} with {n} samples was asked for; choose one of "

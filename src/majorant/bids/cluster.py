@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from majorant.bids.dataset import Item
 from majorant.bids.study import RecordingOutcome, Study, image_item
 from majorant.errors import MajorantError
 
-__all__ = ["outcomes"]
+__all__ = ["outcomes", "spread_over"]
 
+LARGE = 1_000_000
+"""Bytes from which on an argument is sent to the workers once, for all calls."""
 PATIENCE = 10.0
 """Seconds to find a scheduler."""
 
@@ -45,18 +47,70 @@ def outcomes(
         for item in items:
             yield image_item(item, study)
         return
-    try:
-        from distributed import as_completed
-    except ModuleNotFoundError as error:
-        raise MajorantError(
-            "several processes need dask, which is not installed: pip install 'majorant[cluster]'"
-        ) from error
+    _dask()
+    from distributed import as_completed
+
     with ExitStack() as stack:
         client = _client(stack, min(jobs, len(items)), address)
         # Impure: the same recording given again is to be imaged again.
         futures = {client.submit(image_item, item, study, pure=False): item for item in items}
         for future in as_completed(futures, raise_errors=False):
             yield _ended(future, futures[future])
+
+
+@contextmanager
+def spread_over(jobs: int = 1, address: str | None = None) -> Iterator[Callable[..., Any] | None]:
+    """Provide what calls a function with each of some arguments at once; None where it is one job.
+
+    Parameters
+    ----------
+    jobs : int
+        Local processes.
+    address : str or None
+        Of a dask scheduler, in place of local processes.
+
+    Yields
+    ------
+    callable or None
+        Takes a function and a sequence of tuples of arguments, and returns the results in order.
+
+    Raises
+    ------
+    MajorantError
+        If dask is missing, or there is no scheduler at the address.
+    """
+    if address is None and jobs <= 1:
+        yield None
+        return
+    _dask()
+    with ExitStack() as stack:
+        client = _client(stack, jobs, address)
+
+        def call(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+            # What all calls share, such as the data, travels once.
+            sent = {id(one): client.scatter(one) for own in arguments for one in own if _large(one)}
+            return client.gather(
+                [
+                    client.submit(function, *(sent.get(id(one), one) for one in own), pure=False)
+                    for own in arguments
+                ]
+            )
+
+        yield call
+
+
+def _large(value: Any) -> bool:
+    return getattr(value, "nbytes", 0) > LARGE
+
+
+def _dask() -> None:
+    """Refuse to go on without dask."""
+    try:
+        import distributed  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MajorantError(
+            "several processes need dask, which is not installed: pip install 'majorant[cluster]'"
+        ) from error
 
 
 def _client(stack: ExitStack, jobs: int, address: str | None) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 from majorant.errors import MajorantError
 from majorant.registry import spec
 
-__all__ = ["check_all", "check_words", "known_solver", "known_solvers", "there"]
+__all__ = ["check_all", "check_words", "folder_there", "known_solver", "known_solvers", "there"]
 
 LONGEST = 255
 """Bytes of a name that file systems take."""
@@ -86,7 +86,16 @@ def _check_path(value: str | Path, option: str) -> None:
 
 
 def there(path: Path | None) -> Path | None:
-    """Refuse a file or folder that is not there; one that stands for many is looked for later."""
+    """Refuse a file that is not there; one that stands for many is looked for later."""
+    return _there(path, "file")
+
+
+def folder_there(path: Path | None) -> Path | None:
+    """Refuse a folder that is not there."""
+    return _there(path, "folder")
+
+
+def _there(path: Path | None, what: str) -> Path | None:
     if path is None or "{" in str(path):
         return path
     try:
@@ -95,7 +104,7 @@ def there(path: Path | None) -> Path | None:
         # Said in full once everything is read, with the option that gave it.
         return path
     if not found:
-        raise MajorantError(f"there is no file {path}; check the path")
+        raise MajorantError(f"there is no {what} {path}; check the path")
     return path
 
 

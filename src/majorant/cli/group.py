@@ -37,6 +37,16 @@ def group(
     ] = 0.01,
     permutations: Annotated[int, typer.Option(help="Sign flips.", rich_help_panel=SOURCES)] = 1000,
     seed: Annotated[int, typer.Option(help="Of the sign flips.", rich_help_panel=RARE)] = 0,
+    subjects_dir: own.SubjectsDir = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Local processes for the flips.", rich_help_panel=RARE)
+    ] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="A dask cluster in place of --jobs.", rich_help_panel=RARE
+        ),
+    ] = None,
     output: own.Folder = Path("out/group"),
     overwrite: own.Overwrite = False,
     quiet: own.Quiet = False,
@@ -49,6 +59,7 @@ def group(
     majorant group derivatives/majorant --condition face --tmin -0.1 --tmax 0.4
     """
     from majorant.atlas.read import read_atlas
+    from majorant.bids.cluster import spread_over
     from majorant.files.output import check_output
     from majorant.group.load import load_study
     from majorant.group.run import analyse
@@ -58,12 +69,17 @@ def group(
     voice, named = Voice(quiet), read_atlas(atlas)
     with timed() as seconds:
         voice.step("Reading estimates")
-        study = load_study(folder, condition or (), tmin, tmax)
+        study = load_study(folder, condition or (), tmin, tmax, subjects_dir and str(subjects_dir))
         voice.say(f"{len(study.subjects)} subjects, {' and '.join(study.conditions)}.")
         if study.left_out:
             voice.say(f"Left out, without all conditions: {', '.join(study.left_out)}.")
+        if study.morphed:
+            voice.say(f"Carried from their own cortex to fsaverage: {', '.join(study.morphed)}.")
         voice.step(f"Flipping signs {permutations} times")
-        result = analyse(study, named, level=level, permutations=permutations, seed=seed)
+        with spread_over(jobs, dask) as mapped:
+            result = analyse(
+                study, named, level=level, permutations=permutations, seed=seed, mapped=mapped
+            )
         save_group(result, output, overwrite=overwrite)
     found = {**result.summary(), "out": str(output)}
     if not deliver(found, json) and not quiet:

@@ -100,16 +100,7 @@ def _of_recording(file: Path, montage: str | None, json: str | None) -> None:
     voice = Voice(quiet=False)
     voice.step(f"Reading {file.name}")
     said = skull_of(file, montage, account=Account(voice.say), progress=voice.say)
-    document = {
-        "skull_conductivity": said.skull if said.told else None,
-        "interval": [said.low, said.high],
-        "told": said.told,
-        "spread": said.spread,
-        "prior": said.prior,
-        "simulated": said.n,
-        "sentence": said.sentence(),
-    }
-    if not deliver(document, json):
+    if not deliver(said.document(), json):
         typer.echo(said.sentence())
 
 

@@ -20,6 +20,7 @@ from majorant.cli.records import spread
 from majorant.cli.typed import shared
 from majorant.cli.voice import Voice
 from majorant.errors import MajorantError
+from majorant.extras import needed
 
 if TYPE_CHECKING:
     from majorant.imaging.result import ImageSettings
@@ -142,6 +143,8 @@ def _check(
             raise MajorantError("--bids images a data set; leave the recording or --demo out")
         if contrast is not None:
             raise MajorantError("--contrast is of one recording; leave it out with --bids")
+        if raw:
+            needed("zarr")
         return
     if selection != Selection():
         raise MajorantError("--task, --subjects, --jobs and --dask belong to --bids; give its root")
@@ -157,6 +160,8 @@ def _check(
         )
     if raw and file is None:
         raise MajorantError("--raw images a recording, and --demo is none; name a file")
+    if raw:
+        needed("zarr")
 
 
 def _folder(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from majorant.cli.given import known_solver, known_solvers, there
+from majorant.cli.given import folder_there, known_solver, known_solvers, there
 from majorant.cli.screen import RARE, complete_solvers
 from majorant.errors import MajorantError
 from majorant.registry import SOLVERS
@@ -189,7 +189,10 @@ Age = Annotated[
 Heads = Annotated[
     int,
     typer.Option(
-        min=1, max=32, help="Average over so many, drawn around the template.", rich_help_panel=RARE
+        min=1,
+        max=64,
+        help="Average the lead field over so many heads around the template.",
+        rich_help_panel=RARE,
     ),
 ]
 Subject = Annotated[
@@ -198,7 +201,9 @@ Subject = Annotated[
 SubjectsDir = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of the subjects; default: SUBJECTS_DIR.", callback=there, rich_help_panel=RARE
+        help="Folder of the subjects; default: SUBJECTS_DIR.",
+        callback=folder_there,
+        rich_help_panel=RARE,
     ),
 ]
 Trans = Annotated[

@@ -196,6 +196,17 @@ def _child(e: Observed) -> str | None:
     return text
 
 
+def _skull(e: Observed) -> str | None:
+    if e.heads == 1 or (e.skull is not None and e.skull.told):
+        return None
+    if e.skull is not None:
+        return f"{e.skull.sentence()} The heads of the average have skulls of any kind."
+    return (
+        "What this recording says about the skull is not known (see the decisions): the heads of "
+        "the average have skulls of any kind."
+    )
+
+
 def _far(e: Observed) -> str | None:
     if not e.peaks or e.alignment is None:
         return None
@@ -257,6 +268,7 @@ CHECKS: Sequence[Check] = (
     _electrodes,
     _small,
     _child,
+    _skull,
     _far,
     _rival,
     _fixed,

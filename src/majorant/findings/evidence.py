@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from majorant.findings.facts import Peak, Uncertainty
 from majorant.forward.electrodes import Alignment
+from majorant.head.skull import SkullSaid
 from majorant.problem import Certificate, Status
 from majorant.recording.prepare import Prepared
 from majorant.words import clock, mni, written
@@ -98,6 +99,10 @@ class Observed:
         where the solver is not linear.
     window : bool
         Whether the times are a window around something; False for instants of a long recording.
+    heads : int
+        Over which the lead field is averaged.
+    skull : SkullSaid or None
+        What the recording says about the skull, where it was asked.
     settings : CautionSettings
     """
 
@@ -117,6 +122,8 @@ class Observed:
     strongest: float = 0.0
     leaked: tuple[tuple[float, int], ...] = ()
     window: bool = True
+    heads: int = 1
+    skull: SkullSaid | None = None
     settings: CautionSettings = field(default_factory=CautionSettings)
 
     def sample(self, time: float) -> int:

@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 
 from majorant.bids.study import read_record
 from majorant.errors import MajorantError, nearest
+from majorant.group.morph import Morphs
+from majorant.head.find import subjects_folder
 from majorant.memory import fits
 
 __all__ = ["StudyEstimates", "load_study"]
 
-Found = dict[str, dict[str, list[Path]]]
+TEMPLATE = "fsaverage"
+
+Found = dict[str, dict[str, list[tuple[Path, str]]]]
+"""By subject and condition: estimates, and whose cortex each is on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +42,8 @@ class StudyEstimates:
     unit, solver : str
     left_out : tuple of str
         Subjects without all conditions.
+    morphed : tuple of str
+        Subjects whose estimates were carried from their own cortex to the template.
     """
 
     subjects: tuple[str, ...]
@@ -47,6 +54,7 @@ class StudyEstimates:
     unit: str
     solver: str
     left_out: tuple[str, ...] = ()
+    morphed: tuple[str, ...] = ()
 
 
 def load_study(
@@ -54,6 +62,7 @@ def load_study(
     conditions: Sequence[str] = (),
     tmin: float | None = None,
     tmax: float | None = None,
+    subjects_dir: str | None = None,
 ) -> StudyEstimates:
     """Read the estimates of a study.
 
@@ -65,14 +74,15 @@ def load_study(
         Labels of the estimates; all that every subject has where there are none.
     tmin, tmax : float, optional
         Window, s.
+    subjects_dir : str, optional
+        FreeSurfer's subjects, for estimates on a cortex of their own; MNE's SUBJECTS_DIR by
+        default.
 
     Raises
     ------
     MajorantError
         If there are no estimates of that kind, or they do not fit together.
     """
-    import mne
-
     found, unit, solver = _found(folder)
     known = sorted({label for own in found.values() for label in own})
     chosen = list(conditions) or [c for c in known if all(c in own for own in found.values())]
@@ -94,10 +104,11 @@ def load_study(
         )
     rows: list[list[NDArray[np.float64]]] = []
     first: Any = None
+    morphs = Morphs(subjects_folder(subjects_dir))
     for subject in kept:
         row = []
         for name in chosen:
-            each: list[Any] = [mne.read_source_estimate(p) for p in found[subject][name]]
+            each = [_read(place, head, morphs) for place, head in found[subject][name]]
             for stc in each:
                 stc.crop(tmin, tmax)
                 first = first or stc
@@ -118,7 +129,20 @@ def load_study(
         unit,
         solver,
         tuple(subject for subject in found if subject not in kept),
+        tuple(
+            subject
+            for subject in kept
+            if any(head != TEMPLATE for name in chosen for _, head in found[subject][name])
+        ),
     )
+
+
+def _read(place: Path, head: str, morphs: Morphs) -> Any:
+    """Read an estimate, and carry it to the template where it is on another cortex."""
+    import mne
+
+    stc = mne.read_source_estimate(place)
+    return stc if head == TEMPLATE else morphs(stc, head)
 
 
 def _found(folder: Path) -> tuple[Found, str, str]:
@@ -134,11 +158,12 @@ def _found(folder: Path) -> tuple[Found, str, str]:
         for entry in record["estimates"]:
             stem = path.with_name(entry["report"].removesuffix("_report.html"))
             summary = json.loads(stem.with_name(f"{stem.name}_summary.json").read_text("utf-8"))
-            kinds.add((entry["unit"], summary["solver"]["name"], summary["sources"]["subject"]))
+            kinds.add((entry["unit"], summary["solver"]["name"]))
             place = stem.with_name(f"{stem.name}_estimate")
             if place.with_name(f"{place.name}-lh.stc").is_file():
                 own = found.setdefault(subject[1], {})
-                own.setdefault(entry["label"], []).append(place)
+                head = str(summary["sources"]["subject"])
+                own.setdefault(entry["label"], []).append((place, head))
     if not found:
         raise MajorantError(
             f"{folder} holds no estimates on the cortex; give the folder 'majorant' that `majorant "
@@ -149,12 +174,7 @@ def _found(folder: Path) -> tuple[Found, str, str]:
             f"the estimates in {folder} were made with {max(len(plans), len(kinds))} different "
             "settings; image the data set into one folder with one command"
         )
-    unit, solver, head = kinds.pop()
-    if head != "fsaverage":
-        raise MajorantError(
-            f"the estimates are of the head {head!r}; a group needs the same vertices, so image on "
-            "the template, or morph them to fsaverage first"
-        )
+    unit, solver = kinds.pop()
     return found, unit, solver
 
 

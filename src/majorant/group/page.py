@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
+from majorant.forward.surfaces import Surfaces
 from majorant.forward.template import template_surfaces
+from majorant.group.explore import explorers
 from majorant.group.run import GroupResult
 from majorant.group.statistics import t_values
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, ramp
@@ -33,10 +35,15 @@ def render(result: GroupResult) -> str:
         f"{1e3 * study.times[-1]:.0f} ms; {result.permutations} permutations."
     )
     head = opening(title, "Group", result.headline, also)
-    return framed(title, head, [_map(result), _clusters(result), _regions(result)])
+    surfaces = template_surfaces()
+    explored = explorers(result, surfaces)
+    parts = [_map(result, surfaces), _clusters(result), _regions(result), _subjects(result)]
+    if explored is None:
+        return framed(title, head, parts)
+    return framed(title, head, [explored, *parts], surfaces)
 
 
-def _map(result: GroupResult) -> Section:
+def _map(result: GroupResult, surfaces: Surfaces) -> Section:
     """The largest t of every vertex within the clusters that stand out, on the cortex."""
     n = sum(map(len, result.study.vertices))
     shown = np.zeros(n)
@@ -50,7 +57,6 @@ def _map(result: GroupResult) -> Section:
     if not np.any(shown):
         text = "No cluster stands out (p < 0.05), so there is nothing to draw."
         return Section("map", "On the cortex", paragraphs(text))
-    surfaces = template_surfaces()
     cortex, largest = Cortex(surfaces, HEIGHT), float(np.abs(shown).max())
     values = np.full((2, surfaces.pial.shape[1], 1), np.nan)
     start = 0
@@ -115,3 +121,15 @@ def _regions(result: GroupResult) -> Section:
         "interval by the noncentral t distribution. values.csv has every subject's numbers."
     )
     return Section("effects", "By region", table(heads, rows, caption, (1, 2, 3, 4, 5)))
+
+
+def _subjects(result: GroupResult) -> Section:
+    """Who is in it, who is not, and who was carried over from another cortex."""
+    study = result.study
+    pairs = [("Subjects", ", ".join(study.subjects))]
+    if study.left_out:
+        pairs.append(("Left out, without all conditions", ", ".join(study.left_out)))
+    if study.morphed:
+        carried = f"{', '.join(study.morphed)}, along FreeSurfer’s registered spheres"
+        pairs.append(("Carried from their own cortex to fsaverage", carried))
+    return Section("subjects", "Who is in it", table(("", ""), pairs, "", kind="pairs full"))

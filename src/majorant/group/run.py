@@ -15,7 +15,7 @@ from majorant.errors import MajorantError
 from majorant.forward.cortex import mni305_to_mni152
 from majorant.forward.template import template_surfaces
 from majorant.group.load import StudyEstimates
-from majorant.group.statistics import Cluster, Effect, adjacency, clusters, effects
+from majorant.group.statistics import Cluster, Effect, Mapped, adjacency, clusters, effects
 from majorant.randomness import takes_rng
 from majorant.words import written
 
@@ -121,6 +121,7 @@ class GroupResult:
             "contrast": self.contrast,
             "subjects": list(study.subjects),
             "left_out": list(study.left_out),
+            "morphed": list(study.morphed),
             "conditions": list(study.conditions),
             "solver": study.solver,
             "unit": study.unit,
@@ -142,6 +143,7 @@ def analyse(
     level: float = 0.01,
     permutations: int = 1000,
     seed: int = 0,
+    mapped: Mapped | None = None,
 ) -> GroupResult:
     """Test two conditions against each other, or one against its own baseline.
 
@@ -151,7 +153,7 @@ def analyse(
         The first condition is tested against the second; alone, against its mean before 0 s.
     atlas : Atlas
         On fsaverage.
-    level, permutations, seed
+    level, permutations, seed, mapped
         As of :func:`majorant.group.statistics.clusters`.
 
     Raises
@@ -186,8 +188,9 @@ def analyse(
     values = np.stack([means[..., own].mean(-1) for own in members], axis=-1)
     own = np.stack([difference.mean(1)[:, rows].mean(-1) for rows in members], axis=-1)
     found = clusters(
-        difference, adjacency(study.vertices), level=level, permutations=permutations, seed=seed
-    )
+        difference, adjacency(study.vertices), level=level, permutations=permutations, seed=seed,
+        mapped=mapped,
+    )  # fmt: skip
     shift = int(window.argmax())
     found = [
         replace(one, times=one.times + shift, peak=(one.peak[0] + shift, one.peak[1]))

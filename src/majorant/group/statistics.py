@@ -9,7 +9,7 @@ Draschkow 2019, doi:10.1111/psyp.13335).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,8 @@ from majorant.randomness import takes_rng
 
 __all__ = ["Cluster", "Effect", "adjacency", "clusters", "effects", "t_values"]
 
+CHUNK = 250
+"""Permutations that are made at once."""
 HIGHEST = 1e6
 """Effect size up to which an interval is sought."""
 
@@ -110,6 +112,10 @@ def t_values(difference: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(difference.mean(axis=0), spread, out=np.zeros_like(spread), where=spread > 0)
 
 
+Mapped = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]]], Sequence[Any]]
+"""Calls a function with each of some arguments, here or on a cluster, in their order."""
+
+
 @takes_rng
 def clusters(
     difference: NDArray[np.float64],
@@ -118,6 +124,7 @@ def clusters(
     level: float = 0.01,
     permutations: int = 1000,
     seed: int = 0,
+    mapped: Mapped | None = None,
 ) -> list[Cluster]:
     """Find clusters over space and time, the most significant first.
 
@@ -129,36 +136,37 @@ def clusters(
         Two-sided p of a single point above which it takes no part in a cluster. It sets what kind
         of effect is seen best, and not how often a null effect is called one.
     permutations : int
+        Made in chunks of 250, each with a seed of its own, so that the result does not depend on
+        where they are made.
     seed : int
+    mapped : callable, optional
+        Makes the chunks, at once where it can; None makes them here, one after the other.
 
     Raises
     ------
     MajorantError
         If level or permutations make no sense.
     """
-    from mne.stats import spatio_temporal_cluster_1samp_test
-    from mne.utils import use_log_level
-
     if not 0 < level < 1 or permutations < 100:
         raise MajorantError(
             f"the level is {level:g} and there are {permutations} permutations; expected a level "
             "between 0 and 1 and 100 permutations or more"
         )
     threshold = float(student.isf(level / 2, len(difference) - 1))
-    whole: Any = {"buffer_size": None}
-    with use_log_level("error"):
-        t, found, p, _ = spatio_temporal_cluster_1samp_test(
-            difference,
-            threshold=threshold,
-            n_permutations=permutations,
-            adjacency=neighbours.tocoo(),
-            seed=seed,
-            out_type="indices",
-            **whole,
-        )
+    # Few subjects allow fewer flips than were asked for: all are made then, at once.
+    sizes = [permutations] if 2 ** (len(difference) - 1) <= permutations else _chunks(permutations)
+    seeds = np.random.SeedSequence(seed).generate_state(len(sizes)).tolist()
+    jobs = [
+        (difference, neighbours, threshold, n, own) for n, own in zip(sizes, seeds, strict=True)
+    ]
+    parts = [_flipped(*job) for job in jobs] if mapped is None else mapped(_flipped, jobs)
+    t, found, _ = parts[0]
+    # The first of every chunk is the study as it is.
+    largest = np.concatenate([parts[0][2], *(part[2][1:] for part in parts[1:])])
     made = []
-    for (samples, rows), chance in zip(found, p, strict=True):
+    for samples, rows in found:
         own = t[samples, rows]
+        chance = np.mean(largest >= abs(own.sum()) * (1 - 1e-9))
         best = int(np.abs(own).argmax())
         made.append(
             Cluster(
@@ -171,6 +179,40 @@ def clusters(
             )
         )
     return sorted(made, key=lambda one: (one.p, -abs(one.mass)))
+
+
+def _chunks(permutations: int) -> list[int]:
+    """Sizes of chunks, each with the study as it is for one of its permutations."""
+    rest, sizes = permutations - 1, []
+    while rest > 0:
+        sizes.append(min(CHUNK, rest) + 1)
+        rest -= CHUNK
+    return sizes
+
+
+def _flipped(
+    difference: NDArray[np.float64],
+    neighbours: csr_array,
+    threshold: float,
+    permutations: int,
+    seed: int,
+) -> tuple[NDArray[np.float64], list[Any], NDArray[np.float64]]:
+    """t values, clusters, and the largest mass under every flip, that of the study first."""
+    from mne.stats import spatio_temporal_cluster_1samp_test
+    from mne.utils import use_log_level
+
+    whole: Any = {"buffer_size": None}
+    with use_log_level("error"):
+        t, found, _, largest = spatio_temporal_cluster_1samp_test(
+            difference,
+            threshold=threshold,
+            n_permutations=permutations,
+            adjacency=neighbours.tocoo(),
+            seed=seed,
+            out_type="indices",
+            **whole,
+        )
+    return t, found, np.abs(np.asarray(largest))
 
 
 def effects(values: NDArray[np.float64], names: Sequence[str]) -> list[Effect]:

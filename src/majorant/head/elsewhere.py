@@ -1,35 +1,71 @@
-"""Lead fields of heads around the believed one, in the columns of its source model.
+"""The mean lead field over heads around the believed one, weighed by a recording.
 
 Nobody has the template's head. Heads drawn around it (`majorant.forward.bank`: another skull,
-electrodes elsewhere, another cortex) see the same sources otherwise; an estimate that is the mean
-over some of them (`majorant.solvers.mean`) does not hang on one of them being right. The axes of a
-location's columns turn with its cortex, as under a warp.
+electrodes elsewhere, another cortex) see the same sources otherwise, and what is expected of a
+source is the mean over them. It is a lead field like any other: every solver takes it, with
+whatever it promises. The axes of a location's columns turn with its cortex, as under a warp.
+
+Heads are weighed by the recording: the likelihood of one, its noise unknown, is ``l^(-n/2)`` for a
+window of which the best location leaves the share l, n electrodes less one. One head is behind all
+windows, and what it leaves is mostly its own error, the same in all: they count as one, whose
+likelihood is their geometric mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from majorant.forward.bank import BELIEVED_SKULL, DrawnHead, HeadBank, HeadSpread
 from majorant.forward.bem import SKULLS
 from majorant.forward.deform import rotation_between
+from majorant.forward.leadfield import Leadfield, average_reference
 from majorant.forward.shells import thicker
 from majorant.forward.template_bank import template_anatomy
 from majorant.head.model import SourceModel
+from majorant.head.skull import left_by_best, principal
 from majorant.problem import MajorantError
 
-__all__ = ["MOST", "gains_elsewhere", "spread_around", "template_heads_around"]
+__all__ = [
+    "MOST",
+    "HeadsAround",
+    "gains_elsewhere",
+    "mean_over_heads",
+    "spread_around",
+    "template_heads_around",
+]
 
-MOST = 32
-"""Heads at most; each costs a lead field and a solution."""
+MOST = 64
+"""Heads at most; each costs a lead field."""
 SEED = 2003
 Progress = Callable[[str], None] | None
+
+
+@dataclass(frozen=True, eq=False)
+class HeadsAround:
+    """The mean lead field over heads.
+
+    Attributes
+    ----------
+    gain : Tensor, shape (n_channels, n_columns), float64
+        V/(A m).
+    weights : array, shape (n_heads,)
+        Of the believed head and the drawn ones, of sum 1.
+    """
+
+    gain: Tensor
+    weights: NDArray[np.float64]
+
+    @property
+    def effective(self) -> float:
+        """How many heads that count alike would be averaged as well."""
+        return float(1.0 / (self.weights**2).sum())
 
 
 def template_heads_around(
@@ -117,6 +153,38 @@ def gains_elsewhere(
     own = own.in_space("regions") if regions else own
     drawn = own.iterate(n, SEED, split="train", spread=spread)
     return tuple(head.leadfield.gain if regions else _columns(head, model) for head in drawn)
+
+
+def mean_over_heads(
+    believed: Leadfield, others: tuple[Tensor, ...], windows: Tensor | None
+) -> HeadsAround:
+    """Average the lead fields of the believed head and of others.
+
+    Parameters
+    ----------
+    believed : Leadfield
+    others : tuple of Tensor, shape (n_channels, n_columns)
+        Of other heads, at its size.
+    windows : Tensor or None, shape (n_windows, n_channels, n_times)
+        Of the recording, any unit; None weighs all alike.
+    """
+    gains = (believed.gain, *others)
+    weights = np.full(len(gains), 1.0 / len(gains))
+    if windows is not None:
+        rows = average_reference(len(gains[0]))
+        parts, n_orient = principal(rows @ windows.to(rows)), believed.n_orient
+        left = [left_by_best(_bases(rows @ gain, n_orient), parts) for gain in gains]
+        score = -0.5 * len(rows) * torch.stack(left).double().log().mean(dim=1)
+        weights = torch.softmax(score, dim=0).numpy()
+    mean = torch.zeros_like(gains[0])
+    for weight, gain in zip(weights.tolist(), gains, strict=True):
+        mean += weight * gain
+    return HeadsAround(mean, weights)
+
+
+def _bases(gain: Tensor, n_orient: int) -> Tensor:
+    """Orthonormal topographies of every location, (n_locations, n_orient, n_rows), float32."""
+    return torch.linalg.qr(gain.T.unflatten(0, (-1, n_orient)).mT).Q.mT.float()
 
 
 def _columns(head: DrawnHead, model: SourceModel) -> Tensor:

@@ -43,6 +43,8 @@ __all__ = [
     "SkullSaid",
     "calibrated",
     "hear",
+    "left_by_best",
+    "principal",
     "simulate_recording",
     "skull_grid",
     "smoothing",
@@ -134,6 +136,24 @@ class SkullSaid:
             "was learned from."
         )
 
+    def short(self) -> str:
+        """Say it in a few words."""
+        if not self.told:
+            return "it cannot be told"
+        return f"{self.skull:.4f} S/m ({self.low:.4f} to {self.high:.4f}, 90 %)"
+
+    def document(self) -> dict[str, Any]:
+        """Say it as plain values, ready for JSON."""
+        return {
+            "skull_conductivity": self.skull if self.told else None,
+            "interval": [self.low, self.high],
+            "told": self.told,
+            "spread": self.spread,
+            "prior": self.prior,
+            "simulated": self.n,
+            "sentence": self.sentence(),
+        }
+
     def weights(self, skulls: Sequence[float]) -> NDArray[np.float64]:
         """Weights of heads with some skulls, of sum 1: their average, rather than a choice.
 
@@ -191,23 +211,41 @@ def hear(grid: SkullGrid, windows: Tensor, moment: Tensor, noise: float) -> Hear
     noise : float
         Share of noise in it, 0 to 1.
     """
-    parts = torch.linalg.svd(grid.rows @ windows, full_matrices=False)
-    kept = parts.U[:, :, :KEPT] * parts.S[:, None, :KEPT]
-    kept = kept / parts.S.norm(dim=1)[:, None, None]
-    flat = kept.permute(1, 0, 2).flatten(1).float()
+    parts = principal(grid.rows @ windows)
     n, rest = len(grid.rows), grid.rows @ moment @ grid.rows.T
     rest = rest * n / rest.trace()
     fitted, whole = [], []
     for bases, believed in zip(grid.bases, grid.moments, strict=True):
-        seen = (bases.flatten(0, 1) @ flat).square().unflatten(1, (len(windows), -1)).sum(2)
-        share = seen.unflatten(0, (-1, 3)).sum(1).amax(dim=0)
-        fitted.append(-0.5 * n * float((1 - share).clamp_min(1e-6).log().sum()))
+        fitted.append(-0.5 * n * float(left_by_best(bases, parts).log().sum()))
         model = (1 - noise) * believed + noise * torch.eye(n, dtype=torch.float64)
         whole.append(
             -0.5 * float(torch.linalg.slogdet(model).logabsdet)
             - 0.5 * float(torch.trace(torch.linalg.solve(model, rest)))
         )
     return Heard(np.array(fitted), np.array(whole))
+
+
+def principal(windows: Tensor) -> Tensor:
+    """Strongest components of windows, each window of unit power, (n_windows, n_rows, KEPT)."""
+    parts = torch.linalg.svd(windows, full_matrices=False)
+    kept = parts.U[:, :, :KEPT] * parts.S[:, None, :KEPT]
+    return (kept / parts.S.norm(dim=1)[:, None, None]).float()
+
+
+def left_by_best(bases: Tensor, parts: Tensor) -> Tensor:
+    """Share of every window's power that the best location leaves, shape (n_windows,).
+
+    Parameters
+    ----------
+    bases : Tensor, shape (n_locations, n_orient, n_rows), float32
+        Orthonormal rows.
+    parts : Tensor, shape (n_windows, n_rows, n_parts), float32
+        From :func:`principal`.
+    """
+    flat = parts.permute(1, 0, 2).flatten(1)
+    seen = (bases.flatten(0, 1) @ flat).square().unflatten(1, (len(parts), -1)).sum(2)
+    share = seen.unflatten(0, (-1, bases.shape[1])).sum(1).amax(dim=0)
+    return (1 - share).clamp_min(1e-6)
 
 
 def simulate_recording(

@@ -53,21 +53,16 @@ def check_words(pick_ori: str | None, reference: str | None, head: str, rank: An
         )
 
 
-def check_heads(solver: SolverSpec, heads: int, own: bool = False) -> None:
-    """Refuse the mean over heads of a solver that is one matrix, or around a head of one's own.
+def check_heads(heads: int, own: bool = False) -> None:
+    """Refuse numbers of heads that are none, and heads around one of one's own.
 
     Raises
     ------
     MajorantError
-        Naming the solvers that can.
+        Saying what can be had.
     """
     if heads != int(heads) or heads < 1:
         raise MajorantError(f"{heads} heads were asked for; give a whole number from 1 on")
-    if heads > 1 and solver.abilities.kernel:
-        raise MajorantError(
-            f"{solver.title} is one matrix for all data, and a mean over heads is none; leave "
-            f"heads out, or take one of {able(lambda s: not s.kernel)}"
-        )
     if heads > 1 and own:
         raise MajorantError(
             "several heads are drawn around the template, and this is a head of one’s own; leave "

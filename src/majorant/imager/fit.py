@@ -7,21 +7,25 @@ the whitener; what a solver cannot do is refused before any of it is computed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from majorant.account import Account
 from majorant.errors import MajorantError
+from majorant.forward.bank import HeadBank
 from majorant.forward.leadfield import Leadfield
-from majorant.head.elsewhere import gains_elsewhere, spread_around
+from majorant.head.elsewhere import gains_elsewhere, mean_over_heads, spread_around
 from majorant.head.find import Head, HeadRequest, find_head
 from majorant.head.imported import of_recording
 from majorant.head.model import SourceModel, as_tensor, source_model
+from majorant.head.skull import SkullSaid
+from majorant.head.skull_recording import Listened, ask, listen_to
 from majorant.head.spaces import SourceSpace
-from majorant.head.template import dressed
+from majorant.head.template import child_of, dressed
 from majorant.imager.abilities import check_able, check_heads
 from majorant.imager.estimate import check_pick
 from majorant.imager.inverse import Inverse
@@ -59,6 +63,8 @@ class Fitted:
     head : Head
     notes : tuple of str
         What was found and done, one sentence each.
+    skull : SkullSaid or None
+        What the recording says about the skull, where there are several heads and it was asked.
     """
 
     inverse: Inverse
@@ -66,6 +72,7 @@ class Fitted:
     noise_cov: Any
     head: Head
     notes: tuple[str, ...]
+    skull: SkullSaid | None = None
 
 
 def fitted(
@@ -75,6 +82,7 @@ def fitted(
     noise_cov: Any | None,
     data_cov: Any | None,
     progress: Callable[[str], None] | None,
+    recording: Any | None = None,
 ) -> Fitted:
     """Fit the settings of an imager to channels; see :meth:`SourceImager.fit`.
 
@@ -92,7 +100,9 @@ def fitted(
         lead = of_recording(lead, channels, settings.spec, settings.space, account)
         forward = dressed(lead, channels)
     check_able(settings.spec, settings.space, forward, settings.subject, data_cov)
-    check_heads(settings.spec, settings.heads, forward is not None or settings.subject is not None)
+    check_heads(settings.heads, forward is not None or settings.subject is not None)
+    if recording is None and not _is_info(info):
+        recording = info
     meg = _inverts_meg(info if _is_info(info) else info.info, forward)
     asked = settings.rank
     if not _is_info(info):
@@ -103,10 +113,11 @@ def fitted(
             if settings.spec.abilities.adaptive and data_cov is None:
                 data_cov = _of_trials(prepared, account)
     placed = forward is None or lead is not None
+    given = info
     info = settled_info(info, account, meg=meg, placed=placed, reference=settings.reference)
     if forward is not None:
         check_compensation(info, forward["info"])
-        check_positions(forward, info, account)
+        _check_cap(forward, info, given, account)
     check_within(asked, info)
     if noise_cov is None:
         noise_cov = default_covariance(info, account, "none was given")
@@ -125,29 +136,80 @@ def fitted(
     lost = [name for name in info["ch_names"] if name not in used["ch_names"]]
     if lost:
         account.note(f"Left out, for the forward or the covariance lacks them: {', '.join(lost)}.")
-    inverse, cov = _whitened(settings, model, used, noise_cov, data_cov, account)
+    said = None
     if settings.heads > 1:
-        inverse.others = _other_heads(settings, head, model, list(used["ch_names"]), account)
-    return Fitted(inverse, used, cov, head, tuple(account.decisions))
+        around = _Around(settings, head, tuple(used["ch_names"]), account, progress)
+        model, said = around.averaged(model, recording)
+    inverse, cov = _whitened(settings, model, used, noise_cov, data_cov, account)
+    return Fitted(inverse, used, cov, head, tuple(account.decisions), said)
 
 
-def _other_heads(
-    settings: ImagerSettings, head: Head, model: SourceModel, names: list[str], account: Account
-) -> tuple[Tensor, ...]:
-    """Lead fields of heads drawn around the template."""
-    assert head.around is not None
-    assert head.alignment is not None
-    digitised = head.alignment.by == "warp"
-    bank = head.around()
-    spread = spread_around(bank, digitised)
-    found = gains_elsewhere(bank, model, names, settings.heads - 1, spread)
-    account.note(
-        f"Estimates are means over {settings.heads} heads: the believed one, and others with "
-        f"skulls of {spread.skull[0]:.4f} to {spread.skull[1]:.4f} S/m, electrodes up to "
-        f"{spread.moved_mm[1]:g} mm elsewhere and another cortex."
-    )
-    size = 1.0 if digitised else head.alignment.size or 1.0
-    return tuple(gain / size**2 for gain in found)
+@dataclass(frozen=True, eq=False)
+class _Around:
+    """Heads around the believed one, for the channels of a recording."""
+
+    settings: ImagerSettings
+    head: Head
+    names: tuple[str, ...]
+    account: Account
+    progress: Callable[[str], None] | None
+
+    def averaged(
+        self, model: SourceModel, recording: Any | None
+    ) -> tuple[SourceModel, SkullSaid | None]:
+        """The model with the mean lead field, and what the recording says about the skull."""
+        alignment = self.head.alignment
+        assert self.head.around is not None
+        assert alignment is not None
+        bank, digitised = self.head.around().pick(self.names), alignment.by == "warp"
+        windows = self._windows(recording)
+        said = None if windows is None else self._asked(bank, windows)
+        spread = spread_around(bank, digitised)
+        spread = spread if said is None else said.weighted(spread)
+        found = gains_elsewhere(bank, model, list(self.names), self.settings.heads - 1, spread)
+        size = 1.0 if digitised else alignment.size or 1.0
+        data = None if windows is None else torch.from_numpy(windows.windows)
+        made = mean_over_heads(model.leadfield, tuple(gain / size**2 for gain in found), data)
+        skulls = (
+            f"skulls of {spread.skull[0]:.4f} to {spread.skull[1]:.4f} S/m"
+            if spread.said is None
+            else "skulls as likely as the recording makes them"
+        )
+        how = (
+            "all alike"
+            if windows is None
+            else f"weighed by {len(windows.windows)} windows of the recording: as good as "
+            f"{made.effective:.1f} that count alike, the believed one {100 * made.weights[0]:.0f} %"
+        )
+        self.account.note(
+            f"The lead field is the mean over {len(made.weights)} heads: the believed one, and "
+            f"others with {skulls}, electrodes up to {spread.moved_mm[1]:g} mm elsewhere and "
+            f"another cortex; {how}."
+        )
+        return replace(model, leadfield=replace(model.leadfield, gain=made.gain)), said
+
+    def _windows(self, recording: Any | None) -> Listened | None:
+        """Windows of the recording around peaks of its field."""
+        reason = "no data were given"
+        if recording is not None:
+            try:
+                return listen_to(recording, list(self.names))
+            except MajorantError as error:
+                reason = str(error)
+        self.account.note(f"The recording was not asked about the head: {reason}.")
+        return None
+
+    def _asked(self, bank: HeadBank, windows: Listened) -> SkullSaid | None:
+        """What the recording says about the skull, unless that was said by others."""
+        if self.settings.skull is not None or child_of(self.settings.age) is not None:
+            self.account.note(
+                "The recording was not asked about the skull: its conductivity was given, or is "
+                "that of the age."
+            )
+            return None
+        said = ask(bank, windows, progress=self.progress)
+        self.account.note(said.sentence())
+        return said
 
 
 def _given(lead: Leadfield | None, forward: Any) -> Head | None:
@@ -172,6 +234,22 @@ def _depth(settings: ImagerSettings) -> Any:
     if isinstance(depth, str):
         raise MajorantError(f"depth is {depth!r}; expected 'auto', None, a number or a dict")
     return depth
+
+
+def _check_cap(forward: Any, info: Any, given: Any, account: Account) -> None:
+    """Refuse a forward of other electrodes, but not one that was made for them as they settle.
+
+    Electrodes whose frame contradicts their names are placed anew where a forward is made here, and
+    are left as they are where one is given.
+    """
+    try:
+        check_positions(forward, info, account)
+    except MajorantError as error:
+        try:
+            check_positions(forward, settled_info(given, Account()), account)
+        except MajorantError:
+            raise error from None
+        account.note("The forward solution is that of the electrodes as they are placed here.")
 
 
 def _is_info(given: Any) -> bool:

@@ -68,8 +68,8 @@ class SourceImager:
         Years, or "18mo": below 18 years, size and skull that are not given are typical of the age
         (:mod:`majorant.forward.ages`).
     heads : int
-        Estimates are means over so many heads: the template, and others drawn around it. 1 by
-        default; for solvers that are no matrix.
+        Estimates are means over so many heads: the template, and others drawn around it, as likely
+        as the recording makes their skulls. 1 by default; for solvers that are no matrix.
     rank : None, "info", "full" or dict
         As for `mne.compute_rank`: None finds it in data and noise, "info" and "full" take all that
         projectors leave, and a dict says it by type of channel, ``{"eeg": 50}``.
@@ -106,6 +106,8 @@ class SourceImager:
         How the electrodes met the template; None with a head of one's own.
     coregistration_ : Coregistration or None
         How the electrodes met the scalp of the subject.
+    skull_said_ : SkullSaid or None
+        What the recording says about the skull; with `heads`, where :meth:`fit` had data to ask.
     around_ : callable or None
         Gives the bank of heads around the believed one; None where only a lead field is known.
     notes_ : tuple of str
@@ -254,6 +256,7 @@ class SourceImager:
         noise_cov: Any | None = None,
         *,
         data_cov: Any | None = None,
+        recording: Any | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> Self:
         """Prepare lead field and whitening for a set of channels.
@@ -271,6 +274,8 @@ class SourceImager:
         data_cov : mne.Covariance or None
             For solvers that adapt to the covariance of the data (LCMV): that of single trials.
             None takes the data that are imaged.
+        recording : mne.io.BaseRaw, BaseEpochs or Evoked, optional
+            What several heads are weighed by; `info`, where that is data. A minute, the first time.
         progress : callable, optional
             Called with a line of text for every step that takes time.
 
@@ -283,10 +288,10 @@ class SourceImager:
         MajorantError
             If channels, orientation, source space and solver do not fit together.
         """
-        found = fitted(self.settings, info, forward, noise_cov, data_cov, progress)
+        found = fitted(self.settings, info, forward, noise_cov, data_cov, progress, recording)
         self.info_, self.noise_cov_, head = found.info, found.noise_cov, found.head
         self.alignment_, self.coregistration_ = head.alignment, head.coregistration
-        self.around_ = head.around
+        self.around_, self.skull_said_ = head.around, found.skull
         self._keep(found.inverse, found.notes)
         return self
 
@@ -453,7 +458,7 @@ class SourceImager:
         made: list[SourceImager] = []
         stored, imager = load_imager(path, make), made[0]
         imager.info_, imager.noise_cov_ = stored.info, stored.noise_cov
-        imager.alignment_ = imager.coregistration_ = imager.around_ = None
+        imager.alignment_ = imager.coregistration_ = imager.around_ = imager.skull_said_ = None
         imager._keep(stored.inverse, stored.notes)
         return imager
 

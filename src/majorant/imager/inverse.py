@@ -24,7 +24,6 @@ from majorant.registry import SolverSpec, able
 from majorant.solvers.base import Kernel, KernelSolver, Solver
 from majorant.solvers.choice import choose_snr
 from majorant.solvers.loop import solve
-from majorant.solvers.mean import Mean
 
 __all__ = ["Call", "Inverse", "Job"]
 
@@ -68,8 +67,6 @@ class Inverse:
     data_moment : Tensor or None, shape (rank, rank)
         Second moment of the data for solvers that adapt to it, whitened as single trials; None
         takes that of the data at hand.
-    others : tuple of Tensor, shape (n_channels, n_columns)
-        Lead fields of other heads, before whitening: estimates are means over all heads.
     """
 
     spec: SolverSpec
@@ -79,12 +76,10 @@ class Inverse:
     whitener: NDArray[np.float64]
     ch_names: tuple[str, ...]
     data_moment: Tensor | None = None
-    others: tuple[Tensor, ...] = ()
     _operators: dict[int, Operator] = field(default_factory=dict)
     _singles: dict[int, Operator] = field(default_factory=dict)
     _kernels: dict[tuple[int, float | None], Kernel] = field(default_factory=dict)
     _solvers: dict[float | None, Solver] = field(default_factory=dict)
-    _over_heads: dict[tuple[int, float | None], Mean] = field(default_factory=dict)
 
     def white(self, data: NDArray[np.float64], nave: int) -> Tensor:
         """Whiten data (..., n_channels, n_times) of the channels in their order.
@@ -187,35 +182,13 @@ class Inverse:
 
     def solve(self, y: Tensor, job: Job, progress: Progress = None) -> Solution:
         """Solve windows of any length (n_batch, rank, n_times), each for itself."""
-        solver = self._heads(job).at(job.sfreq)
+        solver = self.solver(job.snr).at(job.sfreq)
         return solve(self._posed(y, job), solver, progress=progress)
 
     def solve_windows(self, y: Tensor, job: Job) -> Solution:
         """Solve windows of the solver's own length, as a stream makes them."""
-        solver = self._heads(job).at(job.sfreq)
+        solver = self.solver(job.snr).at(job.sfreq)
         return solve(self._posed(y, job), solver)
-
-    def _heads(self, job: Job) -> Solver:
-        """The solver, or the mean of its estimates over all heads."""
-        own = self.solver(job.snr)
-        if not self.others:
-            return own
-        key = (job.nave, job.snr)
-        if key not in self._over_heads:
-            self._over_heads.clear()
-            believed = self.operator(job.nave)
-            white = as_tensor(np.sqrt(job.nave) * self.whitener)
-            kind = torch.float32 if own.abilities.single else torch.float64
-            told = {} if job.snr is None else {"snr": job.snr}
-            members, operators = {"believed head": own}, {}
-            for k, gain in enumerate(self.others, 1):
-                # Each has a solver of its own, for what it prepares belongs to one lead field.
-                members[f"head {k}"] = self.spec.make(**{**told, **self.options})
-                operators[f"head {k}"] = MatrixOperator(
-                    (white @ gain).to(kind), believed.n_orient, believed.geometry
-                )
-            self._over_heads[key] = Mean(members, operators=operators)
-        return self._over_heads[key]
 
     def _posed(self, y: Tensor, job: Job) -> Problem:
         """The problem; in single precision where the solver says so."""

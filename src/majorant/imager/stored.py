@@ -94,8 +94,6 @@ def save_imager(stored: Stored, path: str | os.PathLike[str]) -> Path:
     for name, extra in (("lead.parcels", lead.parcels), ("data_moment", inverse.data_moment)):
         if extra is not None:
             tensors[name] = extra
-    if inverse.others:
-        tensors["others"] = torch.stack(inverse.others)
     if space.index is not None:
         tensors["index"] = torch.from_numpy(np.ascontiguousarray(space.index))
     record = {
@@ -195,9 +193,8 @@ def _rebuilt(
         channel["coil_type"] = int(coil)
     check_pick(model, settings.pick_ori)
     moment = tensors.get("data_moment")
-    others = tuple(tensors["others"]) if "others" in tensors else ()
     inverse = Inverse(
-        settings.spec, settings.options, settings.snr, model, whitener, tuple(names), moment, others
+        settings.spec, settings.options, settings.snr, model, whitener, tuple(names), moment
     )
     inverse.require()
     notes = tuple(str(note) for note in record["notes"])
@@ -225,9 +222,6 @@ def _check(model: SourceModel, whitener: Any, tensors: dict[str, Tensor], n_chan
         "whitener": (len(whitener), n_channels),
         "locations": (n_channels, 12),
     }
-    others = tensors.get("others")
-    if others is not None:
-        shapes["others"] = (len(others), n_channels, lead.n_columns)
     moment = tensors.get("data_moment")
     if moment is not None:
         shapes["data_moment"] = (len(whitener), len(whitener))

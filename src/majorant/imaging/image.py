@@ -189,6 +189,8 @@ def find_all(
         rank=imager.rank_,
         uncertainty=doubt,
         window=window,
+        heads=imager.heads,
+        skull=imager.skull_said_,
         leaked=_leaked(prepared, imager, problem, peaks, times)
         if window and solution.unit != "Am"
         else (),
@@ -279,7 +281,12 @@ def fitted_imager(
         find or (lambda: data_covariance(prepared)), prepared, settings, imager, account
     )
     imager.fit(
-        prepared.evoked.info, forward, prepared.noise_cov, data_cov=adapted, progress=account.say
+        prepared.evoked.info,
+        forward,
+        prepared.noise_cov,
+        data_cov=adapted,
+        recording=_asked(prepared) if settings.heads > 1 else None,
+        progress=account.say,
     )
     for sentence in imager.notes_:
         account.note(sentence)
@@ -299,6 +306,15 @@ def fitted_imager(
     if not imager.uses_snr:
         account.note(f"{imager.spec_.title} sets its regularisation itself; the snr is not used.")
     return imager
+
+
+def _asked(prepared: Prepared) -> Any:
+    """What several heads are weighed by: all of the recording, under its new names."""
+    recording = prepared.recording
+    if recording is None:
+        return prepared.evoked
+    data = recording.data[0] if recording.kind == "evoked" else recording.data
+    return data.copy().rename_channels(prepared.renamed) if prepared.renamed else data
 
 
 def _with_rank(settings: ImageSettings, prepared: Prepared) -> ImageSettings:
@@ -438,5 +454,11 @@ def shown_settings(
         "forward": _head(settings),
         **{f"option {name}": value for name, value in settings.options.items()},
     }
+    if settings.heads > 1:
+        said = imager.skull_said_
+        own["heads"] = settings.heads
+        own["what this recording says about the skull"] = (
+            "not asked" if said is None else said.short()
+        )
     asked = {name: v for name, v in prepared.settings.named().items() if v not in (None, ())}
     return {**asked, **own}

@@ -211,6 +211,7 @@ class ImageResult:
                 "noise": self.prepared.noise_kind,
             },
             "sources": _sources(imager),
+            "skull": None if imager.skull_said_ is None else imager.skull_said_.document(),
             "solver": dict(content.solver),
             "status": imager.solution_.status[0].value,
             "unit": self.unit,

@@ -68,6 +68,8 @@ class Explored:
         The strongest first.
     doubts : tuple of str
         For each peak why it may be no source, as the end of a sentence, or ""; may be empty.
+    notes : tuple of str
+        For each peak what else is said of it; may be empty.
     truth : tuple of Peak
         Simulated sources.
     leading : int or None
@@ -84,6 +86,7 @@ class Explored:
     means: str
     peaks: tuple[Peak, ...] = ()
     doubts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     truth: tuple[Peak, ...] = ()
     leading: int | None = None
     limit: float | None = None
@@ -192,6 +195,7 @@ def explorer_data(
             **_seen(surfaces, *_vertex(content, peak.location)),
             "place": calm(place(peak)),
             "doubt": calm(content.doubts[rank - 1]) if content.doubts else "",
+            "note": calm(content.notes[rank - 1]) if content.notes else "",
         }
         for rank, peak in enumerate(content.peaks, 1)
     ]

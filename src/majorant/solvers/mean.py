@@ -178,9 +178,6 @@ class Mean(IterativeSolver[SourceState]):
         Positive, one per member; only their ratios count. None weighs all alike.
     max_iter : int
         Two: to the member nearest to all, and to the mean.
-    operators : mapping of str to Operator
-        Of members that believe another lead field than the problem's, of the same shape: other
-        heads. The mean is read, and fitted to the data, on the problem's own.
     guard : Guard
         Neither step can raise the energy (see the module); each is tested by the energy itself.
 
@@ -195,13 +192,10 @@ class Mean(IterativeSolver[SourceState]):
 
     members: Mapping[str, Solver]
     weights: tuple[float, ...] | None = None
-    operators: Mapping[str, Operator] = field(default_factory=dict)
     max_iter: int = 2
     guard: Guard = field(default_factory=lambda: Guard("descent", window=1))
 
     def __post_init__(self) -> None:
-        if not set(self.operators) <= set(self.members):
-            raise MajorantError("operators were given for members that are not there")
         if not self.members:
             raise MajorantError("there are no members to average; give at least one solver")
         weights = self.weights
@@ -234,10 +228,7 @@ class Mean(IterativeSolver[SourceState]):
 
     def majorant(self, problem: Problem) -> DisagreementMajorant:
         """Solve by every member; the disagreement with them."""
-        solutions = tuple(
-            solve(_elsewhere(problem, self.operators.get(name)), member)
-            for name, member in self.members.items()
-        )
+        solutions = tuple(solve(problem, member) for member in self.members.values())
         weights = torch.tensor(self.weights or (1.0,) * len(solutions), dtype=ENERGY_DTYPE)
         energy = Disagreement([own.estimate for own in solutions], weights / weights.sum())
         return DisagreementMajorant(energy, solutions)
@@ -270,11 +261,6 @@ class Mean(IterativeSolver[SourceState]):
             unexplained=~fits,
             parts=tuple(solution.certificate for solution in own.solutions),
         )
-
-
-def _elsewhere(problem: Problem, operator: Operator | None) -> Problem:
-    """The problem as a member sees it."""
-    return problem if operator is None else replace(problem, operator=operator)
 
 
 def _spread(own: DisagreementSurrogate, x: Tensor) -> Tensor:

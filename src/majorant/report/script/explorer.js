@@ -242,10 +242,10 @@ class Explorer {
       const rank = document.createElement("b");
       rank.textContent = String(peak.rank);
       button.append(rank, ` ${instant(peak.time, this.data.clock)}, ${peak.place}`);
-      if (peak.doubt) {
-        button.classList.add("doubted");
+      if (peak.doubt) button.classList.add("doubted");
+      if (peak.doubt || peak.note) {
         const why = document.createElement("small");
-        why.textContent = peak.doubt;
+        why.textContent = peak.doubt || peak.note;
         button.append(why);
       }
       button.addEventListener("click", () => {
