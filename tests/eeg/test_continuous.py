@@ -216,3 +216,45 @@ def test_a_continuous_recording_is_imaged_from_the_command_line(
             main([*command, "--overwrite", *more])
         assert stop.value.code == 2
         assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_courses_of_regions_of_all_of_it_are_read_back_in_blocks(
+    files: dict[str, Path],
+    sphere_forward: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forward = tmp_path / "sphere-fwd.fif"
+    mne.write_forward_solution(forward, sphere_forward, verbose="error")
+    # Blocks of 7 samples, and the page's pictures small.
+    monkeypatch.setattr("majorant.imaging.whole.BLOCK_BYTES", 7 * 8 * 150)
+    monkeypatch.setattr("majorant.report.page.CORTEX_HEIGHT", 30)
+    out = tmp_path / "out"
+    words = ["image", str(files["raw"]), "--raw", "--solver", "dspm", "--loose", "0", "--tmax", "4"]
+    words += ["--forward", str(forward), "--roi", "insula", "--export", "csv,npz", "--quiet"]
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--out", str(out)])
+    assert not end.value.code
+    courses = mne.io.read_raw_fif(out / "regions_raw.fif", preload=True, verbose="error")
+    assert courses.ch_names == ["left insula", "right insula"]
+    whole = read_window(out / "estimate.zarr")
+    assert len(courses.times) == len(whole.times) == 401
+    own = SourceImager("dspm", loose=0).fit(_eeg(files["raw"]).info, sphere_forward)
+    expected = own.extract(whole, "gyri", regions=["insula"])
+    assert_equal(courses.get_data(), expected.data)
+    with np.load(out / "estimate.npz") as held:
+        assert held["regions"].shape == (2, 401)
+        assert np.allclose(held["region_times"], np.arange(401) / 100)
+    lines = (out / "regions.csv").read_text("utf-8").splitlines()
+    assert len(lines) == 402
+    assert (out / "peaks.csv").is_file()
+    summary = json.loads((out / "summary.json").read_text("utf-8"))
+    assert set(summary["files"]) <= {path.name for path in out.iterdir()}
+    assert {"regions_raw.fif", "estimate.zarr", "peaks.csv"} <= set(summary["files"])
+    assert [row["region"] for row in summary["roi"]] == courses.ch_names
+    assert "instants" in json.loads((out / "estimate_npz.json").read_text("utf-8"))["Description"]
+    assert "Regions of interest</h2>" in (out / "report.html").read_text("utf-8")
+
+
+def _eeg(path: Path) -> Any:
+    return mne.io.read_raw_fif(path, preload=True, verbose="error").pick("eeg", verbose="error")

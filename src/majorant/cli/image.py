@@ -47,6 +47,7 @@ def image(
     export: own.Export = None,
     region: own.Region = None,
     dipole: own.Dipole = False,
+    spikes: own.Spikes = False,
     spectra: SpectralOptions,
     output: own.NamedFolder = None,
     raw: Annotated[
@@ -72,10 +73,10 @@ def image(
     majorant image rec.set --montage caps.locs --event square --filter 1 40
     majorant image rest.fif --band 8 12
     """
-    preparation = recording.settings()
+    preparation = own.of_spikes(recording.settings()) if spikes else recording.settings()
     imaging = sources.settings(
         solver, option=option, uncertainty=uncertainty, region=region, atlas=atlas, roi=roi,
-        export=export, dipole=dipole,
+        export=export, dipole=dipole, spikes=spikes,
     )  # fmt: skip
     asked = spectra.settings()
     _check(raw, demo, file, region, imaging, contrast, bids, asked, selection)
@@ -131,8 +132,10 @@ def _check(
     selection: Selection,
 ) -> None:
     """Refuse what does not go together, before anything is read."""
-    if raw and (imaging.roi or imaging.export):
-        raise MajorantError("--roi and --export are of averages; leave them out with --raw")
+    if raw and bids is not None and (imaging.roi or imaging.export):
+        raise MajorantError(
+            "--roi and --export of continuous data are of one recording; leave --bids or them out"
+        )
     if asked is not None and (raw or demo or bids is not None or contrast is not None):
         raise MajorantError(
             "--band images the trials of one recording; leave --raw, --demo, --bids and --contrast "
@@ -154,9 +157,9 @@ def _check(
             if demo
             else "no recording was given; name a file, or take --demo"
         )
-    if raw and (region is not None or imaging.dipole):
+    if raw and (region is not None or imaging.dipole or imaging.spikes):
         raise MajorantError(
-            "--region and --dipole are of the peaks of an average; leave them out with --raw"
+            "--region, --dipole and --spikes are of an average; leave them out with --raw"
         )
     if raw and file is None:
         raise MajorantError("--raw images a recording, and --demo is none; name a file")

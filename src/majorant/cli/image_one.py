@@ -185,6 +185,11 @@ def tell_result(result: ImageResult) -> None:
     out.print(_plain(headline(content)[0]))
     show_table("Peaks, strongest first", columns, rows)
     _tell_regions(content)
+    if content.spikes is not None:
+        from majorant.report.spikes import spike_words
+
+        for sentence in spike_words(content):
+            out.print(_plain(sentence))
     if content.dipole is not None:
         from majorant.report.dipole import dipole_words
 

@@ -121,6 +121,7 @@ def _refuse(imaging: ImageSettings) -> None:
         ("--uncertainty", imaging.uncertainty not in ("auto", "none")),
         ("--heads", imaging.heads > 1),
         ("--dipole", imaging.dipole),
+        ("--spikes", imaging.spikes),
     )
     given = [name for name, there in asked if there]
     if given:

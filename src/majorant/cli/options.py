@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +26,14 @@ Event = Annotated[
         metavar="NAME",
         help="An event; several are conditions, A+B is one.",
         rich_help_panel=RECORDING,
+    ),
+]
+EventsFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|annotations",
+        help="Events of a file (MNE, BIDS .tsv), or the annotations alone.",
+        rich_help_panel=RARE,
     ),
 ]
 Condition = Annotated[
@@ -247,6 +255,14 @@ Region = Annotated[
     ),
 ]
 
+Spikes = Annotated[
+    bool,
+    typer.Option(
+        "--spikes",
+        help="The events are spikes: report onset and peak of their average.",
+        rich_help_panel=RARE,
+    ),
+]
 Dipole = Annotated[
     bool,
     typer.Option(
@@ -288,6 +304,7 @@ class RecordingOptions:
     """How a recording is prepared."""
 
     event: Event = None
+    events_from: EventsFrom = None
     condition: Condition = None
     tmin: Start = None
     tmax: Stop = None
@@ -327,6 +344,7 @@ class RecordingOptions:
             scale=self.scale,
             reject=None if self.reject is None else 1e-6 * self.reject,
             rank=None if self.rank is None else _rank(self.rank),
+            events_from=self.events_from,
         )
 
 
@@ -360,6 +378,7 @@ class SourceOptions:
         roi: list[str] | None = None,
         export: str | None = None,
         dipole: bool = False,
+        spikes: bool = False,
     ) -> ImageSettings:
         """What these options mean, with a solver and settings of its own.
 
@@ -399,7 +418,22 @@ class SourceOptions:
             roi=tuple(roi or ()),
             export=tuple(names(export) or ()),
             dipole=dipole,
+            spikes=spikes,
         )
+
+
+SPIKES = (-0.5, 0.3)
+"""Window around marked spikes, s; their baseline ends at -0.2 s, before anybody would mark them."""
+
+
+def of_spikes(preparation: Preparation) -> Preparation:
+    """Windows for spikes where the user gives none."""
+    tmin = SPIKES[0] if preparation.tmin is None else preparation.tmin
+    tmax = SPIKES[1] if preparation.tmax is None else preparation.tmax
+    baseline = preparation.baseline
+    if baseline == "auto" and tmin < -0.2:
+        baseline = (tmin, -0.2)
+    return replace(preparation, tmin=tmin, tmax=tmax, baseline=baseline)
 
 
 def _one_or_more(names: list[str] | None) -> str | tuple[str, ...] | None:

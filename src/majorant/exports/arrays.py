@@ -18,7 +18,8 @@ SAID = {
     "mni": "n_locations x 3, MNI152, mm",
     "names": "region of every location, without its side, or none",
     "unit": "of the estimate",
-    "regions, region_names": "n_regions x n_times, where regions were asked for",
+    "regions, region_names": "n_regions x n_region_times, where regions were asked for",
+    "region_times": "s",
 }
 
 
@@ -59,4 +60,5 @@ def _arrays(material: Material) -> dict[str, Any]:
     if material.courses is not None:
         held["regions"] = material.courses.data
         held["region_names"] = np.array(material.courses.names)
+        held["region_times"] = material.courses.times
     return held

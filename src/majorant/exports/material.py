@@ -13,6 +13,10 @@ from majorant.imager.courses import RegionCourses
 
 __all__ = ["Material", "Sidecar", "template_only"]
 
+INSTANTS = (
+    "Of a continuous recording: the instants at which the page shows it, each at its own time, not "
+    "evenly; the whole estimate is in estimate.zarr."
+)
 Sidecar = Mapping[str, Any]
 """What stands beside a file: fields of BIDS, or a description of every column."""
 
@@ -34,6 +38,9 @@ class Material:
     courses : RegionCourses or None
     nave : int
         Trials behind the average.
+    continuous : bool
+        Whether the estimate is of the instants that a page shows of a long recording; courses are
+        of all of it then.
     """
 
     stc: Any
@@ -43,6 +50,7 @@ class Material:
     subject: str
     courses: RegionCourses | None = None
     nave: int = 1
+    continuous: bool = False
 
     @property
     def unit(self) -> str:
@@ -56,6 +64,8 @@ class Material:
 
     def about(self, what: str, **more: Any) -> dict[str, Any]:
         """A sidecar: what the file holds, of which solver, in which unit."""
+        if self.continuous:
+            what = f"{what} {INSTANTS}"
         return {
             "Description": what,
             "Units": self.units,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,21 @@ def write_tsv(material: Material, folder: Path) -> dict[str, Sidecar]:
 
 
 def write_regions(material: Material, folder: Path) -> dict[str, Sidecar]:
-    """Write the courses of regions: ``regions.csv``, and ``regions-ave.fif`` for MNE."""
+    """Write the courses of regions: ``regions.csv``, and ``regions-ave.fif`` for MNE.
+
+    Those of a continuous recording are long: ``regions_raw.fif`` alone; a table is an export.
+    """
     import mne
 
     courses = material.courses
     assert courses is not None
+    if material.continuous:
+        name = "regions_raw.fif"
+        courses.raw().save(folder / name, overwrite=True, verbose="error")
+        what = f"Courses of regions of {courses.atlas} ({courses.mode}), one channel a region, "
+        what += f"from {courses.times[0]:g} s on."
+        about = {"Description": what, "Units": material.units, "StartTime": float(courses.times[0])}
+        return {name: about}
     name = "regions-ave.fif"
     mne.write_evokeds(folder / name, courses.evoked(material.nave), verbose="error")
     what = f"Courses of regions of {courses.atlas} ({courses.mode}), one channel a region."
@@ -105,7 +115,7 @@ def _peaks(material: Material, folder: Path, kind: str) -> dict[str, Sidecar]:
 def _courses(material: Material, folder: Path, kind: str) -> dict[str, Sidecar]:
     courses = material.courses
     assert courses is not None
-    rows = [[t, *row] for t, row in zip(courses.times.tolist(), courses.data.T, strict=True)]
+    rows = ([t, *row] for t, row in zip(courses.times.tolist(), courses.data.T, strict=True))
     name = f"regions.{kind}"
     _write(folder / name, ["time_s", *courses.names], rows)
     how = f"{courses.mode} over {{}} locations of the region of {courses.atlas}, in {courses.unit}."
@@ -120,7 +130,7 @@ def _column(what: str, units: str | None = None) -> Mapping[str, str]:
     return {"Description": what} if units is None else {"Description": what, "Units": units}
 
 
-def _write(path: Path, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def _write(path: Path, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Numbers in full; what is not there is n/a, as BIDS has it."""
     separator = "\t" if path.suffix == ".tsv" else ","
     with path.open("w", encoding="utf-8", newline="") as file:

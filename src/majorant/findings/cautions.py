@@ -74,7 +74,7 @@ def _saturated(e: Observed) -> str | None:
 
 def _before_the_event(e: Observed) -> str | None:
     before = e.times < 0
-    if not before.any() or before.all():
+    if not before.any() or before.all() or not e.marked_before:
         return None
     first, later = e.amplitude[before], e.amplitude[~before]
     share, when = first.max() / max(later.max(), 1e-30), e.times[before][first.argmax()]

@@ -99,6 +99,8 @@ class Observed:
         where the solver is not linear.
     window : bool
         Whether the times are a window around something; False for instants of a long recording.
+    marked_before : bool
+        Whether what is imaged follows the marks at 0 s; marks of spikes lie within them.
     heads : int
         Over which the lead field is averaged.
     skull : SkullSaid or None
@@ -122,6 +124,7 @@ class Observed:
     strongest: float = 0.0
     leaked: tuple[tuple[float, int], ...] = ()
     window: bool = True
+    marked_before: bool = True
     heads: int = 1
     skull: SkullSaid | None = None
     settings: CautionSettings = field(default_factory=CautionSettings)

@@ -114,6 +114,9 @@ class Uncertainty:
         recording of twenty at most; None where this is not known.
     draws : int
         Resampled data sets behind it, 0 for a closed form.
+    plain : array or None, like ``deviation``
+        The deviation without what was added to hold sources that were missed: what a peak is
+        compared with; None where nothing was added.
     """
 
     deviation: NDArray[np.float64]
@@ -121,6 +124,12 @@ class Uncertainty:
     how: str
     stands: float | None = None
     draws: int = 0
+    plain: NDArray[np.float64] | None = None
+
+    @property
+    def own(self) -> NDArray[np.float64]:
+        """What a peak is compared with, to say whether it stands out."""
+        return self.deviation if self.plain is None else self.plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,6 +240,65 @@ class EquivalentDipole:
     name: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class SpikeMoment:
+    """Onset or peak of averaged spikes.
+
+    Attributes
+    ----------
+    word : {"onset", "peak"}
+    place : Peak
+        Where the estimate is strongest then.
+    explained : float
+        Share of the variance explained then, 0 to 1.
+    values : array, shape (n_locations,)
+        The estimate then, made of the data of the moment alone.
+    region : Region or None
+        Where its source is, where that was asked for.
+    """
+
+    word: str
+    place: Peak
+    explained: float
+    values: NDArray[np.float64]
+    region: Region | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Spikes:
+    """What a report of averaged spikes says.
+
+    Attributes
+    ----------
+    count : int
+        Spikes in the average.
+    moments : tuple of SpikeMoment
+        Onset and peak.
+    moved_mm : float
+        From the place of the onset to that of the peak.
+    ratio : float
+        Field power of the peak above its baseline, in standard deviations of the latter.
+    clear : bool
+        Whether that is enough for a spike.
+    electrodes, bads : tuple of str
+        Used, and left out as bad.
+    coverage : float or None
+        Probability of the regions.
+    unseen : float or None
+        Share of the cortex where a source as strong would more often be missed than found.
+    """
+
+    count: int
+    moments: tuple[SpikeMoment, ...]
+    moved_mm: float
+    ratio: float
+    clear: bool
+    electrodes: tuple[str, ...]
+    bads: tuple[str, ...]
+    coverage: float | None = None
+    unseen: float | None = None
+
+
 @dataclass(frozen=True)
 class Moment:
     """A time at which the page shows maps.
@@ -299,6 +367,8 @@ class Findings:
         Where the sources of the peaks are, where that was asked for.
     dipole : EquivalentDipole or None
         One current at the time of the leading peak, where that was asked for.
+    spikes : Spikes or None
+        Onset and peak of averaged spikes, where that was asked for.
     """
 
     title: str
@@ -325,6 +395,7 @@ class Findings:
     courses: RegionCourses | None = None
     regions: Regions | None = None
     dipole: EquivalentDipole | None = None
+    spikes: Spikes | None = None
 
     @property
     def leading(self) -> int | None:

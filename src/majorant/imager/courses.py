@@ -10,7 +10,7 @@ are averaged as they are.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from majorant.head.model import SourceModel
 from majorant.head.places import locate
 from majorant.head.template import template_space
 
-__all__ = ["MODES", "RegionCourses", "extracted", "parts_of"]
+__all__ = ["MODES", "RegionCourses", "extracted", "joined", "parts_of"]
 
 MODES = ("auto", "mean", "mean_flip", "pca_flip", "max")
 """What can be made of the locations of a region."""
@@ -229,17 +229,57 @@ def extracted(
     MajorantError
         If the mode does not exist, or cannot be had of these estimates.
     """
+    several = not hasattr(estimates, "times")
+    return _gathered(
+        model, forward, estimates if several else (estimates,), parts, mode, signed, labelled,
+        lambda data: np.stack(data) if several else data[0],
+    )  # fmt: skip
+
+
+def joined(
+    model: SourceModel,
+    forward: Any | None,
+    pieces: Iterable[Any],
+    parts: tuple[list[str], list[NDArray[np.int64]], list[Any]],
+    *,
+    signed: bool,
+    labelled: tuple[str, str],
+) -> RegionCourses:
+    """Make the courses of regions over consecutive pieces of one long estimate.
+
+    Parameters
+    ----------
+    pieces : iterable of mne.SourceEstimate
+        One after the other; only one is in memory at a time.
+
+    Other parameters, and errors, as of :func:`extracted`; the mode is "auto", which is linear.
+    """
+    return _gathered(
+        model, forward, pieces, parts, "auto", signed, labelled,
+        lambda data: np.concatenate(data, axis=1),
+    )  # fmt: skip
+
+
+def _gathered(
+    model: SourceModel,
+    forward: Any | None,
+    estimates: Iterable[Any],
+    parts: tuple[list[str], list[NDArray[np.int64]], list[Any]],
+    mode: str,
+    signed: bool,
+    labelled: tuple[str, str],
+    gather: Callable[[list[NDArray[np.float64]]], NDArray[np.float64]],
+) -> RegionCourses:
     names, rows, labels = parts
     mode = _mode(mode, signed, model)
-    several = not hasattr(estimates, "times")
     seen: list[Any] = []
 
     def checked() -> Iterator[Any]:
         """Estimates one after the other, so that those of a generator are never all in memory."""
-        for one in estimates if several else (estimates,):
+        for one in estimates:
             _check(one, model)
             if not seen:
-                seen.extend((np.asarray(one.times, float), float(one.tstep)))
+                seen.extend((float(one.times[0]), float(one.tstep), np.asarray(one.times, float)))
             yield one
 
     if labels:
@@ -252,12 +292,15 @@ def extracted(
         data = [np.stack([_simple(one.data[own], mode) for own in rows]) for one in checked()]
     if not data:
         raise MajorantError("there is no estimate to take courses of")
-    stacked = np.stack(data)
+    values = gather(data)
+    first, step, times = seen
+    if len(times) != values.shape[-1]:
+        times = first + step * np.arange(values.shape[-1])
     return RegionCourses(
         names=tuple(names),
-        data=stacked if several else stacked[0],
-        times=seen[0],
-        sfreq=1.0 / seen[1],
+        data=values,
+        times=times,
+        sfreq=1.0 / step,
         unit=labelled[1],
         mode=mode,
         sizes=tuple(len(own) for own in rows),

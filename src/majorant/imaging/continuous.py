@@ -26,10 +26,12 @@ from majorant.imager.inverse import Job
 from majorant.imager.store import EstimateStore
 from majorant.imager.streams import Conditioning, Reader, span_of_seconds, stream_columns
 from majorant.imager.tally import Tally
-from majorant.imaging.image import Estimated, find_all, fitted_imager, predict, regularisation
+from majorant.imaging.explained import predict
+from majorant.imaging.image import Estimated, find_all, fitted_imager, regularisation
 from majorant.imaging.instants import Instants
 from majorant.imaging.progress import Steps, key_of
 from majorant.imaging.result import ImageResult, ImageSettings
+from majorant.imaging.whole import whole_courses
 from majorant.problem import MajorantError, Solution
 from majorant.recording.channels import check_samples, require_eeg
 from majorant.recording.electrodes import settle
@@ -410,6 +412,10 @@ def _result(
     places = locate(imager.leadfield_)
     found = Estimated(problem, places, values, data, predicted, times=times)
     page = find_all(prepared, settings, imager, found)
+    whole = whole_courses(imager, settings, store, reader, account)
+    if whole is not None:
+        shown_ones = replace(whole, data=whole.data[:, shown.sample], times=times)
+        page = replace(page, courses=shown_ones)
     return ImageResult(
         stc=as_estimate(values, imager.model, float(times[0]), sfreq / shown.length),
         imager=imager,
@@ -418,4 +424,5 @@ def _result(
         settings=settings,
         places=places,
         store=store,
+        whole=whole,
     )

@@ -21,14 +21,16 @@ from majorant.findings.peaks import find_peaks
 from majorant.findings.shadows import leaked
 from majorant.findings.standing import doubts
 from majorant.findings.uncertainty_choice import assess
-from majorant.head.model import as_tensor, read_forward
+from majorant.head.model import read_forward
 from majorant.head.places import Places, locate
 from majorant.imager.estimate import as_estimate, combined
 from majorant.imager.imager import SourceImager
 from majorant.imager.inverse import Job
 from majorant.imaging.dipole import with_dipole
+from majorant.imaging.explained import explained_by, predict
 from majorant.imaging.regions import with_regions
 from majorant.imaging.result import ImageResult, ImageSettings, citations, versions
+from majorant.imaging.spikes import with_spikes
 from majorant.memory import available, fits
 from majorant.problem import MajorantError, Problem, Solution
 from majorant.recording.noise import read_covariance
@@ -42,7 +44,6 @@ __all__ = [
     "fitted_imager",
     "image",
     "imaged",
-    "predict",
     "regularisation",
     "shown_settings",
     "solver_facts",
@@ -122,6 +123,7 @@ def imaged(
     page = find_all(prepared, settings, imager, found)
     page = with_regions(page, imager, prepared, settings, account, progress)
     page = with_dipole(page, imager, prepared, settings, places, account)
+    page = with_spikes(page, imager, prepared, settings, places, account, progress)
     stc = as_estimate(values, imager.model, float(evoked.times[0]), evoked.info["sfreq"])
     if settings.roi:
         courses = imager.extract(stc, settings.naming(), regions=settings.chosen)
@@ -173,7 +175,7 @@ def find_all(
     atlas = settings.naming()
     names = region_names(atlas, imager.leadfield_, places)
     peaks = named(_peaks(values, times, places, problem, imager), names)
-    explained = _explained(data, predicted)
+    explained = explained_by(data, predicted)
     evidence = Observed(
         prepared=prepared,
         times=times,
@@ -189,12 +191,13 @@ def find_all(
         rank=imager.rank_,
         uncertainty=doubt,
         window=window,
+        marked_before=not settings.spikes,
         heads=imager.heads,
         skull=imager.skull_said_,
         leaked=_leaked(prepared, imager, problem, peaks, times)
         if window and solution.unit != "Am"
         else (),
-        strongest=0.0 if doubt is None else strongest_ratio(values, doubt.deviation),
+        strongest=0.0 if doubt is None else strongest_ratio(values, doubt.own),
     )
     return Findings(
         title=prepared.title,
@@ -369,34 +372,6 @@ def _refuse_too_long(n_columns: int, n_times: int) -> None:
             f"and the machine has {available() / 1e9:.1f} GB left; shorten the window with tmin "
             "and tmax, or take a smaller source space"
         )
-
-
-def predict(
-    imager: SourceImager, solution: Solution, data: NDArray[np.float64], account: Account
-) -> NDArray[np.float64]:
-    """Potentials that the map would give, V, under the projectors of the data.
-
-    A statistic has no unit of current: its map is taken for currents at the one scale, for the
-    whole window, at which it explains the data best.
-    """
-    currents = as_tensor(solution.estimate[0].numpy())
-    potentials = projection(imager.info_) @ (imager.leadfield_.gain @ currents).numpy()
-    if solution.unit == "Am":
-        return potentials
-    power = float((potentials**2).sum())
-    account.note(
-        f"{imager.spec_.title} is a statistic, not a current: what it explains of the data is what "
-        "its map explains as currents, at the one scale that fits the window best."
-    )
-    return potentials * (float((potentials * data).sum()) / power if power > 0 else 0.0)
-
-
-def _explained(data: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of the variance explained at every time, shape (n_times,), 0 to 1."""
-    power = (data**2).sum(axis=0)
-    left = ((data - predicted) ** 2).sum(axis=0)
-    share = 1.0 - left / np.where(power > 0, power, 1.0)
-    return np.clip(np.where(power > 0, share, 0.0), 0.0, 1.0)
 
 
 def _maps(

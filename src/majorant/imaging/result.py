@@ -19,6 +19,7 @@ from majorant.exports.material import Material
 from majorant.exports.write import check_formats
 from majorant.findings.facts import Findings, Peak
 from majorant.findings.moments import meaning
+from majorant.findings.spikes import NO_DEVICE
 from majorant.findings.uncertainty_choice import check_asked
 from majorant.head.places import Places
 from majorant.imager.courses import RegionCourses
@@ -63,6 +64,8 @@ class ImageSettings(ImagerSettings):
         Further formats that results are written in; see :data:`majorant.exports.write.FORMATS`.
     dipole : bool
         Whether one dipole is fitted beside the map.
+    spikes : bool
+        Whether the average is of marked spikes, whose onset and peak are reported.
     """
 
     forward: str | None = None
@@ -73,6 +76,7 @@ class ImageSettings(ImagerSettings):
     roi: tuple[str, ...] = ()
     export: tuple[str, ...] = ()
     dipole: bool = False
+    spikes: bool = False
 
     def __post_init__(self) -> None:
         check_asked(self.uncertainty)
@@ -138,6 +142,8 @@ class ImageResult:
     places : Places
     store : Path or None
         Where the estimate of continuous data was written, before it is moved to its place.
+    whole : RegionCourses or None
+        Of the regions of interest over all of a continuous recording.
     """
 
     stc: Any
@@ -147,6 +153,7 @@ class ImageResult:
     settings: ImageSettings
     places: Places
     store: Path | None = None
+    whole: RegionCourses | None = None
 
     @property
     def courses(self) -> RegionCourses | None:
@@ -162,7 +169,8 @@ class ImageResult:
             places=self.places,
             kind=self.imager.inverse.model.space.kind,
             subject=self.imager.inverse.model.space.subject or "fsaverage",
-            courses=self.courses,
+            courses=self.whole or self.courses,
+            continuous=self.store is not None,
             nave=max(int(self.prepared.evoked.nave), 1),
         )
 
@@ -226,8 +234,9 @@ class ImageResult:
             "uncertainty": _uncertainty(content),
             "regions": _regions(content),
             "dipole": None if content.dipole is None else asdict(content.dipole),
+            "spikes": _spikes(content),
             "faint": content.faint,
-            "roi": _roi(self.courses),
+            "roi": _roi(self.whole or self.courses),
             "truth": [asdict(peak) for peak in content.truth],
             "errors": None if content.errors is None else dict(content.errors),
             "certificate": content.certificate.to_dict(),
@@ -291,6 +300,37 @@ def _regions(content: Findings) -> dict[str, Any] | None:
             }
             for region in regions.of
         ],
+    }
+
+
+def _spikes(content: Findings) -> dict[str, Any] | None:
+    """Onset and peak of averaged spikes, with what belongs to a report of them."""
+    spikes = content.spikes
+    if spikes is None:
+        return None
+    return {
+        "count": spikes.count,
+        **{
+            moment.word: {
+                **asdict(moment.place),
+                "explained": moment.explained,
+                "region": None
+                if moment.region is None
+                else {
+                    "area_cm2": moment.region.area_cm2,
+                    "places": dict(moment.region.places),
+                    "locations": moment.region.locations.tolist(),
+                },
+            }
+            for moment in spikes.moments
+        },
+        "from_onset_to_peak_mm": spikes.moved_mm,
+        "rise_in_deviations": spikes.ratio,
+        "electrodes": list(spikes.electrodes),
+        "bad": list(spikes.bads),
+        "probability": spikes.coverage,
+        "unseen": spikes.unseen,
+        "no_medical_device": NO_DEVICE,
     }
 
 

@@ -65,9 +65,10 @@ def save_results(
     with beside(target) as folder:
         if result.store is None:
             result.stc.save(folder / STEM, overwrite=True, verbose="error")
-            export(result.material, result.settings.export, folder)
-        estimates = [f.name for f in folder.iterdir()] or [f"{STEM}.zarr"]
-        summary["files"] = sorted([*estimates, "report.html"])
+        export(result.material, result.settings.export, folder)
+        made = [f.name for f in folder.iterdir()]
+        stored = [] if result.store is None else [f"{STEM}.zarr"]
+        summary["files"] = sorted([*made, *stored, "report.html"])
         _write_summary(folder, summary)
         write_page(result.content, folder / "report.html", progress)
         if result.store is not None:

@@ -16,6 +16,7 @@ from majorant.memory import available, fits
 from majorant.recording.events import find_marks, is_mark, spelled
 from majorant.recording.faults import say_twice, without_silence
 from majorant.recording.file import ChoiceNeeded, Recording
+from majorant.recording.marked import with_events
 from majorant.recording.settings import Preparation
 from majorant.words import written
 
@@ -60,7 +61,7 @@ def separate(recording: Recording, settings: Preparation) -> tuple[Preparation, 
     tuple of Preparation
         Each with one name, or with none where none was asked for.
     """
-    names = _asked(recording, settings)
+    names = _asked(with_events(recording, settings.events_from), settings)
     if len(names) < 2:
         return (settings,)
     if settings.event is None:

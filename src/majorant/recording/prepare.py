@@ -20,6 +20,7 @@ from majorant.recording.electrodes import settle
 from majorant.recording.faults import bridged, mark_silence, say_saturated, without_silence
 from majorant.recording.file import UNREADABLE, Recording
 from majorant.recording.kin import NO_KIN, Kin, kin_of
+from majorant.recording.marked import with_events
 from majorant.recording.montage import read_montage
 from majorant.recording.noise import (
     NoiseData,
@@ -133,6 +134,7 @@ def prepare(
     """
     settings = settings or Preparation()
     account = Account(say) if say else Account()
+    recording = with_events(recording, settings.events_from)
     account.decisions.extend(recording.notes)
     require_eeg(recording.info.get_channel_types(), account)
     names = chosen(recording, settings)

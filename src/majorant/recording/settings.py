@@ -60,6 +60,9 @@ class Preparation:
     stretch : float or None
         Seconds. Continuous data are cut into stretches of this length, whatever events they have,
         as for spectra at rest; `tmin` and `tmax` are then seconds from the recording's start.
+    events_from : str or None
+        A file with the events of a continuous recording (MNE's events or annotations, or a table
+        as BIDS has it), or "annotations" for those of the recording and nothing else.
     overlap : float or None
         Of stretches, as a share of their length; None for none.
 
@@ -85,6 +88,7 @@ class Preparation:
     rank: str | Mapping[str, int] | None = None
     stretch: float | None = None
     overlap: float | None = None
+    events_from: str | None = None
 
     def __post_init__(self) -> None:
         self._check_numbers()
@@ -169,7 +173,11 @@ class Preparation:
         """Plain values fit to be shared: of files the names, not where they lie."""
         files = {
             name: Path(value).name
-            for name, value in (("montage", self.montage), ("noise_cov", self.noise_cov))
+            for name, value in (
+                ("montage", self.montage),
+                ("noise_cov", self.noise_cov),
+                ("events_from", self.events_from),
+            )
             if value is not None
         }
         return {**self.to_dict(), **files}

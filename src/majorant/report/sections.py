@@ -35,6 +35,7 @@ from majorant.report.parts import (
     table,
 )
 from majorant.report.regions import region_cells, regions_section
+from majorant.report.spikes import spikes_section
 from majorant.report.templating import template
 from majorant.words import (
     THIN,
@@ -111,6 +112,8 @@ def _cautions(content: Findings) -> Markup:
 
 def sections(content: Findings, cortex: Cortex) -> Iterable[Section]:
     """Yield the sections, drawing each as it is asked for."""
+    if content.spikes is not None:
+        yield spikes_section(content, cortex)
     yield cortex_section(content, cortex)
     yield _peaks(content)
     if content.regions is not None:
