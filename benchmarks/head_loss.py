@@ -135,14 +135,16 @@ def missing(truth: DrawnHead) -> Iterator[tuple[str, Leadfield]]:
 def heard(bank: HeadBank, head: DrawnHead, key: int) -> Heard:
     """What a simulated recording of a head says of its skull."""
     if "grid" not in _MADE:
-        _MADE["grid"] = skull_grid(bank), smoothing(bank)
-    grid, mix = _MADE["grid"]
+        _MADE["grid"] = skull_grid(bank)
+    if bank.true.subject not in _MADE:
+        _MADE[bank.true.subject] = smoothing(bank)
+    grid, mix = _MADE["grid"], _MADE[bank.true.subject]
     levels = np.full(N_WINDOWS, SNR_DB)
     return simulate_recording(grid, head, mix, levels, 20, SHARE, key)
 
 
 _MADE: dict[str, Any] = {}
-"""Nine skulls of the believed head, once a run."""
+"""Nine skulls of the believed head, and neighbours on every cortex, once a run."""
 
 
 def learn(bank: HeadBank, folder: Path) -> list[Heard]:

@@ -56,6 +56,24 @@ def test_regions_by_position_are_the_templates(dense) -> None:
     assert "belong to one" in sentence
 
 
+def test_one_column_per_region_of_another_atlas_is_carried_over() -> None:
+    """Each third of our regions stands for an atlas of its own, told by unit dipoles."""
+    small, some = Leadfield.template_small(), slice(None, None, 3)
+    coarse = Leadfield.from_arrays(
+        small.gain[:, some] / MEMBERS,
+        positions=1e-3 * mni305_to_mni152(small.positions[some].numpy()),
+        normals=small.normals[some],
+        ch_names=small.ch_names,
+    )
+    regions, sentence = regions_by_position(coarse)
+    assert "regions without a source took the nearest one" in sentence
+    alike = torch.cosine_similarity(regions.gain, small.gain, dim=0)
+    assert float(alike[some].median()) > 0.999
+    assert float(alike.median()) > 0.8
+    size = regions.gain.norm(dim=0) / small.gain.norm(dim=0)
+    assert 0.9 < float(size.median()) < 1.1
+
+
 def test_a_cortex_elsewhere_has_no_regions(dense) -> None:
     away = Leadfield.from_arrays(
         dense.gain, positions=dense.positions + 0.08, normals=dense.normals

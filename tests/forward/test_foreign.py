@@ -48,14 +48,17 @@ def write_fieldtrip(path: Path, lead: Leadfield, unit: str = "mm", factor: float
     gain, scale = factor * blocks(lead), {"m": 1.0, "cm": 1e2, "mm": 1e3}[unit]
     parts, places = [gain[:, i] for i in range(lead.n_locations)], scale * lead.positions.numpy()
     outside = np.zeros((0, 0))
-    struct = {
+    struct: dict[str, object] = {
         "pos": np.concatenate([places, places[::50] * 2]),
         "leadfield": cell(parts + [outside] * len(places[::50])),
         "label": cell(list(lead.ch_names)),
         "unit": unit,
         "leadfielddimord": "{pos}_chan_ori",
     }
-    scipy.io.savemat(path, {"sourcemodel": struct})
+    # EEGLAB keeps FieldTrip's struct among its own.
+    eeglab = {"EEG": {"setname": "oddball", "dipfit": {"sourcemodel": struct}}}
+    content = eeglab if path.suffix == ".set" else {"sourcemodel": struct}
+    scipy.io.savemat(path, content, appendmat=False)
     return path
 
 
@@ -91,6 +94,27 @@ def test_fieldtrip(own, tmp_path, unit) -> None:
     assert found.layout == "FieldTrip"
     same(found.leadfield, own)
     assert any("26 positions outside the brain" in note for note in found.notes)
+
+
+def test_eeglab(own, tmp_path) -> None:
+    found = import_leadfield(write_fieldtrip(tmp_path / "oddball.set", own, "mm"))
+    assert found.layout == "FieldTrip"
+    same(found.leadfield, own)
+
+
+def test_duneuro_has_a_row_for_every_dipole(own, tmp_path) -> None:
+    """Dipoles of six numbers, and a row of potentials for each: fixed orientation."""
+    normals = own.normals.numpy()
+    fixed = np.einsum("csk,sk->sc", blocks(own), normals)
+    with h5py.File(tmp_path / "duneuro.h5", "w") as file:
+        file["dipoles"] = np.concatenate([1e3 * own.positions.numpy(), normals], axis=1)
+        file["leadfield"] = fixed
+        file["electrode_names"] = np.array(own.ch_names, dtype=h5py.string_dtype())
+    found = import_leadfield(tmp_path / "duneuro.h5").leadfield
+    expected = torch.from_numpy(fixed.T)
+    gain = found.pick(own.ch_names).gain
+    torch.testing.assert_close(gain - gain.mean(0), expected - expected.mean(0))
+    torch.testing.assert_close(found.normals, own.normals)
 
 
 def test_simnibs_gets_its_reference_and_its_sign_back(own, tmp_path) -> None:

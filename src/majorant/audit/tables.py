@@ -76,7 +76,7 @@ def change_table(audit: Audit) -> Markup:
     rows = []
     for i, job in enumerate(audit.jobs[1:]):
         name = (
-            f"{job.electrodes} electrodes"
+            audit.cap.called(job.electrodes)
             if job.trials == 1
             else f"{_times(job.trials)} the trials ({written(job.levels[0], '.0f')} dB)"
         )

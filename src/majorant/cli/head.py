@@ -21,7 +21,7 @@ def head(
     *,
     source: Annotated[
         Path | None,
-        typer.Option("--import", metavar="FILE", help="A .mat, .h5, .hdf5 or .npz file."),
+        typer.Option("--import", metavar="FILE", help="A .mat, .set, .h5, .hdf5 or .npz file."),
     ] = None,
     skull_from: Annotated[
         Path | None,

@@ -1,8 +1,9 @@
 """Lead fields of other tools: FieldTrip, Brainstorm, SimNIBS, the New York Head, plain arrays.
 
-`import_leadfield` reads a `.mat` (any version), `.h5`, `.hdf5` or `.npz` file, recognises its
-layout by what is in it, brings it to V/(A m) and metres, and says what was found and done. What a
-file does not say is told from its numbers where they leave one answer, and asked for where not:
+`import_leadfield` reads a `.mat` (any version), EEGLAB's `.set`, a `.h5`, `.hdf5` or `.npz` file,
+recognises its layout by what is in it, brings it to V/(A m) and metres, and says what was found and
+done. What a file does not say is told from its numbers where they leave one answer, and asked for
+where not:
 
 - lengths: a cortex is some 7 cm from its middle, whatever the unit;
 - potentials: units differ by thousands, and a dipole of a human cortex gives some 100 V/(A m);
@@ -103,7 +104,7 @@ def import_leadfield(
     Parameters
     ----------
     path : path
-        `.mat`, `.h5`, `.hdf5` or `.npz`.
+        `.mat`, `.set`, `.h5`, `.hdf5` or `.npz`.
     ch_names : sequence of str, optional
         Names of the rows, where the file has none.
     gain_unit : str, optional
@@ -158,7 +159,7 @@ def _recognised(path: Path) -> _Found:
         if suffix == ".npz":
             with np.load(path, allow_pickle=False) as held:
                 return _plain({name: held[name] for name in held.files})
-        if suffix == ".mat":
+        if suffix in (".mat", ".set"):
             from pymatreader import read_mat
 
             return _matlab(read_mat(path))

@@ -33,6 +33,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from majorant.forward.bank import SKULL_RANGE, DrawnHead, HeadBank, HeadSpread
+from majorant.forward.graph import mesh_edges
 from majorant.forward.leadfield import average_reference
 from majorant.problem import MajorantError
 
@@ -310,9 +311,9 @@ def _centring(n: int) -> NDArray[np.float64]:
 
 
 def smoothing(bank: HeadBank) -> csr_array:
-    """A vertex of the fine mesh and its neighbours, averaged, shape (n_vertices, n_vertices)."""
-    edges = bank.believed_fine.edges.numpy()
-    n = bank.believed_fine.n_locations
+    """A vertex of the drawn heads' fine mesh and its neighbours, averaged, (n_vertices,) * 2."""
+    edges = mesh_edges(torch.from_numpy(bank.true.faces)).numpy()
+    n = len(bank.true.positions)
     near = csr_array((np.ones(len(edges)), edges.T), shape=(n, n))
     near = near + near.T + csr_array((np.ones(n), (np.arange(n), np.arange(n))), shape=(n, n))
     return csr_array(near.multiply(1 / near.sum(axis=1)[:, None]))
