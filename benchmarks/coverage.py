@@ -30,6 +30,7 @@ from majorant.registry import SOLVERS
 from majorant.simulate.dataset import SereegaLike
 from majorant.solvers.base import KernelSolver, Solver
 from majorant.solvers.loop import solve
+from majorant.weights.floors import shipped_floors
 
 SNR_DB, LEVEL, WIDTH = 20.0, 0.90, 1.6449
 REPEATS = 8
@@ -106,9 +107,15 @@ def run(problem: Problem, solver: Solver) -> Solution:
     return solve(problem, solver)
 
 
-def deviations(problem: Problem, solver: Solver, solution: Solution) -> tuple[str, Tensor]:
+def deviations(
+    problem: Problem, solver: Solver, solution: Solution, name: str = ""
+) -> tuple[str, Tensor]:
     """What `--uncertainty auto` gives every sample, (n, n_locations, n_times), and its name."""
     samples = [replace(problem, y=problem.y[i : i + 1]) for i in range(problem.n_batch)]
+    floors = shipped_floors(name)
+    if solution.variance is not None and floors is not None:
+        added = floors.variance(problem, solution.estimate)
+        solution = replace(solution, variance=solution.variance + added, floor=added)
     found = [_of_sample(sample, solver, solution, i) for i, sample in enumerate(samples)]
     shape = solution.estimate.shape[1:]
     return found[0][0], torch.stack([one.expand(shape) for _, one in found])
@@ -135,7 +142,7 @@ def coverage_of(name: str, case: Case) -> Row:
     solver = SOLVERS[name].make()
     problem = noisy(case.problem, 1)
     solution = run(problem, solver)
-    kind, deviation = deviations(problem, solver, solution)
+    kind, deviation = deviations(problem, solver, solution, name)
     estimate = solution.estimate.double()
     others = [run(noisy(case.problem, 2 + k), solver).estimate.double() for k in range(REPEATS)]
     mean = torch.stack(others).mean(0)

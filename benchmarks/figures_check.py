@@ -325,9 +325,12 @@ def main(arguments: list[str] | None = None) -> int:
             count = f"{len(own.numbers)} numbers, {len(own.tables)} tables"
             print(f"{own.minutes:6.1f} min  {own.command}  ({own.name}, {count})")
         return 0
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
+    commit = (
+        subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+        ).stdout.strip()
+        or "unknown"
+    )
     named = {own.name: own for own in figures()}
     for own in () if asked.kept else in_order(chosen):
         if own.after and Kept.read(named[own.after].file(asked.folder)) is None:

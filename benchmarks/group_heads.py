@@ -1,10 +1,11 @@
 """A simulated study of 12 subjects, each with a head of their own, through the doors of a user.
 
-``python -m benchmarks.group_heads study [FOLDER]`` writes a BIDS data set of 12 recordings (two
-conditions of 40 trials, 64 electrodes), images it with ``majorant image --bids`` and tests it with
-``majorant group``: is the planted effect found, where and when it is, and how long does the test
-take? ``python -m benchmarks.group_heads null [200]`` repeats the study without an effect, with
-new noise for every subject, condition and repetition, and counts how often something is found.
+``python -m benchmarks.group_heads study [30] [FOLDER]`` writes a BIDS data set of 12 recordings
+(two conditions of 40 trials, 64 electrodes, an effect of 30 nAm), images it with ``majorant image
+--bids`` and tests it with ``majorant group``: is the planted effect found, where and when it is,
+and how long does the test take? ``python -m benchmarks.group_heads null [200]`` repeats the study
+without an effect, with new noise for every subject, condition and repetition, and counts how often
+something is found.
 
 Heads are drawn from the bank's test part (`majorant.forward.bank`): another skull, a cortex that is
 moved and turned, electrodes that sit elsewhere. The imager knows none of it: it believes in the
@@ -41,7 +42,7 @@ COMMON: tuple[tuple[float, float, float], ...] = ((-54, -22, 8), (54, -20, 8))
 """MNI, mm: what both conditions evoke at 100 ms."""
 EFFECT = (-42.0, -62.0, 42.0)
 """MNI, mm: what only the first condition evokes at 300 ms."""
-COMMON_AM, EFFECT_AM, BACKGROUND_AM, SENSOR = 30e-9, 10e-9, 6e-9, 5e-6
+COMMON_AM, EFFECT_AM, BACKGROUND_AM, SENSOR = 30e-9, 30e-9, 6e-9, 5e-6
 """Moments of the patches and of a source of the background, A m; noise of a sensor, V."""
 N_BACKGROUND, PATCH_MM, JITTER_MM = 300, 10.0, 6.0
 CONDITIONS = ("deviant", "standard")
@@ -72,6 +73,7 @@ class Cohort:
 
     people: tuple[Person, ...]
     info: Any
+    effect: float = EFFECT_AM
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(11))
 
     def noise(self, person: Person, n_times: int) -> NDArray[np.float64]:
@@ -91,7 +93,7 @@ class Cohort:
         shapes = [
             np.exp(-0.5 * ((times - at) / wide) ** 2) for at, wide in ((0.1, 0.025), (0.3, 0.04))
         ]
-        common, own = person.strength * (COMMON_AM, EFFECT_AM)
+        common, own = person.strength * (COMMON_AM, self.effect)
         made = common * np.outer(person.common, shapes[0])
         return made + own * np.outer(person.effect, shapes[1]) if effect else made
 
@@ -101,8 +103,8 @@ def window() -> NDArray[np.float64]:
     return np.arange(round(-BEFORE * SFREQ), round(AFTER * SFREQ) + 1) / SFREQ
 
 
-def cohort(seed: int = 3) -> Cohort:
-    """Draw the subjects."""
+def cohort(seed: int = 3, effect: float = EFFECT_AM) -> Cohort:
+    """Draw the subjects; `effect` is the mean moment of the effect, A m."""
     montage = mne.channels.make_standard_montage("easycap-M1")
     names = [
         montage.ch_names[i]
@@ -113,7 +115,7 @@ def cohort(seed: int = 3) -> Cohort:
     info.set_montage(montage, verbose="error")
     rng = np.random.default_rng(seed)
     people = tuple(_person(bank, head, rng) for head in bank.iterate(SUBJECTS, seed, split="test"))
-    return Cohort(people, info)
+    return Cohort(people, info, effect)
 
 
 def _person(bank: HeadBank, head: Any, rng: np.random.Generator) -> Person:
@@ -166,10 +168,12 @@ def call(*words: object) -> float:
     return time.process_time() - start
 
 
-def study(folder: Path) -> None:
+def study(folder: Path, effect: float) -> None:
     """Simulate, image, test, and say what was found."""
-    root, out = folder / "study", folder / "group"
-    write_study(cohort(), root)
+    root, out, people = folder / "study", folder / "group", cohort(effect=effect)
+    seen = [effect * p.strength[1] * np.abs(p.effect).max() for p in people.people]
+    print(f"effect: {1e6 * np.mean(seen):.1f} µV at the best electrode, mean over subjects")
+    write_study(people, root)
     events = [word for name in CONDITIONS for word in ("--event", name)]
     chosen = [word for name in CONDITIONS for word in ("--condition", name)]
     print(f"imaging: {call('image', '--bids', root, *events, '--solver', 'dspm'):.0f} s")
@@ -234,7 +238,8 @@ def run(words: Sequence[str]) -> None:
         null(int(words[1]) if len(words) > 1 else 200)
     elif words[:1] == ["study"]:
         with tempfile.TemporaryDirectory() as folder:
-            study(Path(words[1] if len(words) > 1 else folder))
+            moment = 1e-9 * float(words[1]) if len(words) > 1 else EFFECT_AM
+            study(Path(words[2] if len(words) > 2 else folder), moment)
     else:
         sys.exit(__doc__)
 

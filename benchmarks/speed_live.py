@@ -27,11 +27,11 @@ Row = tuple[str, float, float, str]
 
 SFREQ, HOP, LIMIT_MS = 500.0, 0.010, 50.0
 SECONDS = 8.0
-SOLVERS = ("sloreta", "mm-net")
+SOLVERS = ("sloreta", "auto", "mm-net")
 
 
 def live_rows() -> Iterator[Row]:
-    """Yield median and 95 % of the latency of a linear solver and of MM-Net."""
+    """Yield median and 95 % of the latency of every solver named above."""
     for solver in SOLVERS:
         latency = run_live(solver).latency
         for name, share in (("median", 0.5), ("95 %", 0.95)):

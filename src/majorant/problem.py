@@ -459,7 +459,10 @@ class Solution:
     state : object
         The last accepted state (hyperparameters for Bayesian solvers); None for linear ones.
     variance : Tensor or None, shape (n_batch, n_columns)
-        Posterior variance, where the solver has one.
+        Posterior variance, where the solver has one; ``floor`` is in it.
+    floor : Tensor or None, shape (n_batch, n_columns)
+        What was added to the posterior's own variance, so that intervals hold what was missed, too
+        (:mod:`majorant.solvers.floors`); None where nothing was.
     unit : str
         ``"Am"``, or the statistic: ``"dSPM"``, ``"sLORETA"``, ``"LCMV"``.
     """
@@ -470,5 +473,6 @@ class Solution:
     trace: tuple[Any, ...] = ()
     state: Any = None
     variance: Tensor | None = None
+    floor: Tensor | None = None
     unit: str = "Am"
     details: dict[str, Any] = field(default_factory=dict)

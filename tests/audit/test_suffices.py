@@ -13,8 +13,9 @@ import pytest
 from majorant.account import Account
 from majorant.audit import jobs as jobs_module
 from majorant.audit.advice import APART_MM
-from majorant.audit.cap import Cap
-from majorant.audit.caps import channels_of
+from majorant.audit.cap import Cap, choose_cap
+from majorant.audit.caps import CAPS, channels_of
+from majorant.audit.family import family, with_family
 from majorant.audit.heads import AuditHead
 from majorant.audit.page import _advice
 from majorant.audit.run import PreparedAudit, run, summarise
@@ -24,6 +25,8 @@ from majorant.audit.summary import Audit
 from majorant.cli import voice as voice_module
 from majorant.cli.voice import Voice, show_line, show_table
 from majorant.errors import MajorantError
+from majorant.forward.electrodes import align, montage_electrodes
+from majorant.forward.template import template_head
 
 SETTINGS = AuditSettings(n=40, levels=2, solvers=("mne", "sloreta"), extent=30.0, seed=3)
 
@@ -178,3 +181,50 @@ def test_an_own_list_is_read_from_a_file(tmp_path: Path) -> None:
     lines.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(MajorantError, match="cannot be read as a list"):
         channels_of(str(lines))
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("10-20-19", {32: "10-10-32", 64: "10-10-64"}),
+        ("10-10-32", {19: "10-20-19", 64: "10-10-64", 128: ""}),
+        ("epoc-14", {32: "10-10-32", 64: "10-10-64"}),
+        ("biosemi-32", {16: "biosemi-16", 64: "biosemi-64", 128: "biosemi-128"}),
+    ],
+)
+def test_a_cap_by_name_stands_beside_those_that_people_own(
+    name: str, beside: dict[int, str]
+) -> None:
+    head = template_head()
+    alone = choose_cap(AuditSettings(montage=name), head, Account())
+    cap = with_family(alone, name, head)
+    assert {rung.n: rung.name for rung in cap.ladder} == beside
+    assert cap.sizes() == tuple(sorted(beside))
+    assert cap.chosen == alone.chosen
+    assert cap.rows(cap.n) == list(range(cap.n))
+    assert len(set(cap.ch_names)) == len(cap.ch_names) == len(cap.positions)
+    apart = np.linalg.norm(cap.positions[:, None] - cap.positions[None], axis=2)
+    assert apart[~np.eye(len(apart), dtype=bool)].min() > 0.003
+    for n, other in beside.items():
+        rows = cap.rows(n)
+        assert len(set(rows)) == n
+        assert cap.called(n) == (f"{n} electrodes ({other})" if other else f"{n} electrodes")
+        if other:
+            spec = CAPS[other]
+            placed = align(montage_electrodes(spec.montage, spec.channels or None), head)
+            gap = np.linalg.norm(cap.positions[rows] - placed.positions, axis=1)
+            assert gap.max() <= 0.003
+            if spec.channels:
+                assert {cap.ch_names[i] for i in rows} == set(spec.channels)
+
+
+def test_other_caps_are_compared_as_before() -> None:
+    head = template_head()
+    for settings in (
+        AuditSettings(electrodes=32),
+        AuditSettings(montage="10-10-64", electrodes=16),
+        AuditSettings(montage="10-10-64", channels=CAPS["10-20-19"].channels),
+    ):
+        cap = choose_cap(settings, head, Account())
+        assert with_family(cap, str(settings.montage), head) is cap
+    assert family("hydrocel-64") == tuple(f"hydrocel-{n}" for n in (32, 64, 128, 256))

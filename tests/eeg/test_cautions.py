@@ -233,6 +233,8 @@ def test_a_peak_within_its_own_noise_is_no_headline(clean: Observed) -> None:
     first, second = doubts(replace(clean, uncertainty=doubt, strongest=5.0))
     assert first == "does not stand out from noise (3.0 times its deviation, 4.0 are needed)"
     assert second == ""
+    wide = replace(doubt, deviation=np.full((2, 1), 9.0), plain=np.array([[3.0], [1.0]]))
+    assert doubts(replace(clean, uncertainty=wide, strongest=5.0)) == (first, second)
     quiet = replace(clean, white_rms=np.ones(len(TIMES)))
     assert doubts(quiet) == ("does not stand out from noise",) * 2
     assumed = replace(quiet, prepared=replace(clean.prepared, noise_kind="ad hoc"))

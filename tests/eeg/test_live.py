@@ -21,6 +21,7 @@ from majorant.cli import main
 from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
 from majorant.head.places import locate
+from majorant.imager.inverse import Job
 from majorant.live.chunks import Chunk
 from majorant.live.conditioner import Conditioner
 from majorant.live.engine import KernelEngine, WindowEngine, engine_for, one_thread
@@ -107,6 +108,23 @@ def test_lengths_are_averaged_as_squares(raw: Any, sphere_forward: Any, data: np
     found = KernelEngine(free, regions).push(data[:, :50])
     whole = free.apply(raw, stop=50).data[regions.members[0]]
     assert found[0] == pytest.approx(np.sqrt((whole**2).mean(0)))
+
+
+def test_the_scan_follows_with_lengths(raw: Any, sphere_forward: Any, data: np.ndarray) -> None:
+    free = SourceImager("auto", loose=1).fit(raw.info, sphere_forward)
+    regions = find_regions(free.leadfield_, ["frontal"])
+    engine = engine_for(free, regions, SFREQ)
+    assert isinstance(engine, WindowEngine)
+    assert engine.length == round(0.25 * SFREQ)
+    assert engine.push(data[:, : engine.length - 5]).shape == (1, 0)
+    found = engine.push(data[:, engine.length - 5 : engine.length])
+    solution = free.inverse.solve_windows(
+        free.inverse.white(data[:, : engine.length], 1)[None], Job(1, SFREQ, None)
+    )
+    columns = solution.estimate[0, :, -5:].reshape(-1, 3, 5)[regions.members[0]]
+    expected = columns.square().sum(1).mean(0).sqrt().numpy()
+    assert found[0] == pytest.approx(expected, rel=1e-3)
+    assert engine.certificate() is not None
 
 
 def test_the_network_sees_the_window_that_ends_now(network: SourceImager, raw: Any) -> None:
@@ -220,7 +238,7 @@ def test_mistakes_are_said_before_the_stream_begins(
     with pytest.raises(MajorantError, match=r"did you mean 'precuneus'"):
         check_regions(["right precunius"])
     slow = SourceImager("champagne", loose=0).fit(raw.info, sphere_forward)
-    with pytest.raises(MajorantError, match=r"does not follow a stream; take one of mne, .*mm-net"):
+    with pytest.raises(MajorantError, match=r"follow a stream; take one of auto, mne, .*mm-net"):
         engine_for(slow, find_regions(slow.leadfield_, ["frontal"]), SFREQ)
     unsure = SourceImager("mne", loose=0, snr="gcv").fit(raw.info, sphere_forward)
     with pytest.raises(MajorantError, match="a stream has not come yet"):

@@ -84,6 +84,17 @@ def test_the_posterior_is_passed_on():
     assert found.stands is None
 
 
+def test_a_floor_widens_the_band_and_not_what_peaks_are_compared_with():
+    variance, floor = torch.tensor([5.0, 4.0, 13.0]), torch.tensor([1.0, 4.0, 4.0])
+    found = from_posterior(variance, torch.zeros(3, 5), 1, floor)
+    np.testing.assert_allclose(found.deviation[:, 0] ** 2, variance)
+    np.testing.assert_allclose(found.own[:, 0] ** 2, [4, 0, 9])
+    bare = from_posterior(variance, torch.zeros(3, 5), 1)
+    np.testing.assert_allclose(bare.own, bare.deviation)
+    assert "missed" in found.how
+    assert "missed" not in bare.how
+
+
 def test_draws_agree_with_the_closed_form():
     matrix, data = kernel(6, 1), noise(12, 8, 5)
     values = (matrix @ data).numpy()
@@ -138,6 +149,11 @@ def test_every_solver_has_what_fits_it(prepared: Prepared, sphere_forward: Any):
     bayes, _, _ = assessed(prepared, sphere_forward, "auto", "champagne", max_iter=3)
     assert bayes is not None
     assert bayes.name == "posterior standard deviation"
+    assert bayes.plain is None
+    patches, _, _ = assessed(prepared, sphere_forward, "auto", "scan")
+    assert patches is not None
+    assert patches.plain is not None
+    assert (patches.deviation > patches.plain).all()
 
 
 def test_trials_are_resampled_where_there_are_some(prepared: Prepared, sphere_forward: Any):

@@ -8,6 +8,7 @@ import torch
 from majorant.learned.clues import read_clues, read_columns
 from majorant.learned.unfolded import UnfoldedSBL
 from majorant.majorants.evidence import EvidenceSurrogate
+from majorant.networks.corrections import Corrections, CorrectionSettings
 from majorant.problem import MajorantError, MatrixOperator, Problem, Status
 from majorant.solvers.loop import solve
 
@@ -88,6 +89,16 @@ class TestInput:
             UnfoldedSBL(**options)
 
 
+@pytest.mark.parametrize(
+    ("kind", "own", "shared"),
+    [("bias", 20, 2), ("mlp", 27_540, 2_754), ("attention", 69_470, 6_947)],
+)
+def test_ten_layers_have_as_many_numbers_as_the_page_says(kind, own, shared):
+    for is_shared, count in ((False, own), (True, shared)):
+        made = Corrections(CorrectionSettings(kind, 10, is_shared))
+        assert sum(p.numel() for p in made.parameters()) == count
+
+
 class TestClues:
     def test_are_bounded_and_finite(self):
         problem = make_problem()
@@ -97,6 +108,15 @@ class TestClues:
             assert bool((values.abs() <= 5.0).all())
         assert clues.sources.shape == (3, 24, 7)
         assert clues.sensors.shape == (3, 10, 5)
+
+    def test_those_of_a_column_that_nobody_sees_are_cut_off(self):
+        problem = make_problem()
+        lead = problem.operator.matrix().clone()
+        lead[:, 0] *= 1e-9
+        unseen = Problem(MatrixOperator(lead), problem.y)
+        surrogate = UnfoldedSBL().majorant(unseen).at(UnfoldedSBL().start(unseen))
+        clues = read_clues(surrogate, read_columns(surrogate.model, 4), 0.1, torch.float32)
+        assert float(clues.sources[:, 0].abs().max()) == 5.0
 
     def test_every_column_is_most_like_itself(self):
         problem = make_problem()

@@ -262,6 +262,22 @@ def test_a_refused_sample_does_not_touch_its_batch_mates() -> None:
         assert whole.certificate.refused[i] == alone.certificate.refused[0]
 
 
+def test_who_stays_keeps_its_state_while_a_mate_moves() -> None:
+    energy, start = build(13, 2, prior=False)
+    best = solve(energy.problem, ClassicalMM(Cosine(bound="gram"), max_iter=3000, tolerance=0.0))
+    x = torch.stack([best.state.x[0], start[1]])
+
+    def shimmer(s: QuadraticSurrogate, step: int) -> Tensor:  # a rise within rounding
+        noise = torch.randn(s.state.x.shape, generator=rng(step), dtype=torch.float64)
+        return s.state.x + 1e-8 * noise * norm(s.state.x)[:, None, None]
+
+    out = Subject(energy, x, each([shimmer, along_gradient(-1e-3)])).run(max_iter=20)
+    moved = torch.stack([(b.x != a.x).flatten(1).any(1) for a, b in pairwise(out.trace)])
+    fell = out.certificate.energy[1:] < out.certificate.energy[:-1]
+    assert bool((moved[:, 1] & fell[:, 1]).all())
+    assert not bool((moved & ~fell).any())
+
+
 def test_a_guard_that_refuses_nothing_costs_no_evaluation() -> None:
     energy, x = build(10, 4)
     subject = Subject(energy, x, along_gradient(-1e-3))

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from majorant.metrics.calibration import coverage_by_thirds, floors_by_thirds, with_floors
 from majorant.networks.corrections import Corrections, CorrectionSettings
 from majorant.problem import DamagedFile, MajorantError, MatrixOperator, Problem
+from majorant.solvers.floors import Floors
 from majorant.solvers.loop import solve
+from majorant.weights.floors import shipped_floors
 from majorant.weights.sbl import Packaged, basis_of, floors_of, unfolded_sbl, weights_at
 
 
@@ -27,42 +28,36 @@ def stored(folder: Path, card: dict[str, Any]) -> Path:
     return network.save(folder / "own.safetensors", {"mode": "gated", **card})
 
 
-def test_the_card_gives_deviations_a_floor_by_thirds(problem: Problem, tmp_path: Path):
-    floors = (0.1, 0.2, 0.3)
-    path = stored(tmp_path, {"recalibration": {"floors": floors}})
+def test_the_card_gives_deviations_their_floors(problem: Problem, tmp_path: Path):
+    floors = Floors((), (), (((0.1, 0.2, 0.3),),))
+    path = stored(tmp_path, {"recalibration": floors.to_card()})
     wide = solve(problem, unfolded_sbl(weights=path))
     raw = solve(problem, unfolded_sbl(weights=path, recalibrated=False))
     assert wide.variance is not None
+    assert wide.floor is not None
     assert raw.variance is not None
-    largest = raw.estimate.square().mean(2).amax(1)[:, None, None]
-    added = ((wide.variance - raw.variance).unflatten(1, (6, 3)) / largest).sqrt()
-    matrix = problem.operator.matrix()
-    assert matrix is not None
-    order = (-matrix.square().sum(0).unflatten(0, (6, 3)).sum(1)).argsort()
-    for third, floor in zip(order.tensor_split(3), floors, strict=True):
-        torch.testing.assert_close(
-            added[:, third], torch.full((2, 2, 3), floor).double(), rtol=1e-3, atol=0
-        )
+    assert raw.floor is None
+    torch.testing.assert_close(wide.floor, floors.variance(problem, raw.estimate))
+    torch.testing.assert_close(wide.variance, raw.variance + wide.floor)
 
 
-@pytest.mark.parametrize("held", [{"floors": [1.0]}, {"floors": [1.0, -2.0, 1.0]}, {}])
-def test_a_card_with_other_floors_is_refused(held: dict[str, Any]):
-    with pytest.raises(DamagedFile, match="floors"):
-        floors_of({"recalibration": held})
+def test_floors_of_version_0_1_are_left_out():
+    assert floors_of({"recalibration": {"floors": [0.1, 0.2, 0.3]}}) is None
+    assert floors_of({}) is None
 
 
-def test_floors_by_thirds_make_every_third_cover():
-    draw = torch.Generator().manual_seed(0)
-    truth = torch.randn(40, 30, 20, generator=draw)
-    truth[:, 10:20] *= 3.0
-    mean, variance = torch.zeros_like(truth), torch.full((40, 30), 0.5)
-    mean[:, 0] = truth[:, 0]
-    depth = torch.arange(30.0)
-    floors = floors_by_thirds(truth[:20], mean[:20], variance[:20], depth)
-    wide = with_floors(mean[20:], variance[20:], depth, floors)
-    after = coverage_by_thirds(truth[20:], mean[20:], wide, depth)
-    assert floors[1] > floors[2]
-    assert all(abs(share - 0.9) < 0.04 for share in after)
+@pytest.mark.parametrize("name", ["everyday", "mlp", "layers", "attention"])
+def test_packaged_weights_come_with_floors(name: Packaged):
+    own = unfolded_sbl(correction=name).floors
+    assert own is not None
+    assert own == shipped_floors(f"unfolded-{name}")
+    assert unfolded_sbl(correction=name, recalibrated=False).floors is None
+
+
+def test_floors_come_with_the_scan_and_with_packaged_weights():
+    assert shipped_floors("auto") == shipped_floors("scan") is not None
+    for name in ("sloreta", "mm-net", "mean", "champagne", "unfolded-sbl"):
+        assert shipped_floors(name) is None
 
 
 @pytest.mark.parametrize(("name", "kind"), [("layers", "mlp"), ("attention", "attention")])

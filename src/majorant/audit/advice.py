@@ -153,7 +153,8 @@ def _more(audit: Audit, best: str) -> Advice | None:
     """Whether more electrodes or more trials are worth more; nothing where that is not known."""
     changes = {change.job.key: change for change in audit.changes(best)}
     trials = _trials(audit, best)
-    more = changes.get(f"electrodes-{2 * audit.cap.n}")
+    larger = [n for n in audit.cap.sizes() if n > audit.cap.n]
+    more = changes[f"electrodes-{min(larger)}"] if larger else None
     asked = [trials] if more is None else [trials, more]
     said = {change.job.key: _change(audit, best, change) for change in asked}
     helpful = sorted(filter(_helps, asked), key=lambda c: c.error_gain.mean)
@@ -197,7 +198,7 @@ def _change(audit: Audit, best: str, change: Change) -> str:
     if change.job.key.startswith("trials"):
         return f"four times as many trials (+6{THIN}dB) change the error of {title(best)} by {gain}"
     return (
-        f"{change.job.electrodes} electrodes instead of {audit.cap.n} change the error of "
+        f"{audit.cap.called(change.job.electrodes)} instead of {audit.cap.n} change the error of "
         f"{title(best)} by {gain}"
     )
 

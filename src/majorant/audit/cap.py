@@ -26,7 +26,17 @@ from majorant.recording.file import load_recording
 from majorant.recording.montage import ALIASES, CUSTOM, DIGITISED, read_montage
 from majorant.recording.settings import Preparation
 
-__all__ = ["Cap", "choose_cap", "forward_cap", "spread"]
+__all__ = [
+    "MOST",
+    "SAME",
+    "Cap",
+    "Rung",
+    "choose_cap",
+    "extended",
+    "forward_cap",
+    "placed_apart",
+    "spread",
+]
 
 SAME = 0.003
 """Metres: electrodes nearer than this to another are the same place by another name."""
@@ -35,6 +45,25 @@ MOST = 256
 DENSE = "standard_1005"
 EARS = ("A1", "A2")
 """Clips on the ear lobes, which are not on the scalp."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A cap that another is compared with.
+
+    Attributes
+    ----------
+    n : int
+        Electrodes.
+    name : str
+        As people call it; empty for places that lie far from each other.
+    rows : tuple of int
+        Its electrodes among those of the other.
+    """
+
+    n: int
+    name: str
+    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +82,9 @@ class Cap:
         Electrodes of the cap.
     n_offered : int
         Electrodes that the montage offers.
+    ladder : tuple of Rung
+        Caps that it is compared with; empty for half, twice and four times as many places, far
+        from each other.
     """
 
     title: str
@@ -60,6 +92,7 @@ class Cap:
     positions: NDArray[np.float64]
     n: int
     n_offered: int
+    ladder: tuple[Rung, ...] = ()
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -68,14 +101,24 @@ class Cap:
 
     def rows(self, n: int) -> list[int]:
         """Rows of a cap of another size: spread over this one if smaller, this one and more."""
+        for rung in self.ladder:
+            if rung.n == n != self.n:
+                return list(rung.rows)
         if n >= self.n:
             return list(range(n))
         return spread(self.positions[: self.n], n)
 
     def sizes(self) -> tuple[int, ...]:
         """Sizes of the caps that this one is compared with: a half, twice, four times."""
+        if self.ladder:
+            return tuple(rung.n for rung in self.ladder)
         wanted = (self.n // 2, 2 * self.n, 4 * self.n)
         return tuple(k for k in wanted if FEWEST <= k <= len(self.ch_names))
+
+    def called(self, n: int) -> str:
+        """A cap of so many electrodes in words, with its name where it has one."""
+        name = next((rung.name for rung in self.ladder if rung.n == n != self.n), "")
+        return f"{n} electrodes ({name})" if name else f"{n} electrodes"
 
 
 def spread(positions: NDArray[np.float64], n: int, first: Sequence[int] | None = None) -> list[int]:
@@ -123,18 +166,17 @@ def choose_cap(settings: AuditSettings, head: ShellHead, account: Account) -> Ca
     """
     assert settings.montage is not None
     title, names, places = _offered(settings.montage, head, account)
-    keep = [i for i in _distinct(places) if names[i].upper() not in EARS]
-    if len(keep) < len(names):
-        lost = [name for i, name in enumerate(names) if i not in keep]
+    kept, places = placed_apart(names, places)
+    lost = [name for name in names if name not in kept]
+    if lost:
         account.note(
             "Left out, for they are other names of places kept, or clips on the ears: "
             f"{', '.join(lost)}."
         )
-        names, places = [names[i] for i in keep], places[keep]
-    cap = _chosen(title, names, places, settings)
+    cap = _chosen(title, kept, places, settings)
     account.note(_says(cap, settings))
     wanted = min(4 * cap.n, max(2 * cap.n, 128), MOST)
-    return _extended(cap, head, wanted) if len(cap.ch_names) < wanted else cap
+    return extended(cap, head, wanted) if len(cap.ch_names) < wanted else cap
 
 
 def forward_cap(forward: Any, settings: AuditSettings, account: Account) -> Cap:
@@ -269,13 +311,26 @@ def _settled(inst: Any, account: Account) -> Any:
     return bare.info
 
 
+def placed_apart(
+    names: Sequence[str], places: NDArray[np.float64]
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Electrodes on the scalp, each place once: no clips on the ears, no second names.
+
+    Where there is an A3, as in BioSemi's larger caps, A1 and A2 are no ears.
+    """
+    upper = [name.upper() for name in names]
+    ears = () if "A3" in upper else EARS
+    keep = [i for i in _distinct(places) if upper[i] not in ears]
+    return [names[i] for i in keep], places[keep]
+
+
 def _distinct(places: NDArray[np.float64]) -> list[int]:
     """Indices of places that are not those of an earlier electrode."""
     apart = np.linalg.norm(places[:, None] - places[None], axis=2)
     return [i for i in range(len(places)) if i == 0 or apart[i, :i].min() > SAME]
 
 
-def _extended(cap: Cap, head: ShellHead, wanted: int) -> Cap:
+def extended(cap: Cap, head: ShellHead, wanted: int) -> Cap:
     """Add places of the 10-05 system that lie far from the electrodes at hand."""
     dense = align(montage_electrodes(DENSE), head)
     own = {name.casefold() for name in cap.ch_names}

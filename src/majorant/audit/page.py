@@ -271,7 +271,9 @@ def _unsure(audit: Audit, solver: str, values: NDArray[np.float64], shade: Shade
 
 def _levels(audit: Audit) -> Markup:
     more = audit.jobs[1:]
-    extra = sorted({job.electrodes for job in more if job.electrodes > audit.cap.n_offered})
+    named = {rung.n for rung in audit.cap.ladder if rung.name}
+    sizes = {job.electrodes for job in more if job.electrodes > audit.cap.n_offered}
+    extra = sorted(sizes - named)
     body = figure(curves(audit)) + change_table(audit)
     if not extra:
         return body

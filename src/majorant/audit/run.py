@@ -17,6 +17,7 @@ from majorant import __version__
 from majorant.account import Account
 from majorant.audit.advice import advice, headline
 from majorant.audit.cap import Cap, choose_cap, forward_cap
+from majorant.audit.family import with_family
 from majorant.audit.heads import AuditHead, own_head, template_heads
 from majorant.audit.jobs import AuditJob, foreseen, plan_jobs, run_jobs
 from majorant.audit.judge import METRICS
@@ -109,6 +110,7 @@ def prepare(settings: AuditSettings, say: Callable[[str], None] | None = None) -
 
         template = template_head(progress=say)
         cap = choose_cap(settings, template, account)
+        cap = with_family(cap, str(settings.montage), template)
         head = template_heads(
             cap,
             differ=settings.head_error,
@@ -156,7 +158,7 @@ def run(
 
     def line(job: AuditJob, found: Mapping[str, NDArray[np.float64]]) -> None:
         if told is not None:
-            told(cap_line(settings, job, found))
+            told(cap_line(settings, cap, job, found))
 
     scores = run_jobs(jobs, prepared.solvers, data, cap, chunks, move, line)
     level, regions = settings.snr_levels[settings.planning], {}

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.audit.advice import APART_MM, Advice, decibels, ranged, title
+from majorant.audit.cap import Cap
 from majorant.audit.jobs import AuditJob
 from majorant.audit.settings import AuditSettings
 from majorant.audit.summary import ERROR, Audit, Estimate, averaged, resampled, shared
@@ -30,6 +31,8 @@ class CapLine:
     Attributes
     ----------
     electrodes : int
+    called : str
+        The cap in words.
     level : float
         dB.
     errors, within : mapping
@@ -37,6 +40,7 @@ class CapLine:
     """
 
     electrodes: int
+    called: str
     level: float
     errors: Mapping[str, Estimate]
     within: Mapping[str, Estimate]
@@ -44,7 +48,7 @@ class CapLine:
     def cells(self) -> list[str]:
         """The line in words: the cap, and each solver."""
         return [
-            f"{self.electrodes} electrodes, {decibels(self.level)}",
+            f"{self.called}, {decibels(self.level)}",
             *(
                 f"{title(name)} {error.mean:.0f}{THIN}mm ({error.low:.0f} to {error.high:.0f}), "
                 f"{self.within[name].mean:.0f}{THIN}% found"
@@ -54,13 +58,14 @@ class CapLine:
 
 
 def cap_line(
-    settings: AuditSettings, job: AuditJob, scores: Mapping[str, NDArray[np.float64]]
+    settings: AuditSettings, cap: Cap, job: AuditJob, scores: Mapping[str, NDArray[np.float64]]
 ) -> CapLine:
     """Say what a cap gives at the level that the audit speaks of.
 
     Parameters
     ----------
     settings : AuditSettings
+    cap : Cap
     job : AuditJob
     scores : mapping
         By solver, (n_levels, n_patches, 3).
@@ -71,6 +76,7 @@ def cap_line(
     counts = resampled(settings.seed, settings.n)[:, : job.n]
     return CapLine(
         job.electrodes,
+        cap.called(job.electrodes),
         job.levels[at],
         {name: averaged(counts, errors[name]) for name in ranked},
         {name: shared(errors[name], settings.goal) for name in ranked},
@@ -149,7 +155,8 @@ def _answer(
             f"{asked} no other cap could be tried.",
             f"{sizes[0]} electrodes are the only ones there are; take a montage with more places.",
         )
-    tried = f"{', '.join(map(str, sizes[:-1]))} and {sizes[-1]} electrodes"
+    called = audit.cap.called
+    tried = f"{', '.join(map(called, sizes[:-1]))} and {called(sizes[-1])}"
     who, level = title(solver), decibels(audit.level)
     within = f"{APART_MM:g}{THIN}mm"
     if enough is None:
@@ -157,13 +164,14 @@ def _answer(
         return Advice(
             f"{asked} none of those tried is known to.",
             f"Of {tried}, none but the largest is known to be within {within} of every larger one "
-            f"at {level}. With {sizes[-1]} instead of {sizes[-2]} the error of {who} falls by "
-            f"{ranged(gain, 'mm', '.1f')}, so more may help still; more patches (--n) tell more.",
+            f"at {level}. With {sizes[-1]} instead of {sizes[-2]} electrodes the error of {who} "
+            f"falls by {ranged(gain, 'mm', '.1f')}, so more may help still; more patches (--n) "
+            "tell more.",
         )
     error = audit.estimate(errors[enough])
     gain = audit.estimate(errors[enough] - errors[sizes[-1]])
     return Advice(
-        f"{asked} {enough} electrodes.",
+        f"{asked} {called(enough)}.",
         f"Of {tried}, these are the fewest whose error is known to be within {within} of that of "
         f"every larger cap at {level}: with {who} {ranged(error, 'mm')}, which is "
         f"{ranged(gain, 'mm', '.1f')} more than with {sizes[-1]}.",

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from majorant.audit.advice import decibels, title
 from majorant.audit.pictures import MapScale, map_scales
 from majorant.audit.summary import ENOUGH, Audit, Estimate, Group
-from majorant.report.parts import HeatCell
+from majorant.report.parts import HeatCell, folded
 from majorant.report.templating import template
 from majorant.words import written
 
@@ -35,9 +35,7 @@ def place_table(audit: Audit) -> Markup:
         f"The same by gyrus, both sides together, where {ENOUGH} patches or more lie; the "
         "intervals are wide, and more patches (--n) make them narrower."
     )
-    return shown + template("audit").folded(
-        "By gyrus", template("audit").heat(caption, heads, [own])
-    )
+    return shown + folded("By gyrus", template("audit").heat(caption, heads, [own]))
 
 
 def _place(audit: Audit, group: Group) -> dict[str, object]:
@@ -76,7 +74,7 @@ def change_table(audit: Audit) -> Markup:
     rows = []
     for i, job in enumerate(audit.jobs[1:]):
         name = (
-            f"{job.electrodes} electrodes"
+            audit.cap.called(job.electrodes)
             if job.trials == 1
             else f"{_times(job.trials)} the trials ({written(job.levels[0], '.0f')} dB)"
         )

@@ -114,6 +114,9 @@ class Uncertainty:
         recording of twenty at most; None where this is not known.
     draws : int
         Resampled data sets behind it, 0 for a closed form.
+    plain : array or None, like ``deviation``
+        The deviation without what was added to hold sources that were missed: what a peak is
+        compared with; None where nothing was added.
     """
 
     deviation: NDArray[np.float64]
@@ -121,6 +124,12 @@ class Uncertainty:
     how: str
     stands: float | None = None
     draws: int = 0
+    plain: NDArray[np.float64] | None = None
+
+    @property
+    def own(self) -> NDArray[np.float64]:
+        """What a peak is compared with, to say whether it stands out."""
+        return self.deviation if self.plain is None else self.plain
 
 
 @dataclass(frozen=True, eq=False)

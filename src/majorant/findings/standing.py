@@ -67,7 +67,7 @@ def _noise(e: Observed, k: int) -> str:
         return "does not stand out from noise"
     if e.uncertainty is None:
         return ""
-    row = e.uncertainty.deviation[peak.location]
+    row = e.uncertainty.own[peak.location]
     deviation = float(row[t if len(row) > 1 else 0])
     needed = max(SURE, e.uncertainty.stands or SURE)
     ratio = np.inf if deviation <= 0 else abs(peak.amplitude) / deviation

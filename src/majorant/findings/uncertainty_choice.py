@@ -25,6 +25,7 @@ from majorant.problem import MajorantError, Problem, Solution
 from majorant.randomness import takes_rng
 from majorant.recording.prepare import Prepared
 from majorant.recording.trials import baseline_samples
+from majorant.weights.floors import shipped_floors
 
 if TYPE_CHECKING:
     from majorant.imager.imager import SourceImager
@@ -118,7 +119,7 @@ def assess(
     case = _case(imager, prepared, problem, solution, seed)
     if asked == "auto":
         if solution.variance is not None:
-            return from_posterior(solution.variance[0], solution.estimate[0], n_orient)
+            return _posterior(imager, problem, solution)
         if case.kernel is not None and _n_trials(prepared) < ENOUGH_TRIALS:
             return from_kernel(case.kernel, solution.estimate[0], n_orient)
         n = BY_NOISE if case.kernel is None else BY_TRIALS
@@ -131,6 +132,19 @@ def assess(
         data, trials = _of_noise(case, n), None
     drawn = _counted(_estimates(case, data, n), n, progress)
     return from_draws(values, drawn, n_orient, trials)
+
+
+def _posterior(imager: SourceImager, problem: Problem, solution: Solution) -> Uncertainty:
+    """Of the posterior, with the floors of the solver or those that come with it."""
+    assert solution.variance is not None
+    variance, floor = solution.variance[0].double(), None
+    added = shipped_floors(imager.spec_.name)
+    if solution.floor is not None:
+        floor = solution.floor[0].double()
+    elif added is not None:
+        floor = added.variance(problem, solution.estimate)[0]
+        variance = variance + floor
+    return from_posterior(variance, solution.estimate[0], imager.leadfield_.n_orient, floor)
 
 
 def _case(

@@ -13,17 +13,21 @@ from majorant.group.statistics import t_values
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil, ramp
 from majorant.report.frame import framed
 from majorant.report.maps import PLACES
-from majorant.report.parts import Section, colour_bar, lead, opening, paragraphs, table
+from majorant.report.parts import Section, colour_bar, folded, lead, opening, paragraphs, table
 from majorant.report.pictures import still
 from majorant.report.spread import fill_between
 from majorant.report.templating import template
-from majorant.words import mni, number, written
+from majorant.words import THIN, mni, number, written
 
 __all__ = ["render"]
 
 HEIGHT = 330
-SHOWN = 20
-"""Clusters that are listed."""
+SHOWN, FEWEST = 20, 3
+"""Clusters that are listed at most, and at least where there are so many."""
+LIKELY = 0.5
+"""p from which on a cluster is not listed."""
+REGIONS = 12
+"""Regions that are listed in plain sight; the others are folded away."""
 
 
 def render(result: GroupResult) -> str:
@@ -31,8 +35,9 @@ def render(result: GroupResult) -> str:
     study = result.study
     title = f"{result.contrast}, {len(study.subjects)} subjects"
     also = (
-        f"{study.solver}, {study.unit}; window {1e3 * study.times[0]:.0f} to "
-        f"{1e3 * study.times[-1]:.0f} ms; {result.permutations} permutations."
+        f"Solver {study.solver}, unit {study.unit}; window "
+        f"{written(1e3 * study.times[0], '.0f')} to {written(1e3 * study.times[-1], '.0f')}"
+        f"{THIN}ms; {result.permutations} permutations."
     )
     head = opening(title, "Group", result.headline, also)
     surfaces = template_surfaces()
@@ -78,18 +83,20 @@ def _map(result: GroupResult, surfaces: Surfaces) -> Section:
 
 
 def _clusters(result: GroupResult) -> Section:
+    likely = [row for row in result.rows()[:SHOWN] if row["p"] < LIKELY]
+    listed = likely if len(likely) > FEWEST else result.rows()[:FEWEST]
     rows = [
         (
             str(rank),
             written(row["p"]),
-            f"{1e3 * row['from_s']:.0f} to {1e3 * row['to_s']:.0f}",
+            f"{written(1e3 * row['from_s'], '.0f')} to {written(1e3 * row['to_s'], '.0f')}",
             str(row["vertices"]),
             row["peak_region"],
             mni(tuple(row["peak_mni_mm"])),
-            f"{1e3 * row['peak_s']:.0f}",
+            written(1e3 * row["peak_s"], ".0f"),
             number(row["peak_t"]),
         )
-        for rank, row in enumerate(result.rows()[:SHOWN], 1)
+        for rank, row in enumerate(listed, 1)
     ]
     if not rows:
         return Section("clusters", "Clusters", paragraphs("No point passes the level."))
@@ -97,7 +104,8 @@ def _clusters(result: GroupResult) -> Section:
     caption = (
         "Clusters over space and time, by sign flips of whole subjects; p is corrected for all of "
         f"both. Points enter at a two-sided p of {result.level:g}. A small p says that the "
-        "conditions differ; it does not say that the borders of a cluster are those of the effect."
+        "conditions differ; it does not say that the borders of a cluster are those of the effect. "
+        "clusters.csv has all."
     )
     return Section("clusters", "Clusters", table(heads, rows, caption, (1, 2, 3, 5, 6, 7)))
 
@@ -120,7 +128,12 @@ def _regions(result: GroupResult) -> Section:
         "Hochberg over regions; d: mean over standard deviation of the differences, with its 95 % "
         "interval by the noncentral t distribution. values.csv has every subject's numbers."
     )
-    return Section("effects", "By region", table(heads, rows, caption, (1, 2, 3, 4, 5)))
+    numeric = (1, 2, 3, 4, 5)
+    body = table(heads, rows[:REGIONS], caption, numeric)
+    if len(rows) > REGIONS:
+        rest = table(heads, rows[REGIONS:], "Smaller effects than those above.", numeric)
+        body += folded(f"{len(rows) - REGIONS} more regions", rest)
+    return Section("effects", "By region", body)
 
 
 def _subjects(result: GroupResult) -> Section:

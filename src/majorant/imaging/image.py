@@ -197,7 +197,7 @@ def find_all(
         leaked=_leaked(prepared, imager, problem, peaks, times)
         if window and solution.unit != "Am"
         else (),
-        strongest=0.0 if doubt is None else strongest_ratio(values, doubt.deviation),
+        strongest=0.0 if doubt is None else strongest_ratio(values, doubt.own),
     )
     return Findings(
         title=prepared.title,

@@ -46,6 +46,7 @@ from majorant.problem import MajorantError, Problem
 from majorant.solvers.abilities import Abilities
 from majorant.solvers.base import IterativeSolver, Reading
 from majorant.solvers.champagne import Champagne
+from majorant.solvers.floors import Floors
 
 __all__ = ["GUARDS", "Mode", "UnfoldedSBL"]
 
@@ -87,11 +88,9 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         None takes the one of the mode.
     seed : int
         Of the weights of a fresh correction.
-    floors : tuple of float or None
-        Recalibration: standard deviations that are added in quadrature to the posterior's, as
-        shares of the largest root mean square of a column, in the thirds of the columns, shallow
-        first (:func:`majorant.metrics.calibration.floors_by_thirds`); None is the posterior as it
-        is.
+    floors : Floors or None
+        What is added in quadrature to the posterior's standard deviations, so that intervals hold
+        what was missed, too; None is the posterior as it is.
     basis : {"points", "patches"}
         As for :class:`majorant.solvers.champagne.Champagne`.
 
@@ -124,7 +123,7 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         kappa: float = 1.0,
         guard: Guard | None = None,
         seed: int = 0,
-        floors: tuple[float, float, float] | None = None,
+        floors: Floors | None = None,
         basis: Basis = "points",
     ) -> None:
         if mode not in get_args(Mode):
@@ -174,9 +173,8 @@ class UnfoldedSBL(IterativeSolver[Variances]):
         reading = replace(reading, details={**reading.details, **own})
         if self.floors is None or reading.variance is None:
             return reading
-        floor = _by_thirds(problem, self.floors).to(reading.variance)
-        power = reading.estimate.double().square().mean(2).amax(1, keepdim=True)
-        return replace(reading, variance=reading.variance + floor.square() * power)
+        floor = self.floors.variance(problem, reading.estimate)
+        return replace(reading, variance=reading.variance + floor, floor=floor)
 
     def unfold(
         self, problem: Problem, layers: int, *, frozen: int = 0, checkpointing: bool = False
@@ -212,17 +210,6 @@ class UnfoldedSBL(IterativeSolver[Variances]):
                     here = majorant.at(majorant.energy.admissible(here.state, point))
             passed.append(here)
         return passed
-
-
-def _by_thirds(problem: Problem, floors: tuple[float, float, float]) -> Tensor:
-    """The floor of every column, by the rank of its location's length; (n_columns,) or batched."""
-    matrix, group = problem.operator.matrix(), problem.operator.n_orient
-    assert matrix is not None
-    length = matrix.double().square().sum(-2).unflatten(-1, (-1, group)).sum(-1)
-    rank = (-length).argsort(dim=-1, stable=True).argsort(dim=-1)
-    sizes = [len(part) for part in torch.arange(length.shape[-1]).tensor_split(3)]
-    steps = torch.tensor(floors, dtype=torch.float64).repeat_interleave(torch.tensor(sizes))
-    return steps.to(rank.device)[rank].repeat_interleave(group, -1)
 
 
 def _recomputed(

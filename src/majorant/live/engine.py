@@ -20,7 +20,7 @@ from majorant.imager.imager import SourceImager
 from majorant.imager.inverse import Inverse, Job
 from majorant.imager.tally import Tally
 from majorant.live.regions import LiveRegions
-from majorant.problem import Certificate, MajorantError, Problem, Solution
+from majorant.problem import Certificate, MajorantError, MatrixOperator, Problem, Solution
 from majorant.registry import SolverSpec, able
 from majorant.solvers.base import IterativeSolver
 from majorant.solvers.loop import solve
@@ -145,10 +145,13 @@ class WindowEngine(LiveEngine):
         self._own = solver
         self._steps = solver.max_iter if asked else min(live, solver.max_iter)
         self._whitener = torch.as_tensor(inverse.whitener, dtype=torch.float32)
-        white = torch.as_tensor(inverse.whitener, dtype=torch.float64)
         # Single precision: the network was trained in it, and a window is solved in half the time.
-        self._operator = inverse.model.leadfield.transformed(white).operator(torch.float32)
+        whole = inverse.operator(1)
+        matrix = whole.matrix()
+        assert matrix is not None
+        self._operator = MatrixOperator(matrix.to(torch.float32), whole.n_orient, whole.geometry)
         mean = regions.mean(imager.leadfield_.n_locations)
+        self._n_orient = imager.leadfield_.n_orient
         self._mean = torch.as_tensor(mean, dtype=torch.float32)
         self._tally = Tally()
         self.retune(sfreq)
@@ -156,7 +159,8 @@ class WindowEngine(LiveEngine):
     def retune(self, sfreq: float) -> None:
         """Take as many samples as the solver's window has at this rate."""
         self._solver = self._own.at(sfreq)
-        window = self._solver.abilities.window
+        can = self._solver.abilities
+        window = can.live_window or can.window
         assert window is not None
         self.length = max(2, round(window * sfreq))
         self.reset()
@@ -180,7 +184,11 @@ class WindowEngine(LiveEngine):
         solution = self._solve(self._held[None])
         self._tally.add_solution(solution)
         fresh = min(data.shape[1], self.length)
-        return (self._mean @ solution.estimate[0, :, -fresh:]).numpy().astype(np.float64)
+        found = solution.estimate[0, :, -fresh:].to(torch.float32)
+        if self._n_orient == 1:
+            return (self._mean @ found).numpy().astype(np.float64)
+        squares = found.square().unflatten(0, (-1, self._n_orient)).sum(1)
+        return (self._mean.abs() @ squares).sqrt().numpy().astype(np.float64)
 
     def _solve(self, y: torch.Tensor) -> Solution:
         return solve(Problem(self._operator, y), self._solver, max_iter=self._steps, recheck=False)

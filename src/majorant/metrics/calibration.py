@@ -3,12 +3,12 @@
 A posterior interval at level ``p`` should hold the truth a share ``p`` of the time. Sparse Bayesian
 learning fixes the prior variance of every location from the data, and locations that it switches
 off have an interval of almost no width, so coverage is reported over all locations and over active
-ones apart. Recalibrations, fitted on other data: one factor on all standard deviations, or a floor.
+ones apart. A recalibration, fitted on other data, is one factor on all standard deviations; floors
+are those of :mod:`majorant.solvers.floors`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -133,59 +133,6 @@ def recalibrate(
     rank = min(int(level * len(chosen)), len(chosen) - 1)
     factor = float(chosen.sort().values[rank]) / _width(level)
     return Recalibration(factor=factor, level=level, n=len(chosen))
-
-
-def floors_by_thirds(
-    truth: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    depth: Tensor,
-    level: float = 0.9,
-    where: Tensor | None = None,
-) -> tuple[float, float, float]:
-    """Fit a floor of the standard deviation in each third of depth, on data kept for it.
-
-    Where a source was switched off by mistake, mean and deviation are both next to zero, and no
-    factor helps. The floor is added in quadrature: ``variance + (floor size)^2``, with ``size`` the
-    largest root mean square of a location (:func:`with_floors`).
-
-    Parameters
-    ----------
-    depth : Tensor, shape (n_locations,)
-        See :func:`coverage_by_thirds`.
-    where : Tensor or None, shape (n_batch, n_locations), bool
-        Locations that count.
-
-    Returns
-    -------
-    tuple of float
-        Shallow first; 0 where intervals are wide enough.
-    """
-    needed = ((truth - mean).double() / _width(level)).square() - variance.double()[:, :, None]
-    floors = (needed.clamp_min(0) / _power(mean)[:, None, None].clamp_min(1e-300)).sqrt()
-    found = []
-    for third in depth.argsort(stable=True).tensor_split(3):
-        mask = torch.zeros(len(depth), dtype=torch.bool)
-        mask[third] = True
-        values = floors[mask.expand(len(truth), -1) if where is None else where & mask].flatten()
-        if len(values) == 0:
-            raise MajorantError("no location counts in a third, so nothing can be fitted")
-        rank = min(int(level * len(values)), len(values) - 1)
-        found.append(float(values.sort().values[rank]))
-    return found[0], found[1], found[2]
-
-
-def with_floors(mean: Tensor, variance: Tensor, depth: Tensor, floors: Sequence[float]) -> Tensor:
-    """Variances with the floors of :func:`floors_by_thirds`, shape (n_batch, n_locations)."""
-    share = torch.zeros(len(depth), dtype=torch.float64)
-    for third, floor in zip(depth.argsort(stable=True).tensor_split(3), floors, strict=True):
-        share[third] = floor
-    return variance.double() + share.square() * _power(mean)[:, None]
-
-
-def _power(mean: Tensor) -> Tensor:
-    """Largest mean square of a location, shape (n_batch,)."""
-    return mean.double().square().mean(2).amax(1)
 
 
 def log_correlation(truth: Tensor, estimate: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ __all__ = [
     "copied",
     "facts",
     "figure",
+    "folded",
     "lead",
     "link",
     "opening",
@@ -168,6 +169,11 @@ def table(
         CSS classes.
     """
     return _macros().table(heads, rows, caption, numeric, kind)
+
+
+def folded(summary: str, body: Markup) -> Markup:
+    """Return what few look at, behind one line that opens it."""
+    return _macros().folded(summary, body)
 
 
 def link(address: str, text: str) -> Markup:

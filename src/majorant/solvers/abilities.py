@@ -43,6 +43,8 @@ class Abilities:
     live : int or None
         Steps of a window that is solved while a stream runs; None where it cannot keep up with
         one, or needs no window.
+    live_window : float or None
+        Length of that window, s; None takes ``window``.
     """
 
     linear: bool = False
@@ -56,6 +58,7 @@ class Abilities:
     precision: torch.dtype | None = None
     single: bool = False
     live: int | None = None
+    live_window: float | None = None
 
     @property
     def kernel(self) -> bool:

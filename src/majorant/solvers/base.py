@@ -92,6 +92,8 @@ class Reading:
     ----------
     estimate : Tensor, shape (n_batch, n_columns, n_times)
     variance : Tensor or None, shape (n_batch, n_columns)
+    floor : Tensor or None, shape (n_batch, n_columns)
+        What of the variance was added to the posterior's own.
     unit : str
     details : dict
         What the solver has to say for itself, as plain numbers (log evidence, for instance).
@@ -104,6 +106,7 @@ class Reading:
 
     estimate: Tensor
     variance: Tensor | None = None
+    floor: Tensor | None = None
     unit: str = "Am"
     details: dict[str, Any] = field(default_factory=dict)
     unexplained: Tensor | None = None

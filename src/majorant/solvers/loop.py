@@ -158,6 +158,7 @@ def _iterate(
         trace=tuple(trace),
         state=lowest.state,
         variance=reading.variance,
+        floor=reading.floor,
         unit=reading.unit,
         details=dict(reading.details),
     )

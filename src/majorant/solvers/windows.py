@@ -82,13 +82,17 @@ def joined(parts: Solution, starts: list[int], n_times: int) -> Solution:
     n = len(starts)
     n_batch = len(parts.status) // n
     status = parts.status
-    variance = parts.variance
+    variance, floor = (
+        None if x is None else x.unflatten(0, (n_batch, n)).mean(1)
+        for x in (parts.variance, parts.floor)
+    )
     return Solution(
         estimate=cross_fade(parts.estimate.unflatten(0, (n_batch, n)), starts, n_times),
         status=tuple(worst_status(status[i * n : (i + 1) * n]) for i in range(n_batch)),
         certificate=_joined(parts.certificate, n_batch, n),
         trace=parts.trace,
-        variance=None if variance is None else variance.unflatten(0, (n_batch, n)).mean(1),
+        variance=variance,
+        floor=floor,
         unit=parts.unit,
         details={"windows": n, **_grouped(parts.details, n_batch, n)},
     )
@@ -116,6 +120,7 @@ def lower(parts: Solution) -> Solution:
         certificate=_selected(parts.certificate, kept),
         trace=parts.trace,
         variance=None if parts.variance is None else parts.variance[kept],
+        floor=None if parts.floor is None else parts.floor[kept],
         unit=parts.unit,
         details={**_picked(parts.details, index, 2 * n), "inward": inward.tolist()},
     )

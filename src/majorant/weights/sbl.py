@@ -10,7 +10,6 @@ looks at a source's neighbours.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -23,6 +22,8 @@ from majorant.learned.unfolded import Mode, UnfoldedSBL
 from majorant.majorants.guard import Guard
 from majorant.networks.corrections import Corrections
 from majorant.problem import DamagedFile, MajorantError
+from majorant.solvers.floors import Floors
+from majorant.weights.floors import shipped_floors
 
 Packaged = Literal["everyday", "mlp", "layers", "attention"]
 """Corrections that come with weights; all but "mlp" for mode ``gated``."""
@@ -109,8 +110,9 @@ def unfolded_sbl(
     noise, orientation, kappa, guard
         See :class:`majorant.learned.unfolded.UnfoldedSBL`.
     recalibrated : bool
-        Give the posterior standard deviation the floors of the card, so that 90 % intervals of
-        active locations hold 90 % of the truth on simulations; False is the posterior as it is.
+        Give the posterior standard deviation the floors of the card, so that intervals of 90 % hold
+        nine tenths of the truth at active locations of a recording, as far as it is like the
+        simulated ones (:mod:`majorant.solvers.floors`); False is the posterior as it is.
     basis : {"points", "patches"}, optional
         See :class:`majorant.learned.unfolded.UnfoldedSBL`; by default what the weights were trained
         on.
@@ -118,6 +120,9 @@ def unfolded_sbl(
     if correction is None:
         correction = "everyday" if mode == "gated" else "mlp"
     corrections, card = load_unfolded(weights, mode, correction)
+    floors = floors_of(card)
+    if floors is None and weights is None:
+        floors = shipped_floors(f"unfolded-{correction}")
     return UnfoldedSBL(
         corrections,
         mode,
@@ -125,29 +130,28 @@ def unfolded_sbl(
         orientation=orientation,
         kappa=kappa,
         guard=guard,
-        floors=floors_of(card) if recalibrated else None,
+        floors=floors if recalibrated else None,
         basis=basis or basis_of(card),
     )
 
 
-def floors_of(card: Mapping[str, Any]) -> tuple[float, float, float] | None:
-    """Floors of the posterior standard deviation that a card holds, by thirds of depth.
+def floors_of(card: Mapping[str, Any]) -> Floors | None:
+    """Floors of the posterior standard deviation that a card holds.
+
+    Those of version 0.1, shares of the largest estimate, were too low where little is found; they
+    are left out, and the posterior is as it is.
 
     Raises
     ------
     DamagedFile
-        If they are not three numbers of 0 or more.
+        If they are not what they should be.
     """
     held = card.get("recalibration")
-    if held is None:
+    if held is None or (isinstance(held, Mapping) and "floors" in held):
         return None
-    try:
-        first, second, third = (float(floor) for floor in held["floors"])
-    except (KeyError, TypeError, OverflowError, ValueError) as error:
-        raise DamagedFile("the card's recalibration does not hold three floors") from error
-    if not all(math.isfinite(floor) and floor >= 0 for floor in (first, second, third)):
-        raise DamagedFile(f"the card's floors are {held['floors']}; expected numbers of 0 or more")
-    return first, second, third
+    if not isinstance(held, Mapping):
+        raise DamagedFile("the card's recalibration does not hold floors")
+    return Floors.of_card(held)
 
 
 def basis_of(card: Mapping[str, Any]) -> Basis:

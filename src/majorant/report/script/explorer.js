@@ -189,6 +189,7 @@ class Explorer {
     const peaks = this.data.peaks.map((p) => ({ time: p.time, label: String(p.rank) }));
     const make = (name, marks) => new Chart(this.part(name), this.times, this.data.clock, marks, seek);
     this.course = make("course", peaks);
+    this.part("field").parentNode.hidden = !this.data.field;
     if (!this.data.field) return;
     this.field = make("field", peaks.map((p) => ({ time: p.time })));
     const { recorded, unexplained } = this.data.field;

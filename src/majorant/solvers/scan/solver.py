@@ -12,6 +12,7 @@ from majorant.linalg import ENERGY_DTYPE
 from majorant.majorants.base import Surrogate
 from majorant.majorants.guard import Guard
 from majorant.problem import MajorantError, Problem
+from majorant.solvers.abilities import Abilities
 from majorant.solvers.base import IterativeSolver, Proposal, Reading
 from majorant.solvers.scan.bound import LikelihoodMajorant, at_likelihood
 from majorant.solvers.scan.dictionary import Dictionary, Shelf
@@ -82,6 +83,7 @@ class Scan(IterativeSolver[Found]):
         If a setting is out of range.
     """
 
+    abilities = Abilities(window=1.0, live=12, live_window=0.25)
     n_most: int = 8
     radii_mm: tuple[float, ...] = RADII_MM
     tau: float = 0.07
