@@ -181,10 +181,10 @@ class Simulated:
         """In what heads differ: skulls conduct around what is believed."""
         alignment = self.imager.alignment_
         measured = alignment is None or alignment.by == "warp"
-        own = measured or (alignment.age is not None)
-        # The template has shapes of the skull that all caps share; other heads would need theirs.
-        around = spread_around(self.bank, measured)
-        spread = around if own else replace(HeadSpread(), skull=around.skull)
+        spread = spread_around(self.bank, measured)
+        if alignment is not None and not measured and alignment.age is None:
+            # The template has shapes of the skull that all caps share; others would need theirs.
+            spread = replace(HeadSpread(), skull=spread.skull)
         return spread if self.said is None else self.said.weighted(spread)
 
     @cached_property
@@ -281,4 +281,6 @@ def _vertex_areas(bank: HeadBank) -> NDArray[np.float64]:
         points = template_surfaces().mid.reshape(-1, 3).astype(float)
     a, b, c = (1e2 * points[faces[:, k]] for k in range(3))
     size = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    return np.bincount(faces.ravel(), np.repeat(size / 3, 3), minlength=len(points))
+    area = np.zeros(len(points))
+    np.add.at(area, faces.ravel(), np.repeat(size / 3, 3))
+    return area
