@@ -143,6 +143,7 @@ def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> No
 
 def tell_result(result: ImageResult) -> None:
     """Print the headline, the peaks, the errors of a demonstration, certificate and cautions."""
+    from majorant.findings.moments import meaning
     from majorant.report.headline import headline, source_scale
     from majorant.words import (
         clock,
@@ -184,6 +185,9 @@ def tell_result(result: ImageResult) -> None:
         rows, columns = [row[:-1] for row in rows], columns[:-1]
     out.print(_plain(headline(content)[0]))
     show_table("Peaks, strongest first", columns, rows)
+    if rows:
+        means = meaning(content.sources.unit, content.sources.parcels is not None)
+        out.print(f"Amplitude: {_plain(means)}.")
     _tell_regions(content)
     if content.spikes is not None:
         from majorant.report.spikes import spike_words
