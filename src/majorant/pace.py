@@ -24,6 +24,7 @@ class Pace:
 
     Jobs that go on after a kill begin with parts that take no time, and parts differ in what they
     cost: the rate is taken from the last third of what was seen or from all of it, the slower one.
+    A count that begins anew is another job under the same title; what is left is of that one.
 
     Parameters
     ----------
@@ -49,6 +50,8 @@ class Pace:
     def __call__(self, done: int, total: int) -> None:
         """Take note of what is done; says a line if it is time for one."""
         now = self._clock()
+        if self._seen and done < self._seen[-1][1]:
+            self._seen.clear()
         if not self._seen or done > self._seen[-1][1]:
             self._seen.append((now, done))
         if now < self._next or total <= 0:
@@ -63,8 +66,9 @@ class Pace:
         first, last = self._seen[0], self._seen[-1]
         if last[1] <= first[1]:
             return None
-        recent = next(mark for mark in self._seen if mark[0] >= now - (now - self._began) / 3)
+        since = now - (now - first[0]) / 3
+        recent = next((mark for mark in self._seen if mark[0] >= since), last)
         paces = [
-            (now - since) / (last[1] - count) for since, count in (first, recent) if last[1] > count
+            (now - then) / (last[1] - count) for then, count in (first, recent) if last[1] > count
         ]
         return max(paces) * (total - done)

@@ -18,6 +18,7 @@ from majorant.bench.table1 import TableData
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.fourdvarnet import FourDVarNetwork, FourDVarSettings
 from majorant.learned.stored import write_weights
+from majorant.learned.unrolled import MMNetSettings, MMNetwork
 from majorant.problem import MajorantError
 from majorant.simulate.neural_mass import Integration
 from majorant.simulate.neural_mass_clips import ClipRecipe, ClipSettings
@@ -175,6 +176,31 @@ def test_a_learned_method_has_a_row_for_every_kind_of_data_within_and_across(
     assert all(row.paper is not None for row in made)
     with pytest.raises(MajorantError, match="mm-net"):
         table1.run("nmm", ["mm-net"], TableData(4, leadfield=sphere), show=False)
+    shipped._packaged.cache_clear()
+
+
+def test_a_row_from_another_start_is_there_where_weights_were_trained_from_it(
+    sphere: Leadfield, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    shipped._packaged.cache_clear()
+    (tmp_path / "table").mkdir()
+    settings = MMNetSettings(
+        300, 4, (1, 3, 1), hidden=2, outer=1, iterations=2, start="scan", rate=64.0
+    )
+    write_weights(
+        tmp_path / "table" / "mm-net-from-scan-sereega.safetensors",
+        MMNetwork(settings, torch.Generator().manual_seed(0)),
+        name="mm-net",
+        source_space=sphere.geometry.fingerprint,
+        recipe={},
+        metrics={},
+    )
+    on = TableData(4, leadfield=sphere)
+    (row,) = table1.run("sereega", ["mm-net-from-scan"], on, show=False)
+    assert (row.method, row.trained_on, row.violations) == ("mm-net-from-scan", "sereega", 0)
+    with pytest.raises(MajorantError, match="mm-net-from-mean"):
+        table1.run("sereega", ["mm-net-from-mean"], on, show=False)
     shipped._packaged.cache_clear()
 
 

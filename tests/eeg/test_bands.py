@@ -20,6 +20,7 @@ from mne.time_frequency import csd_array_fourier, csd_array_multitaper, csd_morl
 
 from majorant import SourceImager
 from majorant.account import Account
+from majorant.cli.image_spectra import _refuse_several
 from majorant.imaging.result import ImageSettings
 from majorant.problem import MajorantError
 from majorant.recording.file import Recording, from_raw, load_recording
@@ -225,6 +226,9 @@ def test_what_cannot_be_is_refused(rest: Any, files: dict[str, Path], head: str)
             prepare_trials(recording, wrong, BandSettings((8, 12)))
     with pytest.raises(MajorantError, match="leave one of them out"):
         Preparation(event="eyes", stretch=2.0)
+    _refuse_several(recording, Preparation(event="eyes"))
+    with pytest.raises(MajorantError, match=r"2 conditions.*--event eyes\+hands"):
+        _refuse_several(recording, Preparation(event=("eyes", "hands")))
     asked = BandSettings((8, 12))
     prepared = prepare_trials(recording, Preparation(), asked)
     with pytest.raises(MajorantError, match="time courses"):

@@ -36,6 +36,22 @@ def test_parts_that_were_there_already_do_not_promise_too_much() -> None:
     assert said[1] == "parts: 53 %, 30 s so far, about 8 min to go"
 
 
+def test_a_count_that_begins_anew_is_a_job_of_its_own() -> None:
+    clock, said = Clock(), []
+    pace = Pace("parts", said.append, clock)
+    for done in range(1, 11):
+        clock.now += 3.0
+        pace(done, 10)
+    for done in range(1, 11):
+        clock.now += 6.0
+        pace(done, 10)
+    assert said[-1] == "parts: 80 %, 78 s so far, about 12 s to go"
+    # Nothing was done for longer than two thirds of the time: the whole of it says how fast it is.
+    clock.now += 600.0
+    pace(10, 20)
+    assert "to go" in said[-1]
+
+
 def test_durations_are_spelled() -> None:
     assert [spell(s) for s in (0.2, 119, 200, 7100, 9000)] == [
         "1 s", "119 s", "3 min", "118 min", "2.5 h",

@@ -96,7 +96,7 @@ def test_the_fallback_does_the_work_of_a_broken_network() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-@pytest.mark.parametrize("start", ["sloreta", "noise", "minimum-norm"])
+@pytest.mark.parametrize("start", ["sloreta", "noise", "minimum-norm", "scan", "mean"])
 def test_batch_mates_and_order_do_not_matter(dtype: torch.dtype, bound: float, start: str) -> None:
     solver, whole = MMNet(network(3, start=start)), problem(dtype=dtype)
     together = solve(whole, solver).estimate

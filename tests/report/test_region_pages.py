@@ -50,6 +50,9 @@ def test_unsupported_cortex_is_painted(content: Findings) -> None:
     supported, unsupported = (Reader(str(page.html())).said for page in pages)
     assert "such a source would have been found" in supported
     assert "such a source would have been found" not in unsupported
+    assert "left open" not in supported + unsupported
+    said = Reader(str(regions_section(with_regions(content, np.full(n, 0.4)), cortex).html())).said
+    assert "left open: 40 % of such sources were found" in said
 
 
 def test_a_region_in_words() -> None:

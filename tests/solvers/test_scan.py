@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from majorant.forward.leadfield import Leadfield
-from majorant.forward.patches import nearest_edges, patch_basis
+from majorant.forward.patches import graded_basis, nearest_edges, patch_basis
 from majorant.geometry import SourceGeometry
 from majorant.majorants.base import Surrogate
 from majorant.problem import FunctionOperator, MajorantError, MatrixOperator, Problem, Status
@@ -357,3 +357,22 @@ def test_what_it_cannot_do_is_said_in_a_sentence(sphere: Leadfield) -> None:
     search = Scan().majorant(posed(sphere, data(sphere, [[20]]))).energy
     with pytest.raises(MajorantError, match="no gradient"):
         search.value_and_grad(Scan().start(posed(sphere, data(sphere, [[20]]))))
+
+
+def test_a_graded_patch_is_found_by_its_fall_off(sphere: Leadfield) -> None:
+    basis = graded_basis(sphere.geometry, sphere.n_locations, RADII)
+    chosen = int(((basis.centre == 120) & (basis.radius == 0.04)).nonzero()[0, 0])
+    map_ = torch.from_numpy(basis.members[[chosen]].toarray()[0])
+    assert float(map_[120]) == 1.0
+    assert 0.1 < float(map_[map_ > 0].min()) < 0.5
+    gain = sphere.gain - sphere.gain.mean(0)
+    y = (gain @ map_)[:, None] * normal(30, seed=1)
+    y = y + 0.02 * y.square().mean().sqrt() * normal(*y.shape, seed=2)
+    scan = Scan(radii_mm=RADII, graded=True, n_most=1, head_error=0.0, tau=1.0)
+    solution = solve(posed(sphere, y[None]), scan)
+    found = solution.estimate[0].norm(dim=1)
+    assert float(torch.cosine_similarity(found, map_, dim=0)) > 0.999
+    assert solution.details["location"] == [[120]]
+    balls = solve(posed(sphere, y[None]), Scan(radii_mm=RADII, n_most=1, head_error=0.0, tau=1.0))
+    even = balls.estimate[0].norm(dim=1)
+    assert float(torch.cosine_similarity(even, map_, dim=0)) < 0.97

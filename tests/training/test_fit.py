@@ -169,7 +169,9 @@ def test_presets_are_the_published_protocol_and_ours() -> None:
     assert (paper.batch, paper.rate, paper.prior_rate, paper.clip) == (32, 5e-5, 2.5e-5, 0.5)
     assert (paper.network.iterations, paper.network.start) == (10, "noise")
     continued = ["refine", "support", "finish", "polish"]
-    assert list(UNROLLED) == ["paper", "cpu", *continued, "table", "general", "tiny"]
+    assert list(UNROLLED) == ["paper", "cpu", *continued, "table", "scan", "general", "tiny"]
+    assert preset("scan").network.start == "scan"
+    continued += ["scan"]
     seeds = [(preset(name).seed, preset(name).data_seed) for name in ("cpu", *continued, "general")]
     assert len(set(seeds)) == len(seeds)  # nobody trains on the samples of the stage before
     with pytest.raises(MajorantError, match="no preset"):

@@ -172,7 +172,7 @@ def as_markdown(
         f"`{command}`",
         "",
         "Means with 95 % intervals. EMD, off and LE in mm, AUC in %, found and ghosts as shares, "
-        f"ms of CPU; rises of the energy and refused windows are sums. "
+        "ms of CPU; rises of the energy and refused windows are sums. "
         f"Cells are ordered by the regret of {focus} in EMD, the worst first.",
         "",
         *_table(

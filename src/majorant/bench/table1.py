@@ -24,6 +24,7 @@ from majorant.files.output import check_file
 from majorant.files.write import write_file
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.families import FAMILIES
+from majorant.learned.network import SCANNED
 from majorant.problem import MajorantError
 from majorant.randomness import takes_rng
 from majorant.simulate.dataset import Batch, SereegaLike, SereegaSettings, SimulatedPairs
@@ -33,12 +34,13 @@ from majorant.solvers.loop import solve
 from majorant.weights.shipped import domains, trained
 
 LIMIT = "limit"
-FROM_SCAN = "mm-net-from-scan"
-"""MM-Net begun at the estimate of the patch scan. That start knows patches."""
+FROM = {f"mm-net-from-{start}": start for start in SCANNED}
+"""MM-Net trained and begun at the estimate of a patch scan, or its mean with sLORETA: such starts
+know that there is one patch, and what patches are like."""
 
 METHODS = (
     *("mne", "sloreta", "meta-curvature", "modgrad", "4dvarnet", "r-mm-net", "mm-net"),
-    *(FROM_SCAN, LIMIT),
+    *(*FROM, LIMIT),
 )
 """Rows of the table, in its order; those that cannot be made are left out."""
 
@@ -195,12 +197,14 @@ def table1(
 
 def _domains(name: str) -> tuple[str, ...]:
     """Return what a method was trained on: a row for each."""
-    return domains(_learned(name)) if _learned(name) in FAMILIES else (NOT_TRAINED,)
+    if _learned(name) not in FAMILIES:
+        return (NOT_TRAINED,)
+    return domains(_learned(name), FROM.get(name))
 
 
 def _learned(name: str) -> str:
     """The method whose weights a row takes."""
-    return "mm-net" if name == FROM_SCAN else name
+    return "mm-net" if name in FROM else name
 
 
 def _method(name: str, domain: str, data: SimulatedPairs, equal: bool) -> Method:
@@ -210,8 +214,8 @@ def _method(name: str, domain: str, data: SimulatedPairs, equal: bool) -> Method
         return Method(lambda batch: MethodOutcome(search.estimate(batch)))
     parameters, minutes = 0, None
     if _learned(name) in FAMILIES:
-        solver = trained(_learned(name), domain, equal=equal, sfreq=data.sfreq)
-        solver = solver.changed(scan=name == FROM_SCAN)
+        start = FROM.get(name)
+        solver = trained(_learned(name), domain, equal=equal, sfreq=data.sfreq, start=start)
         solver.require(data.leadfield.operator())
         parameters = sum(p.numel() for p in solver.network.parameters())
         minutes = solver.card.metrics.get("training_minutes") if solver.card else None
@@ -229,7 +233,8 @@ def _method(name: str, domain: str, data: SimulatedPairs, equal: bool) -> Method
 def _methods(asked: Sequence[str] | None) -> list[str]:
     """Return the rows wanted, refusing names that do not exist and names given twice."""
     classical = [name for name in registry.SOLVERS if name not in FAMILIES]
-    possible = [*classical, *(name for name in FAMILIES if domains(name)), FROM_SCAN, LIMIT]
+    learned = [name for name in (*FAMILIES, *FROM) if _domains(name)]
+    possible = [*classical, *learned, LIMIT]
     if asked is None:
         return [name for name in METHODS if name in possible]
     if any(name not in possible for name in asked) or not asked or len(set(asked)) != len(asked):

@@ -20,6 +20,7 @@ from majorant.errors import MajorantError
 
 if TYPE_CHECKING:
     from majorant.imaging.result import ImageSettings
+    from majorant.recording.file import Recording
     from majorant.recording.settings import Preparation
     from majorant.spectra.power import BandSettings, PowerMap
 
@@ -103,7 +104,9 @@ def run_band(
     imaging.naming()
     _refuse(imaging)
     with timed() as seconds:
-        prepared = prepare_trials(loaded(file, voice), preparation, asked, voice.say)
+        recording = loaded(file, voice)
+        _refuse_several(recording, preparation)
+        prepared = prepare_trials(recording, preparation, asked, voice.say)
         voice.step("Imaging")
         found = image_band(prepared, imaging, asked, voice.say)
         voice.step("Writing")
@@ -133,6 +136,18 @@ def _refuse(imaging: ImageSettings) -> None:
     if more:
         raise MajorantError(
             f"power is written as .stc and .csv, and not as {', '.join(more)}; leave --export out"
+        )
+
+
+def _refuse_several(recording: Recording, preparation: Preparation) -> None:
+    """Several events are several spectra, and a run has one."""
+    from majorant.recording.average import separate
+
+    several = [str(own.choice) for own in separate(recording, preparation)]
+    if len(several) > 1:
+        raise MajorantError(
+            f"{', '.join(map(repr, several))} are {len(several)} conditions, and --band images the "
+            f"trials of one; run each for itself, or join them: --event {'+'.join(several)}"
         )
 
 

@@ -94,8 +94,8 @@ def train(
     preset: Annotated[
         str,
         typer.Option(
-            help="paper, cpu, refine, support, finish, polish, table, general, shared, tiny; "
-            "unfolded-sbl: montages, mover, layers, settle, everyday, patches."
+            help="paper, cpu, refine, support, finish, polish, table, scan, general, "
+            "shared, tiny; unfolded-sbl: montages, mover, layers, settle, everyday, patches."
         ),
     ] = "tiny",
     folder: Annotated[

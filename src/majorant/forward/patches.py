@@ -22,7 +22,7 @@ from torch import Tensor
 from majorant.forward.graph import unique_edges
 from majorant.geometry import SourceGeometry
 
-__all__ = ["RADII_MM", "PatchBasis", "nearest_edges", "patch_basis"]
+__all__ = ["RADII_MM", "PatchBasis", "graded_basis", "nearest_edges", "patch_basis"]
 
 RADII_MM = (7.0, 12.0, 18.0, 26.0, 38.0)
 """Radii of the balls, mm; single locations come first."""
@@ -41,7 +41,7 @@ class PatchBasis:
     Attributes
     ----------
     members : csr_array, shape (n_patches, n_locations), float64
-        1 where a location belongs to a patch.
+        1 where a location belongs to a patch; its amplitude where patches are graded.
     centre : Tensor, shape (n_patches,), int64
         Location in the middle.
     radius : Tensor, shape (n_patches,), float64
@@ -117,6 +117,48 @@ def patch_basis(
             parts.append(balls[np.flatnonzero(kept)])
             centres.append(chosen[kept])
             radii.append(np.full(int(kept.sum()), radius))
+    return PatchBasis(
+        csr_array(vstack(parts, format="csr")),
+        torch.from_numpy(np.concatenate(centres)),
+        torch.from_numpy(np.concatenate(radii)),
+    )
+
+
+def graded_basis(
+    geometry: SourceGeometry | None, n_locations: int, radii_mm: Sequence[float]
+) -> PatchBasis:
+    """Build patches whose amplitude falls off as a Gaussian, two deviations wide.
+
+    Every location is a centre, whatever the radius: such patches can be told apart by less than
+    balls can.
+
+    Parameters
+    ----------
+    geometry, n_locations, radii_mm
+        See :func:`patch_basis`. A patch reaches as far as a radius along the edges; amplitudes fall
+        with the distance in a straight line.
+
+    Returns
+    -------
+    PatchBasis
+        Single locations first.
+    """
+    graph = None if geometry is None else _graph(geometry)
+    if geometry is None or graph is None or not len(radii_mm):
+        return patch_basis(None, n_locations)
+    each, place = np.arange(n_locations), geometry.positions.to(torch.float64).numpy()
+    near = _near(graph, each, 1e-3 * max(radii_mm))
+    parts = [_sparse(np.ones(n_locations), each, each, n_locations)]
+    centres, radii = [each], [np.zeros(n_locations)]
+    for radius in sorted(1e-3 * r for r in radii_mm):
+        balls = _within(near, radius).tocoo()
+        apart = np.linalg.norm(place[balls.row] - place[balls.col], axis=1)
+        values = np.exp(-2.0 * (apart / radius) ** 2)
+        graded = _sparse(values, balls.row, balls.col, n_locations)
+        kept = np.flatnonzero(np.diff(graded.indptr) > 1)
+        parts.append(graded[kept])
+        centres.append(kept)
+        radii.append(np.full(len(kept), radius))
     return PatchBasis(
         csr_array(vstack(parts, format="csr")),
         torch.from_numpy(np.concatenate(centres)),

@@ -26,7 +26,7 @@ from majorant.energies.cosine import CosineEnergy, SourceState
 from majorant.energies.lengths import inverse, norm
 from majorant.learned.fused import suits
 from majorant.learned.limits import Limit, Limited, check_limit, limiting
-from majorant.learned.network import Geometry, UnrolledNetwork, rms, spread
+from majorant.learned.network import Geometry, UnrolledNetwork
 from majorant.learned.prepared import PreparedNetwork
 from majorant.learned.timegrid import TimeGrid
 from majorant.learned.unrolled import MMNetSettings, MMNetwork
@@ -39,8 +39,6 @@ from majorant.networks.card import Card
 from majorant.problem import MajorantError, Operator, Problem, Status
 from majorant.solvers.abilities import Abilities
 from majorant.solvers.base import IterativeSolver, Proposal, Reading
-from majorant.solvers.loop import solve
-from majorant.solvers.scan import Scan
 
 if TYPE_CHECKING:  # the compiler of their loops is imported where it is needed
     from majorant.learned.fused.proposal import FusedProposal
@@ -130,9 +128,6 @@ class MMNet(IterativeSolver[SourceState]):
     recordings : bool
         Treat data as recordings: longer ones are cut into windows as long as those of the
         training, and a network that was trained on outward currents is shown them both ways.
-    scan : bool
-        Begin at the estimate of the patch scan, which knows patches, and not at the network's own
-        start.
     prepared : PreparedNetwork or None
         What was made of the same network before; None begins anew.
 
@@ -165,7 +160,6 @@ class MMNet(IterativeSolver[SourceState]):
         fused: bool = True,
         card: Card | None = None,
         recordings: bool = False,
-        scan: bool = False,
         prepared: PreparedNetwork | None = None,
     ) -> None:
         check_limit(limit)
@@ -198,7 +192,6 @@ class MMNet(IterativeSolver[SourceState]):
         own = settings.window if isinstance(settings, MMNetSettings) else MMNetSettings.window
         self.abilities = replace(MMNet.abilities, window=own)
         self.prepared = PreparedNetwork(network) if prepared is None else prepared
-        self.scan, self._searching = scan, Scan()
 
     def changed(self, **changes: Any) -> MMNet:
         """Return the same solver with other settings, by the names of the parameters."""
@@ -210,7 +203,6 @@ class MMNet(IterativeSolver[SourceState]):
             "limit",
             "fused",
             "card",
-            "scan",
             "prepared",
         )
         own = {name: getattr(self, name) for name in names}
@@ -260,11 +252,8 @@ class MMNet(IterativeSolver[SourceState]):
 
     @torch.no_grad()
     def start(self, problem: Problem) -> SourceState:
-        """The network's start, the same for every sample or linear in its data; or the scan."""
+        """The network's start, which is part of what it was trained on."""
         coarse = self._coarse(problem)
-        if self.scan:
-            x = solve(coarse, self._searching).estimate
-            return SourceState(x * spread(inverse(rms(x)), x))
         return SourceState(self.prepared.like(coarse).start(coarse))
 
     def proposal(self, problem: Problem) -> CurvatureProposal | FusedProposal | Limited:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, Generic, Literal, TypeVar
+from functools import cache
+from typing import Any, Generic, Literal, TypeVar, get_args
 from weakref import WeakKeyDictionary
 
 import torch
@@ -18,12 +19,19 @@ from torch import Tensor, nn
 from majorant.energies.lengths import inverse, norm
 from majorant.networks.autoencoder import Autoencoder
 from majorant.problem import MajorantError, Operator, Problem
+from majorant.solvers.loop import solve
+from majorant.solvers.scan import Scan
 
 RIDGE = 1.0 / 25.0
 """Regularisation of linear starts, relative to the mean squared singular value."""
 
-Start = Literal["noise", "minimum-norm", "sloreta"]
-STARTS = ("noise", "minimum-norm", "sloreta")
+Start = Literal["noise", "minimum-norm", "sloreta", "scan", "mean"]
+STARTS: tuple[Start, ...] = get_args(Start)
+SCANNED: tuple[Start, ...] = ("scan", "mean")
+"""Starts that know patches."""
+
+GRADED_MM = tuple(float(r) for r in range(10, 50, 2))
+"""Radii of the patches that a start may know, mm: those of Table I lie among them."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +48,9 @@ class UnrolledSettings:
         Of the SoftReLU.
     iterations : int
         Steps it is trained for.
-    start : {"noise", "minimum-norm", "sloreta"}
-        ``1e-3 N(0, 1)`` as in the paper, or a linear estimate of root mean square 1.
+    start : {"noise", "minimum-norm", "sloreta", "scan", "mean"}
+        ``1e-3 N(0, 1)`` as in the paper, or of root mean square 1: a linear estimate, that of a
+        scan for the one patch that explains most, or the mean of scan and sLORETA.
     rate : float
         Sampling rate the networks work at, Hz.
     weight : float
@@ -150,8 +159,49 @@ class UnrolledNetwork(nn.Module, ABC, Generic[SettingsT]):
             )
             # Sources contiguous, as all that follows has them: what comes out keeps the layout.
             return 1e-3 * drawn.to(y).mT.contiguous().mT.expand(problem.n_batch, -1, -1)
-        x = linear_start(problem, standardised=self.settings.start == "sloreta")
-        return x * spread(inverse(rms(x)), x)
+        if self.settings.start in SCANNED:
+            return scanned_start(problem, mean=self.settings.start == "mean")
+        return _level(linear_start(problem, standardised=self.settings.start == "sloreta"))
+
+
+def _level(x: Tensor) -> Tensor:
+    """``x`` of root mean square 1."""
+    return x * spread(inverse(rms(x)), x)
+
+
+def scanned_start(problem: Problem, mean: bool) -> Tensor:
+    """The mean over the single patches that would do, told that the head is right.
+
+    Parameters
+    ----------
+    problem : Problem
+        On the processor.
+    mean : bool
+        The mean of that and sLORETA's estimate, both of root mean square 1.
+
+    Returns
+    -------
+    Tensor, shape (n_batch, n_columns, n_times)
+        Of root mean square 1, in the dtype of the data.
+
+    Raises
+    ------
+    MajorantError
+        If the data are not on the processor.
+    """
+    if not problem.y.is_cpu:
+        raise MajorantError(
+            f"the patch scan runs on the processor, and the data are on {problem.y.device}; take "
+            "device cpu, or a network that starts at sloreta"
+        )
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        x = _level(solve(problem, _one_patch()).estimate.mT.contiguous().mT)
+        return _level(x + _level(linear_start(problem, standardised=True))) if mean else x
+
+
+@cache
+def _one_patch() -> Scan:
+    return Scan(n_most=1, radii_mm=GRADED_MM, graded=True, tau=0.3, head_error=0.0)
 
 
 def linear_start(problem: Problem, standardised: bool) -> Tensor:

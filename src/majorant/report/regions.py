@@ -103,4 +103,9 @@ def _picture(content: Findings, regions: Regions, cortex: Cortex) -> Markup:
             f" In {percent(firm)} of the places such a source would have been found: at most one "
             "in twenty of those that were missed lay there."
         )
+    left = regions.found[regions.support == 0]
+    if len(left):
+        low, high = (percent(float(share)) for share in np.quantile(left, [0.1, 0.9]))
+        between = low if low == high else f"{low} to {high}"
+        caption += f" Elsewhere it is left open: {between} of such sources were found."
     return template("image").maps("region", None, "", pictures, False, caption)

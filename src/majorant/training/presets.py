@@ -4,7 +4,8 @@
 the way is in ``docs/training.md``. ``refine`` continues from the weights of such a run with new
 samples and all iterations, and ``support`` from those, with a loss that counts the weak border of a
 patch; ``finish`` and ``polish`` continue with more of that. ``table`` is ``cpu``, smaller: every
-method of Table I at equal cost. ``general`` continues from weights on what people record: any cap,
+method of Table I at equal cost; ``scan`` continues from it at another start, which knows patches.
+``general`` continues from weights on what people record: any cap,
 several sources, any noise. ``tiny`` shows in three minutes that training works.
 """
 
@@ -286,6 +287,19 @@ TINY = replace(
 TABLE = replace(CPU, name="table", network=replace(FAST, prior_hidden=160), n_train=48_000)
 TABLE_NMM = 32_000
 """Samples of ``table`` with neural-mass data, whose windows are twice as long."""
+SCAN = replace(
+    SUPPORT,
+    name="scan",
+    network=replace(TABLE.network, start="scan"),
+    n_train=16_000,
+    rate=3e-4,
+    prior_rate=3e-4,
+    warmup=50,
+    validate_every=200,
+    seed=6,
+    data_seed=339,
+    support=1.0,
+)
 GENERAL = replace(
     SUPPORT,
     name="general",
@@ -302,7 +316,10 @@ GENERAL = replace(
 UNROLLED: Mapping[str, Recipe] = MappingProxyType(
     {
         recipe.name: recipe
-        for recipe in (Recipe("paper"), CPU, REFINE, SUPPORT, FINISH, POLISH, TABLE, GENERAL, TINY)
+        for recipe in (
+            *(Recipe("paper"), CPU, REFINE, SUPPORT, FINISH, POLISH),
+            *(TABLE, SCAN, GENERAL, TINY),
+        )
     }
 )
 

@@ -29,7 +29,7 @@ RECIPES: Mapping[str, AnyRecipe] = MappingProxyType(
         **{f"{UNFOLDED}/{name}": settings for name, settings in GROWN.items()},
     }
 )
-CONTINUED = ("refine", "support", "finish", "polish", "general")
+CONTINUED = ("refine", "support", "finish", "polish", "scan", "general")
 """Presets of the MM-Net family that continue from weights."""
 
 

@@ -6,7 +6,8 @@ regions, for any montage; three kinds:
 - the best weights for a kind of simulated data, by :func:`trained`;
 - ``general``: any cap, one to three sources of either direction, any level of noise; recordings are
   imaged with these (:func:`mm_net`);
-- in the folder ``table``, every method at equal cost on each kind of data: what Table I compares.
+- in the folder ``table``, every method at equal cost on each kind of data: what Table I compares;
+  and MM-Net from another start, which knows patches.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ DOMAINS = ("sereega", "nmm")
 """Kinds of data of Table I."""
 
 
-def shipped(name: str, domain: str, *, equal: bool = False) -> Path:
+def shipped(name: str, domain: str, *, equal: bool = False, start: str | None = None) -> Path:
     """Return the file of packaged weights; there need not be one.
 
     Parameters
@@ -46,7 +47,11 @@ def shipped(name: str, domain: str, *, equal: bool = False) -> Path:
     domain : {"general", "sereega", "nmm"}
     equal : bool
         Those that were trained at equal cost, even where there are better ones.
+    start : str or None
+        Those that were trained from this start, where it is not the usual one.
     """
+    if start is not None:
+        return FOLDER / "table" / f"{name}-from-{start}-{domain}.safetensors"
     at_equal_cost = FOLDER / "table" / f"{name}-{domain}.safetensors"
     best = FOLDER / f"{name}-{domain}.safetensors"
     return best if best.is_file() and not equal else at_equal_cost
@@ -159,8 +164,14 @@ def mm_net_shared(
     return SharedMMNet(network, max_iter=max_iter, guard=guard, bound=bound, card=card)
 
 
-def domains(name: str) -> tuple[str, ...]:
+def domains(name: str, start: str | None = None) -> tuple[str, ...]:
     """Return the kinds of data of Table I on which packaged weights of a method were trained.
+
+    Parameters
+    ----------
+    name : str
+    start : str or None
+        See :func:`shipped`.
 
     Raises
     ------
@@ -168,7 +179,7 @@ def domains(name: str) -> tuple[str, ...]:
         If there is no such method.
     """
     family(name)
-    return tuple(domain for domain in DOMAINS if shipped(name, domain).is_file())
+    return tuple(domain for domain in DOMAINS if shipped(name, domain, start=start).is_file())
 
 
 def trained(
@@ -178,6 +189,7 @@ def trained(
     equal: bool = False,
     sfreq: float = SFREQ,
     guard: Guard | None = None,
+    start: str | None = None,
 ) -> MMNet:
     """Make a learned method with the packaged weights of a kind of data.
 
@@ -193,13 +205,15 @@ def trained(
         Sampling rate of the data, Hz; data are resampled to the network's rate and back.
     guard : Guard or None
         None takes the method's own: MM-Net is guarded, the others run free as published.
+    start : str or None
+        See :func:`shipped`.
 
     Raises
     ------
     MajorantError
         If there are no such weights.
     """
-    path = shipped(name, domain, equal=equal)
+    path = shipped(name, domain, equal=equal, start=start)
     if not path.is_file():
         known = [kind for kind in (*DOMAINS, GENERAL) if shipped(name, kind, equal=equal).is_file()]
         raise MajorantError(

@@ -45,11 +45,11 @@ __all__ = [
 VERSION = 3
 NEAR_MM = 30.0
 """A peak stands for what is nearer than this: two listed peaks at one time are farther apart."""
-SPREAD_DB = 2.5
+SPREAD_DB = 1.0
 """By how much the levels of trials differ from the step: what a recording's level is rounded by."""
-TRIALS, TRIALS_LINEAR, TRIALS_NETWORK = 120, 300, 59
+TRIALS, TRIALS_LINEAR, TRIALS_NETWORK = 120, 300, 39
 """Trials for solvers that take their time, for those that are one matrix, and for networks, which
-take half a second each: of 59 trials the 54th is exactly the quantile of nine in ten."""
+take half a second each: of 39 trials the 36th is exactly the quantile of nine in ten."""
 STEPS = np.append(1.0 - 10.0 ** (-np.arange(41) / 10.0), 1.0)
 """Scores at which areas are kept: finer where most of the cortex is."""
 
@@ -127,7 +127,7 @@ def calibrated(
     nave : int
         Trials behind the data.
     n : int, optional
-        Trials; by default 300 for solvers that are one matrix, 59 for networks, else 120.
+        Trials; by default 300 for solvers that are one matrix, 39 for networks, else 120.
     seed : int
     progress : callable, optional
         Called with (done, total).

@@ -35,8 +35,9 @@ __all__ = ["CalibratedCortex", "Simulated", "Window", "cortex_of", "why_not"]
 
 MOST_SAMPLES = 100
 """Samples of a simulated window: longer ones are simulated at a lower rate."""
-STEP_DB = 5.0
-"""Levels are calibrated in steps."""
+STEP_DB = 2.0
+"""Levels are calibrated in steps: coarser ones cover too much, for the lowest level of a step has
+the largest scores."""
 LEVELS_DB = (-10.0, 25.0)
 ALIKE = 0.8
 """Correlation of topographies below which the bank is not one around the head that is believed."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from majorant.forward.patches import PatchBasis, patch_basis
+from majorant.forward.patches import PatchBasis, graded_basis, patch_basis
 from majorant.geometry import SourceGeometry
 from majorant.linalg import ENERGY_DTYPE, spd_power
 from majorant.problem import MajorantError, Problem
@@ -121,31 +121,33 @@ class Shelf:
 
     size: int = 2
     _dictionaries: list[_Kept] = field(default_factory=list, repr=False)
-    _bases: dict[tuple[str, tuple[float, ...]], PatchBasis] = field(
+    _bases: dict[tuple[str, tuple[float, ...], bool], PatchBasis] = field(
         default_factory=dict, repr=False
     )
 
-    def dictionary(self, problem: Problem, radii_mm: tuple[float, ...]) -> Dictionary:
+    def dictionary(
+        self, problem: Problem, radii_mm: tuple[float, ...], graded: bool = False
+    ) -> Dictionary:
         """Return the dictionary of a problem, prepared where it is not at hand."""
         for kept in self._dictionaries:
             if kept.serves(problem):
                 return kept.dictionary
         _matrix(problem)
-        made = Dictionary.build(problem, self._basis(problem, radii_mm))
+        made = Dictionary.build(problem, self._basis(problem, radii_mm, graded))
         bare = Problem(problem.operator, problem.y[:1, :, :1], problem.noise, problem.source_prior)
         self._dictionaries.insert(0, _Kept(bare, made))
         del self._dictionaries[self.size :]
         return made
 
-    def _basis(self, problem: Problem, radii_mm: tuple[float, ...]) -> PatchBasis:
+    def _basis(self, problem: Problem, radii_mm: tuple[float, ...], graded: bool) -> PatchBasis:
         geometry, n = problem.operator.geometry, problem.operator.n_locations
         if geometry is None:
             return patch_basis(None, n)
-        key = (_print(geometry), radii_mm)
+        key, grown = (_print(geometry), radii_mm, graded), graded_basis if graded else patch_basis
         if key not in self._bases:
             while len(self._bases) >= self.size:
                 del self._bases[next(iter(self._bases))]
-            self._bases[key] = patch_basis(geometry, n, radii_mm)
+            self._bases[key] = grown(geometry, n, radii_mm)
         return self._bases[key]
 
 

@@ -58,6 +58,8 @@ class Scan(IterativeSolver[Found]):
         Patches at most.
     radii_mm : tuple of float
         Radii of the patches beside single locations, mm along the source space.
+    graded : bool
+        Patches whose amplitude falls off as a Gaussian, in place of balls of even amplitude.
     tau : float
         Temper of the likelihood over patches, in (0, 1]; small values spread the estimate.
     penalty : float
@@ -86,6 +88,7 @@ class Scan(IterativeSolver[Found]):
     abilities = Abilities(window=1.0, live=12, live_window=0.25)
     n_most: int = 8
     radii_mm: tuple[float, ...] = RADII_MM
+    graded: bool = False
     tau: float = 0.07
     penalty: float = 0.4
     head_error: float = 0.12
@@ -118,7 +121,7 @@ class Scan(IterativeSolver[Found]):
         MajorantError
             If the operator is matrix-free, or holds one lead field per sample.
         """
-        return self.shelf.dictionary(problem, tuple(self.radii_mm))
+        return self.shelf.dictionary(problem, tuple(self.radii_mm), self.graded)
 
     def certifies(self, problem: Problem) -> str:
         """Patches: the estimate is a mean over patches that would do."""
