@@ -235,18 +235,24 @@ def _nearest(positions: np.ndarray) -> np.ndarray:
 def tables(folder: Path) -> None:
     """Print the tables."""
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("head*.json"))]
-    for kind in ("wrong", "S1200", "right"):
-        rows = [one["errors"] for one in found if one["kind"] == kind]
+    for kind, of in (
+        ("outside the bank", ("wrong", "S1200")),
+        ("wrong", ("wrong",)),
+        ("S1200", ("S1200",)),
+        ("right", ("right",)),
+    ):
+        rows = [one["errors"] for one in found if one["kind"] in of]
         if not rows:
             continue
-        print(f"\n{kind}: {len(rows)} heads, {sum(len(row['sLORETA: own']) for row in rows)}\n")
+        n = sum(len(row["sLORETA: own"]) for row in rows)
+        print(f"\n{kind}: {len(rows)} heads, {n} sources\n")
         print("| solver: head | mean error, mm | less than on the template (95 %) | of the cost |")
         print("|---|---|---|---|")
         for solver in SOLVERS:
             rest = tuple(f"all but {name}" for name in THINGS)
             for name in (*ORDER, *rest):
                 key = f"{solver}: {name}"
-                if key not in rows[0]:
+                if any(key not in row for row in rows):
                     continue
                 keys = (key, f"{solver}: template", f"{solver}: own")
                 mine, base, own = (np.array([np.mean(row[k]) for row in rows]) for k in keys)

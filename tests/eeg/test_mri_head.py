@@ -21,7 +21,7 @@ from majorant.forward.mesh import coarser_faces
 from majorant.forward.template import template_head, template_surfaces
 from majorant.head.around import forward_heads_around, subject_heads_around
 from majorant.head.individual import individual_head
-from majorant.head.shells import find_shells
+from majorant.head.shells import NAMES, find_shells
 from majorant.problem import MajorantError
 from majorant.report.heads import save_head, section
 
@@ -134,6 +134,21 @@ def test_shells_are_derived_where_a_folder_has_none(subjects: Path, tmp_path: Pa
     above = scalp[:, 2] > 0.02
     near = np.linalg.norm(scalp[above][:, None] - wide[None], axis=2).min(axis=1)
     assert float(np.median(near)) < 0.004
+
+
+def test_surfaces_of_a_watershed_are_taken_as_mne_names_them(
+    subjects: Path, tmp_path: Path
+) -> None:
+    shells = tmp_path / NAME / "bem" / "watershed"
+    shells.mkdir(parents=True)
+    for name in NAMES:
+        shutil.copy(subjects / NAME / "bem" / f"{name}.surf", shells / f"{NAME}_{name}_surface")
+    found = find_shells(tmp_path / NAME, NAME, str(tmp_path))
+    assert not found.derived
+    assert "bem/watershed" in found.sentence
+    own = find_shells(subjects / NAME, NAME, str(subjects))
+    for mine, theirs in zip(found.surfaces, own.surfaces, strict=True):
+        np.testing.assert_array_equal(mine[0], theirs[0])
 
 
 def test_shells_that_cross_and_folders_that_lack_are_refused(

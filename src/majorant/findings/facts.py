@@ -252,7 +252,7 @@ class SpikeMoment:
     explained : float
         Share of the variance explained then, 0 to 1.
     values : array, shape (n_locations,)
-        The estimate then, made of the data of the moment alone.
+        The estimate then; of the onset made of the data up to it alone.
     region : Region or None
         Where its source is, where that was asked for.
     """

@@ -1,7 +1,7 @@
 """The report of averaged spikes, where it was asked for.
 
-Onset and peak are imaged from the data of their own moments alone: a solver that looks at whole
-windows would let the strong peak decide where the weak onset is.
+The peak is that of the estimate of the whole window. The onset is imaged from the data up to it
+alone: a solver that looks at whole windows lets the strong peak decide where the weak onset is.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from majorant.words import written
 __all__ = ["with_spikes"]
 
 Progress = Callable[[int, int], None] | None
-MOMENTS = {"onset": (-0.015, 0.0), "peak": (-0.010, 0.010)}
-"""s before and after onset and peak that they are imaged from."""
+BEFORE = 0.015
+"""s up to the onset that it is imaged from."""
 
 
 def with_spikes(
@@ -85,19 +85,21 @@ def _moment(
     places: Places,
     regions: tuple[float | None, int, Progress],
 ) -> tuple[Any, float | None]:
-    """Image one moment for itself; its region is calibrated for the same few samples."""
+    """Image a moment; its region is calibrated for the samples that it was imaged from."""
     coverage, seed, progress = regions
-    before, after = MOMENTS[word]
-    first, last = float(evoked.times[0]), float(evoked.times[-1])
-    part = evoked.copy().crop(max(time + before, first), min(time + after, last))
-    solution = imager.solve(part)
-    values = combined(solution.estimate[0].numpy(), imager.model, None)
-    rows = [part.ch_names.index(name) for name in imager.info_["ch_names"]]
-    data = projection(imager.info_) @ part.data[rows]
-    sample = int(np.abs(part.times - time).argmin())
-    share = explained_by(data, predict(imager, solution, data, Account()))[sample]
+    part, values, share = evoked, page.sources.values, page.explained
+    if word == "onset":
+        start = max(time - BEFORE, float(evoked.times[0]))
+        part = evoked.copy().crop(start, time)
+        solution = imager.solve(part)
+        values = combined(solution.estimate[0].numpy(), imager.model, None)
+        rows = [part.ch_names.index(name) for name in imager.info_["ch_names"]]
+        data = projection(imager.info_) @ part.data[rows]
+        share = explained_by(data, predict(imager, solution, data, Account()))
     times = np.asarray(part.times, float)
-    made = spike_moment(word, values, times, sample, float(share), places, page.sources.names)
+    sample = int(np.abs(times - time).argmin())
+    names = page.sources.names
+    made = spike_moment(word, values, times, sample, float(share[sample]), places, names)
     if coverage is None:
         return made, None
     found = find_regions(imager, part, values, [made.place], coverage, seed=seed, progress=progress)

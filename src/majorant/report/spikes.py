@@ -79,8 +79,7 @@ def _answers(content: Findings, spikes: Spikes) -> Markup:
     caption = (
         "Onset: the field power has risen half of the way from its baseline to the peak. At the "
         "peak the activity has often spread, so the onset is the nearer guess at where it began. "
-        "Each is imaged from the data of its own moment alone: 15 ms up to the onset, 10 ms to "
-        "either side of the peak."
+        "The onset is imaged from the 15 ms up to it alone, the peak from the whole window."
     )
     return table(("", ""), rows, caption, kind="pairs full")
 
