@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,8 @@ from majorant.solvers.loop import solve
 from majorant.solvers.scan import Scan
 from majorant.solvers.scan.bound import at_likelihood
 from majorant.solvers.scan.likelihood import Found, Sources
-from majorant.solvers.scan.number import Doubt
+from majorant.solvers.scan.number import Doubt, Order
+from majorant.solvers.scan.pencil import Others, best_direction, explained
 from majorant.solvers.scan.search import Products
 from majorant.solvers.scan.solver import Projections
 
@@ -145,6 +147,41 @@ def test_fast_scores_are_the_definition(n_orient: int) -> None:
             ridge = left + (search.close * torch.eye(n_orient) if n_orient > 1 else 0)
             best = torch.linalg.eigvals(torch.linalg.solve(ridge, power)).real.max()
             assert float(scores[b, p]) == pytest.approx(float(best), rel=2e-4)
+
+
+@pytest.mark.parametrize("n_orient", [1, 3])
+def test_what_decides_is_the_pencil_off_the_others(n_orient: int) -> None:
+    seen, data_ = normal(1, 3, 8, seed=5), normal(1, 8, 6, seed=6)
+    seen = seen / seen.norm(dim=2, keepdim=True)
+    atoms = normal(1, 4, n_orient, 8, seed=7)
+    moment = data_ @ data_.mT
+    there = torch.tensor([[True, True, False]])
+    off, power, left = Others.of(seen, there, moment).pencil(atoms)
+    others = seen[0, :2].mT
+    projector = torch.eye(8, dtype=torch.float64) - others @ torch.linalg.pinv(others)
+    wanted = atoms @ projector
+    torch.testing.assert_close(off, wanted, rtol=1e-7, atol=1e-8)
+    torch.testing.assert_close(power, wanted @ moment[0] @ wanted.mT, rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(left, wanted @ wanted.mT, rtol=1e-7, atol=1e-8)
+    direction = best_direction(power, left)
+    values = explained(power, left, direction)
+    for way in normal(20, n_orient, seed=8):
+        other = (way / way.norm()).expand(1, 4, n_orient)
+        assert (explained(power, left, other) <= 1.01 * values).all()
+
+
+def test_a_patch_costs_more_than_the_best_of_many_wins_of_noise() -> None:
+    sensors, patches, tries = 7, 1000, 300
+    atoms = torch.nn.functional.normalize(normal(patches, sensors, seed=1), dim=1)
+    for times in (1, 3):
+        y = normal(tries, sensors, times, seed=2)
+        share = (atoms @ y).square().sum(2).amax(1) / y.square().sum((1, 2))
+        won = -sensors * times * torch.log1p(-share)
+        asked = Order(sensors * times, patches, times, 1, 0.4, 2, 0.0).charge
+        assert float((won > asked).double().mean()) < 0.08  # five in a hundred at most
+        bare = 0.4 * (times + 2) * math.log(sensors * times) + 2 * math.log(patches)
+        if times == 1:
+            assert float((won > bare).double().mean()) > 0.2  # the criterion alone would not do
 
 
 def test_single_locations_and_patches_are_found_with_their_size(sphere: Leadfield) -> None:

@@ -251,8 +251,8 @@ class _Search(Generic[StateT]):
         self.energy = torch.where(passed, trial.energy, self.energy)
         self.doubt = torch.where(passed, trial.doubt, self.doubt)
         self.moved, self.open = self.moved | passed, self.open & ~(passed | level)
-        alike = isinstance(trial, Surrogate) and bool(passed.all())
-        self.whole = trial if alike else self.whole
+        if isinstance(trial, Surrogate) and bool(passed.all()):
+            self.whole = trial
         return passed
 
     def along(

@@ -183,9 +183,8 @@ class FusedEnergy(CosineEnergy):
 
     def among(self, rows: Tensor) -> FusedEnergy:
         """Return the energy of some samples, by number."""
-        made = super().among(rows)
-        each = self._y.reshape(-1, self.n_times, self._y.shape[1])
-        made._y = each[rows.numpy()].reshape(-1, self._y.shape[1])
+        made, width = super().among(rows), self.problem.operator.n_sensors
+        made._y = self._y.reshape(-1, self.n_times, width)[rows.numpy()].reshape(-1, width)
         return made
 
     def evaluate(self, x: Tensor) -> FusedPoint:
