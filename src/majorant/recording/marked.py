@@ -103,7 +103,8 @@ def _read(path: Path, raw: Any) -> tuple[Any, dict[str, NDArray[np.int64]]]:
     events = suffix == "fif" and mne.what(path) == "events"
     if events or f".{suffix}" in EVENT_FILES:
         try:
-            return raw, _coded(mne.read_events(path, verbose="error"), raw)
+            coded: Any = mne.read_events(path, verbose="error")
+            return raw, _coded(coded, raw)
         except UNREADABLE as error:
             if events or suffix == "eve" or isinstance(error, MajorantError):
                 raise

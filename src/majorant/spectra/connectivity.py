@@ -349,7 +349,7 @@ def _analytic(
             f"takes {edge / sfreq:.2g} s off either end; take {6 * edge / sfreq:.2g} s or more"
         )
     filtered = filter_data(data, sfreq, *band, verbose="error")
-    return np.asarray(hilbert(filtered, axis=-1)[..., edge:-edge])
+    return np.asarray(hilbert(filtered, axis=-1))[..., edge:-edge]
 
 
 def region_links(

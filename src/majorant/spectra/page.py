@@ -178,7 +178,10 @@ def _maps(found: PowerMap, cortex: Cortex) -> Section:
                 f"Power of the band over that of {other} at the same place.",
             )
         )
-    panels = [(name, _map(found, cortex, i, *rest)) for i, (name, *rest) in enumerate(shown)]
+    panels = [
+        (name, _map(found, cortex, i, values, peaks, scaled, says))
+        for i, (name, values, peaks, scaled, says) in enumerate(shown)
+    ]
     return Section("cortex", "On the cortex", tabs("maps", "Map", panels))
 
 
