@@ -1,6 +1,6 @@
 """The tables of README and docs/everyday.md, from the folder of ``majorant bench everyday``.
 
-    majorant bench everyday --n 4 --solvers auto,champagne,sloreta,eloreta
+    majorant bench everyday --n 4 --sites 2 --solvers auto,champagne,sloreta,eloreta
     python -m benchmarks.everyday_tables out/everyday
 
 Samples of all cells together; the first solver against the others, paired, with 95 % intervals

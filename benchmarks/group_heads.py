@@ -1,11 +1,12 @@
 """A simulated study of 12 subjects, each with a head of their own, through the doors of a user.
 
-``python -m benchmarks.group_heads study [30] [FOLDER]`` writes a BIDS data set of 12 recordings
-(two conditions of 40 trials, 64 electrodes, an effect of 30 nAm), images it with ``majorant image
+``python -m benchmarks.group_heads study [60] [FOLDER]`` writes a BIDS data set of 12 recordings
+(two conditions of 40 trials, 64 electrodes, an effect of 60 nAm), images it with ``majorant image
 --bids`` and tests it with ``majorant group``: is the planted effect found, where and when it is,
 and how long does the test take? ``python -m benchmarks.group_heads null [200]`` repeats the study
 without an effect, with new noise for every subject, condition and repetition, and counts how often
-something is found.
+something is found; ``... planted [30 60 120]`` images averages with effects of so many nAm in the
+same way and says which are found, and where.
 
 Heads are drawn from the bank's test part (`majorant.forward.bank`): another skull, a cortex that is
 moved and turned, electrodes that sit elsewhere. The imager knows none of it: it believes in the
@@ -29,10 +30,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant import SourceImager
+from majorant.atlas.gyri import gyri
 from majorant.cli import main
 from majorant.forward.bank import HeadBank
 from majorant.forward.cortex import mni305_to_mni152
 from majorant.forward.template_bank import template_bank
+from majorant.group.load import StudyEstimates
+from majorant.group.run import analyse
 from majorant.group.statistics import adjacency, clusters
 
 SUBJECTS, TRIALS, SFREQ = 12, 40, 100.0
@@ -42,7 +46,7 @@ COMMON: tuple[tuple[float, float, float], ...] = ((-54, -22, 8), (54, -20, 8))
 """MNI, mm: what both conditions evoke at 100 ms."""
 EFFECT = (-42.0, -62.0, 42.0)
 """MNI, mm: what only the first condition evokes at 300 ms."""
-COMMON_AM, EFFECT_AM, BACKGROUND_AM, SENSOR = 30e-9, 30e-9, 6e-9, 5e-6
+COMMON_AM, EFFECT_AM, BACKGROUND_AM, SENSOR = 30e-9, 60e-9, 6e-9, 5e-6
 """Moments of the patches and of a source of the background, A m; noise of a sensor, V."""
 N_BACKGROUND, PATCH_MM, JITTER_MM = 300, 10.0, 6.0
 CONDITIONS = ("deviant", "standard")
@@ -215,6 +219,38 @@ def null(repetitions: int) -> None:
     print(f"false alarms: {hits} of {repetitions} = {rate:.3f} ± {error:.3f}")
 
 
+def planted(moments: Sequence[float]) -> None:
+    """Image averages with effects of some moments, nAm, and test them from 0 s on."""
+    people = cohort()
+    imagers = [_fitted(people, person) for person in people.people]
+    times = window()
+    for moment in moments:
+        dose = Cohort(people.people, people.info, 1e-9 * moment)
+        rows: list[list[NDArray[np.float64]]] = []
+        vertices: Any = None
+        for person, imager in zip(people.people, imagers, strict=True):
+            both = [
+                imager.apply(_average(dose, person, name == CONDITIONS[0])) for name in CONDITIONS
+            ]
+            vertices = both[0].vertices
+            rows.append([stc.data.T[times >= 0] for stc in both])
+        names = tuple(f"{k:02d}" for k in range(SUBJECTS))
+        made = StudyEstimates(
+            names, CONDITIONS, np.array(rows), times[times >= 0], tuple(vertices), "dSPM", "dspm"
+        )
+        result = analyse(made, gyri())
+        best = result.rows()[0]
+        away = np.linalg.norm(np.subtract(best["peak_mni_mm"], EFFECT))
+        late = 1e3 * (best["peak_s"] - 0.3)
+        seen = [1e6 * dose.effect * p.strength[1] * np.abs(p.effect).max() for p in dose.people]
+        print(
+            f"{moment:g} nAm, {np.mean(seen):.1f} µV ({min(seen):.1f} to {max(seen):.1f}): "
+            f"p = {best['p']:.3g}, {best['peak_region']}, {away:.0f} mm and {late:.0f} ms from "
+            "what was planted",
+            flush=True,
+        )
+
+
 def _fitted(people: Cohort, person: Person) -> SourceImager:
     """An imager with the noise of the subject's trials, on the template."""
     noise = people.noise(person, 40 * 100)
@@ -224,8 +260,8 @@ def _fitted(people: Cohort, person: Person) -> SourceImager:
     return SourceImager("dspm", space="ico3").fit(trials.info, noise_cov=cov)
 
 
-def _average(people: Cohort, person: Person) -> Any:
-    data = people.response(person, effect=False)
+def _average(people: Cohort, person: Person, effect: bool = False) -> Any:
+    data = people.response(person, effect)
     data += people.noise(person, len(window())) / np.sqrt(TRIALS)
     made = mne.EvokedArray(data, people.info.copy(), -BEFORE, nave=TRIALS, verbose="error")
     made.set_eeg_reference(projection=True, verbose="error")
@@ -236,6 +272,8 @@ def run(words: Sequence[str]) -> None:
     """Do what the command line asks for."""
     if words[:1] == ["null"]:
         null(int(words[1]) if len(words) > 1 else 200)
+    elif words[:1] == ["planted"]:
+        planted([float(word) for word in words[1:]] or [30.0, 60.0, 120.0])
     elif words[:1] == ["study"]:
         with tempfile.TemporaryDirectory() as folder:
             moment = 1e-9 * float(words[1]) if len(words) > 1 else EFFECT_AM

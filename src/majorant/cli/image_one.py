@@ -143,15 +143,39 @@ def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> No
 
 def tell_result(result: ImageResult) -> None:
     """Print the headline, the peaks, the errors of a demonstration, certificate and cautions."""
-    from majorant.report.headline import headline, source_scale
-    from majorant.words import (
-        clock,
-        mni,
-        number,
-        written,
-    )
+    from majorant.report.headline import headline
+    from majorant.words import number
 
     content = result.content
+    out.print(_plain(headline(content)[0]))
+    _tell_peaks(content)
+    _tell_regions(content)
+    if content.spikes is not None:
+        from majorant.report.spikes import spike_words
+
+        for sentence in spike_words(content):
+            out.print(_plain(sentence))
+    if content.dipole is not None:
+        from majorant.report.dipole import dipole_words
+
+        out.print(_plain(f"As one dipole: {dipole_words(content.dipole)}."))
+    if content.errors:
+        errors = [(name, number(value)) for name, value in content.errors.items()]
+        show_table("Against the simulated truth", ("error", "value"), errors)
+    out.print(f"Explained: {100 * result.explained:.0f} % of the variance of the window.")
+    out.print(content.certificate.sentence())
+    for name, value in content.certificate.ending():
+        out.print(f"{name[:1].upper()}{name[1:]}: {number(value, 2)}.")
+    for caution in content.cautions:
+        out.print(f"[yellow]Caution:[/] {_plain(caution)}")
+
+
+def _tell_peaks(content: Findings) -> None:
+    """List the peaks, say what an amplitude is, and what speaks against any of them."""
+    from majorant.findings.moments import meaning
+    from majorant.report.headline import source_scale
+    from majorant.words import clock, mni, number, written
+
     largest = max((abs(peak.amplitude) for peak in content.peaks), default=0.0)
     scale, unit = source_scale(content.sources, largest), clock(content.times)
     spec = ".0f" if unit.label == "ms" else ".3f"
@@ -182,27 +206,10 @@ def tell_result(result: ImageResult) -> None:
     )
     if not any(content.doubts):
         rows, columns = [row[:-1] for row in rows], columns[:-1]
-    out.print(_plain(headline(content)[0]))
     show_table("Peaks, strongest first", columns, rows)
-    _tell_regions(content)
-    if content.spikes is not None:
-        from majorant.report.spikes import spike_words
-
-        for sentence in spike_words(content):
-            out.print(_plain(sentence))
-    if content.dipole is not None:
-        from majorant.report.dipole import dipole_words
-
-        out.print(_plain(f"As one dipole: {dipole_words(content.dipole)}."))
-    if content.errors:
-        errors = [(name, number(value)) for name, value in content.errors.items()]
-        show_table("Against the simulated truth", ("error", "value"), errors)
-    out.print(f"Explained: {100 * result.explained:.0f} % of the variance of the window.")
-    out.print(content.certificate.sentence())
-    for name, value in content.certificate.ending():
-        out.print(f"{name[:1].upper()}{name[1:]}: {number(value, 2)}.")
-    for caution in content.cautions:
-        out.print(f"[yellow]Caution:[/] {_plain(caution)}")
+    if rows:
+        means = meaning(content.sources.unit, content.sources.parcels is not None)
+        out.print(f"Amplitude: {_plain(means)}.")
 
 
 def _tell_regions(content: Findings) -> None:

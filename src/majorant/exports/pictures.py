@@ -14,7 +14,7 @@ from majorant.forward.template import template_surfaces
 from majorant.report import figures
 from majorant.report.cortex import VIEWS, Cortex, Scale, Veil
 from majorant.report.maps import CLEAR, HIDDEN
-from majorant.report.marks import Mark
+from majorant.report.marks import PALE, WHITE, Mark
 from majorant.report.spread import spread
 
 __all__ = ["write_png", "write_svg"]
@@ -77,11 +77,13 @@ def write_png(material: Material, folder: Path) -> dict[str, Sidecar]:
     said = material.about(
         f"The estimate at {1e3 * moment.time:.0f} ms on the template's cortex: "
         f"{', '.join(view.name for view in VIEWS)}. The strongest colour is {largest:.4g}; below "
-        "a quarter of it the cortex is grey. Rings: peaks by rank.",
+        "a quarter of it the cortex is grey. Rings: peaks by rank, grey where something speaks "
+        "against them.",
     )
     return {"figure_cortex.png": said}
 
 
 def _ring(content: Findings, location: int, rank: int) -> Mark:
     maps = content.sources
-    return Mark(int(maps.hemisphere[location]), int(maps.vertices[location]), "peak", str(rank))
+    vertex = int(maps.hemisphere[location]), int(maps.vertices[location])
+    return Mark(*vertex, "peak", str(rank), PALE if any(content.doubts[rank - 1 : rank]) else WHITE)

@@ -10,6 +10,7 @@ from typing import Any
 
 from majorant.errors import MajorantError
 from majorant.exports.material import Material, Sidecar
+from majorant.findings.moments import meaning
 
 __all__ = ["write_csv", "write_regions", "write_set", "write_tsv"]
 
@@ -78,6 +79,7 @@ def _tables(material: Material, folder: Path, kind: str) -> dict[str, Sidecar]:
 def _peaks(material: Material, folder: Path, kind: str) -> dict[str, Sidecar]:
     content, unit = material.content, material.unit
     amplitude = "amplitude_Am" if unit == "Am" else f"amplitude_{unit}"
+    means = meaning(unit, content.sources.parcels is not None)
     columns = {
         "rank": _column("1 is the strongest."),
         "time_s": _column("Time of the peak.", "s"),
@@ -86,7 +88,7 @@ def _peaks(material: Material, folder: Path, kind: str) -> dict[str, Sidecar]:
         "x_mm": _column("MNI152, to the right.", "mm"),
         "y_mm": _column("MNI152, to the front.", "mm"),
         "z_mm": _column("MNI152, upwards.", "mm"),
-        amplitude: _column("Value of the estimate.", material.units),
+        amplitude: _column(f"Value of the estimate: {means}.", material.units),
         "deviation": _column("Its standard deviation, where one was asked for.", material.units),
         "share": _column("Share of the energy at that time within 30 mm, 0 to 1."),
         "dipole_Am": _column("Moment of the one dipole there that the data ask for.", "A.m"),

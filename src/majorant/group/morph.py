@@ -47,6 +47,7 @@ class Morphs:
         """
         import mne
 
+        kept: Any = [np.arange(N_KEPT)] * 2
         if subject not in self._made:
             folder = self._folder(subject)
             with TemporaryDirectory() as place:
@@ -58,7 +59,7 @@ class Morphs:
                         subject,
                         "fsaverage",
                         place,
-                        spacing=[np.arange(N_KEPT)] * 2,
+                        spacing=kept,
                         warn=False,
                         verbose="error",
                     )

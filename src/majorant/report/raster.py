@@ -148,7 +148,8 @@ def rasterise(
         found, _ = build()
     else:
         marks = [
-            hashlib.sha256(np.ascontiguousarray(a)).hexdigest() for a in (screen, depth, faces)
+            hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest()
+            for a in (screen, depth, faces)
         ]
         found, _ = Cache(lambda _: None).get("view", VERSION, [*marks, width, height], build)
     pixels, face = found["pixels"].numpy().astype(np.int64), found["face"].numpy()
