@@ -172,7 +172,8 @@ class InvertMEEG:
     def _maps(self) -> list[Array]:
         """Columns of every order, (n_locations, n_locations) each, with a largest value of 1."""
         n = self.leadfield.n_locations
-        spread = eye_array(n, format="csr") - DIFFUSED * laplacian(self._graph)
+        smeared: csr_array = laplacian(self._graph)  # type: ignore[assignment]
+        spread = eye_array(n, format="csr") - DIFFUSED * smeared
         maps = [np.eye(n)]
         for _ in range(1, self.settings.orders):
             wider = maps[-1] @ spread
