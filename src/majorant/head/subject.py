@@ -158,7 +158,8 @@ def subject_conductor(subject: str, subjects_dir: str | None, skull: float | Non
     """
     import mne
 
-    folder, root = subject_folder(subject, subjects_dir or mne.get_config("SUBJECTS_DIR"))
+    known: Any = mne.get_config("SUBJECTS_DIR")
+    folder, root = subject_folder(subject, subjects_dir or known)
     return _solution(folder, find_shells(folder, subject, root, None), skull)
 
 

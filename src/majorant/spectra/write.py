@@ -29,7 +29,7 @@ def save_power(
     out_dir: str | os.PathLike[str],
     *,
     overwrite: bool = False,
-    command: str | None = None,
+    command: Sequence[str] | str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Write maps, tables, summary and page, all or nothing.
@@ -42,7 +42,7 @@ def save_power(
         ``ratio-lh.stc``) open with ``mne.read_source_estimate(out_dir / "power")``; ``peaks.csv``,
         ``regions.csv``, ``spectrum.csv`` and, where it was asked for, ``connectivity.csv``.
     overwrite : bool
-    command : str, optional
+    command : str or sequence of str, optional
         What was asked for, for the summary.
     progress : callable, optional
         Called with the title of each section of the page once it is drawn.
