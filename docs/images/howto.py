@@ -32,6 +32,7 @@ DEMO = {
     "settings": "#decisions",
 }
 """Pictures of the demonstration's page, by the part that each shows."""
+REGION = {"region": "#map-region"}
 GROUP = {"group": "#explore"}
 STUDY = {"bids": "body"}
 
@@ -93,6 +94,8 @@ if __name__ == "__main__":
         photograph(browser, report, DEMO)
         phone(browser, report)
         save(browser, report)
+        run("image", "--demo", "--quiet", "--region", "0.9", "--out", Path(folder) / "region")
+        photograph(browser, Path(folder) / "region" / "report.html", REGION)
         if len(sys.argv) > 1:
             group = Path(sys.argv[1])
             photograph(browser, group / "group" / "group.html", GROUP)
