@@ -172,9 +172,10 @@ def test_resampling_keeps_what_is_smooth() -> None:
     assert solve(problem(times=64), solver).estimate.shape == (5, 20, 64)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_thousand_iterations_never_raise_the_energy(dtype: torch.dtype) -> None:
-    solution = solve(problem(batch=2, times=3, dtype=dtype), MMNet(network(8, 3.0)), max_iter=1000)
+def test_a_thousand_iterations_never_raise_the_energy() -> None:
+    """In single precision; in both, for hostile weights, in tests/majorants/test_guard.py."""
+    data = problem(batch=2, times=3, dtype=torch.float32)
+    solution = solve(data, MMNet(network(8, 3.0)), max_iter=1000)
     energy = solution.certificate.energy
     assert bool((energy[1:] <= energy[:-1]).all())
     assert bool((energy[-1] < energy[0]).all())
