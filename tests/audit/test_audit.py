@@ -6,6 +6,8 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -18,9 +20,9 @@ from majorant.audit.cap import Cap, choose_cap, spread
 from majorant.audit.caps import CAPS
 from majorant.audit.heads import AuditHead
 from majorant.audit.judge import judge
-from majorant.audit.patches import balanced, centres, grow
+from majorant.audit.patches import Patches, balanced, centres, grow
 from majorant.audit.run import PreparedAudit, run, save
-from majorant.audit.settings import AuditSettings
+from majorant.audit.settings import DEFAULT_SOLVERS, AuditSettings
 from majorant.audit.solvers import depth_prior, weights_of
 from majorant.audit.store import finish, open_folder
 from majorant.audit.summary import Audit, _weights, cortex_maps
@@ -28,6 +30,7 @@ from majorant.audit.trials import AuditTrials, noise_scale
 from majorant.files.archive import write_archive
 from majorant.forward.leadfield import Leadfield
 from majorant.problem import MajorantError
+from majorant.registry import make
 
 SETTINGS = AuditSettings(n=30, levels=2, solvers=("mne", "sloreta"), extent=30.0, seed=3)
 
@@ -188,6 +191,18 @@ def test_zero_decibels_are_those_of_the_median_place(ball: AuditHead, cap: Cap) 
     assert ratio == pytest.approx(0.0, abs=1.0)
     again, _ = trials.problem(index, 0.0)
     assert torch.equal(loud.y, again.y)
+
+
+def test_solvers_are_told_which_sources_they_are_shown(ball: AuditHead) -> None:
+    """A scan grows patches over neighbours, and mm-net knows its sources by number."""
+    believed = Leadfield.template_small()
+    patches = cast(Patches, SimpleNamespace(seen=torch.ones(2, believed.n_sensors).double()))
+    trials = AuditTrials(replace(ball, believed=believed), patches, tuple(range(20)), 1.0, 0)
+    operator = trials.problem(torch.tensor([0]), 10.0)[0].operator
+    assert operator.geometry is not None
+    assert operator.geometry.fingerprint == believed.geometry.fingerprint
+    for name in DEFAULT_SOLVERS:
+        make(name).require(operator)
 
 
 def test_the_depth_weighting_is_limited() -> None:

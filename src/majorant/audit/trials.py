@@ -101,7 +101,8 @@ class AuditTrials:
         drawn = noise.white(streams.fork(key, NOISE), len(self.basis), WAVEFORM.n_times)
         deviation = self.deviation * 10.0 ** (-level_db / 20.0)
         y = seen[:, :, None] * course[:, None, :] / deviation + drawn
-        operator = MatrixOperator((self.gain / deviation).float())
+        believed = (self.gain / deviation).float()
+        operator = MatrixOperator(believed, geometry=self.head.believed.geometry)
         return Problem(operator, y, source_prior=prior), course.argmax(dim=1)
 
     @property
