@@ -43,13 +43,13 @@ def never_rises(out: Solution) -> bool:
     return bool((u[1:] <= u[:-1]).all()) and out.certificate.holds()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_for_any_weights_no_returned_energy_rises_in_1000_iterations(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("dtype", "iterations"), [(torch.float32, 1000), (torch.float64, 300)])
+def test_for_any_weights_no_returned_energy_rises(dtype: torch.dtype, iterations: int) -> None:
     energy, x = build(1, len(WEIGHTS), dtype=dtype)
     subject = Subject(energy, x, each([network(w, energy, x).rule for w in WEIGHTS]))
-    out = subject.run()
+    out = subject.run(max_iter=iterations)
     u = out.certificate.energy
-    assert u.shape == (501, len(WEIGHTS))
+    assert u.shape == (iterations // 2 + 1, len(WEIGHTS))
     assert never_rises(out)
     assert (u[-1] < u[0] - 0.05).all()  # and it moves
     wide = CosineEnergy(
