@@ -22,7 +22,7 @@ __all__ = ["StudyEstimates", "load_study"]
 
 TEMPLATE = "fsaverage"
 
-Found = dict[str, dict[str, list[tuple[Path, str]]]]
+_Found = dict[str, dict[str, list[tuple[Path, str]]]]
 """By subject and condition: estimates, and whose cortex each is on."""
 
 
@@ -145,9 +145,9 @@ def _read(place: Path, head: str, morphs: Morphs) -> Any:
     return stc if head == TEMPLATE else morphs(stc, head)
 
 
-def _found(folder: Path) -> tuple[Found, str, str]:
+def _found(folder: Path) -> tuple[_Found, str, str]:
     """Files of every subject and condition, with unit and solver, which all must share."""
-    found: Found = {}
+    found: _Found = {}
     plans, kinds = set(), set()
     for path in sorted(folder.expanduser().glob("sub-*/**/*_estimates.json")):
         record = read_record(path)
