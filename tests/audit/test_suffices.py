@@ -228,3 +228,9 @@ def test_other_caps_are_compared_as_before() -> None:
         cap = choose_cap(settings, head, Account())
         assert with_family(cap, str(settings.montage), head) is cap
     assert family("hydrocel-64") == tuple(f"hydrocel-{n}" for n in (32, 64, 128, 256))
+
+
+def test_a_list_that_is_not_there_is_no_electrode(tmp_path: Path) -> None:
+    with pytest.raises(MajorantError, match="there is no file"):
+        channels_of(str(tmp_path / "cap.txt"))
+    assert channels_of("Cz") == ("Cz",)

@@ -93,9 +93,11 @@ def channels_of(given: str) -> tuple[str, ...]:
     Raises
     ------
     MajorantError
-        If the file cannot be read or names none.
+        If the file is not there, cannot be read or names none.
     """
     path = Path(given).expanduser()
+    if "," not in given and not path.is_file() and path.suffix in (".txt", ".tsv", ".csv"):
+        raise MajorantError(f"there is no file {path}; give names with commas, or a file of them")
     if "," in given or not path.is_file():
         return tuple(name for name in (part.strip() for part in given.split(",")) if name)
     try:
