@@ -47,6 +47,11 @@ def save_power(
     progress : callable, optional
         Called with the title of each section of the page once it is drawn.
 
+    Returns
+    -------
+    Path
+        The folder.
+
     Raises
     ------
     MajorantError
