@@ -112,6 +112,12 @@ def _with_meg(evoked: Any) -> Any:
     return evoked.add_channels([meg], force_update_info=True)
 
 
+def _drifting(evoked: Any) -> Any:
+    """One electrode departs from all others after the event."""
+    evoked.data[evoked.ch_names.index("F3")] += 4e-5 * np.clip(evoked.times, 0, None)
+    return evoked
+
+
 def _turned(evoked: Any) -> Any:
     places = {c["ch_name"]: [c["loc"][1], -c["loc"][0], c["loc"][2]] for c in evoked.info["chs"]}
     return evoked.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"))
@@ -129,6 +135,7 @@ RECORDINGS: dict[str, Callable[[], Any]] = {
     "MEG beside it": lambda: _with_meg(_average(40)),
     "interpolated": lambda: _interpolated(trials(40)),
     "cleaned": lambda: _cleaned(trials(40)),
+    "an electrode that drifts": lambda: _drifting(_average(40)),
 }
 
 
@@ -192,6 +199,29 @@ def test_both_doors_give_one_answer(
     ours, theirs = stc.data, result.stc.data
     assert np.abs(ours - theirs).max() <= EXACT * np.abs(theirs).max()
     _same_decisions(imager, result)
+
+
+@pytest.mark.parametrize("lone", ["doubt", "believe"])
+def test_an_electrode_that_drifts_is_treated_alike(lone: str, head: Path, tmp_path: Path) -> None:
+    evoked = _drifting(_average(40))
+    evoked.save(tmp_path / "some-ave.fif", verbose="error")
+    prepared = prepare(load_recording(tmp_path / "some-ave.fif"), Preparation(lone=lone))
+    own = ImageSettings("sloreta", forward=str(head), uncertainty="none")
+    result = image(prepared, own)
+    given = mne.read_forward_solution(head, verbose="error")
+    imager = SourceImager("sloreta", lone=lone).fit(_as_saved(evoked, tmp_path), given)
+    assert result.imager.lone == imager.lone == lone
+    assert np.allclose(imager.noise_cov_["data"], result.imager.noise_cov_["data"], rtol=1e-12)
+    (found,) = prepared.lone
+    assert found.name == "F3"
+    assert found.doubted == (lone == "doubt")
+    said = found.sentence()
+    assert said in imager.notes_
+    assert result.summary()["cautions"][0] == said
+    assert result.summary()["lone_electrodes"][0]["name"] == "F3"
+    k = result.imager.info_["ch_names"].index("F3")
+    grown = result.imager.noise_cov_["data"][k, k] / 40 > found.largest**2
+    assert grown == (lone == "doubt")
 
 
 RANKS = [

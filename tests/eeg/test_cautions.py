@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from majorant.findings.below import below
 from majorant.findings.cautions import find_cautions
 from majorant.findings.evidence import Observed
 from majorant.findings.facts import Peak, Uncertainty
@@ -18,6 +19,7 @@ from majorant.findings.shadows import SHADOW, leaked
 from majorant.findings.standing import doubts
 from majorant.forward.electrodes import Alignment
 from majorant.problem import Certificate, Status
+from majorant.recording.lone import Lone
 from majorant.recording.prepare import Prepared
 from majorant.recording.scalp import coverage, frontal_pole
 
@@ -226,6 +228,23 @@ def test_a_peak_that_something_plainer_explains_is_no_headline(clean: Observed) 
     trials = replace(at_end.prepared, epochs=object())
     before = replace(at_end, prepared=trials, peaks=(early, *clean.peaks))
     assert doubts(before) == ("lies before the event", "", "")
+
+
+def test_a_peak_below_an_electrode_that_speaks_alone_is_no_headline(clean: Observed) -> None:
+    own = Lone("F3", 9e-6, 0.3, 5e-6, 1e-6)
+    heard = replace(clean, prepared=replace(clean.prepared, lone=(own,)), below=("F3", ""))
+    assert doubts(heard) == ("lies below F3, which shows what no other electrode does", "")
+    said = find_cautions(heard)[0]
+    assert "F3 shows what no other electrode does" in said
+    assert "up to 9.0 µV (at 300 ms), where its noise is 1.0 µV" in said
+    assert "--bad 'F3'" in said
+    assert "hardly rests on it" not in said
+    treated = replace(clean, prepared=replace(clean.prepared, lone=(replace(own, doubted=True),)))
+    assert doubts(treated) == ("", "")
+    assert "hardly rests on it" in find_cautions(treated)[0]
+    gain = np.zeros((3, 2, 1))
+    gain[1, 0], gain[2, 1] = 2.0, 3.0
+    assert below(gain, ["Cz", "F3", "O1"], ["F3"], clean.peaks) == ("F3", "")
 
 
 def test_a_peak_within_its_own_noise_is_no_headline(clean: Observed) -> None:

@@ -114,6 +114,14 @@ Rank = Annotated[
         rich_help_panel=RARE,
     ),
 ]
+Lone = Annotated[
+    str,
+    typer.Option(
+        metavar="doubt|believe",
+        help="What of an electrode that shows what no other does.",
+        rich_help_panel=RARE,
+    ),
+]
 
 Solver = Annotated[
     str,
@@ -318,6 +326,7 @@ class RecordingOptions:
     scale: Scale = None
     reject: Reject = None
     rank: Rank = None
+    lone: Lone = "doubt"
 
     def settings(self) -> Preparation:
         """What these options mean.
@@ -344,6 +353,7 @@ class RecordingOptions:
             scale=self.scale,
             reject=None if self.reject is None else 1e-6 * self.reject,
             rank=None if self.rank is None else _rank(self.rank),
+            lone=self.lone,
             events_from=self.events_from,
         )
 

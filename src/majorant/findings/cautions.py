@@ -72,6 +72,10 @@ def _saturated(e: Observed) -> str | None:
     return next((said for said in e.prepared.decisions if said.startswith(SATURATED)), None)
 
 
+def _lone(e: Observed) -> str | None:
+    return " ".join(electrode.sentence() for electrode in e.prepared.lone) or None
+
+
 def _before_the_event(e: Observed) -> str | None:
     before = e.times < 0
     if not before.any() or before.all() or not e.marked_before:
@@ -257,6 +261,7 @@ def _carried_over(e: Observed) -> str | None:
 CHECKS: Sequence[Check] = (
     _not_solved,
     _saturated,
+    _lone,
     find_blinks,
     _offset,
     faint,

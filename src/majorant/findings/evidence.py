@@ -97,6 +97,9 @@ class Observed:
     leaked : tuple of (float, int)
         For every peak the share that leakage of a stronger one explains, and which, from 0; empty
         where the solver is not linear.
+    below : tuple of str
+        For every peak the electrode that sees it best, where that speaks alone and is believed
+        nevertheless, or ""; empty where there is no such electrode.
     window : bool
         Whether the times are a window around something; False for instants of a long recording.
     marked_before : bool
@@ -123,6 +126,7 @@ class Observed:
     uncertainty: Uncertainty | None = None
     strongest: float = 0.0
     leaked: tuple[tuple[float, int], ...] = ()
+    below: tuple[str, ...] = ()
     window: bool = True
     marked_before: bool = True
     heads: int = 1

@@ -1,7 +1,8 @@
 """Which peaks may stand in a headline, and why the others may not.
 
 The strongest place of a map is a statement about the brain only if nothing plainer explains it: the
-eyes, the end of the window, the time before the event, noise, or leakage of a stronger source.
+eyes, an electrode that speaks alone, the end of the window, the time before the event, noise, or
+leakage of a stronger source.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def doubts(e: Observed) -> tuple[str, ...]:
     return tuple(
         _before(e, k)
         or ("is probably the eyes and not the cortex" if k in probably else "")
+        or _lone(e, k)
         or ("lies at the edge of the window" if at_edge(e, k) else "")
         or _noise(e, k)
         or _shadow(e, k)
@@ -41,6 +43,13 @@ def at_edge(e: Observed, k: int) -> bool:
     if len(e.times) < 3 or not e.window:
         return False
     return e.sample(e.peaks[k].time) in (0, len(e.times) - 1)
+
+
+def _lone(e: Observed, k: int) -> str:
+    """A peak that rests on an electrode that speaks alone, and that was to be believed."""
+    if not e.below or not e.below[k]:
+        return ""
+    return f"lies below {e.below[k]}, which shows what no other electrode does"
 
 
 def _shadow(e: Observed, k: int) -> str:

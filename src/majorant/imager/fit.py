@@ -108,7 +108,7 @@ def fitted(
     if not _is_info(info):
         data, info = info, info.info
         if "eeg" in data.get_channel_types() and not meg:
-            prepared = measured(data, account, noise_cov, asked)
+            prepared = measured(data, account, noise_cov, asked, settings.lone)
             asked, info, noise_cov = None, prepared.evoked.info, prepared.noise_cov
             if settings.spec.abilities.adaptive and data_cov is None:
                 data_cov = _of_trials(prepared, account)

@@ -23,6 +23,7 @@ from majorant.imager.inverse import Call, Inverse
 from majorant.imager.settings import ImagerSettings
 from majorant.imager.tally import Tally
 from majorant.problem import Certificate, MajorantError, Problem, Solution, Status
+from majorant.recording.settings import check_lone
 from majorant.registry import SolverSpec, spec
 
 __all__ = ["SourceImager"]
@@ -73,6 +74,10 @@ class SourceImager:
     rank : None, "info", "full" or dict
         As for `mne.compute_rank`: None finds it in data and noise, "info" and "full" take all that
         projectors leave, and a dict says it by type of channel, ``{"eeg": 50}``.
+    lone : {"doubt", "believe"}
+        An electrode that shows what no other does, and no current in the head could, is taken to be
+        as noisy as that ("doubt"), or at its word. Found where :meth:`fit` is given an average or
+        trials: `info` does not know.
     reference : "average" or None
         Whether an average-reference projector is added where the EEG has none; None refuses.
     subject : str or None
@@ -139,6 +144,7 @@ class SourceImager:
         age: float | str | None = None,
         heads: int = 1,
         rank: Any = None,
+        lone: str = "doubt",
         reference: str | None = "average",
         subject: str | None = None,
         subjects_dir: str | os.PathLike[str] | None = None,
@@ -158,6 +164,7 @@ class SourceImager:
         self.age = None if age is None else read_age(age)
         self.heads = heads
         self.rank = rank
+        self.lone = lone
         self.reference = reference
         self.subject = subject
         self.subjects_dir = None if subjects_dir is None else str(subjects_dir)
@@ -166,6 +173,7 @@ class SourceImager:
         self.solver_options = solver_options
         self.spec_: SolverSpec = spec(solver)
         check_words(pick_ori, reference, head, rank)
+        check_lone(lone)
         check_options(self.spec_, solver_options, snr)
         self._inverse: Inverse | None = None
         self._solved: Callable[[], Solution] | None = None

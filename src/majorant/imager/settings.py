@@ -33,6 +33,8 @@ class ImagerSettings:
     heads : int
         Heads over which estimates are averaged.
     rank : None, "info", "full" or dict
+    lone : {"doubt", "believe"}
+        How electrodes that speak alone are treated.
     reference : "average" or None
     subject : str or None
         A FreeSurfer subject.
@@ -58,6 +60,7 @@ class ImagerSettings:
     age: float | None = None
     heads: int = 1
     rank: Any = None
+    lone: str = "doubt"
     reference: str | None = "average"
     subject: str | None = None
     subjects_dir: str | None = None

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.account import Account
+from majorant.findings.below import below
 from majorant.findings.cautions import find_cautions
 from majorant.findings.evidence import Observed
 from majorant.findings.facts import Findings, Peak, SourceMaps, Uncertainty
@@ -197,6 +198,7 @@ def find_all(
         leaked=_leaked(prepared, imager, problem, peaks, times)
         if window and solution.unit != "Am"
         else (),
+        below=_below(prepared, imager, peaks),
         strongest=0.0 if doubt is None else strongest_ratio(values, doubt.own),
     )
     return Findings(
@@ -236,6 +238,17 @@ def _leaked(
         return ()
     matrix = kernel.matrix[0] if kernel.matrix.ndim == 3 else kernel.matrix
     return leaked(matrix, gain, y, peaks, times, imager.leadfield_.n_orient)
+
+
+def _below(prepared: Prepared, imager: SourceImager, peaks: tuple[Peak, ...]) -> tuple[str, ...]:
+    """Electrodes that speak alone, and were to be believed, above the peaks."""
+    lone = [own.name for own in prepared.lone if not own.doubted]
+    if not lone:
+        return ()
+    lead = imager.leadfield_
+    gain = projection(imager.info_) @ lead.gain.numpy()
+    gain = gain.reshape(len(gain), -1, lead.n_orient)
+    return below(gain, imager.info_["ch_names"], lone, peaks)
 
 
 def _peaks(
@@ -321,14 +334,14 @@ def _asked(prepared: Prepared) -> Any:
 
 
 def _with_rank(settings: ImageSettings, prepared: Prepared) -> ImageSettings:
-    """Settings with the rank that the data were prepared in."""
+    """Settings with the rank and the trust in electrodes that the data were prepared with."""
     said = prepared.settings.rank
     if settings.rank not in (None, said):
         raise MajorantError(
             f"rank={settings.rank!r} was given to the imager, and the noise is of data prepared "
             f"with rank={said!r}; give the rank to Preparation, and it holds for both"
         )
-    return replace(settings, rank=said)
+    return replace(settings, rank=said, lone=prepared.settings.lone)
 
 
 def _data_covariance(

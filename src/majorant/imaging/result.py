@@ -218,6 +218,7 @@ class ImageResult:
                 "rank": imager.rank_,
                 "noise": self.prepared.noise_kind,
             },
+            "lone_electrodes": [asdict(electrode) for electrode in self.prepared.lone],
             "sources": _sources(imager),
             "skull": None if imager.skull_said_ is None else imager.skull_said_.document(),
             "solver": dict(content.solver),

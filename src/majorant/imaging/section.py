@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from majorant.imaging.image import imaged
 from majorant.imaging.result import ImageSettings
 from majorant.problem import MajorantError
+from majorant.recording.lone import find_lone
 from majorant.recording.prepare import Prepared
 from majorant.report.frame import as_frame
 from majorant.report.page import render_page
@@ -47,7 +48,12 @@ def add_section(imager: SourceImager, report: Any, evoked: Any, title: str) -> N
     imager.inverse.rows(list(evoked.ch_names))
     average = evoked.copy().pick(list(imager.info_["ch_names"]), exclude=())
     prepared = Prepared(
-        average, imager.noise_cov_, "file", tuple(imager.notes_), evoked.comment or title
+        average,
+        imager.noise_cov_,
+        "file",
+        tuple(imager.notes_),
+        evoked.comment or title,
+        lone=find_lone(average, imager.noise_cov_, imager.rank),
     )
     own = imager.settings
     settings = ImageSettings(

@@ -167,6 +167,7 @@ def contrast(one: Prepared, other: Prepared) -> Prepared:
         swings=None,
         epochs=None,
         parts=((1.0, one), (-1.0, other)),
+        lone=tuple({own.name: own for p in (one, other) for own in p.lone}.values()),
     )
 
 

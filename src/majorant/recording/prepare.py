@@ -20,6 +20,7 @@ from majorant.recording.electrodes import settle
 from majorant.recording.faults import bridged, mark_silence, say_saturated, without_silence
 from majorant.recording.file import UNREADABLE, Recording
 from majorant.recording.kin import NO_KIN, Kin, kin_of
+from majorant.recording.lone import Lone, weighed
 from majorant.recording.marked import with_events
 from majorant.recording.montage import read_montage
 from majorant.recording.noise import (
@@ -86,6 +87,8 @@ class Prepared:
     settings : Preparation
     parts : tuple of (float, Prepared)
         Of a contrast: the conditions and their weights; empty otherwise.
+    lone : tuple of Lone
+        Electrodes that speak alone.
     """
 
     evoked: Any
@@ -101,6 +104,7 @@ class Prepared:
     recording: Recording | None = None
     settings: Preparation = field(default_factory=Preparation)
     parts: tuple[tuple[float, Prepared], ...] = ()
+    lone: tuple[Lone, ...] = ()
 
 
 def prepare(
@@ -153,6 +157,7 @@ def prepare(
     kin = kin_of(recording, evoked, good_info(evoked)["ch_names"], settings, renamed)
     noise_kind, cov = _noise(averaged, evoked, space, window, settings, renamed, account, kin)
     _crop(evoked, settings, account)
+    cov, lone = weighed(evoked, cov, good_info(evoked), space, asked, account)
     return Prepared(
         evoked=evoked,
         noise_cov=cov,
@@ -166,11 +171,16 @@ def prepare(
         renamed=renamed,
         recording=recording,
         settings=asked,
+        lone=lone,
     )
 
 
 def measured(
-    inst: Any, account: Account, noise_cov: Any | None = None, rank: Any = None
+    inst: Any,
+    account: Account,
+    noise_cov: Any | None = None,
+    rank: Any = None,
+    lone: str = "doubt",
 ) -> Prepared:
     """What data in memory say of their electrodes and their noise, as :func:`prepare` finds it.
 
@@ -183,6 +193,8 @@ def measured(
         Of a single trial; None takes it from the baseline, or assumes it.
     rank : None, "info", "full" or mapping
         See :func:`majorant.recording.rank.check_rank`.
+    lone : {"doubt", "believe"}
+        How electrodes that speak alone are treated; in continuous data they are not looked for.
 
     Returns
     -------
@@ -191,7 +203,7 @@ def measured(
     """
     import mne
 
-    settings = Preparation(rank=rank)
+    settings = Preparation(rank=rank, lone=lone)
     with listening(account, "choosing channels"):
         own = inst.copy().pick("eeg", exclude=[])
     settle(own, settings, account)
@@ -213,7 +225,11 @@ def measured(
         kind, cov = _noise(averaged, evoked, space, window, settings, {}, account)
     elif set(good_info(evoked)["ch_names"]) <= set(noise_cov["names"]):
         cov = within(noise_cov, good_info(evoked), space)
-    return Prepared(evoked, cov, kind, tuple(account.decisions), "data", epochs=epochs)
+    alone: tuple[Lone, ...] = ()
+    if not isinstance(inst, mne.io.BaseRaw):
+        cov, alone = weighed(evoked, cov, good_info(evoked), space, settings, account)
+    decisions = tuple(account.decisions)
+    return Prepared(evoked, cov, kind, decisions, "data", epochs=epochs, lone=alone)
 
 
 def _glimpses(raw: Any, pieces: int = 20, length: int = 2000) -> NDArray[np.float64]:

@@ -11,13 +11,21 @@ from typing import Any, Literal
 from majorant.problem import MajorantError
 from majorant.recording.rank import check_rank
 
-__all__ = ["Preparation"]
+__all__ = ["Preparation", "check_lone"]
 
 Baseline = tuple[float | None, float | None] | Literal["auto", "none"]
 
 
 SLOWEST = 1e-3
 """Hz; MNE's filter of a lower edge takes some three times its period."""
+
+
+def check_lone(lone: str) -> None:
+    """Refuse what is no way to treat electrodes that speak alone."""
+    if lone not in ("doubt", "believe"):
+        raise MajorantError(
+            f"lone electrodes are to be treated by {lone!r}; expected 'doubt' or 'believe'"
+        )
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,9 @@ class Preparation:
         as BIDS has it), or "annotations" for those of the recording and nothing else.
     overlap : float or None
         Of stretches, as a share of their length; None for none.
+    lone : {"doubt", "believe"}
+        Whether an electrode that shows what no other does, and no current in the head could, is
+        taken to be as noisy as that, or at its word (:mod:`majorant.recording.lone`).
 
     Raises
     ------
@@ -89,11 +100,13 @@ class Preparation:
     stretch: float | None = None
     overlap: float | None = None
     events_from: str | None = None
+    lone: str = "doubt"
 
     def __post_init__(self) -> None:
         self._check_numbers()
         self._check_stretch()
         check_rank(self.rank)
+        check_lone(self.lone)
         if self.tmin is not None and self.tmax is not None and not self.tmin < self.tmax:
             raise MajorantError(
                 f"the window from {self.tmin:g} to {self.tmax:g} s is empty; give tmin below tmax"
