@@ -47,9 +47,10 @@ NEAR_MM = 30.0
 """A peak stands for what is nearer than this: two listed peaks at one time are farther apart."""
 SPREAD_DB = 1.0
 """By how much the levels of trials differ from the step: what a recording's level is rounded by."""
-TRIALS, TRIALS_LINEAR, TRIALS_NETWORK = 120, 300, 39
-"""Trials for solvers that take their time, for those that are one matrix, and for networks, which
-take half a second each: of 39 trials the 36th is exactly the quantile of nine in ten."""
+TRIALS, TRIALS_LINEAR, TRIALS_SINGLE, TRIALS_NETWORK = 120, 300, 79, 39
+"""Trials for solvers that take their time, for those that are one matrix, for networks on regions
+of the template, which take a quarter of a second each, and for other networks, which take more than
+half: of 39 trials the 36th is exactly the quantile of nine in ten, of 79 the 72nd."""
 STEPS = np.append(1.0 - 10.0 ** (-np.arange(41) / 10.0), 1.0)
 """Scores at which areas are kept: finer where most of the cortex is."""
 
@@ -127,7 +128,7 @@ def calibrated(
     nave : int
         Trials behind the data.
     n : int, optional
-        Trials; by default 300 for solvers that are one matrix, 39 for networks, else 120.
+        Trials; by default as many as :func:`trials_for` says.
     seed : int
     progress : callable, optional
         Called with (done, total).
@@ -150,10 +151,12 @@ def calibrated(
 
 
 def trials_for(able: Abilities) -> int:
-    """How many trials a solver is given."""
+    """How many trials a solver is given: 39 to 300, so that a new cap takes some 20 s."""
     if able.linear:
         return TRIALS_LINEAR
-    return TRIALS_NETWORK if able.single or able.precision is not None else TRIALS
+    if able.precision is not None:
+        return TRIALS_NETWORK
+    return TRIALS_SINGLE if able.single else TRIALS
 
 
 class Trialled:
