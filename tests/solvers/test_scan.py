@@ -359,6 +359,23 @@ def test_patches_follow_edges_and_volumes_find_their_own(sphere: Leadfield) -> N
     assert patch_basis(nowhere, 5).n_patches == 5
 
 
+def test_balls_grown_cell_by_cell_are_those_of_the_whole_graph() -> None:
+    # Cells of the small balls are 3 * 0.35 * 12 mm = 13 mm wide here, on a sheet of 150 mm.
+    grid = torch.cartesian_prod(torch.arange(30.0), torch.arange(30.0)).double()
+    places = torch.cat([0.005 * grid, 1e-3 * normal(900, 1, seed=2)], 1) - 0.05
+    geometry = SourceGeometry(places, nearest_edges(places))
+    first, second = geometry.edges.T
+    apart = torch.full((900, 900), math.inf, dtype=torch.float64).fill_diagonal_(0.0)
+    apart[first, second] = apart[second, first] = (places[first] - places[second]).norm(dim=1)
+    for via in range(900):
+        apart = torch.minimum(apart, apart[:, via, None] + apart[via])
+    for grown in (patch_basis, graded_basis):
+        basis = grown(geometry, 900, (6.0, 12.0))
+        expected = apart[basis.centre] <= basis.radius[:, None]
+        assert torch.equal(torch.from_numpy(basis.members.toarray()) > 0, expected)
+        assert len(basis.radius.unique()) == 3
+
+
 def test_a_dictionary_is_prepared_once_and_few_are_kept(sphere: Leadfield) -> None:
     solver, y = Scan(radii_mm=RADII), data(sphere, [[20]])
     problem = posed(sphere, y)

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -63,16 +64,28 @@ class Vectors:
 
         Parameters
         ----------
-        covariance : Tensor, shape (n_locations, n_orient, n_orient)
+        covariance : Tensor, shape (n_locations, n_orient, n_orient) or (n_locations, n_orient)
+            Of the columns; variances where they are independent.
         """
-        if self.columns.shape[1] == 1:
-            return covariance[:, 0].sqrt().numpy()
-        size = self.columns.norm(dim=1, keepdim=True)
+        n_orient, apart = self.columns.shape[1], covariance.ndim == 2
+        if n_orient == 1:
+            return covariance.flatten(1).clamp_min(0).sqrt().numpy()
+        if apart:
+            spread = (covariance[:, None] @ self._squares).squeeze(1)
+        else:
+            spread = (self.columns * (covariance @ self.columns)).sum(1)
         # Without a direction every one is as likely: the mean variance of the columns.
-        even = self.columns.shape[1] ** -0.5
-        unit = torch.where(size > 0, self.columns / torch.where(size > 0, size, 1.0), even)
-        spread = torch.einsum("lot,lop,lpt->lt", unit, covariance, unit)
+        even = covariance.flatten(1).sum(1, keepdim=True) / n_orient
+        spread = torch.where(self._power > 0, spread / self._power, even)
         return spread.clamp_min(0).sqrt().numpy()
+
+    @cached_property
+    def _squares(self) -> Tensor:
+        return self.columns.square()
+
+    @cached_property
+    def _power(self) -> Tensor:
+        return self._squares.sum(1)
 
 
 def from_kernel(kernel: Tensor, estimate: Tensor, n_orient: int) -> Uncertainty:
@@ -111,16 +124,10 @@ def from_posterior(
     floor : Tensor, optional, shape (n_columns,)
         What of it was added, so that intervals hold what the solver missed, too.
     """
-    vectors = Vectors.of(estimate, n_orient)
+    vectors = Vectors.of(estimate.double(), n_orient)
 
     def along(columns: Tensor) -> NDArray[np.float64]:
-        rows = columns.double().unflatten(0, (-1, n_orient))
-        # Most of the cortex is often switched off, and has no deviation.
-        there = (rows > 0).any(1)
-        some = Vectors(vectors.columns[there].double()).along(torch.diag_embed(rows[there]))
-        deviation = np.zeros((len(rows), some.shape[1]))
-        deviation[there.numpy()] = some
-        return deviation
+        return vectors.along(columns.double().unflatten(0, (-1, n_orient)))
 
     name = "posterior standard deviation"
     if floor is not None:

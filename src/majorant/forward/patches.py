@@ -31,7 +31,16 @@ SPACING = 0.35
 """Distance between the centres of balls, as a share of their radius."""
 
 ROWS = 512
-"""Locations whose distances are worked out at once, which bounds the memory."""
+"""Locations whose distances are worked out at once, at most, which bounds the memory."""
+
+CELL = 3.0
+"""Width of the cells of space whose locations are worked out together, over the reach."""
+
+SLACK = 1e-9
+"""By how much a path may seem shorter than the straight line, by rounding; metres."""
+
+Places = NDArray[np.float64]
+"""Shape (n_locations, 3), metres."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,16 +110,18 @@ def patch_basis(
     parts = [_sparse(np.ones(n_locations), each, each, n_locations)]
     centres, radii = [each], [np.zeros(n_locations)]
     graph = None if geometry is None else _graph(geometry)
-    if graph is not None and len(radii_mm):
+    if geometry is not None and graph is not None and len(radii_mm):
         # From every location no farther than centres are thinned by; wide balls grow from the few
         # centres that are left.
         reach = SPACING * 1e-3 * max(radii_mm)
-        near = _near(graph, each, reach)
+        places = _places(geometry)
+        near = _near(graph, places, each, reach)
         before = np.ones(n_locations, dtype=np.int64)
         for radius in sorted(1e-3 * r for r in radii_mm):
             chosen = _spread(_within(near, SPACING * radius))
             wide = radius > reach
-            balls = _within(_near(graph, chosen, radius) if wide else near[chosen], radius)
+            apart = _near(graph, places, chosen, radius) if wide else near[chosen]
+            balls = _within(apart, radius)
             sizes = np.diff(balls.indptr)
             kept = sizes > before[chosen]
             before[chosen] = sizes
@@ -146,8 +157,8 @@ def graded_basis(
     graph = None if geometry is None else _graph(geometry)
     if geometry is None or graph is None or not len(radii_mm):
         return patch_basis(None, n_locations)
-    each, place = np.arange(n_locations), geometry.positions.to(torch.float64).numpy()
-    near = _near(graph, each, 1e-3 * max(radii_mm))
+    each, place = np.arange(n_locations), _places(geometry)
+    near = _near(graph, place, each, 1e-3 * max(radii_mm))
     parts = [_sparse(np.ones(n_locations), each, each, n_locations)]
     centres, radii = [each], [np.zeros(n_locations)]
     for radius in sorted(1e-3 * r for r in radii_mm):
@@ -205,6 +216,10 @@ def _sparse(
     return csr_array(coo_array((values, (row, column)), shape=(n, n)))
 
 
+def _places(geometry: SourceGeometry) -> Places:
+    return geometry.positions.to(torch.float64).numpy()
+
+
 def _graph(geometry: SourceGeometry) -> csr_array | None:
     """Lengths of the edges, or None where nothing is next to anything."""
     edges = geometry.edges
@@ -212,21 +227,47 @@ def _graph(geometry: SourceGeometry) -> csr_array | None:
         edges = nearest_edges(geometry.positions, geometry.hemisphere)
     if len(edges) == 0:
         return None
-    places, n = geometry.positions.to(torch.float64).numpy(), geometry.n_locations
+    places, n = _places(geometry), geometry.n_locations
     first, second = edges.numpy().T
     # Dijkstra takes a length of zero for no edge at all.
     length = np.linalg.norm(places[first] - places[second], axis=1).clip(1e-9)
     return _sparse(np.r_[length, length], np.r_[first, second], np.r_[second, first], n)
 
 
-def _near(graph: csr_array, centres: NDArray[np.int64], reach: float) -> csr_array:
-    """Distances along the graph up to a reach; 1 nm is added, for zeros are not kept."""
-    parts = []
-    for start in range(0, len(centres), ROWS):
-        apart = dijkstra(graph, indices=centres[start : start + ROWS], limit=reach)
-        apart[~np.isfinite(apart)] = -1e-9
-        parts.append(csr_array(apart + 1e-9))
-    return csr_array(vstack(parts, format="csr"))
+def _near(graph: csr_array, places: Places, centres: NDArray[np.int64], reach: float) -> csr_array:
+    """Distances along the graph up to a reach; 1 nm is added, for zeros are not kept.
+
+    No path within reach leaves the box around the centres that a reach widens: centres of one
+    cell of space are looked at in the graph within their box alone.
+    """
+    cells = np.floor(places[centres] / (CELL * reach + SLACK)).astype(np.int64)
+    _, cell = np.unique(cells, axis=0, return_inverse=True)
+    order = np.argsort(cell, kind="stable")
+    parts = [
+        _distances(graph, places, rows[start : start + ROWS], centres, reach)
+        for rows in np.split(order, np.cumsum(np.bincount(cell))[:-1])
+        for start in range(0, len(rows), ROWS)
+    ]
+    row, column, apart = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return csr_array(coo_array((apart, (row, column)), shape=(len(centres), len(places))))
+
+
+def _distances(
+    graph: csr_array,
+    places: Places,
+    rows: NDArray[np.int64],
+    centres: NDArray[np.int64],
+    reach: float,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Row, location and distance plus 1 nm of what some centres reach."""
+    own = places[centres[rows]]
+    wide = reach + SLACK
+    inside = (places >= own.min(0) - wide) & (places <= own.max(0) + wide)
+    box = np.flatnonzero(inside.all(1))
+    at = np.searchsorted(box, centres[rows])
+    apart = dijkstra(graph[box][:, box], indices=at, limit=reach)
+    row, column = np.nonzero(np.isfinite(apart))
+    return rows[row], box[column], apart[row, column] + 1e-9
 
 
 def _within(near: csr_array, radius: float) -> csr_array:
@@ -241,8 +282,8 @@ def _spread(balls: csr_array) -> NDArray[np.int64]:
     """Locations none of which lies in the ball of one before it, and that reach all."""
     n = len(balls.indptr) - 1
     reached, chosen = np.zeros(n, dtype=bool), []
-    for k, ball in enumerate(np.split(balls.indices, balls.indptr[1:-1])):
+    for k in range(n):
         if not reached[k]:
             chosen.append(k)
-            reached[ball] = True
+            reached[balls.indices[balls.indptr[k] : balls.indptr[k + 1]]] = True
     return np.array(chosen, dtype=np.int64)
