@@ -7,7 +7,7 @@ but the skull's), another group's cortex in the template's skull (the S1200 aver
 imaged on the template warped to them, one for every cap, level and round. One and two sources,
 levels of 0 and 10 dB, caps of 19, 32, 64 and 128 electrodes.
 
-    python -m benchmarks.regions run OUT.jsonl sloreta 45         # two rounds of every kind, cell
+    python -m benchmarks.regions run OUT.jsonl auto,sloreta 45    # two rounds of every kind, cell
     python -m benchmarks.regions run OUT.jsonl auto 40 64 10      # one cap, one level
     python -m benchmarks.regions everyday OUT.jsonl sloreta 20    # samples of each of 12 cells
     python -m benchmarks.regions cost 64 sloreta auto             # processor seconds of a new cap
@@ -388,7 +388,8 @@ def main(how: str, path: str, *rest: str) -> None:
         return
     caps = [rest[2]] if len(rest) > 2 else list(CAPS)
     levels = [float(rest[3])] if len(rest) > 3 else list(LEVELS)
-    cells(Path(path), solver, caps, levels, n)
+    for name in solver.split(","):
+        cells(Path(path), name, caps, levels, n)
 
 
 if __name__ == "__main__":
