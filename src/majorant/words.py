@@ -59,7 +59,8 @@ def escape(text: Any) -> str:
 
 def calm(text: Any) -> str:
     """Return text from outside without control or bidi characters; not escaped."""
-    return "".join(_calm(c) for c in str(text))
+    text = str(text)
+    return text if text.isprintable() else "".join(_calm(c) for c in text)
 
 
 def _calm(character: str) -> str:

@@ -78,6 +78,33 @@ def test_a_known_warp_is_recovered_from_64_noisy_electrodes(recovered) -> None:
     assert turned[0] > 2 * warped[0]
 
 
+def test_names_are_believed_where_places_agree_alone(head) -> None:
+    """Caps of 128 with rings A to D have electrodes A1, A2 and C1 to C6, at other places."""
+    rings = electrode_room.align(electrode_room.montage_electrodes("biosemi128"), head)
+    assert {"A1", "A2", "C3", "C4"} <= set(rings.ch_names)
+    assert template_warp._named(rings.ch_names, rings.positions, head) is None
+    usual = electrode_room.align(electrode_room.montage_electrodes("biosemi64"), head)
+    named = template_warp._named(usual.ch_names, usual.positions, head)
+    assert named is not None
+    assert len(named) == 64
+    plugged = usual.positions.copy()
+    first, second = usual.ch_names.index("F3"), usual.ch_names.index("P4")
+    plugged[[first, second]] = plugged[[second, first]]
+    named = template_warp._named(usual.ch_names, plugged, head)
+    assert named is not None
+    assert len(named) == 62
+
+
+def test_a_cap_of_rings_does_not_tilt_the_head(head) -> None:
+    rings = electrode_room.align(electrode_room.montage_electrodes("biosemi128"), head)
+    places = dict(zip(rings.ch_names, rings.positions, strict=True))
+    marks = dict(zip(("lpa", "nasion", "rpa"), head.fiducials, strict=True))
+    warped = template_warp.warp_template(places, marks)
+    assert np.allclose(warped.warp.scale, 1.0, atol=0.02)
+    moved = np.linalg.norm(warped.person.positions - warped.template.positions, axis=1)
+    assert np.median(moved) < 0.002
+
+
 def test_points_far_off_the_head_count_little(head, cap) -> None:
     points = cap.copy()
     points[::16] *= 1.3

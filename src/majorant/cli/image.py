@@ -13,7 +13,7 @@ from majorant.cli.answer import Json
 from majorant.cli.given import there
 from majorant.cli.image_bids import Selection, run_bids
 from majorant.cli.image_conditions import run_conditions
-from majorant.cli.image_one import loaded, run_one
+from majorant.cli.image_one import opened, run_one
 from majorant.cli.image_spectra import SpectralOptions, run_band
 from majorant.cli.options import RECORDING
 from majorant.cli.records import spread
@@ -23,7 +23,6 @@ from majorant.errors import MajorantError
 from majorant.extras import needed
 
 if TYPE_CHECKING:
-    from majorant.imaging.result import ImageSettings
     from majorant.recording.settings import Preparation
     from majorant.spectra.power import BandSettings
 
@@ -74,65 +73,57 @@ def image(
     majorant image rest.fif --band 8 12
     """
     preparation = own.of_spikes(recording.settings()) if spikes else recording.settings()
+    asked, of_average = spectra.settings(), region is not None or dipole or spikes
+    _check(raw, demo, file, bids, selection, contrast, asked, of_average, bool(roi or export))
+    voice, held, several = Voice(quiet), None, False
+    target = output or Path("out") / _folder(file, preparation, solver, raw, asked)
+    if file is not None and asked is None and not raw:
+        held, several = opened(file, preparation, target, overwrite=overwrite, voice=voice)
+    if contrast is not None and not several and bids is None:
+        raise MajorantError(
+            f"the contrast {contrast!r} needs two conditions; name both with --event or "
+            "--condition, each once"
+        )
     imaging = sources.settings(
         solver, option=option, uncertainty=uncertainty, region=region, atlas=atlas, roi=roi,
         export=export, dipole=dipole, spikes=spikes,
     )  # fmt: skip
-    asked = spectra.settings()
-    _check(raw, demo, file, region, imaging, contrast, bids, asked, selection)
-    voice = Voice(quiet)
     if bids is not None:
         run_bids(
             bids, selection, preparation, imaging, output, continuous=raw, overwrite=overwrite,
             command=shared(sys.argv), voice=voice, json=json,
         )  # fmt: skip
         return
-    target = output or Path("out") / _folder(file, preparation, imaging, raw, asked)
     if asked is not None and file is not None:
         run_band(
             file, preparation, imaging, asked, target, overwrite=overwrite, voice=voice, json=json
         )
         return
-    held = None
-    if file is not None and not raw and (contrast is not None or _several(preparation)):
-        from majorant.recording.average import separate
-
-        held = loaded(file, voice)
-        if len(separate(held, preparation)) > 1:
-            run_conditions(
-                held, preparation, imaging, contrast, target, overwrite=overwrite,
-                voice=voice, json=json,
-            )  # fmt: skip
-            return
-    if contrast is not None:
-        raise MajorantError(
-            f"the contrast {contrast!r} needs two conditions; name both with --event or "
-            "--condition, each once"
-        )
+    if held is not None and several:
+        run_conditions(
+            held, preparation, imaging, contrast, target, overwrite=overwrite, voice=voice,
+            json=json,
+        )  # fmt: skip
+        return
     run_one(
         file, preparation, imaging, target, recording=held, continuous=raw,
         overwrite=overwrite, voice=voice, json=json,
     )  # fmt: skip
 
 
-def _several(preparation: Preparation) -> bool:
-    """Whether several conditions may have been asked for; a name may hold a comma."""
-    return isinstance(preparation.choice, tuple) or "," in (preparation.choice or "")
-
-
 def _check(
     raw: bool,
     demo: bool,
     file: Path | None,
-    region: float | None,
-    imaging: ImageSettings,
-    contrast: str | None,
     bids: Path | None,
-    asked: BandSettings | None,
     selection: Selection,
+    contrast: str | None,
+    asked: BandSettings | None,
+    of_average: bool,
+    of_one: bool,
 ) -> None:
     """Refuse what does not go together, before anything is read."""
-    if raw and bids is not None and (imaging.roi or imaging.export):
+    if raw and bids is not None and of_one:
         raise MajorantError(
             "--roi and --export of continuous data are of one recording; leave --bids or them out"
         )
@@ -157,7 +148,7 @@ def _check(
             if demo
             else "no recording was given; name a file, or take --demo"
         )
-    if raw and (region is not None or imaging.dipole or imaging.spikes):
+    if raw and of_average:
         raise MajorantError(
             "--region, --dipole and --spikes are of an average; leave them out with --raw"
         )
@@ -170,7 +161,7 @@ def _check(
 def _folder(
     file: Path | None,
     preparation: Preparation,
-    imaging: ImageSettings,
+    solver: str,
     raw: bool,
     spectrum: BandSettings | None = None,
 ) -> str:
@@ -182,7 +173,7 @@ def _folder(
     conditions = "-".join(file_labels(asked))[:80].strip("-")
     band = "" if spectrum is None else "{:g}-{:g}-Hz".format(*spectrum.band)
     stem = _stem(file) if file else "demo"
-    parts = [stem, conditions, "raw" if raw else "", band, imaging.solver]
+    parts = [stem, conditions, "raw" if raw else "", band, solver]
     return "-".join(part for part in parts if part)
 
 

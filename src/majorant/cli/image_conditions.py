@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from majorant.cli.answer import deliver
 from majorant.cli.image_one import tell_result
 from majorant.cli.typed import shared
-from majorant.cli.voice import Voice, out, plain, tell, timed
+from majorant.cli.voice import Voice, out, plain, tell
 from majorant.registry import SOLVERS
 
 if TYPE_CHECKING:
@@ -41,19 +41,18 @@ def run_conditions(
     check_output(target, overwrite=overwrite)
     imaging.imager()
     imaging.naming()
-    with timed() as seconds:
-        prepared = prepare_conditions(recording, preparation, voice.say)
-        voice.step("Imaging")
-        with voice.waiting(SOLVERS[imaging.solver].title) as move:
-            found = image_conditions(prepared, imaging, contrast, voice.say, move)
-        voice.step("Writing")
-        with voice.waiting("report.html"):
-            save_conditions(found, target, overwrite=overwrite, command=shared(sys.argv))
-        summary = jsons.loads((target / "summary.json").read_text(encoding="utf-8"))
-        if deliver({**summary, "out": str(target)}, json) or voice.quiet:
-            return
-        for name, result in zip(found.names, found.results, strict=True):
-            out.print(f"\n[bold]{escape(plain(name))}[/]")
-            tell_result(result)
-        tell(f"\n{target / 'report.html'}", "bold")
-        voice.say(f"{seconds():.1f} s")
+    prepared = prepare_conditions(recording, preparation, voice.say)
+    voice.step("Imaging")
+    with voice.waiting(SOLVERS[imaging.solver].title) as move:
+        found = image_conditions(prepared, imaging, contrast, voice.say, move)
+    voice.step("Writing")
+    with voice.waiting("report.html"):
+        save_conditions(found, target, overwrite=overwrite, command=shared(sys.argv))
+    summary = jsons.loads((target / "summary.json").read_text(encoding="utf-8"))
+    if deliver({**summary, "out": str(target)}, json) or voice.quiet:
+        return
+    for name, result in zip(found.names, found.results, strict=True):
+        out.print(f"\n[bold]{escape(plain(name))}[/]")
+        tell_result(result)
+    tell(f"\n{target / 'report.html'}", "bold")
+    voice.say(f"{voice.seconds():.1f} s")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from majorant.cli.answer import deliver
 from majorant.cli.typed import shared
-from majorant.cli.voice import Voice, out, plain, show_table, tell, timed
+from majorant.cli.voice import Voice, out, plain, show_table, tell
 from majorant.errors import MajorantError
 from majorant.registry import SOLVERS
 
@@ -46,7 +46,7 @@ def run_one(
     check_output(target, overwrite=overwrite)
     imaging.imager()
     imaging.naming()
-    with timed() as seconds, resumable(target) if continuous else nullcontext() as room:
+    with resumable(target) if continuous else nullcontext() as room:
         if file is not None and room is not None:
             result = _continuous(file, preparation, imaging, room, voice)
         else:
@@ -54,7 +54,7 @@ def run_one(
         voice.step("Writing")
         with voice.waiting("report.html"):
             save_results(result, target, overwrite=overwrite, command=shared(sys.argv))
-        _answer(result, target, seconds(), voice, json)
+        _answer(result, target, voice, json)
 
 
 def loaded(file: Path, voice: Voice) -> Recording:
@@ -63,6 +63,22 @@ def loaded(file: Path, voice: Voice) -> Recording:
 
     voice.step(f"Reading {file.name}")
     return load_recording(file, voice.say)
+
+
+def opened(
+    file: Path, preparation: Preparation, target: Path, *, overwrite: bool, voice: Voice
+) -> tuple[Recording, bool]:
+    """Read a recording, and whether several conditions are asked of it.
+
+    A folder in the way or a condition that is not there is said before anything numerical loads,
+    which takes longer.
+    """
+    from majorant.files.output import check_output
+    from majorant.recording.average import conditions
+
+    check_output(target, overwrite=overwrite)
+    recording = loaded(file, voice)
+    return recording, len(conditions(recording, preparation)) > 1
 
 
 def _average(
@@ -99,13 +115,11 @@ def _continuous(
         )
 
 
-def _answer(
-    result: ImageResult, target: Path, seconds: float, voice: Voice, json: str | None
-) -> None:
+def _answer(result: ImageResult, target: Path, voice: Voice, json: str | None) -> None:
     """Hand the summary over where ``--json`` asks for it, and tell it unless that, or --quiet."""
     summary = jsons.loads((target / "summary.json").read_text(encoding="utf-8"))
     if not deliver({**summary, "out": str(target)}, json) and not voice.quiet:
-        _tell(result, target, seconds, voice)
+        _tell(result, target, voice)
 
 
 def _refuse_beside_demo(preparation: Preparation) -> None:
@@ -134,11 +148,11 @@ def _prepared(
     return prepare(recording, preparation, voice.say), lambda result: result
 
 
-def _tell(result: ImageResult, target: Path, seconds: float, voice: Voice) -> None:
+def _tell(result: ImageResult, target: Path, voice: Voice) -> None:
     """Print what was found, where it lies and how long it took."""
     tell_result(result)
     tell(f"\n{target / 'report.html'}", "bold")
-    voice.say(f"{seconds:.1f} s")
+    voice.say(f"{voice.seconds():.1f} s")
 
 
 def tell_result(result: ImageResult) -> None:

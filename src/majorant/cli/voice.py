@@ -96,7 +96,12 @@ class Voice:
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
+        self._start = time.perf_counter()
         self._speaks = not quiet and listened()
+
+    def seconds(self) -> float:
+        """How long the job takes so far."""
+        return time.perf_counter() - self._start
 
     def step(self, title: str) -> None:
         """Begin a step."""

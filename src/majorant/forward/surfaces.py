@@ -56,14 +56,20 @@ class Surfaces:
         """Outward unit normals of the pial surface, shape (2, 10242, 3), float64."""
         return np.stack([vertex_normals(v, f) for v, f in zip(self.pial, self.faces, strict=True)])
 
+    @cached_property
+    def inflated_normals(self) -> np.ndarray:
+        """Outward unit normals of the inflated surface, shape (2, 10242, 3), float64."""
+        pairs = zip(self.inflated, self.faces, strict=True)
+        return np.stack([vertex_normals(*pair) for pair in pairs])
+
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Return area-weighted unit normals of the vertices, shape (n_vertices, 3), float64."""
     corners = vertices.astype(np.float64)[faces]
     area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros((len(vertices), 3))
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], area)
+    at, thrice = faces.T.ravel(), np.tile(area, (3, 1)).T
+    sums = [np.bincount(at, weights, len(vertices)) for weights in thrice]
+    normals = np.stack(sums, axis=1)
     return normals / np.linalg.norm(normals, axis=1, keepdims=True)
 
 

@@ -47,9 +47,12 @@ from majorant.forward.warp import Points, Warp, WarpPrior, fit_warp
 
 __all__ = ["WarpedHead", "warp_anatomy", "warp_template", "warped_leadfield"]
 
-VERSION = 1
+VERSION = 2
 FEWEST_NAMED = 8
 """Electrodes of the 10-05 system from which their names are believed."""
+ASKEW, CONTRADICTED = 0.040, 0.25
+"""Metres from the place of its name that no cap is put on askew by, and the share of electrodes
+farther off from which names are taken to be of another system."""
 LEAD_PARTS = ("gain", "positions", "normals", "edges", "hemisphere", "vertices")
 Place = Sequence[float] | np.ndarray
 Progress = Callable[[str], None] | None
@@ -315,13 +318,21 @@ def _moved(places: np.ndarray, rigid: np.ndarray) -> np.ndarray:
 
 
 def _named(names: Sequence[str], places: np.ndarray, head: ShellHead) -> np.ndarray | None:
-    """Digitised places of electrodes of the 10-05 system, and the system's on the template."""
+    """Digitised places of electrodes of the 10-05 system, and the system's on the template.
+
+    None where places contradict the names: A1 and C3 to C6 of a cap with rings A to D are elsewhere
+    than those of the system.
+    """
     known = {name.casefold() for name in montage_electrodes("standard_1005").ch_names}
     index = [i for i, name in enumerate(names) if name.casefold() in known]
     if len(index) < FEWEST_NAMED:
         return None
     listed = montage_electrodes("standard_1005", [names[i] for i in index])
-    return np.stack([places[index], align(listed, head).positions], axis=1)
+    named = np.stack([places[index], align(listed, head).positions], axis=1)
+    apart = np.linalg.norm(named[:, 0] - named[:, 1], axis=1) > ASKEW
+    if apart.mean() > CONTRADICTED or (~apart).sum() < FEWEST_NAMED:
+        return None
+    return named[~apart]
 
 
 def _usable(places: np.ndarray, head: ShellHead) -> np.ndarray:

@@ -157,7 +157,6 @@ def check_able(
     MajorantError
         Naming the solvers that can.
     """
-    anywhere = able(lambda s: s.space == "any")
     if orientation is not None and orientation not in solver.abilities.orientations:
         raise MajorantError(
             f"{solver.title} cannot treat {orientation} orientation, only "
@@ -179,7 +178,7 @@ def check_able(
     if space not in ("auto", "regions"):
         raise MajorantError(
             f"{solver.title} works on the 994 regions of the template, not on {space}; "
-            f"use space='regions', or for any source space one of {anywhere}"
+            f"use space='regions', or for any source space one of {_anywhere()}"
         )
     if forward is None:
         return
@@ -188,5 +187,9 @@ def check_able(
         raise MajorantError(
             f"{solver.title} works on the 994 regions of the cortex, and this forward has a "
             f"{kind} source space; give one on the two cortical surfaces, leave the forward out "
-            f"to use the template, or take one of {anywhere}"
+            f"to use the template, or take one of {_anywhere()}"
         )
+
+
+def _anywhere() -> str:
+    return able(lambda s: s.space == "any")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from majorant.account import Account, listening
 from majorant.errors import MajorantError, nearest
 from majorant.memory import available, fits
+from majorant.recording.channels import require_eeg
 from majorant.recording.events import find_marks, is_mark, spelled
 from majorant.recording.faults import say_twice, without_silence
 from majorant.recording.file import ChoiceNeeded, Recording
@@ -20,7 +21,7 @@ from majorant.recording.marked import with_events
 from majorant.recording.settings import Preparation
 from majorant.words import written
 
-__all__ = ["Averaged", "average", "chosen", "filtered", "picked", "separate"]
+__all__ = ["Averaged", "average", "chosen", "conditions", "filtered", "picked", "separate"]
 
 EPOCH = (-0.2, 0.5)
 """Window around an event, s, where none is given."""
@@ -67,6 +68,30 @@ def separate(recording: Recording, settings: Preparation) -> tuple[Preparation, 
     if settings.event is None:
         return tuple(replace(settings, condition=name) for name in names)
     return tuple(replace(settings, event=name) for name in names)
+
+
+def conditions(recording: Recording, settings: Preparation) -> tuple[Preparation, ...]:
+    """One record for each condition, all of which are there: what can be told before any work.
+
+    Parameters
+    ----------
+    recording : Recording
+    settings : Preparation
+        See :func:`separate`.
+
+    Raises
+    ------
+    ChoiceNeeded
+        If there are several and none was chosen.
+    MajorantError
+        If the recording has no EEG, or none of a name.
+    """
+    require_eeg(recording.info.get_channel_types(), Account())
+    found = separate(recording, settings)
+    own = with_events(recording, settings.events_from)
+    for each in found:
+        chosen(own, each)
+    return found
 
 
 def _asked(recording: Recording, settings: Preparation) -> tuple[str, ...]:

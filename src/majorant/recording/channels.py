@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.account import Account, listening
-from majorant.problem import MajorantError
+from majorant.errors import MajorantError
 
 __all__ = [
     "FEWEST",

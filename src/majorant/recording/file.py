@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.io.matlab import MatReadError
 
 from majorant.account import Account, listening
-from majorant.problem import MajorantError
+from majorant.errors import MajorantError
 from majorant.recording.events import annotation_events, trigger_events
 from majorant.recording.formats import Kind, read_other
 from majorant.words import written

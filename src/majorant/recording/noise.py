@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from majorant.account import Account, listening
 from majorant.covariance import independent_samples, shrink
-from majorant.problem import MajorantError
+from majorant.errors import MajorantError
 from majorant.recording.channels import LARGEST, some
 from majorant.recording.file import UNREADABLE
 from majorant.recording.kin import NO_KIN, Kin

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from majorant.account import Account, listening
 from majorant.covariance import independent_samples
-from majorant.problem import MajorantError
+from majorant.errors import MajorantError
 from majorant.recording.average import Averaged, average, chosen, filtered, picked
 from majorant.recording.channels import check_samples, eeg_names, require_eeg
 from majorant.recording.electrodes import settle

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from majorant.account import Account
-from majorant.problem import MajorantError
+from majorant.errors import MajorantError
 from majorant.recording.channels import some
 from majorant.recording.rank import projection, rank_by_kind
 

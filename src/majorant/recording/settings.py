@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from majorant.problem import MajorantError
+from majorant.errors import MajorantError
 from majorant.recording.rank import check_rank
 
 __all__ = ["Preparation", "check_lone"]

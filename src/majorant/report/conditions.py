@@ -12,7 +12,8 @@ import numpy as np
 from markupsafe import Markup
 
 from majorant.findings.facts import Findings
-from majorant.forward.surfaces import Surfaces, read_surfaces
+from majorant.forward.surfaces import Surfaces
+from majorant.forward.template import template_surfaces
 from majorant.report.cells import cells
 from majorant.report.cortex import SIDES, Cortex, Scale, Veil, ramp
 from majorant.report.frame import framed
@@ -73,7 +74,7 @@ def render_conditions(
     progress : callable, optional
         Called with the title of each section once it is drawn.
     """
-    surfaces = read_surfaces()
+    surfaces = template_surfaces()
     found: list[Section] = []
 
     def add(section: Section) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from majorant.forward.cortex import mni305_to_mni152
-from majorant.forward.surfaces import Surfaces, vertex_normals
+from majorant.forward.surfaces import Surfaces
 from majorant.report.colour import COLD, DOUBT, WARM, gradient
 from majorant.report.marks import Mark, draw_marks
 from majorant.report.raster import Camera, Raster, rasterise
@@ -152,7 +152,7 @@ class Cortex:
     def __init__(self, surfaces: Surfaces, height: int) -> None:
         self.surfaces, self.height = surfaces, height
         self._rasters: dict[View, Raster] = {}
-        self._bare: dict[View, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        self._bare: dict[View, _Ground] = {}
 
     @cached_property
     def small(self) -> Cortex:
@@ -162,13 +162,9 @@ class Cortex:
     def _vertices(self, view: View) -> NDArray[np.float32]:
         return self.surfaces.pial if view.surface == "pial" else self.surfaces.inflated
 
-    @cached_property
-    def _inflated_normals(self) -> NDArray[np.float64]:
-        pairs = zip(self.surfaces.inflated, self.surfaces.faces, strict=True)
-        return np.stack([vertex_normals(*pair) for pair in pairs])
-
     def _normals(self, view: View) -> NDArray[np.float64]:
-        return self.surfaces.normals if view.surface == "pial" else self._inflated_normals
+        pial = view.surface == "pial"
+        return self.surfaces.normals if pial else self.surfaces.inflated_normals
 
     def raster(self, view: View) -> Raster:
         """Return the geometry of a view, computed once."""
@@ -215,25 +211,24 @@ class Cortex:
         PIL.Image.Image
             RGBA, with nothing behind the cortex.
         """
-        raster = self.raster(view)
-        grey, light = self._ground(view)
-        at_pixels = raster.interpolate(self._of(view, values))
-        size = np.nan_to_num(np.abs(at_pixels))
-        opacity = veil.opacity(size)[:, None]
-        paint = colours(np.nan_to_num(at_pixels), scale) * (0.55 + 0.45 * light)[:, None]
-        rgb = (1 - opacity) * grey[:, None] + opacity * paint
-
-        canvas = np.zeros((raster.height * raster.width, 4), dtype=np.float32)
-        canvas[raster.pixels, :3] = rgb
-        canvas[raster.pixels, 3] = 1.0
-        image = _soften(canvas.reshape(raster.height, raster.width, 4))
+        raster, ground = self.raster(view), self._ground(view)
+        at_pixels = np.nan_to_num(raster.interpolate(self._of(view, values)))
+        opacity = veil.opacity(np.abs(at_pixels))
+        painted = np.flatnonzero(opacity)
+        share, light = opacity[painted, None], ground.light[painted, None]
+        paint = colours(at_pixels[painted], scale) * (0.55 + 0.45 * light)
+        canvas = ground.canvas.copy()
+        canvas.reshape(-1, 4)[raster.pixels[painted], :3] = _bytes(
+            (1 - share) * ground.grey[painted, None] + share * paint
+        )
+        image = Image.fromarray(canvas, "RGBA")
         places = raster.screen
         shown = [(mark, tuple(places[self._row(view, mark)])) for mark in self.seen(view, marks)]
         draw_marks(image, shown, mark_size * self.height / 34)
         return image
 
-    def _ground(self, view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the grey of the folds and the light on the covered pixels."""
+    def _ground(self, view: View) -> _Ground:
+        """Return a view without an estimate, drawn once."""
         if view not in self._bare:
             raster = self.raster(view)
             normals = self._of(view, self._normals(view))
@@ -242,7 +237,8 @@ class Cortex:
             light = raster.interpolate(np.clip(facing @ (lamp / np.linalg.norm(lamp)), 0.0, 1.0))
             depth = raster.interpolate(self._of(view, self.surfaces.sulc))
             fold = 1 / (1 + np.exp(-depth / 0.12))
-            self._bare[view] = (0.80 - 0.26 * fold) * (0.45 + 0.55 * light), light
+            grey = (0.80 - 0.26 * fold) * (0.45 + 0.55 * light)
+            self._bare[view] = _Ground(grey, light, _bare(raster, grey))
         return self._bare[view]
 
     @staticmethod
@@ -271,10 +267,35 @@ class Cortex:
         return block * self.surfaces.inflated.shape[1] + mark.vertex
 
 
-def _soften(canvas: NDArray[np.float32]) -> Image.Image:
-    """Return an image whose outline fades over a pixel, instead of a staircase."""
-    alpha = np.pad(canvas[..., 3], 1)
+@dataclass(frozen=True, eq=False)
+class _Ground:
+    """A view without an estimate.
+
+    Attributes
+    ----------
+    grey, light : array, shape (n_covered,)
+        Of the folds; how much light falls on the covered pixels.
+    canvas : array, shape (height, width, 4), uint8
+    """
+
+    grey: NDArray[np.float64]
+    light: NDArray[np.float64]
+    canvas: NDArray[np.uint8]
+
+
+def _bare(raster: Raster, grey: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return the folds, RGBA; their outline fades over a pixel, instead of a staircase."""
+    covered = np.zeros((raster.height, raster.width), dtype=np.float32)
+    covered.ravel()[raster.pixels] = 1.0
+    alpha = np.pad(covered, 1)
     rows = (alpha[:-2] + 2 * alpha[1:-1] + alpha[2:]) / 4
     mean = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
-    canvas[..., 3] = np.where(canvas[..., 3] > 0, np.clip(2 * mean - 0.5, 0.0, 1.0), 0.0)
-    return Image.fromarray(np.rint(canvas * 255).astype(np.uint8), "RGBA")
+    canvas = np.zeros((raster.height, raster.width, 4), dtype=np.uint8)
+    canvas.reshape(-1, 4)[raster.pixels, :3] = _bytes(grey)[:, None]
+    canvas[..., 3] = _bytes(np.where(covered > 0, np.clip(2 * mean - 0.5, 0.0, 1.0), 0.0))
+    return canvas
+
+
+def _bytes(share: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Return shares of 0 to 1 as 0 to 255."""
+    return np.rint(share.astype(np.float32) * 255).astype(np.uint8)

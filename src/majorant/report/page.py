@@ -8,7 +8,8 @@ from pathlib import Path
 
 from majorant.files.write import write_file
 from majorant.findings.facts import Findings
-from majorant.forward.surfaces import Surfaces, read_surfaces
+from majorant.forward.surfaces import Surfaces
+from majorant.forward.template import template_surfaces
 from majorant.report.cells import cells
 from majorant.report.cortex import Cortex
 from majorant.report.frame import framed
@@ -38,7 +39,7 @@ def render_page(
     height : int
         Pixels of a picture of the cortex; the default is sharp on dense screens.
     """
-    surfaces, parts = read_surfaces(), []
+    surfaces, parts = template_surfaces(), []
     live = worth_exploring(content)
     drawn = _live(content, surfaces) if live else ()
     for section in chain(drawn, sections(content, Cortex(surfaces, height))):

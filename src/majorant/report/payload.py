@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from majorant.findings.facts import Findings, Peak, SourceMaps, Uncertainty
 from majorant.findings.moments import meaning
 from majorant.forward.cortex import MNI305_TO_MNI152, lobe, mni305_to_mni152
-from majorant.forward.surfaces import Surfaces, vertex_normals
+from majorant.forward.surfaces import Surfaces
 from majorant.forward.template import template_shells
 from majorant.report.cells import Cells
 from majorant.report.colour import COLD, DIVERGING, DOUBT, WARM
@@ -277,9 +277,10 @@ def _region(content: Explored, location: int) -> dict[str, Any]:
     mni, side = content.sources.positions_mni[location], content.sources.hemisphere[location]
     xyz = (float(mni[0]), float(mni[1]), float(mni[2]))
     names = content.sources.names
+    name = "" if names is None else names[location]
     here = Peak(
-        0.0, ("left", "right")[int(side)], lobe(mni), xyz, location, 0.0, 0.0,
-        name="" if names is None else names[location],
+        0.0, ("left", "right")[int(side)], "" if name else lobe(mni), xyz, location, 0.0, 0.0,
+        name=name,
     )  # fmt: skip
     return {"place": calm(place(here)), "mni": [round(v, 1) for v in xyz]}
 
@@ -293,7 +294,7 @@ def _near(surfaces: Surfaces, source: Peak) -> int:
 
 def _seen(surfaces: Surfaces, side: int, vertex: int) -> dict[str, Any]:
     """Return a vertex, numbered over both hemispheres, and the standard view that shows it best."""
-    inflated = vertex_normals(surfaces.inflated[side], surfaces.faces[side])[vertex]
+    inflated = surfaces.inflated_normals[side, vertex]
     outward = float(inflated[0]) * (1 if side else -1)
     name = ("left", "right")[side]
     if abs(outward) > 0.35:

@@ -7,7 +7,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 
 from markupsafe import Markup
-from PIL import Image, features
+from PIL import Image, WebPImagePlugin
 
 __all__ = ["Still", "data_uri", "still"]
 
@@ -40,7 +40,7 @@ def still(image: Image.Image, alt: str, quality: int = 88) -> Still:
 def data_uri(image: Image.Image, quality: int = 88) -> Markup:
     """Return an image as a ``data:`` address: WebP, or PNG where Pillow was built without it."""
     buffer = io.BytesIO()
-    kind = "webp" if features.check("webp") else "png"
+    kind = "webp" if WebPImagePlugin.SUPPORTED else "png"
     if kind == "webp":
         image.save(buffer, "webp", quality=quality, method=2)
     else:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from majorant.files.cache import Cache
@@ -94,13 +96,19 @@ class Raster:
         """
         known = np.isfinite(values)
         if known.all():
-            return np.einsum("ij,ij->i", values[self.corners], self.weights, dtype=np.float64)
-        share = np.where(known[self.corners], self.weights, 0.0)
-        total = share.sum(axis=1)
-        filled = np.where(known, values, 0.0)[self.corners]
+            return self._blend @ values
+        total = self._blend @ known.astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
-            blended = np.einsum("ij,ij->i", filled, share) / total
+            blended = (self._blend @ np.where(known, values, 0.0)) / total
         return np.where(total > 0.5, blended, np.nan)
+
+    @cached_property
+    def _blend(self) -> csr_array:
+        """From vertices to covered pixels, shape (n_covered, n_vertices)."""
+        n, n_vertices = len(self.pixels), len(self.visible)
+        starts = np.arange(0, 3 * n + 1, 3)
+        weights = self.weights.astype(np.float64).ravel()
+        return csr_array((weights, self.corners.ravel(), starts), shape=(n, n_vertices))
 
 
 def rasterise(
@@ -154,7 +162,7 @@ def rasterise(
         found, _ = Cache(lambda _: None).get("view", VERSION, [*marks, width, height], build)
     pixels, face = found["pixels"].numpy().astype(np.int64), found["face"].numpy()
     corners = np.asarray(faces, dtype=np.int64)[face]
-    weights = _weights(screen[corners], pixels % width, pixels // width)
+    weights = _weights(screen, corners, pixels % width, pixels // width)
     buffer = np.full(width * height, -np.inf)
     buffer[pixels] = np.einsum("ij,ij->i", depth[corners], weights)
     place = np.rint(screen).astype(np.int64)
@@ -205,20 +213,28 @@ def _cover(
     nth = np.arange(len(face)) - np.repeat(np.cumsum(count) - count, count)
     x = low[face, 0] + nth % size[face, 0]
     y = low[face, 1] + nth // size[face, 0]
-    weights = _weights(triangle[face], x, y)
+    corners = np.arange(3 * len(triangle)).reshape(-1, 3)[face]
+    weights = _weights(triangle.reshape(-1, 2), corners, x, y)
     inside = (weights > -1e-7).all(axis=1)
     return (y * width + x)[inside], face[inside], weights[inside]
 
 
 def _weights(
-    triangle: NDArray[np.float64], x: NDArray[np.int64], y: NDArray[np.int64]
+    screen: NDArray[np.float64],
+    corners: NDArray[np.int64],
+    x: NDArray[np.int64],
+    y: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Barycentric weights (n, 3) of pixels in a triangle (n, 3, 2) each."""
-    one, two = triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0]
-    area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
-    weights = np.empty((len(triangle), 3))
+    """Barycentric weights (n, 3) of pixels, each in a triangle whose corners are rows of screen."""
+    across, down = (np.ascontiguousarray(part).take(corners.T) for part in screen.T)
+    one, two = (
+        (across[1] - across[0], down[1] - down[0]),
+        (across[2] - across[0], down[2] - down[0]),
+    )
+    area = one[0] * two[1] - one[1] * two[0]
+    weights = np.empty((len(corners), 3))
     for corner in range(3):
-        a, b = triangle[:, (corner + 1) % 3], triangle[:, (corner + 2) % 3]
-        across = (b[:, 0] - a[:, 0]) * (y - a[:, 1]) - (b[:, 1] - a[:, 1]) * (x - a[:, 0])
-        weights[:, corner] = across / area
+        a, b = (corner + 1) % 3, (corner + 2) % 3
+        away = (across[b] - across[a]) * (y - down[a]) - (down[b] - down[a]) * (x - across[a])
+        weights[:, corner] = away / area
     return weights

@@ -8,11 +8,13 @@ from any location stay empty. Where locations share a vertex, it shows the stron
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import dijkstra
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import SuperLU, splu
 
 from majorant.findings.facts import SourceMaps
 
@@ -68,18 +70,30 @@ def fill_between(values: NDArray[np.float64], faces: NDArray[np.integer]) -> Non
     known = ~np.isnan(values).any(axis=1)
     if known.all() or not known.any():
         return
-    graph = neighbours(len(values), faces)
-    hops = dijkstra(graph, indices=np.flatnonzero(known), unweighted=True, min_only=True)
-    wanted = np.flatnonzero(~known & (hops <= REACH))
+    triangles = np.ascontiguousarray(faces, dtype=np.int64)
+    wanted, outer, factors = _extension(known.tobytes(), triangles.tobytes())
+    if factors is not None:
+        values[wanted] = factors.solve(outer @ values[known])
+
+
+@lru_cache(maxsize=4)
+def _extension(
+    known: bytes, faces: bytes
+) -> tuple[NDArray[np.int64], csr_array | None, SuperLU | None]:
+    """Rows to fill, what they take from the known ones, and the factors that solve for them.
+
+    They depend on the mesh and on where values are known: every map of a page shares them.
+    """
+    given = np.frombuffer(known, dtype=bool)
+    graph = neighbours(len(given), np.frombuffer(faces, dtype=np.int64).reshape(-1, 3))
+    hops = dijkstra(graph, indices=np.flatnonzero(given), unweighted=True, min_only=True)
+    wanted = np.flatnonzero(~given & (hops <= REACH))
     if not wanted.size:
-        return
-    given = np.flatnonzero(known)
+        return wanted, None, None
     rows = graph[wanted]
-    inner, outer = rows[:, wanted], rows[:, given]
+    inner, outer = rows[:, wanted], rows[:, np.flatnonzero(given)]
     degree = inner.sum(axis=1) + outer.sum(axis=1)
-    laplacian = (diags_array(degree) - inner).tocsc()
-    solution = np.asarray(spsolve(laplacian, outer @ values[given]))
-    values[wanted] = solution.reshape(len(wanted), -1)
+    return wanted, outer, splu((diags_array(degree) - inner).tocsc())
 
 
 def neighbours(n: int, faces: NDArray[np.integer]) -> csr_array:

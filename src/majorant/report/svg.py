@@ -29,7 +29,7 @@ WIDTH = 10.8
 
 _FONTS = re.compile(r"'DejaVu Sans'[^;\"]*sans-serif")
 _PATH = re.compile(r'(?<= d=")[^"]+')
-_DECIMALS = re.compile(r"-?\d+\.\d+")
+_DECIMALS = re.compile(r"(-?\d+\.\d+)")
 _IDENTIFIER = re.compile(r"(\bid=\"|url\(#|href=\"#)")
 _PARTS: dict[Any, Any] = {
     "axes.spines.top": False,
@@ -107,7 +107,7 @@ def tidy(text: str, key: str, alt: str, titles: Mapping[str, str]) -> str:
     body = re.sub(r"data:image/png;base64,[^\"]+", keep, body)
     body = re.sub(r"\s+", " ", body)
     body = re.sub(r"> <", "><", body)
-    body = _PATH.sub(lambda path: _DECIMALS.sub(_tenth, path[0]), body)
+    body = _PATH.sub(lambda path: _tenths(path[0]), body)
     body = re.sub(r' transform="rotate\(-0 [^"]*"', "", body)
     body = _FONTS.sub("var(--sans)", body)
     for name, code in COLOUR.items():
@@ -122,9 +122,11 @@ def tidy(text: str, key: str, alt: str, titles: Mapping[str, str]) -> str:
     return f'<svg viewBox="{box[1]}" role="img" aria-label="{label}">{body}'.strip()
 
 
-def _tenth(match: re.Match[str]) -> str:
+def _tenths(path: str) -> str:
     """Round to a tenth of a unit, an eighth of a pixel at full width."""
-    return f"{float(match[0]):.1f}".removesuffix(".0")
+    parts = _DECIMALS.split(path)
+    parts[1::2] = [f"{float(number):.1f}".removesuffix(".0") for number in parts[1::2]]
+    return "".join(parts)
 
 
 def plain(axes: Axes) -> None:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from majorant.findings.facts import Peak
-from majorant.forward.surfaces import read_surfaces
+from majorant.forward.template import template_surfaces
 from majorant.imaging.image import shown_settings
 from majorant.imaging.result import citations as cited
 from majorant.imaging.result import versions
@@ -103,7 +103,7 @@ def render_power(found: PowerMap, progress: Callable[[str], None] | None = None)
     progress : callable, optional
         Called with the title of each section once it is drawn.
     """
-    cortex, parts = Cortex(read_surfaces(), HEIGHT), []
+    cortex, parts = Cortex(template_surfaces(), HEIGHT), []
     for section in _sections(found, cortex):
         parts.append(section)
         if progress is not None:

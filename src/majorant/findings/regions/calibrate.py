@@ -1,16 +1,16 @@
 """Calibration: trials on the recording's own cap, noise and window, solved and scored.
 
-Every trial has a head of its own from the template's bank, one or two sources on the fine mesh, and
-a level near the recording's; the solver is given what it believes, as in the recording. Of every
-trial are kept: the score of the source nearest the strongest peak; the scores of other sources that
-another listed peak lies within 30 mm of; how the other source stood beside the strongest, and
-whether it was found; and which further peaks had a source.
+Every trial has a head of its own from the template's bank, one or (three times in four) two sources
+on the fine mesh, and a level near the recording's; the solver is given what it believes, as in the
+recording. Of every trial are kept: the score of the source nearest the strongest peak; the scores
+of other sources that another listed peak lies within 30 mm of; how the other source stood beside
+the strongest, and whether it was found; and which further peaks had a source.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from majorant.findings.regions.simulated import CalibratedCortex, Simulated, Win
 from majorant.findings.regions.support import standing, supported
 from majorant.metrics.peaks import list_peaks
 from majorant.randomness import takes_rng
-from majorant.simulate.everyday.trials import Drawn, Trials, drawn_trials, with_noise
+from majorant.simulate.everyday.trials import SOURCES, Drawn, Trials, drawn_trials, with_noise
 from majorant.solvers.abilities import Abilities
 
 if TYPE_CHECKING:
@@ -37,19 +37,23 @@ __all__ = [
     "Calibration",
     "Trialled",
     "calibrated",
+    "drawn_for",
     "height_of",
     "judge",
     "trials_for",
 ]
 
-VERSION = 3
+VERSION = 4
+CALIBRATED_ON = replace(SOURCES, n_sources=(1, 2, 2, 2))
+"""Two sources three times in four: regions of two hold them less often, and people have more."""
 NEAR_MM = 30.0
 """A peak stands for what is nearer than this: two listed peaks at one time are farther apart."""
 SPREAD_DB = 1.0
 """By how much the levels of trials differ from the step: what a recording's level is rounded by."""
-TRIALS, TRIALS_LINEAR, TRIALS_NETWORK = 120, 300, 39
-"""Trials for solvers that take their time, for those that are one matrix, and for networks, which
-take half a second each: of 39 trials the 36th is exactly the quantile of nine in ten."""
+TRIALS, TRIALS_LINEAR, TRIALS_SINGLE, TRIALS_NETWORK = 120, 300, 79, 39
+"""Trials for solvers that take their time, for those that are one matrix, for networks on regions
+of the template, which take a quarter of a second each, and for other networks, which take more than
+half."""
 STEPS = np.append(1.0 - 10.0 ** (-np.arange(41) / 10.0), 1.0)
 """Scores at which areas are kept: finer where most of the cortex is."""
 
@@ -127,7 +131,7 @@ def calibrated(
     nave : int
         Trials behind the data.
     n : int, optional
-        Trials; by default 300 for solvers that are one matrix, 39 for networks, else 120.
+        Trials; by default as many as :func:`trials_for` says.
     seed : int
     progress : callable, optional
         Called with (done, total).
@@ -150,10 +154,12 @@ def calibrated(
 
 
 def trials_for(able: Abilities) -> int:
-    """How many trials a solver is given."""
+    """How many trials a solver is given: 39 to 300, so that a new cap takes some 20 s."""
     if able.linear:
         return TRIALS_LINEAR
-    return TRIALS_NETWORK if able.single or able.precision is not None else TRIALS
+    if able.precision is not None:
+        return TRIALS_NETWORK
+    return TRIALS_SINGLE if able.single else TRIALS
 
 
 class Trialled:
@@ -210,13 +216,20 @@ def _run(own: Simulated, window: Window, n: int, seed: int, progress: Progress) 
         if progress is not None:
             progress(n + done, total)
 
-    drawn = drawn_trials(own.bank, n, seed, spread=own.spread, progress=drawing)
+    drawn = drawn_for(own, n, seed, drawing)
     trials = simulated_data(own, drawn, window, seed)
     kept = Trialled()
     values = own.estimates(trials.y, window.sfreq, solving)
     for k, estimate in enumerate(values):
         judge(own, window, trials, k, estimate, kept)
     return kept
+
+
+def drawn_for(own: Simulated, n: int, seed: int, progress: Progress = None) -> Drawn:
+    """Sources and heads of trials, from the cache where this cap was calibrated before."""
+    return drawn_trials(
+        own.bank, n, seed, settings=CALIBRATED_ON, spread=own.spread, progress=progress
+    )
 
 
 def simulated_data(own: Simulated, drawn: Drawn, window: Window, seed: int) -> Trials:
