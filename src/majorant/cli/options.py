@@ -126,7 +126,7 @@ Lone = Annotated[
 Solver = Annotated[
     str,
     typer.Option(
-        help="Any that majorant info lists, such as sloreta.",
+        help="One that majorant info lists.",
         autocompletion=complete_solvers,
         callback=known_solver,
         rich_help_panel=SOURCES,
