@@ -1,6 +1,6 @@
 """The tables of README and docs/everyday.md, from the folder of ``majorant bench everyday``.
 
-    majorant bench everyday --n 4 --sites 2 --solvers auto,champagne,sloreta,eloreta
+    majorant bench everyday --seed 7301 --sites 10 --solvers auto,champagne,sloreta,eloreta,dspm,mne,lcmv
     python -m benchmarks.everyday_tables out/everyday
 
 Samples of all cells together; the first solver against the others, paired, with 95 % intervals
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-SOLVERS = ("auto", "champagne", "sloreta", "eloreta")
+SOLVERS = ("auto", "champagne", "sloreta", "eloreta", "dspm", "mne", "lcmv")
 FIGURES = ("emd", "off", "auc", "le", "found", "ghosts", "cosine", "ms")
 EMD, OFF, AUC, LE, FOUND, GHOSTS, COSINE, MS = range(8)
 DRAWS = 4000
