@@ -1,6 +1,7 @@
-"""The tables of README and docs/everyday.md, from the folder of ``majorant bench everyday``.
+r"""The tables of README and docs/everyday.md, from the folder of ``majorant bench everyday``.
 
-    majorant bench everyday --seed 7301 --sites 10 --solvers auto,champagne,sloreta,eloreta,dspm,mne,lcmv
+    majorant bench everyday --seed 7301 --sites 10 \
+        --solvers auto,champagne,sloreta,eloreta,dspm,mne,lcmv
     python -m benchmarks.everyday_tables out/everyday
 
 Samples of all cells together; the first solver against the others, paired, with 95 % intervals
