@@ -5,8 +5,10 @@ r"""The tables of README and docs/everyday.md, from the folder of ``majorant ben
     python -m benchmarks.everyday_tables out/everyday
 
 Samples of all cells together; the first solver against the others, paired, with 95 % intervals
-(4,000 bootstraps over samples); cells put together by size, number and level, those in which the
-first does worst in LE first; near and far heads; and in how many cells it is the best.
+(4,000 bootstraps over draws: sample k of a site has its sources where sample k of every other cell
+has them, so what is pooled over cells is no more independent than its draws); cells put together by
+size, number and level, those in which the first does worst in LE first; near and far heads; and in
+how many cells it is the best.
 """
 
 from __future__ import annotations
@@ -39,10 +41,13 @@ class Run:
         The cell of every part.
     parts : tuple of mapping of str to array, shape (n_samples, n_figures)
         By solver.
+    draws : tuple of array, shape (n_samples,)
+        Number of the draw of places and courses, which samples of several cells share.
     """
 
     cells: tuple[str, ...]
     parts: tuple[dict[str, Scores], ...]
+    draws: tuple[NDArray[np.int64], ...]
 
     @classmethod
     def read(cls, folder: Path, solvers: Sequence[str] = SOLVERS) -> Run:
@@ -53,12 +58,21 @@ class Run:
             scores = np.array([[one[name] for name in FIGURES] for one in row["scores"]])
             found[row["site"], row["cell"]][row["solver"]] = scores
         whole = {key: own for key, own in found.items() if set(solvers) <= set(own)}
-        return cls(tuple(cell for _, cell in whole), tuple(whole.values()))
+        numbers = [int(site.split("-")[2]) for site, _ in whole]
+        counts = [len(next(iter(own.values()))) for own in whole.values()]
+        most = max(counts)
+        draws = (most * a + np.arange(n) for a, n in zip(numbers, counts, strict=True))
+        return cls(tuple(cell for _, cell in whole), tuple(whole.values()), tuple(draws))
 
     def chosen(self, solver: str, where: Callable[[str], bool]) -> Scores:
         """Samples of some cells."""
         both = zip(self.cells, self.parts, strict=True)
         return np.concatenate([part[solver] for cell, part in both if where(cell)])
+
+    def drawn(self, where: Callable[[str], bool]) -> NDArray[np.int64]:
+        """Draws of the samples of some cells."""
+        both = zip(self.cells, self.draws, strict=True)
+        return np.concatenate([own for cell, own in both if where(cell)])
 
 
 class Tables:
@@ -91,10 +105,10 @@ class Tables:
         yield f"| `{self.first}` less | EMD mm | 1 - cos | LE mm | found | ghosts |"
         yield "|---" * 6 + "|"
         columns = ((EMD, _mm), (COSINE, _signed), (LE, _mm), (FOUND, _signed), (GHOSTS, _signed))
-        drawn = self._drawn(len(self.whole[self.first]))
+        draws = self.run.drawn(lambda cell: True)
         for name in self.others:
             less = self.whole[self.first] - self.whole[name]
-            cells = [_interval(less[:, k], drawn, words) for k, words in columns]
+            cells = [self._interval(less[:, k], draws, words) for k, words in columns]
             yield f"| `{name}` | {' | '.join(cells)} |"
 
     def bunches(self) -> Iterator[str]:
@@ -147,15 +161,23 @@ class Tables:
         beside = {k: f"{mean[name][k]:.1f} `{name}`" for k, name in best.items()}
         cells = (
             f"{m[EMD]:.1f} | {beside[EMD]} | {m[LE]:.1f} | {beside[LE]}",
-            _interval(less, self._drawn(len(less)), _mm),
+            self._interval(less, self.run.drawn(where), _mm),
             f"{_share(m[COSINE])} | {_share(mean[best[COSINE]][COSINE])} `{best[COSINE]}`",
             f"{_share(m[FOUND])} | {_share(mean[finder][FOUND])} `{finder}`",
         )
         lost = float(m[LE] - mean[best[LE]][LE])
         return lost, f"| {words} | {len(less)} | {' | '.join(cells)} |"
 
-    def _drawn(self, n: int) -> NDArray[np.int64]:
-        return self.rng.integers(0, n, (DRAWS, n))
+    def _interval(
+        self, less: Scores, draws: NDArray[np.int64], words: Callable[[float], str]
+    ) -> str:
+        """A mean with its interval, draws taken as a whole or not at all."""
+        _, own = np.unique(draws, return_inverse=True)
+        sums, counts = np.bincount(own, less), np.bincount(own)
+        again = self.rng.integers(0, len(counts), (DRAWS, len(counts)))
+        means = sums[again].sum(1) / counts[again].sum(1)
+        low, high = np.quantile(means, (0.025, 0.975))
+        return f"{words(float(less.mean()))} ({words(float(low))}, {words(float(high))})"
 
 
 _BUNCH = (
@@ -179,11 +201,6 @@ def _signed(value: float) -> str:
 
 def _mm(value: float) -> str:
     return f"{value:+.1f}" if abs(value) >= 0.05 else "0"
-
-
-def _interval(less: Scores, drawn: NDArray[np.int64], words: Callable[[float], str]) -> str:
-    low, high = np.quantile(less[drawn].mean(1), (0.025, 0.975))
-    return f"{words(float(less.mean()))} ({words(float(low))}, {words(float(high))})"
 
 
 def main(folder: str = "out/everyday") -> None:
