@@ -187,3 +187,31 @@ def test_a_float32_energy_of_some_samples_is_settled_as_among_all() -> None:
         rows = torch.tensor([2, 0])
         some, _ = single.among(rows).exact(SourceState(x.float()[rows]), every[:2])
     torch.testing.assert_close(some, exact[rows], rtol=0, atol=0)
+
+
+def test_a_point_is_settled_once_and_every_other_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    double, x = parts(5)
+    single = CosineEnergy(
+        Problem(
+            MatrixOperator(double.problem.operator.matrix().float()),  # pyright: ignore
+            double.problem.y.float(),
+        )
+    )
+    asked, own = [], CosineEnergy._exact
+    monkeypatch.setattr(
+        CosineEnergy, "_exact", lambda self, x, rows: asked.append(rows) or own(self, x, rows)
+    )
+    here, there = SourceState(x.float()), SourceState(2.0 * x.float() + 1.0)
+    every = torch.ones(4, dtype=torch.bool)
+    some = torch.tensor([True, False, True, True])
+    first = single.exact(here, every)[0]
+    other = single.exact(there, every)[0]
+    assert len(asked) == 2
+    assert bool((first != other).all())
+    assert torch.equal(single.exact(here, every.clone())[0], first)
+    assert len(asked) == 2
+    assert torch.equal(single.exact(here, some)[0], first[some])
+    assert len(asked) == 3
+    rows = torch.tensor([2, 3])
+    assert torch.equal(single.among(rows).exact(SourceState(here.x[rows]), every[:2])[0], first[2:])
+    assert len(asked) == 4

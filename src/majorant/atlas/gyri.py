@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
@@ -19,6 +20,7 @@ from scipy.spatial import KDTree
 
 from majorant.atlas.atlas import Atlas
 from majorant.forward.cortex import lobe, mni305_to_mni152
+from majorant.forward.graph import mesh_edges
 from majorant.forward.template import template_parcels, template_surfaces
 
 __all__ = ["LOBE_OF", "ONE_SIDED", "SEEDS", "gyri", "lobes_at"]
@@ -367,8 +369,7 @@ def _grown(
         places += [np.array(p) for p in ONE_SIDED.get(name, ()) if (p[0] > 0) == bool(side)]
         seeds.extend(cortex[tree.query(np.array(places))[1]])
         gyrus.extend([k] * len(places))
-    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [0, 2]]])
-    one, other = np.unique(np.sort(pairs, axis=1), axis=0).T
+    one, other = mesh_edges(torch.from_numpy(faces).long()).numpy().T
     depth = np.maximum((sulc[one] + sulc[other]) / 2, 0)
     cost = np.linalg.norm(mid[one] - mid[other], axis=1) * (1 + SULCUS * depth)
     graph = csr_array((cost, (one, other)), shape=(len(mid), len(mid)))

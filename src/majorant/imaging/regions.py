@@ -9,8 +9,6 @@ from itertools import zip_longest
 from majorant.account import Account
 from majorant.errors import MajorantError
 from majorant.findings.facts import Findings
-from majorant.findings.regions import find_regions, why_not
-from majorant.findings.regions.find import seldom
 from majorant.imager.imager import SourceImager
 from majorant.imaging.result import ImageSettings
 from majorant.recording.prepare import Prepared
@@ -29,6 +27,10 @@ def with_regions(
     """Add the regions of the peaks, and what simulations say against peaks; or say why not."""
     if settings.region is None:
         return page
+    # They are found by simulations, which are loaded where somebody asks.
+    from majorant.findings.regions import find_regions, why_not
+    from majorant.findings.regions.find import seldom
+
     reason = why_not(imager)
     if reason is not None:
         account.note(f"No regions: {reason}")
