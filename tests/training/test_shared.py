@@ -15,6 +15,7 @@ from majorant.forward.leadfield import Leadfield
 from majorant.learned.shared.network import SharedNetwork, SharedSettings
 from majorant.learned.shared.solver import SharedMMNet
 from majorant.learned.shared.stored import KIND, VERSION, read_shared, write_shared
+from majorant.learned.unfolded import UnfoldedSBL
 from majorant.problem import MatrixOperator, Problem
 from majorant.solvers.loop import solve
 from majorant.solvers.scan import Scan
@@ -22,6 +23,7 @@ from majorant.training.pools import KEPT, estimated, pools
 from majorant.training.shared import SharedRecipe, shared_loss, train_shared
 
 SMALL = SharedSettings(hidden=8, memory=2, channels=3, iterations=2)
+UNFOLDED = UnfoldedSBL(layers=2, basis="patches")
 RECIPE = SharedRecipe(network=SMALL, steps=6, batch=4, validate_every=3)
 
 
@@ -44,7 +46,7 @@ def few(sphere: Leadfield) -> Leadfield:
 
 def makers(head: Leadfield) -> dict:  # type: ignore[type-arg]
     def of(seed: int):  # type: ignore[no-untyped-def]
-        return lambda: (estimated(tensors(head, seed), head, quiet), head)
+        return lambda: (estimated(tensors(head, seed), head, UNFOLDED, quiet), head)
 
     return {"train-one": of(0), "validation-one": of(1)}
 
@@ -78,7 +80,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_weights(few: Leadfield, tmp_p
 
 def test_whole_windows_are_solved_before_they_are_turned(few: Leadfield) -> None:
     held = tensors(few, 0)
-    made = estimated(held, few, quiet)
+    made = estimated(held, few, UNFOLDED, quiet)
     y = held["y.0"].flatten(0, 1).double()
     turn = torch.linalg.lstsq(y, made["y.0"].flatten(0, 1).double()).solution
     assert torch.allclose(turn.mT @ turn, torch.eye(KEPT).double(), atol=1e-4)
@@ -91,7 +93,7 @@ def test_whole_windows_are_solved_before_they_are_turned(few: Leadfield) -> None
 
 
 def test_training_lowers_the_loss(few: Leadfield) -> None:
-    (pool,) = pools(estimated(tensors(few, 0), few, quiet), few)
+    (pool,) = pools(estimated(tensors(few, 0), few, UNFOLDED, quiet), few)
     network = SharedNetwork(SMALL, torch.Generator().manual_seed(0))
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
     given, truth = pool.given(torch.arange(12))

@@ -58,8 +58,9 @@ def pool_makers(say: Callable[[str], None]) -> dict[str, Maker]:
         make_pools,
         on_regions,
     )
+    from majorant.weights.sbl import unfolded_sbl
 
-    settings = RegionSettings()
+    settings, unfolded = RegionSettings(), unfolded_sbl(recalibrated=False)
 
     @cache
     def world(part: Part) -> World:
@@ -73,7 +74,7 @@ def pool_makers(say: Callable[[str], None]) -> dict[str, Maker]:
     def regions(part: Part) -> Maker:
         def make():  # type: ignore[no-untyped-def]
             held, space = make_pools(template_heads, settings, part, say)
-            return estimated(held, space, say), space
+            return estimated(held, space, unfolded, say), space
 
         return make
 
@@ -85,7 +86,7 @@ def pool_makers(say: Callable[[str], None]) -> dict[str, Maker]:
             held, space = make_everyday_pools(
                 few if fine else on_regions(few), number, seed, part, say
             )
-            return estimated(held, space, say), space
+            return estimated(held, space, unfolded, say), space
 
         return make
 

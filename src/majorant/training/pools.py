@@ -27,9 +27,9 @@ from majorant.simulate.everyday.world import World
 from majorant.simulate.general import GeneralSettings, OneHead
 from majorant.simulate.heads import HeadRange, SimulatedHead
 from majorant.simulate.patches import PatchSettings
+from majorant.solvers.base import Solver
 from majorant.solvers.loop import solve
 from majorant.solvers.scan import Scan
-from majorant.weights.sbl import unfolded_sbl
 
 Heads = Callable[[int, int, HeadRange], list[SimulatedHead]]
 """Makes a number of heads from a seed and a range."""
@@ -208,13 +208,16 @@ def pools(held: dict[str, Tensor], space: Leadfield) -> list[Pool]:
 
 
 def estimated(
-    held: dict[str, Tensor], space: Leadfield, say: Callable[[str], None] = print
+    held: dict[str, Tensor],
+    space: Leadfield,
+    unfolded: Solver,
+    say: Callable[[str], None] = print,
 ) -> dict[str, Tensor]:
     """Return a pool's tensors with what patch scan and unfolded solver make of its data.
 
     Windows of more than :data:`KEPT` samples are turned afterwards onto as many mixtures of them.
     """
-    solvers, made = (Scan(), unfolded_sbl(recalibrated=False)), dict(held)
+    solvers, made = (Scan(), unfolded), dict(held)
     for k in range(sum(name.startswith("gain.") for name in held)):
         operator = MatrixOperator(held[f"gain.{k}"], 1, space.geometry)
         parts = held[f"y.{k}"].split(AT_ONCE)
