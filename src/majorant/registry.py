@@ -196,7 +196,7 @@ _SOLVERS: dict[str, SolverSpec] = {
             "majorant.weights.shipped:mm_net_shared",
             "MM-Net, shared",
             "Shared weights know no source by its number: a network sees every source with its "
-            "neighbours and the patch scan's estimate, on any lead field.",
+            "neighbours, the patch scan's and the unfolded solver's estimate, on any lead field.",
             "The energy of the iterate, before it is scaled to the data and windows are "
             "cross-faded, never rises, for any weights and any number of iterations: a guard "
             "decides every two steps.",

@@ -169,7 +169,7 @@ def test_names_of_files_are_safe_and_never_alike() -> None:
 
 
 def test_default_folders_name_recording_conditions_and_solver() -> None:
-    own, file = ImageSettings("dspm"), Path("a/rec-ave.fif.gz")
+    own, file = "dspm", Path("a/rec-ave.fif.gz")
     assert _folder(file, Preparation(), own, False) == "rec-ave-dspm"
     assert _folder(file, Preparation(condition="Left Aud"), own, False) == "rec-ave-Left-Aud-dspm"
     both = Preparation(event=("go", "../no"))

@@ -15,12 +15,15 @@ from majorant.forward.leadfield import Leadfield
 from majorant.learned.shared.network import SharedNetwork, SharedSettings
 from majorant.learned.shared.solver import SharedMMNet
 from majorant.learned.shared.stored import KIND, VERSION, read_shared, write_shared
+from majorant.learned.unfolded import UnfoldedSBL
 from majorant.problem import MatrixOperator, Problem
 from majorant.solvers.loop import solve
-from majorant.training.pools import pools, scanned
+from majorant.solvers.scan import Scan
+from majorant.training.pools import KEPT, estimated, pools
 from majorant.training.shared import SharedRecipe, shared_loss, train_shared
 
 SMALL = SharedSettings(hidden=8, memory=2, channels=3, iterations=2)
+UNFOLDED = UnfoldedSBL(layers=2, basis="patches")
 RECIPE = SharedRecipe(network=SMALL, steps=6, batch=4, validate_every=3)
 
 
@@ -29,7 +32,7 @@ def tensors(head: Leadfield, seed: int) -> dict[str, Tensor]:
     g = torch.Generator().manual_seed(seed)
     near = torch.cdist(head.positions, head.positions) < 0.03
     spaces = near[torch.randint(head.n_locations, (12, 1), generator=g)].float()
-    times = torch.randn(12, 1, 8, generator=g)
+    times = torch.randn(12, 1, 20, generator=g)
     gain = (head.gain / head.gain.norm(dim=0).mean()).float()
     signal = torch.einsum("ns,bks,bkt->bnt", gain, spaces, times)
     y = signal + 0.1 * signal.std() * torch.randn(signal.shape, generator=g)
@@ -43,7 +46,7 @@ def few(sphere: Leadfield) -> Leadfield:
 
 def makers(head: Leadfield) -> dict:  # type: ignore[type-arg]
     def of(seed: int):  # type: ignore[no-untyped-def]
-        return lambda: (scanned(tensors(head, seed), head, lambda _: None), head)
+        return lambda: (estimated(tensors(head, seed), head, UNFOLDED, quiet), head)
 
     return {"train-one": of(0), "validation-one": of(1)}
 
@@ -75,14 +78,29 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_weights(few: Leadfield, tmp_p
         train_shared(RECIPE, tmp_path / "empty", say=quiet)
 
 
+def test_whole_windows_are_solved_before_they_are_turned(few: Leadfield) -> None:
+    held = tensors(few, 0)
+    made = estimated(held, few, UNFOLDED, quiet)
+    y = held["y.0"].flatten(0, 1).double()
+    turn = torch.linalg.lstsq(y, made["y.0"].flatten(0, 1).double()).solution
+    assert torch.allclose(turn.mT @ turn, torch.eye(KEPT).double(), atol=1e-4)
+    whole = solve(Problem(MatrixOperator(held["gain.0"], 1, few.geometry), held["y.0"]), Scan())
+    expected = whole.estimate.double() @ turn
+    expected = expected / expected.abs().amax((1, 2), keepdim=True)
+    found = made["estimates.0"][:, 0].double()
+    found = found / found.abs().amax((1, 2), keepdim=True)
+    assert torch.allclose(found, expected, atol=2e-3)
+
+
 def test_training_lowers_the_loss(few: Leadfield) -> None:
-    (pool,) = pools(scanned(tensors(few, 0), few, quiet), few)
+    (pool,) = pools(estimated(tensors(few, 0), few, UNFOLDED, quiet), few)
     network = SharedNetwork(SMALL, torch.Generator().manual_seed(0))
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
-    y, truth, start = pool.window(torch.arange(12), torch.arange(4), "both")
+    given, truth = pool.given(torch.arange(12))
+    assert truth.shape[2] == given.y.shape[2] == KEPT
     losses = []
     for _ in range(25):
-        loss = shared_loss(network, pool.sight, y, truth, start)
+        loss = shared_loss(network, given, truth)
         optimiser.zero_grad()
         loss.total.backward()
         optimiser.step()

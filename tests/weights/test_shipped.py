@@ -96,7 +96,7 @@ def test_either_direction_of_current_is_imaged(template: Leadfield) -> None:
 def test_shared_weights_serve_any_sources_without_a_rise(template: Leadfield) -> None:
     network, card = read_shared(FOLDER / "mm-net-shared.safetensors")
     assert card.source_space == "any"
-    assert sum(p.numel() for p in network.parameters()) < 10_000
+    assert sum(p.numel() for p in network.parameters()) < 20_000
     assert (FOLDER / "mm-net-shared.safetensors").stat().st_size < 1e5
     data = SereegaLike(template, 6, SEED, part="test")
     batch = data.batch(range(6))

@@ -53,13 +53,14 @@ def pool_makers(say: Callable[[str], None]) -> dict[str, Maker]:
     from majorant.head.simulated import template_heads
     from majorant.training.pools import (
         RegionSettings,
+        estimated,
         make_everyday_pools,
         make_pools,
         on_regions,
-        scanned,
     )
+    from majorant.weights.sbl import unfolded_sbl
 
-    settings = RegionSettings()
+    settings, unfolded = RegionSettings(), unfolded_sbl(recalibrated=False)
 
     @cache
     def world(part: Part) -> World:
@@ -73,7 +74,7 @@ def pool_makers(say: Callable[[str], None]) -> dict[str, Maker]:
     def regions(part: Part) -> Maker:
         def make():  # type: ignore[no-untyped-def]
             held, space = make_pools(template_heads, settings, part, say)
-            return scanned(held, space, say), space
+            return estimated(held, space, unfolded, say), space
 
         return make
 
@@ -85,15 +86,15 @@ def pool_makers(say: Callable[[str], None]) -> dict[str, Maker]:
             held, space = make_everyday_pools(
                 few if fine else on_regions(few), number, seed, part, say
             )
-            return scanned(held, space, say), space
+            return estimated(held, space, unfolded, say), space
 
         return make
 
     return {
         "train-regions": regions("train"),
-        "train-everyday-regions": everyday("train", False, 12, 36),
-        "train-everyday-ico4": everyday("train", True, 8, 10),
+        "train-everyday-regions": everyday("train", False, 16, 40),
+        "train-everyday-ico4": everyday("train", True, 6, 10),
         "validation-regions": regions("validation"),
-        "validation-everyday-regions": everyday("validation", False, 4, 24),
+        "validation-everyday-regions": everyday("validation", False, 3, 24),
         "validation-everyday-ico4": everyday("validation", True, 2, 8),
     }

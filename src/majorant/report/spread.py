@@ -72,7 +72,7 @@ def fill_between(values: NDArray[np.float64], faces: NDArray[np.integer]) -> Non
         return
     triangles = np.ascontiguousarray(faces, dtype=np.int64)
     wanted, outer, factors = _extension(known.tobytes(), triangles.tobytes())
-    if factors is not None:
+    if outer is not None and factors is not None:
         values[wanted] = factors.solve(outer @ values[known])
 
 

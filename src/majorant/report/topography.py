@@ -95,7 +95,7 @@ def kernel(cosine: NDArray[np.float64]) -> NDArray[np.float64]:
         np.polynomial.legendre.legval(flat[start : start + AT_ONCE], series)
         for start in range(0, max(flat.size, 1), AT_ONCE)
     ]
-    return np.concatenate(parts).reshape(cosine.shape)
+    return np.asarray(np.concatenate(parts).reshape(cosine.shape), dtype=np.float64)
 
 
 def _lift(xy: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,8 +1,9 @@
 """Pools of samples for MM-Net with shared weights: made once, kept in a file.
 
-A pool is some samples of every head: whitened data, and their sources as maps and courses. Of a
-recording it keeps eight samples spread over the window, for energy and network do not know in which
-order samples come, nor at which rate.
+A pool is some samples of every head: whitened data, their sources as maps and courses, and what
+patch scan and unfolded solver make of the data, each on the whole window, as at use. Windows have
+several lengths. Energy and network do not know in which order samples come: long windows are turned
+onto a few orthonormal mixtures of their samples, of which each is as like the window as another.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from torch import Tensor
 from majorant.energies.lengths import inverse, norm
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.shared.neighbourhoods import Neighbourhoods
-from majorant.learned.shared.network import StartKind
+from majorant.learned.shared.network import Given
 from majorant.learned.shared.sight import Sight
-from majorant.learned.shared.solver import first
 from majorant.problem import MatrixOperator, Problem
 from majorant.simulate.dataset import Part
+from majorant.simulate.everyday.settings import EverydaySettings
 from majorant.simulate.everyday.stream import Everyday
 from majorant.simulate.everyday.world import World
 from majorant.simulate.general import GeneralSettings, OneHead
 from majorant.simulate.heads import HeadRange, SimulatedHead
 from majorant.simulate.patches import PatchSettings
+from majorant.solvers.base import Solver
 from majorant.solvers.loop import solve
 from majorant.solvers.scan import Scan
 
@@ -35,15 +37,27 @@ Heads = Callable[[int, int, HeadRange], list[SimulatedHead]]
 Maker = Callable[[], tuple[dict[str, Tensor], Leadfield]]
 """Makes a pool: its tensors, and a lead field of its sources."""
 
-SCANNED = 16
-"""Samples that are scanned at once."""
+AT_ONCE = 16
+"""Samples that are solved at once."""
 
-SILENT = 0.02
-"""Samples are left out of windows in which their truth has less power, relative to its mean."""
+WINDOW, LENGTHS = 75, (75, 75, 32, 75, 12, 75, 4)
+"""Samples of a simulated window, and those that are seen of it; heads take them in turn."""
+
+KEPT = 16
+"""Mixtures of samples that are kept of a window after it was solved."""
 
 
 def _grown(*orders: int) -> PatchSettings:
     return PatchSettings(orders=orders, growth="random", shapes=2)
+
+
+VALIDATED = (
+    PatchSettings(orders=(1, 2, 3)),
+    PatchSettings(orders=(1, 2, 3), growth="random"),
+    PatchSettings(orders=(0,)),
+    PatchSettings(orders=(4, 5), growth="random"),
+)
+"""Patches of the heads of validation."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +75,15 @@ class RegionSettings:
         Fewest and most of a cap.
     """
 
-    n_heads: int = 10
-    per_head: int = 48
+    n_heads: int = 25
+    per_head: int = 40
     head_seed: int = 5
     patches: tuple[PatchSettings, ...] = (
         _grown(0, 1, 2, 3, 4, 5),
         PatchSettings(orders=(0, 1, 2, 3)),
-        _grown(0, 1, 2, 3),
-        PatchSettings(orders=(0, 1)),
+        _grown(1, 2, 3),
+        _grown(4, 5),
+        PatchSettings(orders=(0,)),
     )
     electrodes: tuple[int, int] = (24, 128)
 
@@ -81,33 +96,27 @@ class Pool:
     ----------
     sight : Sight
         Of the lead field that is believed.
-    y : Tensor, shape (n, n_sensors, n_times)
+    y : Tensor, shape (n, n_sensors, k)
     spaces : Tensor, shape (n, n_patches, n_sources)
-    times : Tensor, shape (n, n_patches, n_times)
-    scans : Tensor, shape (n, n_sources, n_times)
-        What the patch scan makes of the data.
+    times : Tensor, shape (n, n_patches, k)
+    estimates : Tensor, shape (n, 2, n_sources, k)
+        What patch scan and unfolded solver make of the data.
     """
 
     sight: Sight
     y: Tensor
     spaces: Tensor
     times: Tensor
-    scans: Tensor
+    estimates: Tensor
 
-    def window(
-        self, chosen: Tensor, samples: Tensor, start: StartKind
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return data of norm 1, truth and start of some samples; those silent there left out."""
-        y = self.y[chosen][:, :, samples]
-        truth = self.truth(chosen)
-        x = truth[:, :, samples]
-        heard = _power(x) > SILENT * _power(truth)
-        y = _normed(y[heard])
-        scanned = self.scans[chosen][heard][:, :, samples].float()
-        return y, x[heard], first(self.sight, y, start, scanned)
+    def given(self, chosen: Tensor) -> tuple[Given, Tensor]:
+        """Return what the network sees of some samples, and their truth."""
+        y = self.y[chosen]
+        y = y * inverse(norm(y)).to(y.dtype)[:, None, None]
+        return Given.of(self.sight, y, self.estimates[chosen].float()), self.truth(chosen)
 
     def truth(self, chosen: Tensor) -> Tensor:
-        """Return the sources of some samples, (n, n_sources, n_times)."""
+        """Return the sources of some samples, (n, n_sources, k)."""
         return self.spaces[chosen].float().mT @ self.times[chosen]
 
 
@@ -122,32 +131,25 @@ def make_pools(
         Makes heads from a number and a seed.
     recipe : RegionSettings
     part : {"train", "validation"}
-        Validation is 40 samples on 64 electrodes of a head that is in no training.
+        Validation has heads of 64 electrodes that are in no training, one for balls of regions, one
+        for regions grown at random, one for single regions and one for large grown ones.
     say : callable
     """
     train = part == "train"
     drawn = (
         heads(recipe.n_heads, recipe.head_seed, HeadRange(electrodes=recipe.electrodes))
         if train
-        else heads(1, 77, HeadRange(electrodes=(64, 64), skulls=(0.0075,), missing=0.0))
+        else heads(4, 77, HeadRange(electrodes=(64, 64), skulls=(0.0075,), missing=0.0))
     )
+    patches = recipe.patches if train else VALIDATED
     held: dict[str, Tensor] = {}
     for k, head in enumerate(drawn):
-        patch = recipe.patches[k % len(recipe.patches)] if train else _grown(0, 1, 2, 3, 4)
-        settings = GeneralSettings(n_times=32 if train else 75, patch=patch)
-        number = recipe.head_seed + k if train else 77
+        settings = GeneralSettings(n_times=WINDOW, patch=patches[k % len(patches)])
+        number = (recipe.head_seed if train else 77) + k
         data = OneHead(head, 100_000, number, part=part, settings=settings)
-        n, width = (recipe.per_head if train else 40), 8
-        batch, generator = data.batch(range(n)), torch.Generator().manual_seed(k)
-        stride = settings.n_times // width
-        chosen = torch.arange(width)[None] * stride
-        chosen = chosen + torch.randint(stride, (n, 1), generator=generator)
-        at = chosen[:, None]
-        held[f"gain.{k}"] = head.believed.gain.to(torch.float32)
-        held[f"y.{k}"] = batch.y.gather(2, at.expand(-1, batch.y.shape[1], -1))
-        held[f"spaces.{k}"] = batch.spaces.to(torch.float16)
-        held[f"times.{k}"] = batch.times.gather(2, at.expand(-1, batch.times.shape[1], -1))
-        say(f"head {k + 1} of {len(drawn)}: {batch.y.shape[1]} channels, {n} samples")
+        batch = data.batch(range(recipe.per_head if train else 24))
+        held |= _entries(k, head.believed.gain, batch.y, batch.spaces, batch.times, train)
+        say(f"head {k + 1} of {len(drawn)}: {batch.y.shape[1]} channels, {len(batch.y)} samples")
     return held, drawn[0].believed
 
 
@@ -166,16 +168,14 @@ def make_everyday_pools(
     part : {"train", "validation"}
     say : callable
     """
-    data, held = Everyday(world, seed, part=part, seeds=4000), {}
+    settings = EverydaySettings(n_times=(WINDOW,))
+    data, held = Everyday(world, seed, part=part, settings=settings, seeds=4000), {}
     for k in range(len(world.heads)):
         batch = data.session(k).batch(range(number))
-        n_times = batch.y.shape[2]
-        samples = torch.arange(n_times // 12, n_times, n_times // 8)[:8]
         maps, largest = batch.maps(), batch.maps().abs().amax(2, keepdim=True).clamp_min(1e-30)
-        held[f"gain.{k}"] = _matrix(batch.operator)
-        held[f"y.{k}"] = batch.y[:, :, samples].to(torch.float32)
-        held[f"spaces.{k}"] = (maps / largest).to(torch.float16)
-        held[f"times.{k}"] = (batch.courses * largest)[:, :, samples].to(torch.float32)
+        times = batch.courses * largest
+        gain = batch.operator.matrix()
+        held |= _entries(k, gain, batch.y, maps / largest, times, part == "train")
         say(f"head {k + 1} of {len(world.heads)}: {batch.y.shape[1]} channels, {number} samples")
     return held, world.heads[0].believed
 
@@ -201,37 +201,58 @@ def pools(held: dict[str, Tensor], space: Leadfield) -> list[Pool]:
     return [
         Pool(
             Sight.of(held[f"gain.{k}"].double(), near),
-            *(held[f"{name}.{k}"] for name in ("y", "spaces", "times", "scans")),
+            *(held[f"{name}.{k}"] for name in ("y", "spaces", "times", "estimates")),
         )
         for k in range(count)
     ]
 
 
-def scanned(
-    held: dict[str, Tensor], space: Leadfield, say: Callable[[str], None] = print
+def estimated(
+    held: dict[str, Tensor],
+    space: Leadfield,
+    unfolded: Solver,
+    say: Callable[[str], None] = print,
 ) -> dict[str, Tensor]:
-    """Return a pool's tensors with what the patch scan makes of its data."""
-    solver, made = Scan(), dict(held)
+    """Return a pool's tensors with what patch scan and unfolded solver make of its data.
+
+    Windows of more than :data:`KEPT` samples are turned afterwards onto as many mixtures of them.
+    """
+    solvers, made = (Scan(), unfolded), dict(held)
     for k in range(sum(name.startswith("gain.") for name in held)):
         operator = MatrixOperator(held[f"gain.{k}"], 1, space.geometry)
-        parts = [
-            solve(Problem(operator, y), solver).estimate for y in held[f"y.{k}"].split(SCANNED)
-        ]
-        found = torch.cat(parts)
-        size = found.abs().amax((1, 2), keepdim=True).clamp_min(1e-30)
-        whole = torch.isfinite(size)
-        made[f"scans.{k}"] = torch.where(whole, found / size, 0.0).to(torch.float16)
-        say(f"head {k + 1} scanned")
+        parts = held[f"y.{k}"].split(AT_ONCE)
+        found = torch.stack(
+            [
+                torch.cat([solve(Problem(operator, y), solver).estimate for y in parts])
+                for solver in solvers
+            ],
+            1,
+        )
+        n_times = found.shape[3]
+        if n_times > KEPT:
+            drawn = torch.randn(n_times, KEPT, generator=torch.Generator().manual_seed(k))
+            turn = torch.linalg.qr(drawn)[0]
+            found = found @ turn
+            for name in (f"y.{k}", f"times.{k}"):
+                made[name] = held[name] @ turn
+        size = found.abs().amax((2, 3), keepdim=True).clamp_min(1e-30)
+        made[f"estimates.{k}"] = torch.nan_to_num(found / size, nan=0.0).to(torch.float16)
+        say(f"head {k + 1} solved")
     return made
 
 
-def _power(x: Tensor) -> Tensor:
-    return x.flatten(1).square().mean(1)
-
-
-def _normed(y: Tensor) -> Tensor:
-    return y * inverse(norm(y)).to(y.dtype)[:, None, None]
-
-
-def _matrix(operator: MatrixOperator) -> Tensor:
-    return operator.matrix().to(torch.float32)
+def _entries(
+    k: int, gain: Tensor, y: Tensor, spaces: Tensor, times: Tensor, cut: bool
+) -> dict[str, Tensor]:
+    """The tensors of a head, whole windows, or cut to a length around the strongest sample."""
+    length = LENGTHS[k % len(LENGTHS)] if cut else y.shape[2]
+    generator = torch.Generator().manual_seed(k)
+    peak = times.square().sum(1).argmax(1)
+    first = peak - torch.randint(length, peak.shape, generator=generator)
+    at = first.clamp(0, y.shape[2] - length)[:, None, None] + torch.arange(length)
+    return {
+        f"gain.{k}": gain.to(torch.float32),
+        f"y.{k}": y.to(torch.float32).gather(2, at.expand(-1, y.shape[1], -1)),
+        f"spaces.{k}": spaces.to(torch.float16),
+        f"times.{k}": times.to(torch.float32).gather(2, at.expand(-1, times.shape[1], -1)),
+    }

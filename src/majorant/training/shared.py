@@ -1,12 +1,12 @@
 """Training MM-Net with weights shared over sources.
 
-The solver's own steps are unrolled and differentiated through. What is asked of them: that the
-iterates come near the truth, the last one most; that the prior maps iterates to the truth; and that
-the energy falls along the steps, from one decision of the guard to the next, so that good steps are
-not refused at use.
+The solver's own steps are unrolled and differentiated through. What is asked of them is that the
+iterates come near the truth, the last one most. The prior is trained beside them, on the iterates
+as they are: that it maps them to the truth, and that the energy falls from one decision of the
+guard to the next, so that good steps are not refused at use.
 
-Samples are pools that are made once (:mod:`majorant.training.pools`); which of them a step sees,
-and at which moments, is a function of the step, so a run that is stopped and continued gives the
+Samples are pools that are made once (:mod:`majorant.training.pools`); which of them a step sees is
+a function of the step, so a run that is stopped and continued gives the
 same weights. The loop is that of :mod:`majorant.training.loop`.
 """
 
@@ -26,8 +26,8 @@ from torch import Tensor
 
 from majorant.files.archive import read_archive, write_archive
 from majorant.forward.leadfield import Leadfield
-from majorant.learned.shared.network import SharedNetwork, SharedSettings, unit
-from majorant.learned.shared.sight import Sight
+from majorant.learned.shared.network import Given, SharedNetwork, SharedSettings, unit
+from majorant.learned.shared.solver import WINDOW
 from majorant.learned.shared.stored import read_shared, write_shared
 from majorant.problem import MajorantError
 from majorant.simulate.dataset import Part
@@ -36,8 +36,11 @@ from majorant.training.checkpoint import load_checkpoint, save_checkpoint
 from majorant.training.loop import LAST, Report, Rhythm, carry_out, write_line
 from majorant.training.pools import Maker, Pool, pools
 
-REGIONS, VALIDATED = 1000, 24
-"""On larger source spaces a batch has fewer samples; samples of a validation on regions."""
+REGIONS = 1000
+"""On larger source spaces a batch has fewer samples."""
+
+JUDGED = 24
+"""Samples of a head in a validation, at most."""
 
 HELD = "pool of samples"
 BEST, POOL = "best.safetensors", "pool.safetensors"
@@ -56,8 +59,6 @@ class SharedRecipe:
     rate : float
         Of Adam, at the top of its cosine.
     seed : int
-    lengths : tuple of int
-        Samples of a window, equally likely.
     validate_every : int
     """
 
@@ -66,7 +67,6 @@ class SharedRecipe:
     batch: int = 8
     rate: float = 3e-3
     seed: int = 0
-    lengths: tuple[int, ...] = (1, 2, 3, 4, 4, 4, 6, 8)
     validate_every: int = 100
 
 
@@ -79,7 +79,8 @@ class SharedLoss:
     total : Tensor, shape ()
     off : Tensor, shape (n_batch,)
         ``1 - cos(truth, last iterate)``.
-    energies : Tensor, shape (1 + n_steps, n_batch)
+    energies : Tensor, shape (1 + n_windows, n_batch)
+        At the decisions of the guard.
     """
 
     total: Tensor
@@ -87,40 +88,32 @@ class SharedLoss:
     energies: Tensor
 
 
-def shared_loss(
-    network: SharedNetwork, sight: Sight, y: Tensor, truth: Tensor, start: Tensor
-) -> SharedLoss:
+def shared_loss(network: SharedNetwork, given: Given, truth: Tensor) -> SharedLoss:
     """Unroll the network and judge its iterates.
 
     Parameters
     ----------
     network : SharedNetwork
-    sight : Sight
-    y : Tensor, shape (n_batch, n_sensors, k)
-        Of norm 1.
-    truth, start : Tensor, shape (n_batch, n_sources, k)
+    given : Given
+    truth : Tensor, shape (n_batch, n_sources, k)
     """
-    x, memory, weight = start, network.begin(start), network.settings.weight
-    points, images = [x], []
+    x, weight = given.start, network.settings.weight
+    memory, points = network.begin(x), [x]
     for k in range(network.settings.iterations):
-        x, memory, made = network.step(sight, x, start, y, memory, k)
+        x, memory = network.step(given, x, memory, k)
         points.append(x)
-        images.append(made)
-    images.append(network.on(sight)(x))
-    energies = torch.stack(
-        [
-            distance(sight.gain @ x, y) + weight * distance(x, made)
-            for x, made in zip(points, images, strict=True)
-        ]
-    )
     off = [distance(truth, x) for x in points[1:]]
     border = distance(_compressed(unit(truth)), _compressed(x)).mean()
-    steps = off[-1].mean() + 0.3 * torch.stack(off[:-1]).mean() + 0.3 * border
-    prior = 0.3 * torch.stack([distance(truth, made) for made in images]).mean()
-    rises = torch.relu(energies[2::2] - energies[:-2:2] + MARGIN).mean()
-    single = torch.relu(energies[1:] - energies[:-1]).mean()
-    total = steps + prior + rises + 0.3 * single
-    return SharedLoss(total, off[-1].detach(), energies.detach())
+    earlier = torch.stack(off[:-1] or off).mean()
+    steps = off[-1].mean() + 0.3 * earlier + 0.3 * border
+    decided = [x.detach() for x in points[::WINDOW]]
+    prior, gain, y = network.on(given.sight), given.sight.gain, given.y
+    images = [prior(x) for x in decided]
+    pairs = zip(decided, images, strict=True)
+    energies = torch.stack([distance(gain @ x, y) + weight * distance(x, p) for x, p in pairs])
+    near = 0.3 * torch.stack([distance(truth, made) for made in images]).mean()
+    rises = torch.relu(energies[1:] - energies[:-1] + MARGIN).mean()
+    return SharedLoss(steps + near + rises, off[-1].detach(), energies.detach())
 
 
 def train_shared(
@@ -247,7 +240,7 @@ class SharedRun:
         self.loss = float(losses[0])
 
     def update(self) -> Tensor:
-        """Take a step; return its loss, shape (1,), zero where all samples are silent."""
+        """Take a step; return its loss, shape (1,)."""
         r, began = self.recipe, time.process_time()
         generator = torch.Generator().manual_seed(1_000_003 * r.seed + self.step)
 
@@ -257,29 +250,23 @@ class SharedRun:
         space = self.train[int(drawn(len(self.train)))]
         pool = space[int(drawn(len(space)))]
         size = max(2, r.batch * REGIONS // max(REGIONS, pool.spaces.shape[2]))
-        chosen = drawn(len(pool.y), size)
-        length = r.lengths[int(drawn(len(r.lengths)))]
-        samples = torch.randperm(pool.y.shape[2], generator=generator)[:length].sort().values
-        y, truth, start = pool.window(chosen, samples, r.network.start)
+        given, truth = pool.given(drawn(len(pool.y), size))
         turn = 0.5 * (1.0 + math.cos(math.pi * self.step / r.steps))
         for group in self.optimiser.param_groups:
             group["lr"] = r.rate * min(1.0, (self.step + 1) / 30) * (turn + 0.01)
         self.step += 1
-        found = torch.zeros(1)
-        if len(y):
-            loss = shared_loss(self.network, pool.sight, y, truth, start)
-            found = loss.total.detach()[None]
-            self.optimiser.zero_grad()
-            loss.total.backward()
-            size = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            if bool(torch.isfinite(size)):
-                self.optimiser.step()
+        loss = shared_loss(self.network, given, truth)
+        self.optimiser.zero_grad()
+        loss.total.backward()
+        steep = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        if bool(torch.isfinite(steep)):
+            self.optimiser.step()
         keep = min(0.99, (1.0 + self.step) / (10.0 + self.step))
         with torch.no_grad():
             for name, p in self.network.named_parameters():
                 self.average[name].lerp_(p, 1.0 - keep)
         self.seconds += time.process_time() - began
-        return found
+        return loss.total.detach()[None]
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
@@ -288,11 +275,11 @@ class SharedRun:
         averaged.load_state_dict(self.average)
         losses, starts = [], []
         for space in self.valid:
-            for pool in space[:2]:
+            for pool in space:
                 loss, start = _validated(averaged, pool)
                 losses.append(loss)
                 starts.append(start)
-        rises = [(a.energies[2::2] > a.energies[:-2:2]).double().mean() for a in losses]
+        rises = [(a.energies[1:] > a.energies[:-1]).double().mean() for a in losses]
         found = {
             "step": self.step,
             "off": _mean([loss.off.mean() for loss in losses]),
@@ -316,13 +303,9 @@ class SharedRun:
 
 
 def _validated(network: SharedNetwork, pool: Pool) -> tuple[SharedLoss, Tensor]:
-    """The loss of the first samples of a pool, at eight moments, and how far off their start is."""
-    chosen = torch.arange(min(VALIDATED * REGIONS // pool.spaces.shape[2], len(pool.y)))
-    n_times = pool.y.shape[2]
-    samples = torch.linspace(0, n_times - 1, min(8, n_times)).round().long()
-    y, truth, start = pool.window(chosen, samples, network.settings.start)
-    loss = shared_loss(network, pool.sight, y, truth, start)
-    return loss, distance(truth, start).mean()
+    """The loss of the first samples of a pool, and how far off their start is."""
+    given, truth = pool.given(torch.arange(min(JUDGED, len(pool.y))))
+    return shared_loss(network, given, truth), distance(truth, given.start).mean()
 
 
 def _mean(values: Sequence[Tensor]) -> float:

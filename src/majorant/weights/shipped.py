@@ -26,6 +26,7 @@ from majorant.learned.stored import read_weights
 from majorant.majorants.guard import Guard
 from majorant.networks.card import Card
 from majorant.problem import MajorantError
+from majorant.weights.sbl import unfolded_sbl
 
 FOLDER = Path(__file__).parent
 SFREQ = 512.0
@@ -161,7 +162,8 @@ def mm_net_shared(
         )
     path = FOLDER / f"mm-net-{SHARED}.safetensors" if packaged else Path(weights)
     network, card = read_shared(path)
-    return SharedMMNet(network, max_iter=max_iter, guard=guard, bound=bound, card=card)
+    unfolded = unfolded_sbl(recalibrated=False)
+    return SharedMMNet(network, unfolded, max_iter=max_iter, guard=guard, bound=bound, card=card)
 
 
 def domains(name: str, start: str | None = None) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from majorant.geometry import SourceGeometry
 
-SCALES = (0.006, 0.012, 0.024)
+SCALES = (0.009, 0.018, 0.030)
 """Standard deviations of the averages, m."""
 
 REACH = 1.75

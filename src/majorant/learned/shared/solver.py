@@ -11,10 +11,10 @@ samples than sensors are turned onto as many as their rank, which changes no ene
 
 Where sources have free orientation, every location is given the direction in which its signal is
 largest relative to the map's own noise, one for the window, and what follows has fixed orientation:
-turning the columns of a location turns its estimate; of all locations alike, where the start is the
-patch scan's, which averages columns over neighbours. Source: the MM-Net paper (arXiv 2026),
-equations 12 and 13; the direction is that of a scalar beamformer (Sekihara et al., IEEE Trans
-Biomed Eng 51, 2004).
+turning the columns of a location turns its estimate; of all locations alike, where scan and
+unfolded solver are looked at, which join columns of neighbours to patches. Source: the MM-Net paper
+(arXiv 2026), equations 12 and 13; the direction is that of a scalar beamformer (Sekihara et al.,
+IEEE Trans Biomed Eng 51, 2004).
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from torch import Tensor
 from majorant.energies.cosine import CosineEnergy, SourceState
 from majorant.energies.lengths import inverse, norm
 from majorant.learned.shared.neighbourhoods import Neighbourhoods
-from majorant.learned.shared.network import SharedNetwork, StartKind, unit
+from majorant.learned.shared.network import Given, SharedNetwork, unit
 from majorant.learned.shared.sight import Sight, columns, inverse_root
+from majorant.learned.unfolded import UnfoldedSBL
 from majorant.linalg import spd_power
 from majorant.majorants.base import Majorant, Surrogate
 from majorant.majorants.cosine import CosineMajorant
@@ -39,7 +40,7 @@ from majorant.majorants.quadratic import QuadraticSurrogate
 from majorant.networks.card import Card
 from majorant.problem import MajorantError, MatrixOperator, Operator, Problem
 from majorant.solvers.abilities import Abilities
-from majorant.solvers.base import IterativeSolver, Proposal, Reading
+from majorant.solvers.base import IterativeSolver, Proposal, Reading, Solver
 from majorant.solvers.loop import solve
 from majorant.solvers.scan import Scan
 
@@ -94,16 +95,15 @@ class Posed:
     ----------
     problem : Problem
         One column per location, data of norm 1 on as many samples as their rank.
-    sight : Sight
-    start : Tensor, shape (n_batch, n_locations, k)
+    given : Given
+        What the network sees.
     back : Tensor or None, shape (n_batch, k, n_times)
         From those samples to the data's.
     direction : Tensor or None, shape (n_batch, n_locations, 3)
     """
 
     problem: Problem
-    sight: Sight
-    start: Tensor
+    given: Given
     back: Tensor | None
     direction: Tensor | None
 
@@ -153,8 +153,7 @@ class SharedProposal(Proposal[SourceState, tuple[Tensor, int]]):
         self, state: SourceState, memory: tuple[Tensor, int]
     ) -> tuple[SourceState, tuple[Tensor, int]]:
         held, k = memory
-        posed = self.posed
-        step = self.network.step(posed.sight, unit(state.x), posed.start, posed.problem.y, held, k)
+        step = self.network.step(self.posed.given, unit(state.x), held, k)
         return SourceState(step.x), (step.memory, k + 1)
 
 
@@ -165,6 +164,9 @@ class SharedMMNet(IterativeSolver[SourceState]):
     ----------
     network : SharedNetwork
         Trained, random or adversarial: the guarantee does not depend on it.
+    unfolded : Solver or None
+        The unfolded solver whose estimate is looked at, as in training; None takes the classical
+        one on patches, without weights.
     max_iter : int or None
         Steps; None takes those of the training.
     guard : Guard or None
@@ -187,6 +189,7 @@ class SharedMMNet(IterativeSolver[SourceState]):
     def __init__(
         self,
         network: SharedNetwork,
+        unfolded: Solver | None = None,
         *,
         max_iter: int | None = None,
         guard: Guard | None = None,
@@ -204,12 +207,13 @@ class SharedMMNet(IterativeSolver[SourceState]):
         self.bound, self.card = bound or "gram", card
         self._prepared: PreparedShared | None = None
         self._last: tuple[Problem, Posed] | None = None
-        self._scan = Scan()
+        self.looks: tuple[Solver, Solver] = (Scan(), unfolded or UnfoldedSBL(basis="patches"))
         self._copies: dict[torch.dtype, SharedNetwork] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and other processes get: all but what was prepared."""
-        return {**vars(self), "_prepared": None, "_last": None, "_scan": Scan(), "_copies": {}}
+        looks = (Scan(), self.looks[1])
+        return {**vars(self), "_prepared": None, "_last": None, "looks": looks, "_copies": {}}
 
     def certifies(self, problem: Problem) -> str:
         """The iterate: its prior's term knows a scale, and that of the data comes afterwards."""
@@ -219,14 +223,14 @@ class SharedMMNet(IterativeSolver[SourceState]):
     def majorant(self, problem: Problem) -> CosineMajorant:
         """The cosine energy with the network's prior, and the analytic bound of it."""
         posed = self._posed(problem)
-        prior = self._like(problem).on(posed.sight)
+        prior = self._like(problem).on(posed.given.sight)
         energy = CosineEnergy(posed.problem, prior, self.network.settings.weight)
         return CosineMajorant(energy, self.bound, prior.norms)
 
     @torch.no_grad()
     def start(self, problem: Problem) -> SourceState:
-        """The standardised map of the data, the patch scan, or their mean."""
-        return SourceState(self._posed(problem).start)
+        """The standardised map of the data, or its mean with patch scan and unfolded solver."""
+        return SourceState(self._posed(problem).given.start)
 
     @torch.no_grad()
     def proposal(self, problem: Problem) -> SharedProposal:
@@ -307,43 +311,28 @@ class SharedMMNet(IterativeSolver[SourceState]):
             direction = directions(made.gain, y)
             gain = torch.einsum("nso,bso->bns", made.gain.unflatten(1, (-1, 3)), direction)
             sight = Sight.of(gain, made.near, dtype)
-        y, kind = y.to(dtype), self.network.settings.start
-        scanned = None if kind == "sloreta" else self._scanned(problem, back, direction).to(dtype)
-        start = first(sight, y, kind, scanned)
-        return Posed(Problem(MatrixOperator(sight.gain), y), sight, start, back, direction)
+        y = y.to(dtype)
+        alone = self.network.settings.start == "sloreta"
+        estimates = None if alone else self._looked(problem, back, direction).to(dtype)
+        given = Given.of(sight, y, estimates)
+        return Posed(Problem(MatrixOperator(sight.gain), y), given, back, direction)
 
-    def _scanned(self, problem: Problem, back: Tensor | None, direction: Tensor | None) -> Tensor:
-        """The patch scan on the samples and columns that are solved for."""
-        made = self._made(problem)
+    def _looked(self, problem: Problem, back: Tensor | None, direction: Tensor | None) -> Tensor:
+        """Scan and unfolded solver on what is solved for, (n_batch, 2, n_locations, k)."""
+        made, found = self._made(problem), []
         y = problem.y if made.white is None else made.white.to(problem.y) @ problem.y
         parts = (y,) if len(made.seen) == 1 else y.split(1)
-        x = torch.cat(
-            [
-                solve(Problem(operator, part), self._scan).estimate
-                for operator, part in zip(made.seen, parts, strict=True)
-            ]
-        )
-        if direction is not None:
-            x = torch.einsum("bsot,bso->bst", x.unflatten(1, (-1, 3)), direction.to(x))
-        return x if back is None else x @ back.mT.to(x)
-
-
-def first(sight: Sight, y: Tensor, kind: StartKind, scanned: Tensor | None) -> Tensor:
-    """Return a start of norm ``sqrt(n_sources)``.
-
-    Parameters
-    ----------
-    sight : Sight
-    y : Tensor, shape (n_batch, n_sensors, k)
-    kind : {"sloreta", "scan", "both"}
-    scanned : Tensor or None, shape (n_batch, n_sources, k)
-        The estimate of the patch scan.
-    """
-    own = unit(sight.look(y[:, None])[:, 0, 0])
-    if kind == "sloreta" or scanned is None:
-        return own
-    scanned = torch.nan_to_num(scanned, nan=0.0, posinf=0.0, neginf=0.0)
-    return unit(scanned) if kind == "scan" else unit(unit(scanned) + 0.5 * own)
+        for solver in self.looks:
+            x = torch.cat(
+                [
+                    solve(Problem(operator, part), solver).estimate
+                    for operator, part in zip(made.seen, parts, strict=True)
+                ]
+            )
+            if direction is not None:
+                x = torch.einsum("bsot,bso->bst", x.unflatten(1, (-1, 3)), direction.to(x))
+            found.append(x if back is None else x @ back.mT.to(x))
+        return torch.stack(found, 1)
 
 
 def turned(y: Tensor) -> tuple[Tensor, Tensor | None]:

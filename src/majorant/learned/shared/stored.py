@@ -15,7 +15,7 @@ from majorant.learned.shared.network import STARTS, SharedNetwork, SharedSetting
 from majorant.learned.stored import read_carded, tensor_hash, versions, write_carded
 from majorant.networks.card import Card
 
-KIND, VERSION = "set of weights shared over sources", 1
+KIND, VERSION = "set of weights shared over sources", 2
 ANY = "any"
 """Source space of these weights."""
 
