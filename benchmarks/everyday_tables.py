@@ -129,6 +129,22 @@ class Tables:
         for name in ("near head", "far head"):
             yield self._bunch(name, lambda cell, name=name: name in cell)[1]
 
+    def small(self) -> Iterator[str]:
+        """Small sources against sLORETA."""
+        own = f"`{self.first}`"
+        heads = f"LE mm, {own} | `sloreta` | less | found | `sloreta` | ghosts | `sloreta`"
+        yield f"| sources | n | {heads} |"
+        yield "|---" * 9 + "|"
+        for size, words in (("vertex,", "single vertices"), ("15 mm,", "15 mm")):
+            for head in ("far head", " head"):
+                where = _with(size, head)
+                a, b = (self.run.chosen(name, where) for name in (self.first, "sloreta"))
+                less = self._interval(a[:, LE] - b[:, LE], self.run.drawn(where), _mm)
+                m, k = a.mean(0), b.mean(0)
+                shares = " | ".join(_share(x[c]) for c in (FOUND, GHOSTS) for x in (m, k))
+                named = f"{words}, {'far' if head.startswith('far') else 'all'} heads"
+                yield f"| {named} | {len(a)} | {m[LE]:.1f} | {k[LE]:.1f} | {less} | {shares} |"
+
     def best(self) -> str:
         """In how many cells the first solver is the best."""
         cells = list(dict.fromkeys(self.run.cells))
@@ -191,6 +207,10 @@ def _within(begins: str, ends: str) -> Callable[[str], bool]:
     return lambda cell: cell.startswith(begins) and cell.endswith(ends)
 
 
+def _with(begins: str, holds: str) -> Callable[[str], bool]:
+    return lambda cell: cell.startswith(begins) and holds in cell
+
+
 def _share(value: float) -> str:
     return f"{value:.2f}".removeprefix("0") if 0 <= value < 1 else f"{value:.2f}"
 
@@ -206,7 +226,8 @@ def _mm(value: float) -> str:
 def main(folder: str = "out/everyday") -> None:
     """Print the tables."""
     tables = Tables(Run.read(Path(folder)))
-    for part in (tables.means(), tables.differences(), tables.bunches(), tables.heads()):
+    parts = (tables.means(), tables.differences(), tables.bunches(), tables.heads(), tables.small())
+    for part in parts:
         print("\n".join(part) + "\n")
     print(tables.best())
 
