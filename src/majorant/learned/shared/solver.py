@@ -183,7 +183,8 @@ class SharedMMNet(IterativeSolver[SourceState]):
         If the weights hold NaN.
     """
 
-    abilities = Abilities(covariance=False, window=1.0)
+    # The unfolded solver that is looked at works in single precision.
+    abilities = Abilities(covariance=False, window=1.0, precision=torch.float32)
     layered = True
 
     def __init__(
