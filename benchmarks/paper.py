@@ -22,7 +22,14 @@ PAGE, PAPER = ROOT / "docs" / "everyday.md", ROOT / "paper" / "paper.md"
 PICTURE = ROOT / "paper" / "everyday.png"
 BEGIN, END = "<!-- table: python -m benchmarks.paper -->", "<!-- end of table -->"
 SHOWN = ("EMD mm", "LE mm", "1 - cos", "found", "ghosts")
-NAMES = {"auto": "Majorant (auto)", "sloreta": "sLORETA", "eloreta": "eLORETA"}
+NAMES = {
+    "auto": "Majorant (auto)",
+    "sloreta": "sLORETA",
+    "eloreta": "eLORETA",
+    "dspm": "dSPM",
+    "mne": "MNE",
+    "lcmv": "LCMV",
+}
 """Solvers that are not called as their name with a capital."""
 
 Table = list[dict[str, str]]
