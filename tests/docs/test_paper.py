@@ -55,7 +55,7 @@ def test_its_table_is_that_of_the_page() -> None:
 def test_what_it_says_of_the_samples_stands_on_the_page() -> None:
     said = re.search(r"All (\d+) cells, (\d+) samples of each", PAGE.read_text("utf-8"))
     assert said is not None
-    words = {"4": "Four", "8": "Eight", "20": "Twenty", "100": "A hundred"}
+    words = {"4": "Four", "8": "Eight", "20": "Twenty", "40": "Forty", "100": "A hundred"}
     assert f"{words[said[2]]} samples of each of {said[1]} cells" in " ".join(BODY.split())
 
 
