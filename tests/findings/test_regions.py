@@ -72,10 +72,20 @@ def test_every_third_is_covered_by_itself_where_it_has_trials() -> None:
 
 
 def test_few_trials_take_the_quantile_of_all_or_none() -> None:
-    scores, third = np.arange(30.0), np.repeat([0, 1], [30 - FEWEST + 1, FEWEST - 1])
-    limits, pooled = thresholds(scores, np.arange(30), third, 0.9)
+    n = FEWEST - 1
+    scores, third = np.arange(2.0 * n), np.repeat([0, 1], n)
+    limits, pooled = thresholds(scores, np.arange(2 * n), third, 0.9)
     assert pooled.all()
-    assert set(limits) == {quantile(scores, np.arange(30), 0.9)}
+    assert set(limits) == {quantile(scores, np.arange(2 * n), 0.9)}
+    n = FEWEST
+    scores, third = np.arange(2.0 * n), np.repeat([0, 1], n)
+    limits, pooled = thresholds(scores, np.arange(2 * n), third, 0.91)
+    assert limits.tolist() == [n - 1, 2 * n - 1, quantile(scores, np.arange(2 * n), 0.91)]
+    assert pooled.tolist() == [False, False, True]
+    # Of eleven no score is the quantile of .95, of 22 one is.
+    limits, pooled = thresholds(scores, np.arange(2 * n), third, 0.95)
+    assert pooled.all()
+    assert np.isfinite(limits).all()
     assert quantile(np.arange(8.0), np.arange(8), 0.9) == np.inf
     assert quantile(np.arange(9.0), np.arange(9), 0.9) == 8.0
 

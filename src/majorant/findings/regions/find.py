@@ -231,9 +231,9 @@ def _how(calibration: Calibration, window: Window, coverage: float, limits: Limi
         f"Calibrated on {calibration.n_trials} simulated recordings with these electrodes, this "
         f"noise, a window of {window.n_times} samples and about {level} dB, each on "
         "another head than the one that is believed, with one or two sources. The region of the "
-        f"strongest peak held the nearest source in {100 * coverage:.0f} % of them, in every third "
-        f"of depth; further peaks in {100 * coverage:.0f} % of those that had a source within "
-        f"{NEAR_MM:.0f} mm."
+        f"strongest peak held the nearest source in at least {100 * coverage:.0f} % of them, in "
+        "every third of depth; those of further peaks in as many of those that had a source "
+        f"within {NEAR_MM:.0f} mm."
     )
     if limits.pooled.any():
         text = text.replace(
