@@ -197,7 +197,9 @@ def test_both_doors_give_one_answer(
     assert imager.info_["ch_names"] == result.imager.info_["ch_names"]
     assert imager.rank_ == result.imager.rank_
     ours, theirs = stc.data, result.stc.data
-    assert np.abs(ours - theirs).max() <= EXACT * np.abs(theirs).max()
+    # A beamformer inverts the covariance of the data, which magnifies the last digits.
+    exact = EXACT if solver != "lcmv" else 10 * EXACT
+    assert np.abs(ours - theirs).max() <= exact * np.abs(theirs).max()
     _same_decisions(imager, result)
 
 

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import mne
+import numpy as np
 import pytest
 
 from majorant.cli import main
@@ -46,10 +48,6 @@ def file(tmp_path: Path) -> Path:
         (("--depth", "inf"), "--depth is inf"),
         (("--scale", "inf"), "--scale is inf"),
         (("--filter", "1e-12", "1e-11"), "longer than an hour"),
-        (("--snr", "1e-300"), "ratios of amplitudes lie between"),
-        (("--option", "self=1"), "'self' is no name"),
-        (("--option", "a b=1"), "is no name"),
-        (("--trans", "FILE"), "no subject was given"),
         (("--out", ""), "--out is empty"),
         (("--out=",), "--out is empty"),
         (("--event", " "), "--event is empty"),
@@ -64,6 +62,31 @@ def file(tmp_path: Path) -> Path:
 def test_an_option_that_makes_no_sense(capsys, file: Path, words, said) -> None:
     words = [str(file) if word == "FILE" else word for word in words]
     assert said in refused(capsys, "image", file, *words)
+
+
+@pytest.fixture
+def average(tmp_path: Path) -> Path:
+    """An average of 20 electrodes, which options for sources are asked of."""
+    names = mne.channels.make_standard_montage("biosemi32").ch_names[:20]
+    data = 1e-6 * np.random.default_rng(0).standard_normal((20, 30))
+    info = mne.create_info(names, 100.0, "eeg", verbose="error")
+    path = tmp_path / "rec-ave.fif"
+    mne.EvokedArray(data, info, tmin=-0.1, verbose="error").save(path, verbose="error")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--snr", "1e-300"), "ratios of amplitudes lie between"),
+        (("--option", "self=1"), "'self' is no name"),
+        (("--option", "a b=1"), "is no name"),
+        (("--trans", "FILE"), "no subject was given"),
+    ],
+)
+def test_an_option_for_sources_that_makes_no_sense(capsys, average: Path, words, said) -> None:
+    words = [str(average) if word == "FILE" else word for word in words]
+    assert said in refused(capsys, "image", average, *words)
 
 
 @pytest.mark.parametrize(
