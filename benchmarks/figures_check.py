@@ -6,23 +6,29 @@
     python -m benchmarks.figures_check --list
     python -m benchmarks.figures_check --again          # also what was run at this commit before
     python -m benchmarks.figures_check --kept           # run nothing: report what was run so far
+    python -m benchmarks.figures_check --jobs 4         # four at a time; those that time, alone
 
 The list is ``benchmarks/figures.toml``: commands, the numbers and whole tables that they make, and
 the tables that no command makes, with the reason. What a command prints is kept in ``out/figures``
 (``--folder``), and a run that was ended goes on where it stopped: a command that was run at the
-same commit is not run again. The report is ``report.md`` there: what differs, what was not run.
+same commit is not run again. What commands write, ``out/...`` and ``OUT`` on the pages, lies in a
+folder of the commit there, so that none goes on from what older code left. The report is
+``report.md``: what differs, what was not run.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import re
 import shlex
 import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,8 +116,11 @@ class Figure:
         return folder / f"{short}-{hashlib.sha256(self.command.encode()).hexdigest()[:8]}.txt"
 
     def arguments(self, folder: Path = FOLDER) -> list[str]:
-        """The command for this interpreter, without a shell; OUT on a page is a file of yours."""
-        whole = f"{self.command} {self.adds}".replace("OUT.", "{folder}/OUT.")
+        """The command for this interpreter, without a shell, writing into a folder.
+
+        On a page OUT is a file of yours, and out/ a folder of yours.
+        """
+        whole = re.sub(r"(?<=\s)(?=OUT\.)|(?<=\s)out/", "{folder}/", f"{self.command} {self.adds}")
         first, *rest = shlex.split(whole.replace("{folder}", str(folder)))
         if first == "python":
             return [sys.executable, *rest]
@@ -201,15 +210,22 @@ def asides() -> tuple[Aside, ...]:
 
 
 def run(figure: Figure, commit: str, folder: Path) -> Kept:
-    """Run a command and keep what it prints."""
+    """Run a command and keep what it prints; on one core, unless it is one that times."""
     begun = time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
+    made = folder / f"at-{commit[:7]}"
+    made.mkdir(parents=True, exist_ok=True)
+    threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     done = subprocess.run(
-        figure.arguments(folder), cwd=ROOT, capture_output=True, text=True, check=False
+        figure.arguments(made),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **({} if figure.needs else dict.fromkeys(threads, "1"))},
     )
     minutes, text = (time.monotonic() - begun) / 60, done.stdout
     for name in figure.reads if done.returncode == 0 else ():
-        text += "\n" + (ROOT / name.replace("{folder}", str(folder))).read_text()
+        text += "\n" + (ROOT / name.replace("{folder}", str(made))).read_text()
     if done.returncode != 0:
         text += done.stderr
     kept = Kept(commit, time.strftime("%Y-%m-%d"), minutes, done.returncode == 0, text)
@@ -285,10 +301,44 @@ def report(chosen: tuple[Figure, ...], folder: Path) -> tuple[str, bool]:
     return "\n".join(lines) + "\n", every
 
 
-def in_order(chosen: tuple[Figure, ...]) -> list[Figure]:
-    """The quick ones first, and none before the one whose files it reads."""
-    minutes = {own.name: own.minutes for own in figures()}
-    return sorted(chosen, key=lambda own: own.minutes + minutes.get(own.after, 0.0))
+def in_order(chosen: tuple[Figure, ...]) -> list[tuple[Figure, ...]]:
+    """What is run one after another: a command and those that read its files; quick ones first.
+
+    Those that need idle cores come last, so that they can be run alone.
+    """
+    chains = [
+        (own, *(other for other in chosen if other.after == own.name))
+        for own in chosen
+        if own.after not in {one.name for one in chosen}
+    ]
+    return sorted(chains, key=lambda own: (bool(own[0].needs), sum(one.minutes for one in own)))
+
+
+def run_all(chosen: tuple[Figure, ...], commit: str, folder: Path, jobs: int) -> Iterator[str]:
+    """Run what was not run at this commit, and say of each what came of it."""
+    named = {own.name: own for own in figures()}
+
+    def old(own: Figure) -> bool:
+        before = Kept.read(own.file(folder))
+        return before is None or before.commit != commit or not before.ended
+
+    def chain(owns: tuple[Figure, ...]) -> str:
+        said = []
+        for own in owns:
+            if not old(own) or (own.after and old(named[own.after])):
+                continue  # done, or what it reads is not there
+            kept = run(own, commit, folder)
+            found = compared(own, kept)
+            first = f"{own.name}: {own.command}\n  {kept.minutes:.1f} minutes, "
+            said.append("\n  ".join((f"{first}{found.agree} of {found.of} agree", *found.lines)))
+            (folder / "report.md").write_text(report(chosen, folder)[0])
+        return "\n".join(said)
+
+    chains = in_order(chosen)
+    together = [owns for owns in chains if not owns[0].needs]
+    with ThreadPoolExecutor(jobs) as pool:
+        yield from pool.map(chain, together)
+    yield from (chain(owns) for owns in chains if owns[0].needs)
 
 
 def unaccounted() -> tuple[str, ...]:
@@ -311,6 +361,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
     parser.add_argument("--again", action="store_true", help="run also what was run before")
     parser.add_argument("--kept", action="store_true", help="report what was run, and run nothing")
+    parser.add_argument("--jobs", type=int, default=1, help="commands at a time")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where outputs are kept")
     asked = parser.parse_args(arguments)
     chosen = tuple(
@@ -331,17 +382,12 @@ def main(arguments: list[str] | None = None) -> int:
         ).stdout.strip()
         or "unknown"
     )
-    named = {own.name: own for own in figures()}
-    for own in () if asked.kept else in_order(chosen):
-        if own.after and Kept.read(named[own.after].file(asked.folder)) is None:
-            continue  # what it reads is not there
-        before = Kept.read(own.file(asked.folder))
-        if before is not None and before.commit == commit and before.ended and not asked.again:
-            continue
-        print(f"{own.name}: {own.command}", flush=True)
-        found = compared(own, run(own, commit, asked.folder))
-        print(f"  {found.agree} of {found.of} agree", *found.lines, sep="\n  ", flush=True)
-        (asked.folder / "report.md").write_text(report(chosen, asked.folder)[0])
+    if asked.again:
+        for own in chosen:
+            own.file(asked.folder).unlink(missing_ok=True)
+    for said in () if asked.kept else run_all(chosen, commit, asked.folder, asked.jobs):
+        if said:
+            print(said, flush=True)
     text, fine = report(chosen, asked.folder)
     asked.folder.mkdir(parents=True, exist_ok=True)
     (asked.folder / "report.md").write_text(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from benchmarks.figures_check import (
     in_order,
     main,
     report,
+    run_all,
     unaccounted,
 )
 from benchmarks.figures_tables import TableFigure
@@ -150,10 +152,38 @@ def test_what_was_kept_is_reported_with_its_commit(tmp_path: Path) -> None:
     assert "not run (an hour)" in text
 
 
-def test_none_is_run_before_the_one_whose_files_it_reads() -> None:
-    order = [own.name for own in in_order(LISTED)]
+def test_none_is_run_before_the_one_whose_files_it_reads_and_those_that_time_come_last() -> None:
+    chains = in_order(LISTED)
+    order = [own.name for owns in chains for own in owns]
+    assert sorted(order) == sorted(own.name for own in LISTED)
     for own in LISTED:
         assert not own.after or order.index(own.after) < order.index(own.name)
+    idle = [bool(owns[0].needs) for owns in chains]
+    assert idle == sorted(idle)
+
+
+def script(name: str, text: str, after: str = "") -> Figure:
+    """A command of two words and what it is to print."""
+    return Figure(name, f"python -c {shlex.quote(text)} out/{name}", 1, (), after=after)
+
+
+def test_commands_write_into_the_folder_of_their_commit_and_are_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrote = script("first", "import sys; open(sys.argv[1], 'a').write('x')")
+    read = script("second", "import sys; print(open(sys.argv[1][:-6] + 'first').read())", "first")
+    other = script("third", "raise SystemExit(1)")
+    chosen = (read, wrote, other)
+    monkeypatch.setattr("benchmarks.figures_check.figures", lambda: chosen)
+    for commit in ("0123456", "0123456", "789abcd"):
+        said = "\n".join(run_all(chosen, commit, tmp_path, jobs=2))
+        assert (tmp_path / f"at-{commit}" / "first").read_text() == "x"
+        kept = Kept.read(read.file(tmp_path))
+        assert kept is not None
+        assert kept.commit == commit
+        assert kept.text.strip() == "x"
+        assert "third" in said  # what failed is run again
+    assert not (tmp_path / "first").exists()
 
 
 def test_the_list_is_shown_without_running_anything(capsys: pytest.CaptureFixture[str]) -> None:
