@@ -131,14 +131,17 @@ def report(n_times: int, rows: Mapping[str, NDArray[np.float64]]) -> None:
     """Print the table of one number of samples."""
     draw, reference = np.random.default_rng(0), rows[REFERENCE][:, 0]
     n = len(reference)
-    print(f"\nT = {n_times}, n = {n}\n| solver | {' | '.join(NAMES)} | EMD - reference |")
-    print("|" + "---|" * (len(NAMES) + 2))
+    print(f"\n{n} samples\n\n| T | solver | {' | '.join(NAMES)} | EMD less the gamma map's |")
+    print("|" + "---|" * (len(NAMES) + 3))
     for name, values in rows.items():
         apart = values[:, 0] - reference
         means = apart[draw.integers(n, size=(2000, n))].mean(1)
         low, high = np.quantile(means, (0.025, 0.975))
         figures = " | ".join(f"{x:.3g}" for x in values.mean(0))
-        print(f"| {name} | {figures} | {apart.mean():+.1f} ({low:+.1f}, {high:+.1f}) |", flush=True)
+        print(
+            f"| {n_times} | {name} | {figures} | {apart.mean():+.1f} ({low:+.1f}, {high:+.1f}) |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

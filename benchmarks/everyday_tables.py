@@ -203,6 +203,23 @@ _BUNCH = (
 )
 
 
+def means_of(folder: Path) -> Iterator[str]:
+    """Means of every solver of a run, and what its guard did."""
+    rows: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for line in (folder / "parts.jsonl").read_text(encoding="utf-8").splitlines():
+        part = json.loads(line)
+        rows[part["solver"]] += part["scores"]
+    names = "EMD mm | off mm | AUC % | LE mm | found | ghosts | 1 - cos | ms | rises | refused"
+    yield f"| solver | n | {names} |"
+    yield "|---" * 12 + "|"
+    for name, own in rows.items():
+        m = np.array([[one[figure] for figure in FIGURES] for one in own]).mean(0)
+        places = f"{m[EMD]:.1f} | {m[OFF]:.1f} | {100 * m[AUC]:.1f} | {m[LE]:.1f}"
+        shares = " | ".join(_share(m[k]) for k in (FOUND, GHOSTS, COSINE))
+        guard = " | ".join(f"{sum(one[word] for one in own):.0f}" for word in ("rises", "refused"))
+        yield f"| `{name}` | {len(own)} | {places} | {shares} | {m[MS]:.0f} | {guard} |"
+
+
 def _within(begins: str, ends: str) -> Callable[[str], bool]:
     return lambda cell: cell.startswith(begins) and cell.endswith(ends)
 
@@ -223,8 +240,11 @@ def _mm(value: float) -> str:
     return f"{value:+.1f}" if abs(value) >= 0.05 else "0"
 
 
-def main(folder: str = "out/everyday") -> None:
+def main(folder: str = "out/everyday", what: str = "all") -> None:
     """Print the tables."""
+    if what == "means":
+        print("\n".join(means_of(Path(folder))))
+        return
     tables = Tables(Run.read(Path(folder)))
     parts = (tables.means(), tables.differences(), tables.bunches(), tables.heads(), tables.small())
     for part in parts:

@@ -306,11 +306,13 @@ def in_order(chosen: tuple[Figure, ...]) -> list[tuple[Figure, ...]]:
 
     Those that need idle cores come last, so that they can be run alone.
     """
-    chains = [
-        (own, *(other for other in chosen if other.after == own.name))
-        for own in chosen
-        if own.after not in {one.name for one in chosen}
-    ]
+
+    def chain(own: Figure) -> tuple[Figure, ...]:
+        rest = (one for other in chosen if other.after == own.name for one in chain(other))
+        return own, *rest
+
+    names = {one.name for one in chosen}
+    chains = [chain(own) for own in chosen if own.after not in names]
     return sorted(chains, key=lambda own: (bool(own[0].needs), sum(one.minutes for one in own)))
 
 

@@ -224,6 +224,8 @@ def planted(moments: Sequence[float]) -> None:
     people = cohort()
     imagers = [_fitted(people, person) for person in people.people]
     times = window()
+    print("| effect | at the best electrode | of single subjects | p | peak of the cluster |")
+    print("|---|---|---|---|---|", flush=True)
     for moment in moments:
         dose = Cohort(people.people, people.info, 1e-9 * moment)
         rows: list[list[NDArray[np.float64]]] = []
@@ -243,12 +245,10 @@ def planted(moments: Sequence[float]) -> None:
         away = np.linalg.norm(np.subtract(best["peak_mni_mm"], EFFECT))
         late = 1e3 * (best["peak_s"] - 0.3)
         seen = [1e6 * dose.effect * p.strength[1] * np.abs(p.effect).max() for p in dose.people]
-        print(
-            f"{moment:g} nAm, {np.mean(seen):.1f} µV ({min(seen):.1f} to {max(seen):.1f}): "
-            f"p = {best['p']:.3g}, {best['peak_region']}, {away:.0f} mm and {late:.0f} ms from "
-            "what was planted",
-            flush=True,
-        )
+        when = f"{abs(late):.0f} ms {'late' if late >= 0 else 'early'}, {away:.0f} mm away"
+        peak = f"{when}, {best['peak_region']}" if best["p"] < 0.05 else ""
+        each = f"{np.mean(seen):.1f} µV | {min(seen):.1f} to {max(seen):.1f} µV"
+        print(f"| {moment:g} nAm | {each} | {best['p']:.2g} | {peak} |", flush=True)
 
 
 def _fitted(people: Cohort, person: Person) -> SourceImager:

@@ -233,35 +233,34 @@ def _nearest(positions: np.ndarray) -> np.ndarray:
 
 
 def tables(folder: Path) -> None:
-    """Print the tables."""
+    """Print the tables: heads outside the bank beside those that are right, then each kind."""
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("head*.json"))]
     for kind, of in (
         ("outside the bank", ("wrong", "S1200")),
         ("wrong", ("wrong",)),
         ("S1200", ("S1200",)),
-        ("right", ("right",)),
     ):
         rows = [one["errors"] for one in found if one["kind"] in of]
+        right = [one["errors"] for one in found if one["kind"] == "right"]
         if not rows:
             continue
         n = sum(len(row["sLORETA: own"]) for row in rows)
-        print(f"\n{kind}: {len(rows)} heads, {n} sources\n")
-        print("| solver: head | mean error, mm | less than on the template (95 %) | of the cost |")
-        print("|---|---|---|---|")
+        print(f"\n{kind}: {len(rows)} heads, {n} sources; where it was right: {len(right)} heads\n")
+        gain = "less than on the template (95 %) | of the cost | where it was right, mm"
+        print(f"| solver: head | mean error, mm | {gain} |\n|---|---|---|---|---|")
         for solver in SOLVERS:
-            rest = tuple(f"all but {name}" for name in THINGS)
-            for name in (*ORDER, *rest):
-                key = f"{solver}: {name}"
-                if any(key not in row for row in rows):
+            for name in (*ORDER, *(f"all but {name}" for name in THINGS)):
+                keys = (f"{solver}: {name}", f"{solver}: template", f"{solver}: own")
+                if any(keys[0] not in row for row in rows):
                     continue
-                keys = (key, f"{solver}: template", f"{solver}: own")
                 mine, base, own = (np.array([np.mean(row[k]) for row in rows]) for k in keys)
                 gained, cost = base - mine, float((base - own).mean())
                 low, high = _interval(gained)
                 share = f"{100 * gained.mean() / cost:.0f} %" if cost > 0.5 else ""
+                there = [np.mean(row[keys[0]]) for row in right if keys[0] in row]
                 print(
-                    f"| {key} | {mine.mean():.1f} | {gained.mean():+.1f} ({low:+.1f} to "
-                    f"{high:+.1f}) | {share} |"
+                    f"| {keys[0]} | {mine.mean():.1f} | {gained.mean():+.1f} ({low:+.1f} to "
+                    f"{high:+.1f}) | {share} | {f'{np.mean(there):.1f}' if there else ''} |"
                 )
 
 
