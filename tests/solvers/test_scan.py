@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from majorant.forward.leadfield import Leadfield
-from majorant.forward.patches import graded_basis, nearest_edges, patch_basis
+from majorant.forward.patches import nearest_edges, patch_basis
 from majorant.geometry import SourceGeometry
 from majorant.majorants.base import Surrogate
 from majorant.problem import FunctionOperator, MajorantError, MatrixOperator, Problem, Status
@@ -369,8 +369,8 @@ def test_balls_grown_cell_by_cell_are_those_of_the_whole_graph() -> None:
     apart[first, second] = apart[second, first] = (places[first] - places[second]).norm(dim=1)
     for via in range(900):
         apart = torch.minimum(apart, apart[:, via, None] + apart[via])
-    for grown in (patch_basis, graded_basis):
-        basis = grown(geometry, 900, (6.0, 12.0))
+    for shape in ({}, {"falloff": 1.0, "spacing": 0.0}, {"falloff": 0.5, "spacing": 0.25}):
+        basis = patch_basis(geometry, 900, (6.0, 12.0), **shape)
         expected = apart[basis.centre] <= basis.radius[:, None]
         assert torch.equal(torch.from_numpy(basis.members.toarray()) > 0, expected)
         assert len(basis.radius.unique()) == 3
@@ -405,6 +405,8 @@ def test_what_it_cannot_do_is_said_in_a_sentence(sphere: Leadfield) -> None:
         ({"penalty": -1.0}, "penalty of -1"),
         ({"head_error": -0.1}, "a head_error of -0.1"),
         ({"radii_mm": (-1.0,)}, "radii_mm is"),
+        ({"falloff": -1.0}, "falloff is -1"),
+        ({"spacing": 2.0}, "spacing 2"),
     ):
         with pytest.raises(MajorantError, match=says):
             Scan(**wrong)
@@ -414,7 +416,7 @@ def test_what_it_cannot_do_is_said_in_a_sentence(sphere: Leadfield) -> None:
 
 
 def test_a_graded_patch_is_found_by_its_fall_off(sphere: Leadfield) -> None:
-    basis = graded_basis(sphere.geometry, sphere.n_locations, RADII)
+    basis = patch_basis(sphere.geometry, sphere.n_locations, RADII, falloff=1.0, spacing=0.0)
     chosen = int(((basis.centre == 120) & (basis.radius == 0.04)).nonzero()[0, 0])
     map_ = torch.from_numpy(basis.members[[chosen]].toarray()[0])
     assert float(map_[120]) == 1.0
@@ -422,11 +424,13 @@ def test_a_graded_patch_is_found_by_its_fall_off(sphere: Leadfield) -> None:
     gain = sphere.gain - sphere.gain.mean(0)
     y = (gain @ map_)[:, None] * normal(30, seed=1)
     y = y + 0.02 * y.square().mean().sqrt() * normal(*y.shape, seed=2)
-    scan = Scan(radii_mm=RADII, graded=True, n_most=1, head_error=0.0, tau=1.0)
+    one = Scan(radii_mm=RADII, n_most=1, head_error=0.0, tau=1.0)
+    scan = replace(one, falloff=1.0, spacing=0.0)
     solution = solve(posed(sphere, y[None]), scan)
     found = solution.estimate[0].norm(dim=1)
     assert float(torch.cosine_similarity(found, map_, dim=0)) > 0.999
     assert solution.details["location"] == [[120]]
-    balls = solve(posed(sphere, y[None]), Scan(radii_mm=RADII, n_most=1, head_error=0.0, tau=1.0))
+    # The two share a shelf, and what was prepared for one is not taken for the other.
+    balls = solve(posed(sphere, y[None]), replace(one, falloff=0.0))
     even = balls.estimate[0].norm(dim=1)
     assert float(torch.cosine_similarity(even, map_, dim=0)) < 0.97

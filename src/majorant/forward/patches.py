@@ -3,7 +3,8 @@
 A patch is a set of neighbouring locations that are active together. Balls are grown along the
 edges of the source space (Dijkstra); where it has none, as volumes do, along edges between
 locations that lie next to each other. Centres of wide balls are thinned: two balls of 38 mm whose
-centres lie 5 mm apart are one for any sensor.
+centres lie 5 mm apart are one for any sensor. Activity falls off from the middle of a patch by as
+much as is asked for: evenly active up to its rim, or a Gaussian of two deviations.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import Tensor
 from majorant.forward.graph import unique_edges
 from majorant.geometry import SourceGeometry
 
-__all__ = ["RADII_MM", "PatchBasis", "graded_basis", "nearest_edges", "patch_basis"]
+__all__ = ["RADII_MM", "PatchBasis", "nearest_edges", "patch_basis"]
 
 RADII_MM = (7.0, 12.0, 18.0, 26.0, 38.0)
 """Radii of the balls, mm; single locations come first."""
@@ -88,7 +89,11 @@ class PatchBasis:
 
 
 def patch_basis(
-    geometry: SourceGeometry | None, n_locations: int, radii_mm: Sequence[float] = RADII_MM
+    geometry: SourceGeometry | None,
+    n_locations: int,
+    radii_mm: Sequence[float] = RADII_MM,
+    falloff: float = 0.0,
+    spacing: float = SPACING,
 ) -> PatchBasis:
     """Build the patches of a source space.
 
@@ -98,34 +103,41 @@ def patch_basis(
         None, or one whose locations all sit in one place, knows single locations only.
     n_locations : int
     radii_mm : sequence of float
-        Radii of the balls, mm.
+        Radii of the patches, mm: how far they reach along the edges.
+    falloff : float
+        Amplitudes fall as ``exp(-2 falloff (d / radius)^2)`` with the distance in a straight line:
+        0 is a ball of even amplitude, 1 a Gaussian of two deviations.
+    spacing : float
+        Distance between centres, as a share of the radius; 0 takes every location.
 
     Returns
     -------
     PatchBasis
-        Single locations first, then balls by size. Balls of fewer than two locations, and those
-        equal to the next smaller one around the same centre, are left out.
+        Single locations first, then patches by size. Those of fewer than two locations are left
+        out, and balls of even amplitude that are equal to the next smaller one around the same
+        centre.
     """
     each = np.arange(n_locations)
     parts = [_sparse(np.ones(n_locations), each, each, n_locations)]
     centres, radii = [each], [np.zeros(n_locations)]
     graph = None if geometry is None else _graph(geometry)
     if geometry is not None and graph is not None and len(radii_mm):
-        # From every location no farther than centres are thinned by; wide balls grow from the few
-        # centres that are left.
-        reach = SPACING * 1e-3 * max(radii_mm)
+        # From every location no farther than centres are thinned by; wide patches grow from the
+        # few centres that are left.
+        longest = 1e-3 * max(radii_mm)
+        reach = spacing * longest or longest
         places = _places(geometry)
         near = _near(graph, places, each, reach)
         before = np.ones(n_locations, dtype=np.int64)
         for radius in sorted(1e-3 * r for r in radii_mm):
-            chosen = _spread(_within(near, SPACING * radius))
+            chosen = _spread(_within(near, spacing * radius)) if spacing else each
             wide = radius > reach
             apart = _near(graph, places, chosen, radius) if wide else near[chosen]
             balls = _within(apart, radius)
             sizes = np.diff(balls.indptr)
-            kept = sizes > before[chosen]
+            kept = sizes > (1 if falloff else before[chosen])
             before[chosen] = sizes
-            parts.append(balls[np.flatnonzero(kept)])
+            parts.append(_graded(balls, chosen, places, falloff / radius**2)[np.flatnonzero(kept)])
             centres.append(chosen[kept])
             radii.append(np.full(int(kept.sum()), radius))
     return PatchBasis(
@@ -135,46 +147,16 @@ def patch_basis(
     )
 
 
-def graded_basis(
-    geometry: SourceGeometry | None, n_locations: int, radii_mm: Sequence[float]
-) -> PatchBasis:
-    """Build patches whose amplitude falls off as a Gaussian, two deviations wide.
-
-    Every location is a centre, whatever the radius: such patches can be told apart by less than
-    balls can.
-
-    Parameters
-    ----------
-    geometry, n_locations, radii_mm
-        See :func:`patch_basis`. A patch reaches as far as a radius along the edges; amplitudes fall
-        with the distance in a straight line.
-
-    Returns
-    -------
-    PatchBasis
-        Single locations first.
-    """
-    graph = None if geometry is None else _graph(geometry)
-    if geometry is None or graph is None or not len(radii_mm):
-        return patch_basis(None, n_locations)
-    each, place = np.arange(n_locations), _places(geometry)
-    near = _near(graph, place, each, 1e-3 * max(radii_mm))
-    parts = [_sparse(np.ones(n_locations), each, each, n_locations)]
-    centres, radii = [each], [np.zeros(n_locations)]
-    for radius in sorted(1e-3 * r for r in radii_mm):
-        balls = _within(near, radius).tocoo()
-        apart = np.linalg.norm(place[balls.row] - place[balls.col], axis=1)
-        values = np.exp(-2.0 * (apart / radius) ** 2)
-        graded = _sparse(values, balls.row, balls.col, n_locations)
-        kept = np.flatnonzero(np.diff(graded.indptr) > 1)
-        parts.append(graded[kept])
-        centres.append(kept)
-        radii.append(np.full(len(kept), radius))
-    return PatchBasis(
-        csr_array(vstack(parts, format="csr")),
-        torch.from_numpy(np.concatenate(centres)),
-        torch.from_numpy(np.concatenate(radii)),
-    )
+def _graded(
+    balls: csr_array, centres: NDArray[np.int64], places: Places, steep: float
+) -> csr_array:
+    """Let amplitudes fall off from the centres of balls."""
+    if steep == 0:
+        return balls
+    centre = centres[np.repeat(np.arange(len(centres)), np.diff(balls.indptr))]
+    apart = places[centre] - places[balls.indices]
+    values = np.exp(-2.0 * steep * np.square(apart).sum(1))
+    return csr_array((values, balls.indices, balls.indptr), shape=balls.shape)
 
 
 def nearest_edges(positions: Tensor, hemisphere: Tensor | None = None) -> Tensor:

@@ -201,7 +201,7 @@ def scanned_start(problem: Problem, mean: bool) -> Tensor:
 
 @cache
 def _one_patch() -> Scan:
-    return Scan(n_most=1, radii_mm=GRADED_MM, graded=True, tau=0.3, head_error=0.0)
+    return Scan(n_most=1, radii_mm=GRADED_MM, falloff=1.0, spacing=0.0, tau=0.3, head_error=0.0)
 
 
 def linear_start(problem: Problem, standardised: bool) -> Tensor:

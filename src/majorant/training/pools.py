@@ -18,7 +18,7 @@ from majorant.energies.lengths import inverse, norm
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.shared.neighbourhoods import Neighbourhoods
 from majorant.learned.shared.network import Given
-from majorant.learned.shared.sight import Sight
+from majorant.learned.shared.sight import Sight, ball_scan
 from majorant.problem import MatrixOperator, Problem
 from majorant.simulate.dataset import Part
 from majorant.simulate.everyday.settings import EverydaySettings
@@ -29,7 +29,6 @@ from majorant.simulate.heads import HeadRange, SimulatedHead
 from majorant.simulate.patches import PatchSettings
 from majorant.solvers.base import Solver
 from majorant.solvers.loop import solve
-from majorant.solvers.scan import Scan
 
 Heads = Callable[[int, int, HeadRange], list[SimulatedHead]]
 """Makes a number of heads from a seed and a range."""
@@ -217,7 +216,7 @@ def estimated(
 
     Windows of more than :data:`KEPT` samples are turned afterwards onto as many mixtures of them.
     """
-    solvers, made = (Scan(), unfolded), dict(held)
+    solvers, made = (ball_scan(), unfolded), dict(held)
     for k in range(sum(name.startswith("gain.") for name in held)):
         operator = MatrixOperator(held[f"gain.{k}"], 1, space.geometry)
         parts = held[f"y.{k}"].split(AT_ONCE)

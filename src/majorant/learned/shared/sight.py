@@ -17,6 +17,7 @@ from majorant.learned.network import RIDGE
 from majorant.learned.shared.neighbourhoods import Neighbourhoods
 from majorant.linalg import ENERGY_DTYPE, spd_power
 from majorant.problem import Operator
+from majorant.solvers.scan import Scan
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,3 +90,8 @@ def columns(operator: Operator) -> Tensor:
         return matrix.to(ENERGY_DTYPE)
     eye = torch.eye(operator.n_sensors, dtype=ENERGY_DTYPE)
     return operator.adjoint(eye[None])[0].mT.to(ENERGY_DTYPE)
+
+
+def ball_scan() -> Scan:
+    """Return the scan whose estimate is looked at: for evenly active balls, as in the training."""
+    return Scan(falloff=0.0, spacing=0.35)

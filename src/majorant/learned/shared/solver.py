@@ -30,7 +30,7 @@ from majorant.energies.cosine import CosineEnergy, SourceState
 from majorant.energies.lengths import inverse, norm
 from majorant.learned.shared.neighbourhoods import Neighbourhoods
 from majorant.learned.shared.network import Given, SharedNetwork, unit
-from majorant.learned.shared.sight import Sight, columns, inverse_root
+from majorant.learned.shared.sight import Sight, ball_scan, columns, inverse_root
 from majorant.learned.unfolded import UnfoldedSBL
 from majorant.linalg import spd_power
 from majorant.majorants.base import Majorant, Surrogate
@@ -42,7 +42,6 @@ from majorant.problem import MajorantError, MatrixOperator, Operator, Problem
 from majorant.solvers.abilities import Abilities
 from majorant.solvers.base import IterativeSolver, Proposal, Reading, Solver
 from majorant.solvers.loop import solve
-from majorant.solvers.scan import Scan
 
 WINDOW = 2
 """Steps between two decisions of the guard."""
@@ -208,12 +207,12 @@ class SharedMMNet(IterativeSolver[SourceState]):
         self.bound, self.card = bound or "gram", card
         self._prepared: PreparedShared | None = None
         self._last: tuple[Problem, Posed] | None = None
-        self.looks: tuple[Solver, Solver] = (Scan(), unfolded or UnfoldedSBL(basis="patches"))
+        self.looks: tuple[Solver, Solver] = (ball_scan(), unfolded or UnfoldedSBL(basis="patches"))
         self._copies: dict[torch.dtype, SharedNetwork] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and other processes get: all but what was prepared."""
-        looks = (Scan(), self.looks[1])
+        looks = (ball_scan(), self.looks[1])
         return {**vars(self), "_prepared": None, "_last": None, "looks": looks, "_copies": {}}
 
     def certifies(self, problem: Problem) -> str:

@@ -15,7 +15,7 @@ from majorant.problem import MajorantError, Problem
 from majorant.solvers.abilities import Abilities
 from majorant.solvers.base import IterativeSolver, Proposal, Reading
 from majorant.solvers.scan.bound import LikelihoodMajorant, at_likelihood
-from majorant.solvers.scan.dictionary import Dictionary, Shelf
+from majorant.solvers.scan.dictionary import Dictionary, Shapes, Shelf
 from majorant.solvers.scan.likelihood import (
     Found,
     Likelihood,
@@ -58,8 +58,13 @@ class Scan(IterativeSolver[Found]):
         Patches at most.
     radii_mm : tuple of float
         Radii of the patches beside single locations, mm along the source space.
-    graded : bool
-        Patches whose amplitude falls off as a Gaussian, in place of balls of even amplitude.
+    falloff : float
+        How much activity falls off towards the rim of a patch, ``exp(-2 falloff)`` there: 0 is a
+        ball of even amplitude, 1 a Gaussian of two deviations. Nobody knows it of a recording; .5
+        lies between the two, and is wrong by little whichever is the truth.
+    spacing : float
+        Distance between the centres of patches of one size, as a share of their radius; 0 takes
+        every location.
     tau : float
         Temper of the likelihood over patches, in (0, 1]; small values spread the estimate.
     penalty : float
@@ -88,7 +93,8 @@ class Scan(IterativeSolver[Found]):
     abilities = Abilities(window=1.0, live=12, live_window=0.25)
     n_most: int = 8
     radii_mm: tuple[float, ...] = RADII_MM
-    graded: bool = False
+    falloff: float = 0.5
+    spacing: float = 0.25
     tau: float = 0.07
     penalty: float = 0.4
     head_error: float = 0.12
@@ -110,6 +116,11 @@ class Scan(IterativeSolver[Found]):
             raise MajorantError(
                 f"a head_error of {self.head_error} is not possible; give a share from 0 to below 1"
             )
+        if not 0 <= self.falloff <= 4 or not 0 <= self.spacing <= 1:
+            raise MajorantError(
+                f"falloff is {self.falloff} and spacing {self.spacing}; give a falloff from 0 to 4 "
+                "and a spacing from 0 to 1"
+            )
         if not all(radius > 0 for radius in self.radii_mm):
             raise MajorantError(f"radii_mm is {self.radii_mm}; give lengths above 0 mm")
 
@@ -121,7 +132,8 @@ class Scan(IterativeSolver[Found]):
         MajorantError
             If the operator is matrix-free, or holds one lead field per sample.
         """
-        return self.shelf.dictionary(problem, tuple(self.radii_mm), self.graded)
+        shapes = Shapes(tuple(self.radii_mm), self.falloff, self.spacing)
+        return self.shelf.dictionary(problem, shapes)
 
     def certifies(self, problem: Problem) -> str:
         """Patches: the estimate is a mean over patches that would do."""
