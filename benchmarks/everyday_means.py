@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=4)
     parser.add_argument("--seed", type=int, default=77)
     parser.add_argument("--all", action="store_true", help="All 52 cells.")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     plan = TablePlan(given.n, given.seed, quick=not given.all, sites=2, part=PART)
     if given.what == "save":
         save(given.folder, plan, given.names or list(SOLVERS))

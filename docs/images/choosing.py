@@ -23,6 +23,7 @@ SAMPLES = 60
 SOLVERS = {
     "mne": ("mne", {}),
     "sloreta": ("sloreta", {}),
+    "auto": ("auto", {}),
     "unfolded-sbl": ("unfolded-sbl", {}),
     "mm-net, general": ("mm-net", {"weights": "general"}),
     "mm-net, sereega": ("mm-net", {"weights": "sereega"}),
