@@ -406,7 +406,8 @@ class Certificate:
         parts = [f" of {self.state}"] if self.state else []
         if self.windows > 1:
             parts.append(f", mean over {self.windows} windows before they are cross-faded,")
-        return "".join(parts)
+        text = "".join(parts)
+        return f"{text}," if ", " in text and not text.endswith(",") else text
 
     def ending(self) -> list[tuple[str, float]]:
         """What is true where the solve ended, in words, with the largest value of all samples."""

@@ -166,7 +166,7 @@ def test_a_certificate_says_whose_energy_it_is() -> None:
     assert isinstance(energy.prior, Autoencoder)
     problem = energy.problem
     with_prior = solve(problem, ClassicalMM(Cosine(energy.prior), 3)).certificate
-    assert "before it is scaled to the data" in with_prior.sentence()
+    assert "of the iterate, before it is scaled to the data, never rose" in with_prior.sentence()
     alone = solve(problem, ClassicalMM(Cosine(), 3)).certificate  # sees no scale
     assert alone.sentence().startswith("The cosine energy never rose")
     variances = solve(problem, Champagne(max_iter=3)).certificate
