@@ -91,6 +91,12 @@ def test_bad_electrodes_are_left_out_or_interpolated_and_named(raw: Any) -> None
     mark_bads(dropped, ["cz", "Oz"], account)
     assert len(dropped.ch_names) == 30
     assert account.decisions == ["Left out as bad: Oz, Cz."]
+    together = start.copy()
+    together.rename_channels({"Fp1": "Fp1,Fp2"}, verbose="error")  # a name is a name
+    mark_bads(together, ["fp1,fp2", "cz, Oz"], account)
+    assert account.decisions[-1] == "Left out as bad: Fp1,Fp2, Oz, Cz."
+    with pytest.raises(MajorantError, match="no channel Q1 to mark"):
+        mark_bads(start, ["Cz,Q1"], account)
 
 
 def test_mixed_units_are_named(raw: Any) -> None:

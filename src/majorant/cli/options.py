@@ -83,7 +83,7 @@ Reference = Annotated[
 ]
 Bad = Annotated[
     list[str] | None,
-    typer.Option(help="A channel to leave out; may be repeated.", rich_help_panel=RARE),
+    typer.Option(help="With commas, channels to leave out.", rich_help_panel=RARE),
 ]
 Interpolate = Annotated[
     bool,

@@ -127,7 +127,8 @@ def mark_bads(
 ) -> None:
     """Mark channels as bad, by name without regard to case, and drop all bad electrodes.
 
-    With ``interpolate`` they stay, marked, for :func:`interpolate_bads`.
+    A name that no channel has, with commas in it, is that of several: "Fp1,Fp2". With
+    ``interpolate`` they stay, marked, for :func:`interpolate_bads`.
 
     Raises
     ------
@@ -135,6 +136,8 @@ def mark_bads(
         If a name is unknown, or no good electrode is left.
     """
     folded = {name.casefold(): name for name in inst.ch_names}
+    parts = [[name] if name.casefold() in folded else name.split(",") for name in bads]
+    bads = [part.strip() for name in parts for part in name if part.strip()]
     unknown = [name for name in bads if name.casefold() not in folded]
     if unknown:
         raise MajorantError(
