@@ -464,6 +464,10 @@ class Solution:
     floor : Tensor or None, shape (n_batch, n_columns)
         What was added to the posterior's own variance, so that intervals hold what was missed, too
         (:mod:`majorant.solvers.floors`); None where nothing was.
+    noise : Tensor or None, shape (n_batch, n_columns)
+        Variance that noise alone gives the estimate, where ``variance`` is also of where the source
+        is; None where it is not. A source that surely exists may be at any of many places, and is
+        at no single one of them for sure.
     unit : str
         ``"Am"``, or the statistic: ``"dSPM"``, ``"sLORETA"``, ``"LCMV"``.
     """
@@ -475,5 +479,6 @@ class Solution:
     state: Any = None
     variance: Tensor | None = None
     floor: Tensor | None = None
+    noise: Tensor | None = None
     unit: str = "Am"
     details: dict[str, Any] = field(default_factory=dict)

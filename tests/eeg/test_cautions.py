@@ -14,7 +14,7 @@ from majorant.findings.below import below
 from majorant.findings.cautions import find_cautions
 from majorant.findings.evidence import Observed
 from majorant.findings.facts import Peak, Uncertainty
-from majorant.findings.faint import level_needed
+from majorant.findings.faint import faint, level_needed
 from majorant.findings.shadows import SHADOW, leaked
 from majorant.findings.standing import doubts
 from majorant.forward.electrodes import Alignment
@@ -180,6 +180,10 @@ def test_no_source_stands_out_where_noise_reaches_as_far(clean: Observed) -> Non
     assert find_cautions(unknown) == ()
     (said,) = find_cautions(replace(unknown, strongest=1.4))
     assert "nowhere more than 1.4 times its standard deviation, so zero is not ruled out" in said
+    placed = replace(doubt, stands=None, noise=doubt.deviation, reached=4.0)
+    said = faint(replace(clean, uncertainty=placed, strongest=1.4)) or ""
+    assert "nowhere more than 1.4 times what noise alone gives it, and noise alone reaches" in said
+    assert faint(replace(clean, uncertainty=placed, strongest=4.1)) is None
 
 
 def test_few_sensors_need_a_higher_level(clean: Observed) -> None:
@@ -254,6 +258,10 @@ def test_a_peak_within_its_own_noise_is_no_headline(clean: Observed) -> None:
     assert second == ""
     wide = replace(doubt, deviation=np.full((2, 1), 9.0), plain=np.array([[3.0], [1.0]]))
     assert doubts(replace(clean, uncertainty=wide, strongest=5.0)) == (first, second)
+    placed = replace(wide, noise=np.array([[3.0], [1.0]]), reached=4.0)
+    first, second = doubts(replace(clean, uncertainty=placed, strongest=5.0))
+    assert first.endswith("noise (3.0 times what noise alone gives it, 4.0 are needed)")
+    assert second == ""
     quiet = replace(clean, white_rms=np.ones(len(TIMES)))
     assert doubts(quiet) == ("does not stand out from noise",) * 2
     assumed = replace(quiet, prepared=replace(clean.prepared, noise_kind="ad hoc"))

@@ -20,12 +20,15 @@ from majorant.findings.uncertainty import (
     reached,
 )
 from majorant.findings.uncertainty_choice import assess, check_asked
+from majorant.forward.leadfield import Leadfield
 from majorant.imager.estimate import combined
 from majorant.imager.imager import SourceImager
-from majorant.problem import MajorantError
+from majorant.problem import MajorantError, MatrixOperator, Problem
 from majorant.recording.file import load_recording
 from majorant.recording.prepare import Prepared, prepare
 from majorant.recording.settings import Preparation
+from majorant.solvers.loop import solve
+from majorant.solvers.scan import Scan
 
 
 def kernel(n_locations: int, n_orient: int, rank: int = 12, seed: int = 0) -> torch.Tensor:
@@ -95,6 +98,33 @@ def test_a_floor_widens_the_band_and_not_what_peaks_are_compared_with():
     assert "missed" not in bare.how
 
 
+def test_a_source_that_may_be_anywhere_stands_out_and_noise_alone_does_not(sphere: Leadfield):
+    gain = sphere.gain - sphere.gain.mean(0)
+    operator = MatrixOperator(gain, sphere.n_orient, sphere.geometry)
+    n, sensors, n_times = 60, len(gain), 40
+    white = torch.stack([noise(sensors, n_times, seed) for seed in range(n)])
+    course = torch.sin(torch.arange(n_times) / 5.0).double()
+    topographies = gain[:, 160 : 160 + n].mT  # where electrodes end
+    unit = topographies / topographies.norm(dim=1, keepdim=True)
+    seen = 2.0 * sensors**0.5 * unit[:, :, None] * course
+    counts = {}
+    for name, y in (("noise", white), ("source", white + seen)):
+        found = solve(Problem(operator, y), Scan())
+        assert found.variance is not None
+        assert found.noise is not None
+        stands, of_posterior = 0, 0
+        for k in range(n):
+            told = found.noise[k], found.details["n_sources"][k] > 0
+            one = from_posterior(found.variance[k], found.estimate[k], sphere.n_orient, noise=told)
+            size = lengths(found.estimate[k], sphere.n_orient)
+            stands += strongest_ratio(size, one.own) >= one.needed
+            of_posterior += strongest_ratio(size, one.deviation) >= 2.0
+        counts[name] = stands, of_posterior
+    assert counts["noise"][0] <= 6  # three are expected at most
+    assert counts["source"][0] >= 58
+    assert counts["source"][1] < 40  # what was asked before: is it at this very place?
+
+
 def test_draws_agree_with_the_closed_form():
     matrix, data = kernel(6, 1), noise(12, 8, 5)
     values = (matrix @ data).numpy()
@@ -154,6 +184,12 @@ def test_every_solver_has_what_fits_it(prepared: Prepared, sphere_forward: Any):
     assert patches is not None
     assert patches.plain is not None
     assert (patches.deviation > patches.plain).all()
+    assert patches.noise is not None
+    assert patches.own is patches.noise
+    assert "what noise alone gives" in patches.how
+    both, _, _ = assessed(prepared, sphere_forward, "auto", "mean", members=("scan", "sloreta"))
+    assert both is not None
+    assert both.noise is None  # a member without a posterior says nothing of noise
 
 
 def test_trials_are_resampled_where_there_are_some(prepared: Prepared, sphere_forward: Any):

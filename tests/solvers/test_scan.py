@@ -434,3 +434,18 @@ def test_a_graded_patch_is_found_by_its_fall_off(sphere: Leadfield) -> None:
     balls = solve(posed(sphere, y[None]), replace(one, falloff=0.0))
     even = balls.estimate[0].norm(dim=1)
     assert float(torch.cosine_similarity(even, map_, dim=0)) < 0.97
+
+
+def test_what_noise_gives_is_told_apart_from_not_knowing_the_place(sphere: Leadfield) -> None:
+    clean = data(sphere, [[17]], noise=0.0)
+    noise = 0.3 * normal(200, *clean.shape[1:], seed=9) / clean.shape[1] ** 0.5
+    solution = solve(posed(sphere, clean + noise), Scan(radii_mm=RADII))
+    estimate = solution.estimate.unflatten(1, (-1, sphere.n_orient))
+    strongest = int(estimate.square().sum((0, 2, 3)).argmax())
+    repeated = estimate[:, strongest].norm(dim=1).std(0).mean()
+    assert solution.noise is not None
+    assert solution.variance is not None
+    noise_there = solution.noise.unflatten(1, estimate.shape[1:3])[:, strongest].mean().sqrt()
+    place_too = solution.variance.unflatten(1, estimate.shape[1:3])[:, strongest].sum(1).mean()
+    assert noise_there < repeated < 1.6 * noise_there  # noise moves the place, too
+    assert place_too.sqrt() > 3.0 * noise_there

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from majorant.imager.courses import RegionCourses
 from majorant.problem import Certificate
 
+SURE = 2.0
+"""Deviations within which zero is not ruled out at any single place."""
+
 
 @dataclass(frozen=True)
 class Peak:
@@ -117,6 +120,12 @@ class Uncertainty:
     plain : array or None, like ``deviation``
         The deviation without what was added to hold sources that were missed: what a peak is
         compared with; None where nothing was added.
+    noise : array or None, like ``deviation``
+        What noise alone makes of the estimate, where the deviation is also of where the source is.
+        Peaks are compared with it then: that a source may be at many places does not mean that
+        there is none.
+    reached : float
+        Multiple of ``noise`` that noise alone exceeds in one recording of twenty at most.
     """
 
     deviation: NDArray[np.float64]
@@ -125,11 +134,25 @@ class Uncertainty:
     stands: float | None = None
     draws: int = 0
     plain: NDArray[np.float64] | None = None
+    noise: NDArray[np.float64] | None = None
+    reached: float = 0.0
 
     @property
     def own(self) -> NDArray[np.float64]:
         """What a peak is compared with, to say whether it stands out."""
+        if self.noise is not None:
+            return self.noise
         return self.deviation if self.plain is None else self.plain
+
+    @property
+    def needed(self) -> float:
+        """How many times that a peak must be."""
+        return max(SURE, self.stands or SURE) if self.noise is None else self.reached
+
+    @property
+    def measure(self) -> str:
+        """What it is, behind "times"."""
+        return f"its {self.name}" if self.noise is None else "what noise alone gives it"
 
 
 @dataclass(frozen=True, eq=False)

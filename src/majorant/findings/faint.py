@@ -4,7 +4,8 @@ Two tests, either of which is enough to say so. At the sensors: whitened data of
 mean square of one, and its largest value over the window is known (chi-squared, Bonferroni over
 times); a floor allows for a noise covariance that was estimated. On the map: the estimate over its
 own deviation, against what noise reaches anywhere (:mod:`majorant.findings.uncertainty`), or two
-where that is not known.
+where that is not known. Where a deviation is also of where a source is, what noise alone makes of
+the estimate stands for it.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ import numpy as np
 from scipy.special import chdtri
 
 from majorant.findings.evidence import Observed
+from majorant.findings.facts import SURE
 from majorant.words import number
 
 __all__ = ["faint", "level_needed", "strongest_ratio"]
 
 ERROR = 0.05
 """Share of recordings of noise in which something seems to stand out."""
-SURE = 2.0
-"""Deviations within which zero is not ruled out at any single place."""
 
 
 def faint(e: Observed) -> str | None:
@@ -38,18 +38,18 @@ def faint(e: Observed) -> str | None:
     doubt = e.uncertainty
     if doubt is None:
         return None
-    if e.strongest < SURE:
+    if doubt.noise is None and e.strongest < SURE:
         return (
             "No source stands out from noise: the estimate is nowhere more than "
             f"{number(e.strongest, 2)} times its {doubt.name}, so zero is not ruled out at any "
             "place. Average more trials."
         )
-    if doubt.stands is None or e.strongest >= doubt.stands:
+    if e.strongest >= doubt.needed:
         return None
     return (
         "No source stands out from noise: the estimate is nowhere more than "
-        f"{number(e.strongest, 2)} times its {doubt.name}, and noise alone reaches "
-        f"{number(doubt.stands, 2)}. Places are not to be trusted; average more trials."
+        f"{number(e.strongest, 2)} times {doubt.measure}, and noise alone reaches "
+        f"{number(doubt.needed, 2)}. Places are not to be trusted; average more trials."
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from majorant.findings.blinks import eyes
 from majorant.findings.evidence import Observed, percent
-from majorant.findings.faint import SURE, level_needed
+from majorant.findings.faint import level_needed
 from majorant.findings.shadows import SHADOW
 from majorant.words import number
 
@@ -78,11 +78,12 @@ def _noise(e: Observed, k: int) -> str:
         return ""
     row = e.uncertainty.own[peak.location]
     deviation = float(row[t if len(row) > 1 else 0])
-    needed = max(SURE, e.uncertainty.stands or SURE)
+    needed = e.uncertainty.needed
     ratio = np.inf if deviation <= 0 else abs(peak.amplitude) / deviation
     if ratio >= needed:
         return ""
+    what = "its deviation" if e.uncertainty.noise is None else e.uncertainty.measure
     return (
-        f"does not stand out from noise ({number(float(ratio), 2)} times its deviation, "
+        f"does not stand out from noise ({number(float(ratio), 2)} times {what}, "
         f"{number(needed, 2)} are needed)"
     )

@@ -24,7 +24,7 @@ what its prior rules out); docs/uncertainty.md measures what is covered.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -111,7 +111,11 @@ def from_kernel(kernel: Tensor, estimate: Tensor, n_orient: int) -> Uncertainty:
 
 
 def from_posterior(
-    variance: Tensor, estimate: Tensor, n_orient: int, floor: Tensor | None = None
+    variance: Tensor,
+    estimate: Tensor,
+    n_orient: int,
+    floor: Tensor | None = None,
+    noise: tuple[Tensor, bool] | None = None,
 ) -> Uncertainty:
     """The posterior deviation of a Bayesian solver.
 
@@ -123,28 +127,48 @@ def from_posterior(
     n_orient : int
     floor : Tensor, optional, shape (n_columns,)
         What of it was added, so that intervals hold what the solver missed, too.
+    noise : (Tensor, bool), optional
+        What noise alone gives the estimate, (n_columns,), and whether the data as a whole say that
+        there is a source, which they do of noise in one recording of twenty at most: then the
+        noise of one place is asked about at all times, else that of every place.
     """
     vectors = Vectors.of(estimate.double(), n_orient)
 
     def along(columns: Tensor) -> NDArray[np.float64]:
         return vectors.along(columns.double().unflatten(0, (-1, n_orient)))
 
-    name = "posterior standard deviation"
+    made = Uncertainty(along(variance), "posterior standard deviation", _of_posterior(floor, noise))
     if floor is not None:
-        how = (
+        made = replace(made, plain=along((variance - floor).clamp_min(0.0)))
+    if noise is None:
+        return made
+    deviation, surely = noise
+    places = 1 if surely else len(vectors.columns)
+    limit = reached(places, estimate.shape[1], n_orient)
+    return replace(made, noise=along(deviation), reached=limit)
+
+
+def _of_posterior(floor: Tensor | None, noise: tuple[Tensor, bool] | None) -> str:
+    """Where a posterior deviation comes from and what it leaves out."""
+    if floor is not None:
+        than = "the posterior alone" if noise is None else "what noise alone gives the estimate"
+        return (
             "The standard deviation is that of the posterior, widened by what the solver missed in "
             "simulations on other heads: there, intervals of 90 % held nine tenths of the true "
             "currents at places that were active, and less of those of a single point. Whether "
-            "there is a source is another question: peaks are compared with the posterior alone."
+            f"there is a source is another question: peaks are compared with {than}."
         )
-        plain = (variance - floor).clamp_min(0.0)
-        return Uncertainty(along(variance), name, how, plain=along(plain))
-    how = (
+    if noise is not None:
+        return (
+            "The standard deviation is that of the posterior, which is also over where sources "
+            "are. Whether there is one is another question: peaks are compared with what noise "
+            "alone gives the estimate."
+        )
+    return (
         "The standard deviation is that of the posterior, given the variances that the solver has "
         "learned. Locations that it has switched off have almost none, though it may be wrong "
         "about them: the band holds where a source is, not whether one is there."
     )
-    return Uncertainty(along(variance), name, how)
 
 
 def from_draws(

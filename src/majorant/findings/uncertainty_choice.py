@@ -135,7 +135,7 @@ def assess(
 
 
 def _posterior(imager: SourceImager, problem: Problem, solution: Solution) -> Uncertainty:
-    """Of the posterior, with the floors of the solver or those that come with it."""
+    """Of the posterior, with the floors of the solver or those that come with it, and of noise."""
     assert solution.variance is not None
     variance, floor = solution.variance[0].double(), None
     added = shipped_floors(imager.spec_.name)
@@ -144,7 +144,16 @@ def _posterior(imager: SourceImager, problem: Problem, solution: Solution) -> Un
     elif added is not None:
         floor = added.variance(problem, solution.estimate)[0]
         variance = variance + floor
-    return from_posterior(variance, solution.estimate[0], imager.leadfield_.n_orient, floor)
+    noise = None if solution.noise is None else (solution.noise[0].double(), _found(solution))
+    n_orient = imager.leadfield_.n_orient
+    return from_posterior(variance, solution.estimate[0], n_orient, floor, noise)
+
+
+def _found(solution: Solution) -> bool:
+    """Whether the solver, or a member of it, found that there are sources at all."""
+    said = (solution.details, *solution.details.get("members", {}).values())
+    counts = (np.ravel(one["n_sources"]) for one in said if "n_sources" in one)
+    return any(bool(count.any()) for count in counts)
 
 
 def _case(

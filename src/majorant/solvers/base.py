@@ -94,6 +94,8 @@ class Reading:
     variance : Tensor or None, shape (n_batch, n_columns)
     floor : Tensor or None, shape (n_batch, n_columns)
         What of the variance was added to the posterior's own.
+    noise : Tensor or None, shape (n_batch, n_columns)
+        What noise alone gives the estimate, where the variance is also of where the source is.
     unit : str
     details : dict
         What the solver has to say for itself, as plain numbers (log evidence, for instance).
@@ -107,6 +109,7 @@ class Reading:
     estimate: Tensor
     variance: Tensor | None = None
     floor: Tensor | None = None
+    noise: Tensor | None = None
     unit: str = "Am"
     details: dict[str, Any] = field(default_factory=dict)
     unexplained: Tensor | None = None

@@ -159,6 +159,7 @@ def _iterate(
         state=lowest.state,
         variance=reading.variance,
         floor=reading.floor,
+        noise=reading.noise,
         unit=reading.unit,
         details=dict(reading.details),
     )

@@ -253,10 +253,11 @@ class Mean(IterativeSolver[SourceState]):
         size = total(seen * problem.y) * inverse(squared_norm(seen))
         fits = torch.isfinite(size) & (size > 0)
         unit = torch.where(fits, size, 0.0).to(x.dtype)[:, None, None]
-        told = zip(self.members, own.solutions, strict=True)
+        told, noise = zip(self.members, own.solutions, strict=True), _by_noise(own)
         return Reading(
             x * unit,
             variance=_spread(own, x) * unit[:, :, 0] ** 2,
+            noise=None if noise is None else noise.to(x.dtype) * unit[:, :, 0] ** 2,
             details={"members": {name: _told(solution) for name, solution in told}},
             unexplained=~fits,
             parts=tuple(solution.certificate for solution in own.solutions),
@@ -276,6 +277,24 @@ def _spread(own: DisagreementSurrogate, x: Tensor) -> Tensor:
             scale = inverse(own.of.sizes[k])[:, None].to(x.dtype)
             made += weight * solution.variance.to(x.dtype) * scale.square()
     return made
+
+
+def _by_noise(own: DisagreementSurrogate) -> Tensor | None:
+    """At most what noise gives the mean of members, (n_batch, n_columns), where ``|u| = 1``.
+
+    A posterior that knows where its sources are is taken for what noise gives; None where a member
+    has no posterior.
+    """
+    parts: list[Tensor] = []
+    for k, solution in enumerate(own.solutions):
+        variance = solution.noise
+        if variance is None and solution.variance is not None:
+            variance = solution.variance - (0.0 if solution.floor is None else solution.floor)
+        if variance is None:
+            return None
+        scale = float(own.of.weights[k]) * inverse(own.of.sizes[k])[:, None]
+        parts.append(variance.clamp_min(0.0).sqrt() * scale)
+    return torch.stack(parts).sum(0).square()
 
 
 def _told(solution: Solution) -> dict[str, Any]:

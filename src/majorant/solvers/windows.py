@@ -82,9 +82,9 @@ def joined(parts: Solution, starts: list[int], n_times: int) -> Solution:
     n = len(starts)
     n_batch = len(parts.status) // n
     status = parts.status
-    variance, floor = (
+    variance, floor, noise = (
         None if x is None else x.unflatten(0, (n_batch, n)).mean(1)
-        for x in (parts.variance, parts.floor)
+        for x in (parts.variance, parts.floor, parts.noise)
     )
     return Solution(
         estimate=cross_fade(parts.estimate.unflatten(0, (n_batch, n)), starts, n_times),
@@ -93,6 +93,7 @@ def joined(parts: Solution, starts: list[int], n_times: int) -> Solution:
         trace=parts.trace,
         variance=variance,
         floor=floor,
+        noise=noise,
         unit=parts.unit,
         details={"windows": n, **_grouped(parts.details, n_batch, n)},
     )
@@ -114,13 +115,17 @@ def lower(parts: Solution) -> Solution:
     kept = torch.arange(n, device=inward.device) + inward * n
     index = kept.tolist()
     sign = (1 - 2 * inward.to(parts.estimate.dtype))[:, None, None]
+    variance, floor, noise = (
+        None if x is None else x[kept] for x in (parts.variance, parts.floor, parts.noise)
+    )
     return Solution(
         estimate=sign * parts.estimate[kept],
         status=tuple(parts.status[k] for k in index),
         certificate=_selected(parts.certificate, kept),
         trace=parts.trace,
-        variance=None if parts.variance is None else parts.variance[kept],
-        floor=None if parts.floor is None else parts.floor[kept],
+        variance=variance,
+        floor=floor,
+        noise=noise,
         unit=parts.unit,
         details={**_picked(parts.details, index, 2 * n), "inward": inward.tolist()},
     )

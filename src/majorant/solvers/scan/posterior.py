@@ -7,7 +7,8 @@ noise counts ``1 / tau`` times; but of a weak source that alone would say that i
 and it was found because it explains what no patch elsewhere does: the logarithm of the likelihood
 falls by :data:`SHARP` at least from the best patch to one that explains nothing. The estimate is
 the mean over patches of their courses, and the variance what the mixture spreads: that of where the
-patch is, and that of its course.
+patch is, and that of its course. What noise alone makes of the estimate, the patches being what
+they are, is told apart: a source that surely exists is at no single place for sure.
 """
 
 from __future__ import annotations
@@ -70,16 +71,19 @@ class _Mean:
     kernel : Tensor, shape (n, n_sensors)
         From white data to these columns.
     variance : Tensor, shape (n,)
+    noise : Tensor, shape (n,)
+        Deviation that noise alone gives the length of the column's location.
     """
 
     columns: Tensor
     kernel: Tensor
     variance: Tensor
+    noise: Tensor
 
 
 def posterior(
     search: Search, kept: Products, tau: float, head_error: float
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Average over patches, place by place.
 
     Parameters
@@ -98,11 +102,13 @@ def posterior(
         A m, for the data of unit size of ``search.likelihood.sample``.
     variance : Tensor, shape (n_batch, n_columns), float64
         Mean over time.
+    noise : Tensor, shape (n_batch, n_columns), float64
+        At most what noise gives the length of the vector at the column's location.
     """
     y, sources = search.likelihood.sample.y, kept.sources
     n_columns = search.dictionary.basis.n_locations * search.dictionary.n_orient
     estimate = y.new_zeros(len(y), n_columns, y.shape[2])
-    variance = y.new_zeros(len(y), n_columns)
+    variance, by_noise = (y.new_zeros(len(y), n_columns) for _ in range(2))
     heard = squared_norm(y) > 0
     noise = Doubt.of(search.likelihood, sources, head_error).noise.clamp_min(1e-12)
     for place in range(int(sources.count.max())):
@@ -118,7 +124,8 @@ def posterior(
             mean = _averaged(search, likely, moment / y.shape[2], float(noise[b]))
             estimate[b, mean.columns] += mean.kernel @ y[b]
             variance[b, mean.columns] += mean.variance
-    return estimate, variance
+            by_noise[b, mean.columns] += mean.noise
+    return estimate, variance, by_noise.square()
 
 
 def _likely(search: Search, others: Others, scores: Tensor, doubt: tuple[float, float]) -> _Place:
@@ -176,7 +183,9 @@ def _averaged(search: Search, likely: _Place, moment: Tensor, noise: float) -> _
     if dictionary.turns is not None:
         turns = dictionary.turns[places]
         kernel, spread = turns @ kernel, turns @ spread @ turns.mT
+    by_noise = noise * kernel.square().sum((1, 2))
     kernel = kernel.flatten(0, 1)
     square = spread.diagonal(dim1=1, dim2=2).flatten()
     columns = (group * places[:, None] + torch.arange(group)).flatten()
-    return _Mean(columns, kernel, (square - ((kernel @ moment) * kernel).sum(1)).clamp_min(0.0))
+    variance = (square - ((kernel @ moment) * kernel).sum(1)).clamp_min(0.0)
+    return _Mean(columns, kernel, variance, by_noise.sqrt().repeat_interleave(group))

@@ -172,14 +172,15 @@ class Scan(IterativeSolver[Found]):
         search, found = at_likelihood(surrogate).sweep.search, surrogate.state
         least = self._least(search, found)
         kept = search.renewed(search.products(), least)
-        estimate, variance = posterior(search, kept, self.tau, self.head_error)
+        estimate, variance, noise = posterior(search, kept, self.tau, self.head_error)
         size, basis = search.likelihood.sample.size, search.dictionary.basis
         estimate = estimate * size[:, None, None]
-        variance = variance * size.square()[:, None]
+        variance, noise = (part * size.square()[:, None] for part in (variance, noise))
         chosen = [own[own >= 0] for own in least.index]
         return Reading(
             estimate=estimate.to(problem.y.dtype),
             variance=variance,
+            noise=noise,
             details={
                 "n_sources": found.best.count.tolist(),
                 "location": [basis.centre[own].tolist() for own in chosen],
