@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 import torch
 
+from majorant.findings.facts import Uncertainty
 from majorant.findings.truth import against_truth, truth_errors
+from majorant.report.doubt import _stands
 from majorant.report.page import render_page, write_page
 from majorant.report.sections import _peaks, _truth
 
@@ -361,3 +363,15 @@ def test_what_speaks_against_a_peak_stands_beside_it(make):
     text = render(doubted)
     assert "Grey rings" in text
     assert "; doubtful" in text
+
+
+def test_a_deviation_that_is_also_of_the_place_is_told_from_noise(make):
+    content = make(n_channels=8, n_times=21, space="ico3")
+    size = np.abs(content.sources.values).max()
+    wide = np.full((len(content.sources.values), 1), size)
+    of_posterior = Uncertainty(wide, "posterior standard deviation", "It was made up.")
+    assert _stands(content, of_posterior).endswith(" times its posterior standard deviation.")
+    placed = replace(of_posterior, noise=0.1 * wide, reached=4.5)
+    said = _stands(content, placed)
+    assert "which is also of where the source is, and 10 times what noise alone gives it" in said
+    assert said.endswith("noise alone reaches 4.5.")

@@ -38,7 +38,15 @@ def _stands(content: Findings, doubt: Uncertainty) -> str:
     for peak in content.peaks:
         deviation = content.deviation_at(peak)
         ratios.append(abs(peak.amplitude) / deviation if deviation else 0.0)
-    lead = f"The strongest peak is {number(ratios[0], 2)} times its {doubt.name}."
+    lead = f"The strongest peak is {number(ratios[0], 2)} times its {doubt.name}"
+    if doubt.noise is not None:
+        first = content.peaks[0]
+        over = abs(first.amplitude) / max(float(doubt.own[first.location].max()), 1e-300)
+        return (
+            f"{lead}, which is also of where the source is, and {number(over, 2)} times "
+            f"{doubt.measure}; noise alone reaches {number(doubt.needed, 2)}."
+        )
+    lead = f"{lead}."
     if doubt.stands is None:
         return lead
     above = [str(rank) for rank, ratio in enumerate(ratios, 1) if ratio >= doubt.stands]
