@@ -31,7 +31,7 @@ from majorant.recording.prepare import prepare
 from majorant.recording.settings import Preparation
 
 SEED = 9107
-SOLVERS = ("auto", "sloreta", "champagne", "unfolded-sbl", "mean", "mm-net")
+SOLVERS = ("auto", "sloreta", "champagne", "unfolded-sbl", "mean")
 NOISE = "noise alone"
 
 
