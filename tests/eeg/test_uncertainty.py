@@ -179,7 +179,9 @@ def test_every_solver_has_what_fits_it(prepared: Prepared, sphere_forward: Any):
     bayes, _, _ = assessed(prepared, sphere_forward, "auto", "champagne", max_iter=3)
     assert bayes is not None
     assert bayes.name == "posterior standard deviation"
-    assert bayes.plain is None
+    assert bayes.plain is not None
+    assert (bayes.deviation > bayes.plain).all()
+    assert bayes.noise is None  # its posterior knows where its sources are
     patches, _, _ = assessed(prepared, sphere_forward, "auto", "scan")
     assert patches is not None
     assert patches.plain is not None
