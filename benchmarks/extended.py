@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from majorant.bench.extended import in_sections, scored, variations
+from majorant.bench.extended import scored, variations
 from majorant.bench.extended_plots import draw
-from majorant.bench.rows import as_csv
+from majorant.bench.rows import as_csv, in_sections
 from majorant.errors import MajorantError
 from majorant.forward.leadfield import Leadfield
 
