@@ -13,12 +13,12 @@ from majorant.errors import DamagedFile, MajorantError
 from majorant.files.archive import write_archive
 from majorant.forward.leadfield import Leadfield
 from majorant.learned.shared.network import SharedNetwork, SharedSettings
+from majorant.learned.shared.sight import ball_scan
 from majorant.learned.shared.solver import SharedMMNet
 from majorant.learned.shared.stored import KIND, VERSION, read_shared, write_shared
 from majorant.learned.unfolded import UnfoldedSBL
 from majorant.problem import MatrixOperator, Problem
 from majorant.solvers.loop import solve
-from majorant.solvers.scan import Scan
 from majorant.training.pools import KEPT, estimated, pools
 from majorant.training.shared import SharedRecipe, shared_loss, train_shared
 
@@ -84,7 +84,10 @@ def test_whole_windows_are_solved_before_they_are_turned(few: Leadfield) -> None
     y = held["y.0"].flatten(0, 1).double()
     turn = torch.linalg.lstsq(y, made["y.0"].flatten(0, 1).double()).solution
     assert torch.allclose(turn.mT @ turn, torch.eye(KEPT).double(), atol=1e-4)
-    whole = solve(Problem(MatrixOperator(held["gain.0"], 1, few.geometry), held["y.0"]), Scan())
+    # Of evenly active balls, which the packaged network was trained with.
+    whole = solve(
+        Problem(MatrixOperator(held["gain.0"], 1, few.geometry), held["y.0"]), ball_scan()
+    )
     expected = whole.estimate.double() @ turn
     expected = expected / expected.abs().amax((1, 2), keepdim=True)
     found = made["estimates.0"][:, 0].double()
