@@ -45,8 +45,8 @@ def compiled_iteration(
     try:
         made = _compiled()
         trial(made)
-    # The compiler's own errors are RuntimeErrors; a missing tool is an OSError or an ImportError. What
-    # it made asserts how arrays are laid out in memory.
+    # The compiler's own errors are RuntimeErrors; a missing tool is an OSError or an ImportError.
+    # What it made asserts how arrays are laid out in memory.
     except (RuntimeError, OSError, ImportError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         say(f"not compiled, training goes on without: {reason[:160]}")
