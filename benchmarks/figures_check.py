@@ -35,6 +35,7 @@ from typing import Any
 
 from benchmarks.figures_tables import TableFigure
 from benchmarks.pages import NUMBER, ROOT, pages, tables_in, value
+from majorant.files.write import write_file
 
 LIST = Path(__file__).with_name("figures.toml")
 FOLDER = ROOT / "out" / "figures"
@@ -175,10 +176,10 @@ class Kept:
         return cls(commit, date, float(minutes), status == "0", text)
 
     def write(self, file: Path) -> None:
-        """Keep it."""
+        """Keep it; whole at once, for others that run at the same time report what is kept."""
         file.parent.mkdir(parents=True, exist_ok=True)
         status = "0" if self.ended else "1"
-        file.write_text(f"{self.commit} {self.date} {self.minutes:.2f} {status}\n{self.text}")
+        write_file(file, f"{self.commit} {self.date} {self.minutes:.2f} {status}\n{self.text}")
 
 
 def _listed() -> dict[str, list[dict[str, Any]]]:
@@ -333,7 +334,7 @@ def run_all(chosen: tuple[Figure, ...], commit: str, folder: Path, jobs: int) ->
             found = compared(own, kept)
             first = f"{own.name}: {own.command}\n  {kept.minutes:.1f} minutes, "
             said.append("\n  ".join((f"{first}{found.agree} of {found.of} agree", *found.lines)))
-            (folder / "report.md").write_text(report(chosen, folder)[0])
+            write_file(folder / "report.md", report(chosen, folder)[0])
         return "\n".join(said)
 
     chains = in_order(chosen)
@@ -392,7 +393,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(said, flush=True)
     text, fine = report(chosen, asked.folder)
     asked.folder.mkdir(parents=True, exist_ok=True)
-    (asked.folder / "report.md").write_text(text)
+    write_file(asked.folder / "report.md", text)
     print(text)
     return 0 if fine else 1
 

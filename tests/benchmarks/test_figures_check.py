@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
@@ -184,6 +185,20 @@ def test_commands_write_into_the_folder_of_their_commit_and_are_run_once(
         assert kept.text.strip() == "x"
         assert "third" in said  # what failed is run again
     assert not (tmp_path / "first").exists()
+
+
+def test_what_is_kept_is_read_whole_while_it_is_written(tmp_path: Path) -> None:
+    """Commands that run side by side report each other's outputs as they come."""
+    own = Kept("0123456", "2026-01-01", 1.0, ended=True, text="x" * 100_000)
+    own.write(tmp_path / "own.txt")
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(lambda: [own.write(tmp_path / "own.txt") for _ in range(200)])
+        read = 0
+        while not writing.done():
+            assert Kept.read(tmp_path / "own.txt") == own
+            read += 1
+    assert read > 0
+    assert len(writing.result()) == 200
 
 
 def test_the_list_is_shown_without_running_anything(capsys: pytest.CaptureFixture[str]) -> None:
