@@ -1,4 +1,4 @@
-"""How right and how fast the bank of heads is: `python benchmarks/heads.py [n_direct] [n_heads]`.
+"""How right and how fast the bank of heads is: `python -m benchmarks.heads [n_direct] [n_heads]`.
 
 Prints the largest and the median error of drawn lead fields against MNE's boundary elements solved
 anew for the same head, how far drawn heads are from the believed one, and seconds and memory.
@@ -6,13 +6,13 @@ anew for the same head, how far drawn heads are from the believed one, and secon
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 
 import numpy as np
 import torch
 
+from benchmarks.speed import own_peak_mib
 from majorant.forward import shells
 from majorant.forward.bank import DrawnHead, HeadBank
 from majorant.forward.template import template_head
@@ -34,14 +34,14 @@ def main(n_direct: int, n_heads: int) -> None:
     print(f"first build: {time.perf_counter() - started:.1f} s")
     _errors(bank, n_direct)
     wall, cpu = time.perf_counter(), time.process_time()
-    before, apart = _memory(), []
+    before, apart = own_peak_mib(), []
     for head in bank.draw(n_heads, 1):
         apart.append(_apart(head.leadfield.gain, believed.gain))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     print(
         f"{n_heads} heads, {N_ELECTRODES} x {believed.n_columns}: {wall:.1f} s "
         f"({cpu:.1f} s of CPU, {torch.get_num_threads()} threads), "
-        f"{_memory() - before:.0f} MB more at the peak"
+        f"{own_peak_mib() - before:.0f} MiB more at the peak"
     )
     middle = np.percentile(np.stack(apart), [10, 50, 90])
     print("error of a topography, 10/50/90 %: " + " / ".join(f"{x:.2f}" for x in middle))
@@ -85,10 +85,6 @@ def _apart(gain: torch.Tensor, believed: torch.Tensor) -> np.ndarray:
     parts = [x - x.mean(dim=0) for x in (gain, believed)]
     a, b = (x / x.norm(dim=0) for x in parts)
     return (a - b).norm(dim=0).numpy()
-
-
-def _memory() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 def _say(line: str) -> None:

@@ -7,6 +7,7 @@ reference run in the same minutes on the same machine. Medians, because machines
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -71,6 +72,19 @@ def peak_mib(command: list[str]) -> float:
         raise subprocess.CalledProcessError(process.returncode, command)
     # Linux counts kilobytes, macOS bytes.
     return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def own_peak_mib() -> float:
+    """Peak resident memory of this process so far, MiB.
+
+    On Linux what ``getrusage`` says of a process holds that of the one that started it, too.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(one for one in status.read_text().splitlines() if one.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def import_rows() -> Iterator[Timing]:
@@ -185,31 +199,17 @@ def rows() -> Iterator[Timing]:
         yield Timing(*row)
 
 
-def main(show: bool = True) -> list[Timing]:
-    """Measure, print a table unless told not to, and return the rows."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console, measured = Console(stderr=not show, quiet=not show), []
-    table = Table(
-        title=f"Speed, {os.cpu_count()} cores", caption="ratio above 1: faster, or smaller"
+def main() -> None:
+    """Measure, and print every row as it comes; a ratio above 1 is faster, or smaller."""
+    print(f"{os.cpu_count()} cores\n")
+    print(
+        "| what | ours | beside it | unit | beside | ratio |\n|---|---|---|---|---|---|", flush=True
     )
-    for name in ("what", "ours", "beside it", "", "beside", "ratio"):
-        table.add_column(name, justify="left" if name in ("what", "", "beside") else "right")
-    with console.status("measuring") as status:
-        for row in rows():
-            status.update(f"measured: {row.what}")
-            measured.append(row)
-            table.add_row(
-                row.what,
-                _figures(row.ours),
-                _figures(row.theirs),
-                row.unit,
-                row.beside,
-                _figures(row.ratio),
-            )
-    console.print(table)
-    return measured
+    for row in rows():
+        ours, theirs, ratio = map(_figures, (row.ours, row.theirs, row.ratio))
+        print(
+            f"| {row.what} | {ours} | {theirs} | {row.unit} | {row.beside} | {ratio} |", flush=True
+        )
 
 
 def _figures(value: float) -> str:

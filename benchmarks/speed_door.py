@@ -10,7 +10,6 @@ random; what is done to it does not depend on what it holds.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed import own_peak_mib
 from majorant.problem import MajorantError
 
 Row = tuple[str, float, float, str, str]
@@ -71,12 +71,10 @@ class Meter:
 
     def read(self) -> dict[str, float]:
         """Times in ms, and the largest resident memory of this process so far in MiB."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {
             "ms": 1e3 * (time.perf_counter() - self._wall),
             "cpu_ms": 1e3 * (time.process_time() - self._cpu),
-            # Linux counts kilobytes, macOS bytes.
-            "mib": peak / (2**20 if sys.platform == "darwin" else 2**10),
+            "mib": own_peak_mib(),
         }
 
 
@@ -192,7 +190,7 @@ def _trials() -> dict[str, float]:
     data = 1e-5 * np.random.default_rng(0).standard_normal((TRIALS, CHANNELS, n_times))
     epochs = mne.EpochsArray(data, info, verbose="error")
     imager = SourceImager("mm-net").fit(info)
-    imager.apply(epochs[:2])
+    imager.apply(epochs)  # loads what is compiled
     meter = Meter()
     imager.apply(epochs)
     together = meter.read()

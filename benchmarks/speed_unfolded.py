@@ -9,7 +9,6 @@ step of training and prints the peak of memory, which we want below 4 GiB.
 
 from __future__ import annotations
 
-import resource
 import statistics
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 
 import torch
 
+from benchmarks.speed import own_peak_mib
 from benchmarks.speed_champagne import Row
 from majorant.bench.sbl_methods import calibrain_map
 from majorant.forward.template import template_leadfield
@@ -164,8 +164,7 @@ def training_mib(kind: CorrectionKind) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = Layerwise(settings, [SparseLike(head, 0)], folder, Corrections(settings.correction))
         run.run(minutes=0.0)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts kilobytes
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return own_peak_mib()
 
 
 def calibrain_rows(n_sources: int = 994, iterations: int = 10, turns: int = 7) -> list[Row]:
