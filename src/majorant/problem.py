@@ -465,9 +465,9 @@ class Solution:
         What was added to the posterior's own variance, so that intervals hold what was missed, too
         (:mod:`majorant.solvers.floors`); None where nothing was.
     noise : Tensor or None, shape (n_batch, n_columns)
-        Variance that noise alone gives the estimate, where ``variance`` is also of where the source
-        is; None where it is not. A source that surely exists may be at any of many places, and is
-        at no single one of them for sure.
+        Variance that noise alone gives the estimate, the weights being what they are, from solvers
+        whose ``variance`` is also of where the source is; None from others. A source that surely
+        exists may be at any of many places, and is at no single one of them for sure.
     unit : str
         ``"Am"``, or the statistic: ``"dSPM"``, ``"sLORETA"``, ``"LCMV"``.
     """

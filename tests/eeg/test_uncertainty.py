@@ -29,6 +29,7 @@ from majorant.recording.prepare import Prepared, prepare
 from majorant.recording.settings import Preparation
 from majorant.solvers.loop import solve
 from majorant.solvers.scan import Scan
+from majorant.weights.sbl import unfolded_sbl
 
 
 def kernel(n_locations: int, n_orient: int, rank: int = 12, seed: int = 0) -> torch.Tensor:
@@ -98,7 +99,11 @@ def test_a_floor_widens_the_band_and_not_what_peaks_are_compared_with():
     assert "missed" not in bare.how
 
 
-def test_a_source_that_may_be_anywhere_stands_out_and_noise_alone_does_not(sphere: Leadfield):
+@pytest.mark.parametrize("name", ["scan", "unfolded-sbl"])
+def test_a_source_that_may_be_anywhere_stands_out_and_noise_alone_does_not(
+    sphere: Leadfield, name: str
+):
+    solver = Scan() if name == "scan" else unfolded_sbl(recalibrated=False)
     gain = sphere.gain - sphere.gain.mean(0)
     operator = MatrixOperator(gain, sphere.n_orient, sphere.geometry)
     n, sensors, n_times = 60, len(gain), 40
@@ -108,21 +113,23 @@ def test_a_source_that_may_be_anywhere_stands_out_and_noise_alone_does_not(spher
     unit = topographies / topographies.norm(dim=1, keepdim=True)
     seen = 2.0 * sensors**0.5 * unit[:, :, None] * course
     counts = {}
-    for name, y in (("noise", white), ("source", white + seen)):
-        found = solve(Problem(operator, y), Scan())
+    for data, y in (("noise", white), ("source", white + seen)):
+        found = solve(Problem(operator, y), solver)
         assert found.variance is not None
         assert found.noise is not None
         stands, of_posterior = 0, 0
         for k in range(n):
-            told = found.noise[k], found.details["n_sources"][k] > 0
+            told = found.noise[k], name == "scan" and found.details["n_sources"][k] > 0
             one = from_posterior(found.variance[k], found.estimate[k], sphere.n_orient, noise=told)
             size = lengths(found.estimate[k], sphere.n_orient)
             stands += strongest_ratio(size, one.own) >= one.needed
             of_posterior += strongest_ratio(size, one.deviation) >= 2.0
-        counts[name] = stands, of_posterior
+        counts[data] = stands, of_posterior
     assert counts["noise"][0] <= 6  # three are expected at most
     assert counts["source"][0] >= 58
-    assert counts["source"][1] < 40  # what was asked before: is it at this very place?
+    assert (
+        counts["source"][1] < counts["source"][0] - 10
+    )  # what was asked before: is it at this very place?
 
 
 def test_draws_agree_with_the_closed_form():
@@ -181,7 +188,7 @@ def test_every_solver_has_what_fits_it(prepared: Prepared, sphere_forward: Any):
     assert bayes.name == "posterior standard deviation"
     assert bayes.plain is not None
     assert (bayes.deviation > bayes.plain).all()
-    assert bayes.noise is None  # its posterior knows where its sources are
+    assert bayes.own is bayes.noise
     patches, _, _ = assessed(prepared, sphere_forward, "auto", "scan")
     assert patches is not None
     assert patches.plain is not None

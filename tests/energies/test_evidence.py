@@ -159,6 +159,31 @@ def test_the_posterior_is_that_of_conditioning_a_gaussian(orientation, prior) ->
     torch.testing.assert_close(evidence.variance(), covariance.diagonal(dim1=1, dim2=2))
 
 
+@pytest.mark.parametrize(("orientation", "noise"), MODELS)
+def test_what_noise_gives_the_mean_is_that_of_its_weights(orientation, noise) -> None:
+    p = problem()
+    m = GaussianModel(p, orientation=orientation, noise=noise)
+    state = shaken_state(m)
+    lead, gamma, spread = (
+        p.operator.matrix(),
+        source_matrix(m, state.gamma),
+        noise_matrix(m, state.noise),
+    )
+    weights = gamma @ lead.mT @ torch.linalg.inv(lead @ gamma @ lead.mT + spread)
+    expected = (weights @ spread @ weights.mT).diagonal(dim1=1, dim2=2)
+    torch.testing.assert_close(Evidence(m, state).by_noise(), expected)
+
+
+def test_noise_that_has_lost_a_direction_gives_the_mean_what_is_left() -> None:
+    m = GaussianModel(problem(), orientation="tied", noise="full")
+    state = shaken_state(m)
+    matrix = held(state.noise).clone()
+    matrix[..., 0, :] = matrix[..., :, 0] = 0.0
+    less = Evidence(m, Variances(state.gamma, Covariance(matrix))).by_noise()
+    assert bool(torch.isfinite(less).all())
+    assert bool((less > 0).all())
+
+
 def test_the_start_is_at_the_scale_of_the_data() -> None:
     p = problem(n_orient=1)
     lead, m = p.operator.matrix(), GaussianModel(p)

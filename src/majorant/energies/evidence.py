@@ -28,6 +28,8 @@ from majorant.energies.gaussian import GaussianModel, squared
 from majorant.energies.variances import Covariance, LogVariance, Variances
 from majorant.linalg import ENERGY_DTYPE, log_determinant
 
+AT_ONCE = 16
+"""Sensors whose noise is followed at once."""
 ROUNDING = 8.0
 """Safety factor of the estimated rounding of the cost."""
 
@@ -178,6 +180,21 @@ class Evidence:
         # In single precision squares of 1e30 have no place, so the dtype is not the problem's.
         return variance if model.units is None else variance * model.units.sources.square()[:, None]
 
+    def by_noise(self) -> Tensor:
+        """Variance that noise alone gives ``mean``, shape (n_batch, n_columns), float64, (A m)^2.
+
+        ``diag(K S K')`` with the learned covariance ``S`` of the noise; the weights ``K`` of the
+        mean are what they are, though they were learned from the data.
+        """
+        noise = self._model.noise_covariance(self.state.noise)
+        root = torch.diag_embed(noise.sqrt()) if noise.ndim == 2 else _root(noise)
+        if self._model.units is not None:
+            root = root * self._model.units.data[:, None, None]
+        first, *rest = (
+            self.mean(part).to(ENERGY_DTYPE).square().sum(2) for part in root.split(AT_ONCE, dim=2)
+        )
+        return sum(rest, start=first)
+
     def noise_variance(self) -> Tensor:
         """Noise variance of every sensor, shape (n_batch, n_sensors), float64."""
         noise = self._model.noise_covariance(self.state.noise)
@@ -189,6 +206,12 @@ class Evidence:
         """Log evidence ``-T/2 (F + n log 2 pi)``, shape (n_batch,), float64."""
         model = self._model
         return -0.5 * model.n_times * (self.value + model.n_sensors * math.log(2 * math.pi))
+
+
+def _root(matrix: Tensor) -> Tensor:
+    """``R`` with ``R R'`` the matrix, which may have lost directions."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return vectors * values.clamp_min(0.0).sqrt()[:, None, :]
 
 
 def _expanded_variance(expanded: Tensor, prior: Tensor, seen: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from majorant.findings.evidence import Observed
 from majorant.findings.facts import SURE
 from majorant.words import number
 
-__all__ = ["faint", "level_needed", "strongest_ratio"]
+__all__ = ["faint", "level_needed", "noise_level", "strongest_ratio"]
 
 ERROR = 0.05
 """Share of recordings of noise in which something seems to stand out."""
@@ -55,10 +55,12 @@ def faint(e: Observed) -> str | None:
 
 def level_needed(e: Observed) -> float:
     """Root mean square of the whitened data that noise alone does not reach at any time."""
-    floor = e.settings.low_snr
-    if e.rank < 1:
-        return floor
-    return max(floor, float(np.sqrt(chdtri(e.rank, ERROR / len(e.times)) / e.rank)))
+    return max(e.settings.low_snr, noise_level(e.rank, len(e.times)))
+
+
+def noise_level(rank: int, n_times: int) -> float:
+    """The same without a floor: chi-squared with as many degrees as the rank, Bonferroni."""
+    return float(np.sqrt(chdtri(rank, ERROR / n_times) / rank)) if rank > 0 else 0.0
 
 
 def strongest_ratio(values: np.ndarray, deviation: np.ndarray) -> float:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from majorant.findings.facts import Uncertainty
+from majorant.findings.faint import noise_level
 from majorant.findings.uncertainty import from_draws, from_kernel, from_posterior, noise_like
 from majorant.head.model import as_tensor
 from majorant.imager.estimate import combined
@@ -144,16 +145,25 @@ def _posterior(imager: SourceImager, problem: Problem, solution: Solution) -> Un
     elif added is not None:
         floor = added.variance(problem, solution.estimate)[0]
         variance = variance + floor
-    noise = None if solution.noise is None else (solution.noise[0].double(), _found(solution))
+    noise = (
+        None if solution.noise is None else (solution.noise[0].double(), _found(problem, solution))
+    )
     n_orient = imager.leadfield_.n_orient
     return from_posterior(variance, solution.estimate[0], n_orient, floor, noise)
 
 
-def _found(solution: Solution) -> bool:
-    """Whether the solver, or a member of it, found that there are sources at all."""
+def _found(problem: Problem, solution: Solution) -> bool:
+    """Whether the data as a whole say that there is a source.
+
+    By the count of the solver, or of a member of it; where nobody counts, by the sensors.
+    """
     said = (solution.details, *solution.details.get("members", {}).values())
-    counts = (np.ravel(one["n_sources"]) for one in said if "n_sources" in one)
-    return any(bool(count.any()) for count in counts)
+    counts = [np.ravel(one["n_sources"]) for one in said if "n_sources" in one]
+    if counts:
+        return any(bool(count.any()) for count in counts)
+    y = problem.y[0].double()
+    level = float(y.square().mean(0).max().sqrt())
+    return level > noise_level(*y.shape)
 
 
 def _case(

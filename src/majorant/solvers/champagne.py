@@ -203,12 +203,16 @@ class Champagne(IterativeSolver[Variances]):
         return still & (missed(here.evidence, here.model).amax(1) < limit)
 
     def read(self, problem: Problem, surrogate: Surrogate[Variances]) -> Reading:
-        """Posterior mean and variance, log evidence, noise variances; zeros where data are."""
+        """Posterior mean and variance, what noise gives it, and what was learned.
+
+        Zeros where data are zero.
+        """
         evidence = at_evidence(surrogate).evidence
         silent = (problem.y == 0).flatten(1).all(1)
         return Reading(
             estimate=evidence.mean(problem.y),
             variance=torch.where(silent[:, None], 0.0, evidence.variance()),
+            noise=torch.where(silent[:, None], 0.0, evidence.by_noise()),
             details={
                 "log_evidence": evidence.log_evidence().tolist(),
                 "noise_variance": evidence.noise_variance().tolist(),
