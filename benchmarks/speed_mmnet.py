@@ -6,7 +6,8 @@
 
 An unrolled solver is a chain of matrix products; everything else it does is overhead. So a solve
 stands beside nothing but its products: the same shapes, as often, with nothing in between; and
-beside as many operations in large square products. Runs that are compared take turns, so a busy moment of the machine hits all of them.
+beside as many operations in large square ones. Runs that are compared take turns, so a busy moment
+of the machine hits all of them.
 """
 
 from __future__ import annotations
