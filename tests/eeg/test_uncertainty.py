@@ -127,9 +127,8 @@ def test_a_source_that_may_be_anywhere_stands_out_and_noise_alone_does_not(
         counts[data] = stands, of_posterior
     assert counts["noise"][0] <= 6  # three are expected at most
     assert counts["source"][0] >= 58
-    assert (
-        counts["source"][1] < counts["source"][0] - 10
-    )  # what was asked before: is it at this very place?
+    # What was asked before: is it at this very place?
+    assert counts["source"][1] < counts["source"][0] - 10
 
 
 def test_draws_agree_with_the_closed_form():
