@@ -10,6 +10,7 @@ import pytest
 from mne.minimum_norm import apply_inverse, make_inverse_operator
 
 from majorant import SourceImager
+from majorant.energies.basis import _made as patches_made
 from majorant.head.model import leadfield_from_forward
 from majorant.head.template import template_forward
 from majorant.problem import MajorantError
@@ -157,6 +158,21 @@ def test_estimates_scale_with_the_data(evoked: Any, noise_cov: Any, sphere_forwa
     twice = evoked.copy()
     twice.data *= -2
     assert_equal(imager.apply(twice).data, 2 * imager.apply(evoked).data)
+
+
+@pytest.mark.parametrize("solver", ["unfolded-sbl", "mm-net"])
+def test_what_is_prepared_for_one_call_is_found_by_the_next(evoked: Any, solver: str) -> None:
+    """Solvers know what they have prepared by the identity of operator and prior."""
+    imager = SourceImager(solver).fit(evoked.info)
+    first, again = imager.problem(evoked), imager.problem(evoked)
+    assert again.operator is first.operator
+    assert again.source_prior is first.source_prior
+    imager.apply(evoked)
+    before = patches_made.cache_info()
+    imager.apply(evoked)
+    after = patches_made.cache_info()
+    assert after.misses == before.misses
+    assert (after.hits > before.hits) == (solver == "unfolded-sbl")
 
 
 def test_statistics_grow_with_the_root_of_the_trials(

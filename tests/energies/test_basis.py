@@ -67,6 +67,8 @@ def test_mean_and_variance_on_the_cortex_are_those_of_the_posterior(posed, kind)
     sigma = lead @ prior @ lead.mT + torch.diag_embed(noise)
     back = torch.linalg.solve(sigma, lead @ prior).mT
     torch.testing.assert_close(solution.estimate, back @ problem.y, rtol=1e-6, atol=1e-9)
+    by_noise = (back @ torch.diag_embed(noise) @ back.mT).diagonal(dim1=1, dim2=2)
+    torch.testing.assert_close(solution.noise, by_noise, rtol=1e-6, atol=1e-12)
     assert solution.variance is not None
     known = (prior - back @ lead @ prior).diagonal(dim1=1, dim2=2)
     torch.testing.assert_close(solution.variance, known, rtol=1e-6, atol=1e-9)

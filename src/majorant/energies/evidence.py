@@ -28,7 +28,7 @@ from majorant.energies.gaussian import GaussianModel, squared
 from majorant.energies.variances import Covariance, LogVariance, Variances
 from majorant.linalg import ENERGY_DTYPE, log_determinant
 
-AT_ONCE = 16
+AT_ONCE = 64
 """Sensors whose noise is followed at once."""
 ROUNDING = 8.0
 """Safety factor of the estimated rounding of the cost."""
@@ -216,7 +216,7 @@ def _root(matrix: Tensor) -> Tensor:
 
 def _expanded_variance(expanded: Tensor, prior: Tensor, seen: Tensor) -> Tensor:
     """Diagonal of ``E (Gamma - Gamma S'S Gamma) E'``, shape (n_batch, n_own_columns), float64."""
-    wide, square = prior.to(ENERGY_DTYPE), expanded.square()
+    wide, square = prior.to(ENERGY_DTYPE), expanded * expanded
     total = torch.sparse.mm(square, wide.mT).mT
     known = [
         torch.sparse.mm(expanded, (s.to(ENERGY_DTYPE) * p).mT).square().sum(1)

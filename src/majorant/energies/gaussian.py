@@ -68,7 +68,7 @@ class GaussianModel:
         What data and lead field of the problem were divided by before
         (:func:`majorant.energies.units.normalised`): variances that are learned count in these
         units; costs, estimates and noise variances that are read off come in the caller's.
-    expanded : Tensor, optional, shape (n_own_columns, n_columns), sparse, float64
+    expanded : Tensor, optional, shape (n_own_columns, n_columns), sparse by rows, float64
         From the columns of this problem to those of the caller's, on which estimates and their
         variances are read off (:mod:`majorant.energies.basis`).
 

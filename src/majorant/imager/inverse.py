@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,7 @@ class Inverse:
 
     def problem(self, y: Tensor, nave: int) -> Problem:
         """The problem that whitened data (n_batch, rank, n_times) pose."""
-        return Problem(self.operator(nave), y, source_prior=as_tensor(self.model.prior))
+        return Problem(self.operator(nave), y, source_prior=self._prior)
 
     def posed(self, evoked: Any) -> Problem:
         """The whitened problem that an average poses, with its channels in any order."""
@@ -192,12 +193,19 @@ class Inverse:
 
     def _posed(self, y: Tensor, job: Job) -> Problem:
         """The problem; in single precision where the solver says so."""
-        problem = self.problem(y, job.nave)
         if not self.solver(job.snr).abilities.single:
-            return problem
-        prior = problem.source_prior
-        prior = None if prior is None else prior.to(torch.float32)
-        return Problem(self._single(job.nave), y.to(torch.float32), source_prior=prior)
+            return self.problem(y, job.nave)
+        operator = self._single(job.nave)
+        return Problem(operator, y.to(torch.float32), source_prior=self._single_prior)
+
+    # What solvers prepare for an operator and a prior they find again by identity.
+    @cached_property
+    def _prior(self) -> Tensor:
+        return as_tensor(self.model.prior)
+
+    @cached_property
+    def _single_prior(self) -> Tensor:
+        return self._prior.to(torch.float32)
 
     def _single(self, nave: int) -> Operator:
         """The whitened lead field in single precision."""
