@@ -71,12 +71,28 @@ def test_every_third_is_covered_by_itself_where_it_has_trials() -> None:
     assert np.mean(alone) < 0.86
 
 
+def test_a_third_of_few_trials_is_covered_by_the_largest_of_them() -> None:
+    rng, few, hit, plain = np.random.default_rng(7), FEWEST - 3, [], []
+    third = np.repeat([0, 2], [60, few])
+    for _ in range(MANY):
+        scores = rng.exponential(size=60 + few) * (1 + 3 * third)
+        new = rng.exponential() * 7
+        limits, pooled = thresholds(scores, np.arange(60 + few), third, 0.9)
+        assert pooled.tolist() == [False, True, True]
+        hit.append(new <= limits[2])
+        plain.append(new <= limits[1])
+    share = few / (few + 1)
+    assert np.mean(hit) >= share - margin(share, MANY)
+    assert np.mean(plain) < share - margin(share, MANY)
+
+
 def test_few_trials_take_the_quantile_of_all_or_none() -> None:
     n = FEWEST - 1
     scores, third = np.arange(2.0 * n), np.repeat([0, 1], n)
     limits, pooled = thresholds(scores, np.arange(2 * n), third, 0.9)
     assert pooled.all()
-    assert set(limits) == {quantile(scores, np.arange(2 * n), 0.9)}
+    of_all = quantile(scores, np.arange(2 * n), 0.9)
+    assert limits.tolist() == [of_all, scores.max(), of_all]
     n = FEWEST
     scores, third = np.arange(2.0 * n), np.repeat([0, 1], n)
     limits, pooled = thresholds(scores, np.arange(2 * n), third, 0.91)

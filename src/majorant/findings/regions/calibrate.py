@@ -50,9 +50,9 @@ NEAR_MM = 30.0
 """A peak stands for what is nearer than this: two listed peaks at one time are farther apart."""
 SPREAD_DB = 1.0
 """By how much the levels of trials differ from the step: what a recording's level is rounded by."""
-TRIALS, TRIALS_LINEAR, TRIALS_SINGLE, TRIALS_NETWORK = 120, 300, 79, 59
-"""Trials for solvers that take their time, for those that are one matrix, for networks on regions
-of the template, which take a quarter of a second each, and for other networks, which take more."""
+TRIALS, TRIALS_LINEAR, TRIALS_NETWORK = 120, 300, 79
+"""Trials for solvers that take their time, for those that are one matrix, and for networks, which
+take a quarter of a second each or more. Of 79 some 18 have the deepest third's source in front."""
 STEPS = np.append(1.0 - 10.0 ** (-np.arange(41) / 10.0), 1.0)
 """Scores at which areas are kept: finer where most of the cortex is."""
 
@@ -153,12 +153,10 @@ def calibrated(
 
 
 def trials_for(able: Abilities) -> int:
-    """How many trials a solver is given: 59 to 300, so that a new cap takes some 20 s."""
+    """How many trials a solver is given: 79 to 300, so that a new cap takes some 20 s."""
     if able.linear:
         return TRIALS_LINEAR
-    if able.precision is not None:
-        return TRIALS_NETWORK
-    return TRIALS_SINGLE if able.single else TRIALS
+    return TRIALS_NETWORK if able.single or able.precision is not None else TRIALS
 
 
 class Trialled:

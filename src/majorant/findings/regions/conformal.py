@@ -16,7 +16,8 @@ A region is the set of places whose score is at most q. Scores are thresholded b
 of the *place that is asked about* (label-conditional, Vovk et al. section 4.6): the theorem then
 holds for the sources of every third by itself, deep ones included, for trials whose source lies
 there are exchangeable among themselves. Where a third has too few trials the quantile of all
-trials takes its place, and nothing is promised of the third alone.
+trials takes its place, or its own largest score where that is larger: of n trials with one score
+each, that is the quantile of ``n / (n + 1)``, which is then all that is promised of the third.
 
 The same read the other way round is a p-value: the mass of trials, the new one counted whole, whose
 scores are not above a given one. Over new trials it is at most ``a`` with probability ``a`` or
@@ -36,8 +37,8 @@ from numpy.typing import NDArray
 __all__ = ["FEWEST", "p_values", "quantile", "thresholds"]
 
 FEWEST = 11
-"""Trials below which a third takes the quantile of all of them; so it does where its own is
-infinite. Of eleven, the largest score is the quantile of .91."""
+"""Trials below which a third has no quantile of its own; nor has it where that is infinite. Of
+eleven, the largest score is the quantile of .91."""
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -94,7 +95,7 @@ def p_values(scores: Array, trials: Index, new: Array) -> Array:
 def thresholds(
     scores: Array, trials: Index, groups: Index, coverage: float, n_groups: int = 3
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Return the quantile of every group, and which of them are that of all trials.
+    """Return the quantile of every group, and which have none of their own.
 
     Parameters
     ----------
@@ -107,15 +108,17 @@ def thresholds(
     Returns
     -------
     limits : array, shape (n_groups,)
+        Of all trials where a group has too few of its own, or its largest score if that is larger.
     pooled : array of bool, shape (n_groups,)
     """
     limits = np.full(n_groups, quantile(scores, trials, coverage))
     pooled = np.ones(n_groups, dtype=bool)
     for group in range(n_groups):
         own = groups == group
-        if len(np.unique(trials[own])) < FEWEST:
-            continue
-        mine = quantile(scores[own], trials[own], coverage)
+        few = len(np.unique(trials[own])) < FEWEST
+        mine = math.inf if few else quantile(scores[own], trials[own], coverage)
         if math.isfinite(mine):
             limits[group], pooled[group] = mine, False
+        else:
+            limits[group] = max(limits[group], scores[own].max(initial=-math.inf))
     return limits, pooled
