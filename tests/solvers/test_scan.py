@@ -294,6 +294,19 @@ def test_amplitudes_are_those_of_the_currents(sphere: Leadfield) -> None:
     assert torch.allclose(found, x, atol=1e-3 * float(x.abs().max()))
 
 
+def test_the_best_direction_is_the_first_eigenvector_of_the_pencil_with_its_share() -> None:
+    factors = normal(2, 40, 3, 3, seed=11)
+    power, left = factors @ factors.mT
+    share = 0.05
+    found = best_direction(power, left, share)
+    whole = left + share * torch.eye(3).double()
+    for a, b, d in zip(power, whole, found, strict=True):
+        values, vectors = torch.linalg.eig(torch.linalg.solve(b, a))
+        best = vectors[:, values.real.argmax()].real
+        assert float(torch.cosine_similarity(best, d, dim=0).abs()) == pytest.approx(1.0, abs=1e-9)
+        assert float(d[d.abs().argmax()]) > 0
+
+
 def test_an_orientation_of_its_own_is_found_in_any_frame(sphere: Leadfield) -> None:
     free = normal(40, 900, seed=7)
     y = (free[:, 60:63] @ torch.tensor([[0.6], [0.0], [-0.8]], dtype=torch.float64)) @ normal(1, 20)
