@@ -176,6 +176,8 @@ def test_everything_has_a_key(reader: Reader):
     assert reader.state("region") not in (region, middle)
     page.keyboard.press(",")
     assert int(reader.state("sample")) == sample - 1
+    reader.part("time").fill("0")  # a slow machine plays to the end before it is asked, otherwise
+    canvas.focus()
     page.keyboard.press("Space")
     assert reader.state("playing") == "true"
     page.keyboard.press("Space")
