@@ -10,7 +10,7 @@ levels of 0 and 10 dB, caps of 19, 32, 64 and 128 electrodes.
     python -m benchmarks.regions run OUT.jsonl auto,sloreta 45    # two rounds of every kind, cell
     python -m benchmarks.regions run OUT.jsonl auto 40 64 10      # one cap, one level
     python -m benchmarks.regions everyday OUT.jsonl sloreta 20    # samples of each of 12 cells
-    python -m benchmarks.regions cost 64 sloreta auto             # processor seconds of a new cap
+    python -m benchmarks.regions cost 64 sloreta auto             # seconds of a new cap, idle cores
     python -m benchmarks.regions table OUT.jsonl                  # the tables of docs/regions.md
 
 Cells that OUT.jsonl has are left out, so a run that was stopped goes on.
@@ -19,6 +19,7 @@ Cells that OUT.jsonl has are left out, so a run that was stopped goes on.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -357,23 +358,25 @@ def _share(hits: list[bool]) -> str:
 
 
 def cost(cap: str, solvers: tuple[str, ...]) -> None:
-    """Processor seconds, one thread, of calibrating a cap for the first time, and again."""
+    """Seconds of calibrating a cap for the first time, and again, on all cores."""
+    torch.set_num_threads(os.cpu_count() or 1)
     for solver in solvers:
-        imager, clock = SourceImager(solver).fit(cap_info(cap)), time.process_time
+        imager, clock = SourceImager(solver).fit(cap_info(cap)), time.perf_counter
         own, window = Simulated.of(imager, 1), Window(60, 10, 100.0, 5.0)
         # What solving compiles or prepares once, imaging has paid for already.
         next(own.estimates(torch.zeros(1, imager.rank_, 60, dtype=torch.float64), 100.0))
-        seed, began = time.time_ns() % 2**31, clock()
+        seed, began, spent = time.time_ns() % 2**31, clock(), time.process_time()
         n = trials_for(imager.spec_.abilities)
         drawn_for(own, n, seed)
         drawn = clock()
         calibrated(imager, window, seed=seed, simulated=own)
-        solved = clock()
+        solved, spent = clock(), time.process_time() - spent
         calibrated(imager, window, seed=seed, simulated=Simulated.of(imager, 1))
         again = clock()
         print(
             f"{solver}, {cap} electrodes: {n} trials, heads {drawn - began:.1f} s, the rest "
-            f"{solved - drawn:.1f} s; from the cache {again - solved:.1f} s"
+            f"{solved - drawn:.1f} s, together {spent:.1f} s of the processor; "
+            f"from the cache {again - solved:.1f} s"
         )
 
 
