@@ -108,18 +108,19 @@ def _at_its_best(run: Callable[[int, int | None], None]) -> Run:
 def per_iteration(runs: Sequence[Run], problems: int, repeats: int = 9) -> list[float]:
     """Milliseconds per iteration and problem: long runs less short ones, taken in turns.
 
-    The median of ``repeats``, so that neither the start nor a busy moment of the machine counts.
+    The fastest of ``repeats`` of either, so that neither the start counts nor busy moments of the
+    machine, which only ever add: a difference of two that were disturbed may be negative.
     """
-    spent: list[list[float]] = [[] for _ in runs]
+    spent: list[list[tuple[float, float]]] = [[] for _ in runs]
     for _ in range(repeats):
         for run, times in zip(runs, spent, strict=True):
             begin = time.perf_counter()
             run(SHORT)
             middle = time.perf_counter()
             run(LONG)
-            difference = (time.perf_counter() - middle) - (middle - begin)
-            times.append(1e3 * difference / (LONG - SHORT) / problems)
-    return [statistics.median(times) for times in spent]
+            times.append((middle - begin, time.perf_counter() - middle))
+    fastest = [tuple(map(min, zip(*times, strict=True))) for times in spent]
+    return [1e3 * (long - short) / (LONG - SHORT) / problems for short, long in fastest]
 
 
 def evoked_like(n_times: int = 150) -> Problem:
