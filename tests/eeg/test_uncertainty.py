@@ -19,7 +19,7 @@ from majorant.findings.uncertainty import (
     noise_like,
     reached,
 )
-from majorant.findings.uncertainty_choice import assess, check_asked
+from majorant.findings.uncertainty_choice import _found, assess, check_asked
 from majorant.forward.leadfield import Leadfield
 from majorant.imager.estimate import combined
 from majorant.imager.imager import SourceImager
@@ -27,6 +27,7 @@ from majorant.problem import MajorantError, MatrixOperator, Problem
 from majorant.recording.file import load_recording
 from majorant.recording.prepare import Prepared, prepare
 from majorant.recording.settings import Preparation
+from majorant.solvers.champagne import Champagne
 from majorant.solvers.loop import solve
 from majorant.solvers.scan import Scan
 from majorant.weights.sbl import unfolded_sbl
@@ -129,6 +130,23 @@ def test_a_source_that_may_be_anywhere_stands_out_and_noise_alone_does_not(
     assert counts["source"][0] >= 58
     # What was asked before: is it at this very place?
     assert counts["source"][1] < counts["source"][0] - 10
+
+
+@pytest.mark.parametrize(("strength", "least", "most"), [(0.0, 0.0, 0.1), (2.0, 1.0, 1.0)])
+def test_where_no_solver_counts_the_sensors_say_whether_there_is_a_source(strength, least, most):
+    rank, n_times, n = 30, 40, 100
+    seen = strength * rank**0.5 * torch.sin(torch.arange(n_times) / 5.0).double()
+    operator = MatrixOperator(torch.eye(rank).double())
+    said: list[bool] = []
+    for seed in range(n):
+        y = noise(rank, n_times, seed)
+        y[0] += seen
+        posed = Problem(operator, y[None])
+        solution = solve(posed, Champagne(max_iter=1))
+        said.append(_found(posed, solution))
+        counted = replace(solution, details={"members": {"scan": {"n_sources": [0]}}})
+        assert not _found(posed, counted)  # who counts is believed
+    assert least <= np.mean(said) <= most
 
 
 def test_draws_agree_with_the_closed_form():

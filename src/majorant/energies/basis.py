@@ -89,14 +89,14 @@ def _made(operator: Operator, prior: Tensor | None) -> tuple[MatrixOperator, Ten
     if expanded is None:
         return None
     expanded = expanded.to(matrix.device)
-    turned = by_rows(expanded.t().coalesce())
+    turned = _by_rows(expanded.t().coalesce())
     fields = matrix.to(ENERGY_DTYPE)[None] if matrix.ndim == 2 else matrix.to(ENERGY_DTYPE)
     lead = torch.stack([torch.sparse.mm(turned, field.mT).mT for field in fields])
     lead = (lead[0] if matrix.ndim == 2 else lead).contiguous().to(matrix.dtype)
-    return MatrixOperator(lead, operator.n_orient), by_rows(expanded)
+    return MatrixOperator(lead, operator.n_orient), _by_rows(expanded)
 
 
-def by_rows(matrix: Tensor) -> Tensor:
+def _by_rows(matrix: Tensor) -> Tensor:
     """A sparse matrix row by row: its products with dense ones take a tenth of the time."""
     with warnings.catch_warnings():
         # Of the interface, which may change, and not of what is computed.

@@ -59,7 +59,14 @@ def level_needed(e: Observed) -> float:
 
 
 def noise_level(rank: int, n_times: int) -> float:
-    """The same without a floor: chi-squared with as many degrees as the rank, Bonferroni."""
+    """The same without a floor: chi-squared of as many degrees as the rank, Bonferroni over times.
+
+    Parameters
+    ----------
+    rank : int
+        Of the whitened data; 0 where there are none, and nothing is asked for.
+    n_times : int
+    """
     return float(np.sqrt(chdtri(rank, ERROR / n_times) / rank)) if rank > 0 else 0.0
 
 

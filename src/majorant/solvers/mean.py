@@ -282,18 +282,14 @@ def _spread(own: DisagreementSurrogate, x: Tensor) -> Tensor:
 def _by_noise(own: DisagreementSurrogate) -> Tensor | None:
     """At most what noise gives the mean of members, (n_batch, n_columns), where ``|u| = 1``.
 
-    A posterior that knows where its sources are is taken for what noise gives; None where a member
-    has no posterior.
+    By the triangle inequality of deviations; None where a member does not say what it gives it.
     """
     parts: list[Tensor] = []
     for k, solution in enumerate(own.solutions):
-        variance = solution.noise
-        if variance is None and solution.variance is not None:
-            variance = solution.variance - (0.0 if solution.floor is None else solution.floor)
-        if variance is None:
+        if solution.noise is None:
             return None
         scale = float(own.of.weights[k]) * inverse(own.of.sizes[k])[:, None]
-        parts.append(variance.clamp_min(0.0).sqrt() * scale)
+        parts.append(solution.noise.sqrt() * scale)
     return torch.stack(parts).sum(0).square()
 
 
